@@ -1,0 +1,58 @@
+"""How the commands of the pipeline reach AWS, or the local cloud: by the SDK's own environment variables.
+
+``AWS_ENDPOINT_URL`` and ``AWS_CA_BUNDLE`` lead to the local cloud (SDK reference guide, "service-specific endpoints").
+``PLATFORM_ROLE_ARN`` names the role of the target environment that a pipeline step assumes; unset, the caller's own
+credentials serve.
+"""
+
+import os
+from dataclasses import dataclass
+
+import boto3
+from botocore.exceptions import ClientError
+
+DEFAULT_REGION = "us-east-1"
+
+
+def session() -> boto3.Session:
+    """A session in the target environment, under ``PLATFORM_ROLE_ARN`` when that is set."""
+    base = boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION)
+    role = os.environ.get("PLATFORM_ROLE_ARN")
+    if not role:
+        return base
+    granted = base.client("sts").assume_role(RoleArn=role, RoleSessionName="payment-pipeline")["Credentials"]
+    return boto3.Session(
+        aws_access_key_id=granted["AccessKeyId"],
+        aws_secret_access_key=granted["SecretAccessKey"],
+        aws_session_token=granted["SessionToken"],
+        region_name=base.region_name,
+    )
+
+
+class PlatformNotDeployed(Exception):
+    """The environment's stack does not exist, or has no outputs yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlatformOutputs:
+    """What the gate and the release controller know of a platform: the outputs of its stack, by name."""
+
+    stack_name: str
+    values: dict[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise PlatformNotDeployed(f"stack {self.stack_name} has no output {name!r}: deploy it first") from None
+
+    @classmethod
+    def read(cls, stack_name: str, aws: boto3.Session) -> "PlatformOutputs":
+        """Read the outputs of a deployed stack. Raises ``PlatformNotDeployed`` when there is no such stack."""
+        try:
+            stack = aws.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                raise PlatformNotDeployed(f"no stack {stack_name}: deploy the environment first") from error
+            raise
+        return cls(stack_name=stack_name, values={o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])})

@@ -1,0 +1,102 @@
+"""The environments and all that differs between them.
+
+Every setting has one place: here. Templates, gate, release controller and local runs read it; nothing else holds a
+per-environment value.
+"""
+
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateSettings:
+    """What the load gate asks of a candidate before it may take traffic."""
+
+    rate: float = 30.0
+    """Requests a second over all routes together, in an open model."""
+    duration_seconds: float = 40.0
+    """Measured time, after the warm-up."""
+    warm_up_seconds: float = 5.0
+    limit_ms: float = 200.0
+    """The 99th percentile of each route must be proven to be at or under this."""
+    confidence: float = 0.95
+    error_budget: float = 0.001
+    """Share of requests that may fail."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseSettings:
+    """How production traffic moves from stable (blue) to candidate (green)."""
+
+    weights: tuple[int, ...] = (10, 25, 50, 100)
+    """Percent of traffic on the candidate, step by step."""
+    bake_seconds: float = 60.0
+    """How long each step is watched before the next. Local runs scale it (see ``pipeline.local``)."""
+    traffic_rate: float = 10.0
+    """Synthetic requests a second that flow during a shift, so that every step has data to judge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """One deployed copy of the platform.
+
+    ``account`` and ``region`` may be ``None``: the template then is environment-agnostic and deploys where the
+    credentials point.
+    """
+
+    name: str
+    account: str | None = None
+    region: str | None = None
+    alert_email: str = "alerts@example.com"
+    aurora_min_acu: float = 0.5
+    aurora_max_acu: float = 2.0
+    log_retention_days: int = 365
+    audit_glacier_days: int = 90
+    protected: bool = False
+    """Termination and deletion protection: it must be lifted on purpose before ``cdk destroy``."""
+    retain_data: bool = False
+    """Keep databases, tables and buckets when the stack goes. Off: ``cdk destroy`` leaves nothing."""
+    demo_customers: bool = True
+    """Seed demonstration customers. The load test's own synthetic customers exist everywhere."""
+    requires_approval: bool = False
+    """A person approves before the pipeline touches this environment."""
+    gate: GateSettings = field(default_factory=GateSettings)
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
+
+    @property
+    def stack_name(self) -> str:
+        return f"payment-platform-{self.name}"
+
+
+DEV = Environment(name="dev")
+
+STAGING = Environment(
+    name="staging",
+    release=ReleaseSettings(bake_seconds=120.0),
+)
+
+PROD = Environment(
+    name="prod",
+    aurora_min_acu=1.0,
+    aurora_max_acu=16.0,
+    protected=True,
+    demo_customers=False,
+    requires_approval=True,
+    release=ReleaseSettings(bake_seconds=300.0),
+)
+
+PROMOTION_ORDER = (DEV, STAGING, PROD)
+"""The path of a commit, first to last."""
+
+
+def environment(name: str) -> Environment:
+    """The settings of environment ``name``; an unknown name is an ephemeral environment with dev's settings.
+
+    Raises ``ValueError`` for a name that can't be part of AWS resource names (1 to 12 of ``a-z0-9-``, a letter first).
+    """
+    for known in PROMOTION_ORDER:
+        if known.name == name:
+            return known
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    if not (0 < len(name) <= 12 and name[0] in letters and not set(name) - set(letters + "0123456789-")):
+        raise ValueError(f"environment name {name!r}: use 1 to 12 of a-z, 0-9 and '-', a letter first")
+    return replace(DEV, name=name)
