@@ -67,6 +67,26 @@ class Environment:
         return f"payment-platform-{self.name}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class PipelineSettings:
+    """Where the AWS pipeline lives and what it listens to.
+
+    ``account`` and ``region`` may be ``None`` while every environment shares the pipeline's account; they must be named
+    as soon as one environment names an account of its own.
+    """
+
+    account: str | None = None
+    region: str | None = None
+    repository: str = "example/payment-pipeline"
+    """``owner/name`` of the repository whose pushes are promoted."""
+    branch: str = "main"
+    approver_email: str = "approvers@example.com"
+    """Hears of waiting approvals and failed executions."""
+    log_retention_days: int = 365
+
+
+PIPELINE = PipelineSettings()
+
 DEV = Environment(name="dev")
 
 STAGING = Environment(
