@@ -1,0 +1,170 @@
+"""The AWS engine: a self-mutating CodePipeline that promotes every push to the main branch.
+
+What the account must hold before the first ``cdk deploy``, ``python -m pipeline.bootstrap --pipeline`` writes there:
+the ARN of the CodeConnections connection to the repository's host, in the SSM parameter ``CONNECTION_PARAMETER``. The
+ARN belongs to the account, not to the code, and CloudFormation reads the parameter again at every self-mutation; while
+it is missing, CloudFormation refuses the stack before it creates anything and names the parameter.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_codepipeline as codepipeline
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_ssm as ssm
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import pipelines
+from constructs import Construct
+
+from pipeline.definition import declare_promotion
+from pipeline.environments import Environment, PipelineSettings
+from pipeline.steps import Synth
+from stages.platform_stage import PlatformStage
+
+STACK_NAME = "payment-pipeline"
+CONNECTION_PARAMETER = "/payment/pipeline/connection-arn"
+PACKAGE_JSON = Path(__file__).parent.parent / "package.json"
+
+
+class PipelineStack(cdk.Stack):
+    """CodePipeline and all it needs of its own: key, artifacts, logs, notices.
+
+    Raises ``ValueError`` when an environment names an account and ``settings`` does not name the pipeline's.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        settings: PipelineSettings,
+        platforms: Mapping[Environment, PlatformStage],
+    ) -> None:
+        _require_account(settings, platforms)
+        super().__init__(
+            scope,
+            id,
+            stack_name=STACK_NAME,
+            env=cdk.Environment(account=settings.account, region=settings.region),
+            description="Promotes every commit of the main branch through the payment platform's environments",
+        )
+        key = self._key()
+        notices = self._notices(settings, key)
+        connection = ssm.StringParameter.value_for_string_parameter(self, CONNECTION_PARAMETER)
+        source = pipelines.CodePipelineSource.connection(
+            settings.repository, settings.branch, connection_arn=connection, action_name="Source", trigger_on_push=True
+        )
+        engine = pipelines.CodePipeline(
+            self,
+            "Pipeline",
+            pipeline_name=STACK_NAME,
+            pipeline_type=codepipeline.PipelineType.V2,
+            execution_mode=codepipeline.ExecutionMode.QUEUED,
+            synth=Synth(source=source),
+            self_mutation=True,
+            artifact_bucket=self._artifacts(key),
+            cli_version=json.loads(PACKAGE_JSON.read_text())["devDependencies"]["aws-cdk"],
+            publish_assets_in_parallel=False,
+            code_build_defaults=self._builds(settings, key),
+        )
+        declare_promotion(engine, platforms, notices=notices)
+        engine.build_pipeline()
+        _allow_codeconnections(engine.pipeline, connection)
+
+    def _key(self) -> kms.Key:
+        key = kms.Key(
+            self,
+            "Key",
+            alias="alias/payment-pipeline",
+            description="Artifacts, build logs and notices of the payment pipeline",
+            enable_key_rotation=True,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="BuildLogs",
+                principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
+                actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+                resources=["*"],
+                conditions={
+                    "ArnLike": {"kms:EncryptionContext:aws:logs:arn": self.format_arn(service="logs", resource="*")}
+                },
+            )
+        )
+        return key
+
+    def _notices(self, settings: PipelineSettings, key: kms.Key) -> sns.Topic:
+        topic = sns.Topic(self, "Notices", topic_name=f"{STACK_NAME}-notices", master_key=key, enforce_ssl=True)
+        topic.add_subscription(subscriptions.EmailSubscription(settings.approver_email))
+        return topic
+
+    def _artifacts(self, key: kms.Key) -> s3.Bucket:
+        access_logs = self._bucket("AccessLogs", keep=cdk.Duration.days(365), encryption=s3.BucketEncryption.S3_MANAGED)
+        return self._bucket(
+            "Artifacts",
+            keep=cdk.Duration.days(90),
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=key,
+            bucket_key_enabled=True,
+            server_access_logs_bucket=access_logs,
+            server_access_logs_prefix="artifacts/",
+        )
+
+    def _bucket(self, id: str, *, keep: cdk.Duration, **options: Any) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            id,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=True,
+            lifecycle_rules=[s3.LifecycleRule(expiration=keep, noncurrent_version_expiration=keep)],
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+            **options,
+        )
+
+    def _builds(self, settings: PipelineSettings, key: kms.Key) -> pipelines.CodeBuildOptions:
+        log_group = logs.LogGroup(
+            self,
+            "BuildLogs",
+            encryption_key=key,
+            retention=logs.RetentionDays.ONE_YEAR,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+        return pipelines.CodeBuildOptions(
+            build_environment=codebuild.BuildEnvironment(
+                build_image=codebuild.LinuxBuildImage.AMAZON_LINUX_2023_5, compute_type=codebuild.ComputeType.MEDIUM
+            ),
+            partial_build_spec=codebuild.BuildSpec.from_object(
+                {
+                    "version": "0.2",
+                    "phases": {"install": {"runtime-versions": {"python": "3.13", "nodejs": "22"}}},
+                }
+            ),
+            logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
+        )
+
+
+def _require_account(settings: PipelineSettings, environments: Mapping[Environment, PlatformStage]) -> None:
+    elsewhere = [each.name for each in environments if each.account]
+    if elsewhere and not (settings.account and settings.region):
+        raise ValueError(
+            f"pipeline/environments.py: {', '.join(elsewhere)} has an account of its own, so PIPELINE must name its account"
+            " and region"
+        )
+
+
+def _allow_codeconnections(pipeline: codepipeline.Pipeline, connection: str) -> None:
+    """CDK grants the action under its former service prefix only; connections of today need the new one."""
+    role = pipeline.node.find_child("Source").node.find_child("Source").node.find_child("CodePipelineActionRole")
+    assert isinstance(role, iam.Role)
+    role.add_to_principal_policy(iam.PolicyStatement(actions=["codeconnections:UseConnection"], resources=[connection]))

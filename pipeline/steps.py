@@ -1,0 +1,132 @@
+"""The steps of the promotion: each runs an ordinary command of this repository, the same on every engine and by hand.
+
+A step knows its environment and takes what it needs to know of the platform from the outputs of the platform's stack.
+What only CodeBuild reads (role, report, time limit) stands beside the command; other engines ignore it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import Aws, CfnOutput, Duration, pipelines
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
+
+from pipeline.environments import Environment
+
+REPORT_NAME = "results"
+"""CodeBuild puts a project's test results in the report group ``<project>-results``."""
+
+
+def install(requirements: str) -> list[str]:
+    """Commands that install ``requirements/<requirements>.txt``, every file checked against its hash."""
+    return [
+        "pip install --quiet --require-hashes -r requirements/uv.txt",
+        f"uv pip install --quiet --system --require-hashes -r requirements/{requirements}.txt",
+    ]
+
+
+def junit_report(directory: str, pattern: str) -> codebuild.BuildSpec:
+    """The part of a build specification that hands JUnit files under ``directory`` to the project's report group."""
+    report = {"base-directory": directory, "files": [pattern], "file-format": "JUNITXML"}
+    return codebuild.BuildSpec.from_object({"version": "0.2", "reports": {REPORT_NAME: report}})
+
+
+class Synth(pipelines.CodeBuildStep):
+    """Test the commit and synthesise its cloud assembly; a finding of the compliance packs fails it."""
+
+    def __init__(self, *, source: pipelines.IFileSetProducer | None = None) -> None:
+        super().__init__(
+            "Synth",
+            input=source,
+            install_commands=[*install("dev"), "npm ci --no-audit --no-fund"],
+            commands=["python -m pytest tests/unit --quiet --junitxml=reports/unit.junit.xml", "npx cdk synth --quiet"],
+            primary_output_directory="cdk.out",
+            project_name="payment-synth",
+            partial_build_spec=junit_report("reports", "unit.junit.xml"),
+        )
+
+
+class PlatformStep(pipelines.CodeBuildStep):
+    """Commands against a deployed platform, under roles of its account that only this step may assume."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        environment: Environment,
+        project: str,
+        commands: Sequence[str],
+        roles: Mapping[str, CfnOutput],
+        role_names: Sequence[str],
+        report: str,
+        minutes: float,
+    ) -> None:
+        """``roles``: environment variables that take a role's ARN from an output of the platform's stack;
+        ``role_names``: the names of those roles; ``report``: JUnit file in ``reports/<environment>``."""
+        account = environment.account or Aws.ACCOUNT_ID
+        super().__init__(
+            name,
+            install_commands=install("loadtest"),
+            commands=commands,
+            env_from_cfn_outputs=roles,
+            project_name=f"{project}-{environment.name}",
+            partial_build_spec=junit_report(f"reports/{environment.name}", report),
+            role_policy_statements=[
+                iam.PolicyStatement(
+                    actions=["sts:AssumeRole"],
+                    resources=[f"arn:{Aws.PARTITION}:iam::{account}:role/{role}" for role in role_names],
+                )
+            ],
+            timeout=Duration.minutes(round(minutes)),
+        )
+
+
+class LoadGate(PlatformStep):
+    """Prove the candidate fast enough, under load, before any customer meets it."""
+
+    def __init__(self, *, environment: Environment, outputs: Mapping[str, CfnOutput]) -> None:
+        super().__init__(
+            "LoadGate",
+            environment=environment,
+            project="payment-load-gate",
+            commands=[f"python -m loadtest.gate --env {environment.name}"],
+            roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"]},
+            role_names=[f"payment-loadtest-{environment.name}"],
+            report="gate.junit.xml",
+            minutes=15 + environment.gate.duration_seconds / 60,
+        )
+
+
+class BlueGreenShift(PlatformStep):
+    """Move production traffic to the candidate in steps, or back to the stable version at the first alarm.
+
+    Synthetic traffic flows meanwhile, so that every step has data to judge. It runs under the load test's role, the
+    shift alone under the release role.
+    """
+
+    def __init__(self, *, environment: Environment, outputs: Mapping[str, CfnOutput]) -> None:
+        name = environment.name
+        shift = f"env PLATFORM_ROLE_ARN=$RELEASE_ROLE_ARN python -m pipeline.release shift --env {name}"
+        release = environment.release
+        super().__init__(
+            "BlueGreenShift",
+            environment=environment,
+            project="payment-shift",
+            commands=[f"python -m loadtest.traffic --env {name} -- {shift}"],
+            roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"], "RELEASE_ROLE_ARN": outputs["ReleaseRoleArn"]},
+            role_names=[f"payment-loadtest-{name}", f"payment-release-{name}"],
+            report="release.junit.xml",
+            minutes=30 + release.bake_seconds * len(release.weights) / 60,
+        )
+
+
+class Approval(pipelines.ManualApprovalStep):
+    """A person decides whether the commit goes on to ``environment``. Named by its effect: ``PromoteToProd``."""
+
+    def __init__(self, *, environment: Environment, notices: sns.ITopic | None = None) -> None:
+        name = environment.name
+        super().__init__(
+            f"PromoteTo{name.capitalize()}",
+            comment=f"Gate and shift have passed in every environment before {name}. Approve to deploy to {name}.",
+            notification_topic=notices,
+        )
