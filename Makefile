@@ -1,20 +1,100 @@
-# Everything runs from a virtual environment in .venv; Node comes from a wheel in it, the CDK CLI from package-lock.json.
+# Everything runs from a virtual environment in .venv. Node comes from a wheel in it, the CDK CLI from package-lock.json.
 SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 # Trust what this machine trusts, so that set-up works behind a company's TLS proxy too.
 export UV_SYSTEM_CERTS := true
 export NODE_USE_SYSTEM_CA := 1
 
-.PHONY: setup
+PYTHON ?= python3
+ENV ?= dev
+
+##@ Promote
+.PHONY: promote approve reject status down clean remote
+promote: setup ## Take the current commit through dev, staging and prod here  [APPROVE=yes] [REVISION=...]
+	@python -m pipeline.local promote $(if $(APPROVE),--approve $(APPROVE)) $(if $(REVISION),--revision $(REVISION))
+
+approve: setup ## Let the promotion that waits before prod go on
+	@python -m pipeline.local approve
+
+reject: setup ## End the promotion that waits before prod
+	@python -m pipeline.local reject
+
+status: setup ## Show the last promotion and the local clouds
+	@python -m pipeline.local status
+
+down: setup ## Stop the local clouds
+	@python -m pipeline.local down
+
+clean: setup ## Stop them and remove all local state
+	@python -m pipeline.local clean
+
+remote: setup ## Create the git remote `local`: `git push local main` promotes
+	@python -m pipeline.local remote
+
+##@ Check
+.PHONY: test lint types unit infrastructure integration e2e
+PARTS := lint types unit infrastructure integration e2e
+test: setup ## Set up and check everything, and say how long each part took
+	@took=""; for part in $(PARTS); do \
+		echo "== $$part"; begun=$$SECONDS; $(MAKE) $$part; took+="$$(printf '  %-16s %4d s' $$part $$((SECONDS - begun)))"$$'\n'; \
+	done; printf '\nAll parts passed:\n%s' "$$took"
+
+lint: setup ## Style, imports between packages, workflow of dependencies
+	@ruff check . && ruff format --check . && lint-imports --no-logo
+
+types: setup ## Static types
+	@mypy
+
+unit: setup ## Fast tests of the code
+	@python -m pytest -q tests/unit
+
+infrastructure: setup ## Tests of the synthesised templates of every environment and of the pipeline
+	@python -m pytest -q tests/infrastructure
+
+integration: setup ## Tests against the local cloud
+	@python -m pytest -q tests/integration
+
+e2e: setup ## One real promotion on the local cloud
+	@python -m pytest -q tests/e2e
+
+##@ Work
+.PHONY: setup synth load benchmark format lock help
 setup: .venv/.ready node_modules/.ready ## Install everything into .venv and node_modules
 
+synth: setup ## Write cdk.out: the pipeline, every environment, and the local plan (needs no AWS account)
+	@cdk synth --quiet && echo "Written to cdk.out"
+
+load: setup ## Run the load gate by hand  [ENV=dev] [RATE=50] [DURATION=60]
+	@eval "$$(python -m pipeline.local.cloud env $(ENV))"; \
+	python -m loadtest.gate --env $(ENV) $(if $(RATE),--rate $(RATE)) $(if $(DURATION),--duration $(DURATION))
+
+benchmark: setup ## Measure: every figure in the docs comes from here
+	@python -m benchmarks
+
+format: setup ## Format the code
+	@ruff check --fix --quiet . ; ruff format .
+
+lock: setup ## Compile requirements/*.in to *.txt, pinned with hashes
+	@compile="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate"; \
+	$$compile requirements/dev.in -o requirements/dev.txt; \
+	for name in pipeline loadtest local uv; do $$compile requirements/$$name.in -c requirements/dev.txt -o requirements/$$name.txt; done; \
+	$$compile lambdas/requirements.in -c requirements/dev.txt -o lambdas/requirements.txt
+
+help: ## Show this text
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  \033[36m%-15s\033[0m %s\n", $$1, $$2 }' Makefile
+
 .venv/.ready: requirements/dev.txt
-	@python3 -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv .venv || { echo "python3 can't make a virtual environment: on Debian, apt-get install python3-venv"; exit 2; }
+	@echo "Installing Python packages into .venv ..."
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt
-	@touch $@
+	@uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt
+	@cp requirements/dev.txt $@
 
 node_modules/.ready: package-lock.json .venv/.ready
+	@echo "Installing the CDK command line into node_modules ..."
 	@npm ci --silent --no-audit --no-fund
 	@touch $@
