@@ -1,0 +1,138 @@
+"""Records and lease in the DynamoDB table ``payment-releases-<env>`` (keys ``environment``, ``release_id``).
+
+A release's item holds its record as JSON, with phase and revision beside it for those who look at the table. The
+lease is the item whose ``release_id`` is ``lease``; it sorts after all releases, whose ids start with a digit.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from pipeline.release.aws import CLIENT_CONFIG, calling
+from pipeline.release.ports import LeaseHeld, LeaseLost
+from pipeline.release.record import Release
+
+if TYPE_CHECKING:
+    import boto3
+
+LEASE = "lease"
+LEASE_SECONDS = 30
+"""How long the environment stays closed to others after a controller was killed."""
+
+
+class AwsRecords:
+    """``Records`` of one environment. ``holder`` is what a refused second controller is told."""
+
+    def __init__(
+        self,
+        aws: boto3.Session,
+        *,
+        table: str,
+        environment: str,
+        holder: str,
+        now: Callable[[], float] = time.time,
+    ):
+        self._dynamodb = aws.client("dynamodb", config=CLIENT_CONFIG)
+        self._table = table
+        self._environment = environment
+        self._holder = holder
+        self._token = uuid.uuid4().hex
+        self._now = now
+
+    def latest(self, count: int = 1) -> Sequence[Release]:
+        with calling("reading the release records"):
+            found = self._dynamodb.query(
+                TableName=self._table,
+                KeyConditionExpression="environment = :environment AND release_id < :lease",
+                ExpressionAttributeValues={":environment": {"S": self._environment}, ":lease": {"S": LEASE}},
+                ScanIndexForward=False,
+                Limit=count,
+                ConsistentRead=True,
+            )
+        return [Release.from_json(item["document"]["S"]) for item in found["Items"]]
+
+    def save(self, release: Release) -> Release:
+        saved = release.written()
+        item = self._key(saved.release_id) | {
+            "document": {"S": saved.to_json()},
+            "phase": {"S": saved.phase},
+            "revision": {"N": str(saved.revision)},
+        }
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(release_id)"}
+        if release.revision:
+            condition = {
+                "ConditionExpression": "revision = :revision",
+                "ExpressionAttributeValues": {":revision": {"N": str(release.revision)}},
+            }
+        with calling("writing the release record"):
+            if not self._put(item, condition) and self._get(saved.release_id) != item:
+                raise LeaseLost(f"someone else wrote release {release.release_id}")
+        return saved
+
+    def acquire(self) -> None:
+        now = self._now()
+        condition = {
+            "ConditionExpression": "attribute_not_exists(release_id) OR expires_at < :now OR owner_token = :token",
+            "ExpressionAttributeValues": {":now": {"N": f"{now:.3f}"}, ":token": {"S": self._token}},
+        }
+        with calling("taking the lease"):
+            if self._put(self._lease(now), condition):
+                return
+            other = self._get(LEASE)
+        holder = other.get("holder", {}).get("S", "another controller")
+        raise LeaseHeld(holder, max(0.0, float(other.get("expires_at", {}).get("N", now)) - now))
+
+    def renew(self) -> None:
+        condition = {
+            "ConditionExpression": "owner_token = :token",
+            "ExpressionAttributeValues": {":token": {"S": self._token}},
+        }
+        with calling("renewing the lease"):
+            if not self._put(self._lease(self._now()), condition):
+                raise LeaseLost("another controller has taken over the environment")
+
+    def give_up(self) -> None:
+        with calling("giving up the lease"):
+            try:
+                self._dynamodb.delete_item(
+                    TableName=self._table,
+                    Key=self._key(LEASE),
+                    ConditionExpression="owner_token = :token",
+                    ExpressionAttributeValues={":token": {"S": self._token}},
+                )
+            except ClientError as error:
+                if not _condition_failed(error):
+                    raise
+
+    def _key(self, release_id: str) -> dict[str, Any]:
+        return {"environment": {"S": self._environment}, "release_id": {"S": release_id}}
+
+    def _lease(self, now: float) -> dict[str, Any]:
+        return self._key(LEASE) | {
+            "holder": {"S": self._holder},
+            "owner_token": {"S": self._token},
+            "expires_at": {"N": f"{now + LEASE_SECONDS:.3f}"},
+        }
+
+    def _get(self, release_id: str) -> dict[str, Any]:
+        found = self._dynamodb.get_item(TableName=self._table, Key=self._key(release_id), ConsistentRead=True)
+        return dict(found.get("Item", {}))
+
+    def _put(self, item: dict[str, Any], condition: dict[str, Any]) -> bool:
+        """Write ``item``; ``False`` if its condition does not hold."""
+        try:
+            self._dynamodb.put_item(TableName=self._table, Item=item, **condition)
+        except ClientError as error:
+            if _condition_failed(error):
+                return False
+            raise
+        return True
+
+
+def _condition_failed(error: ClientError) -> bool:
+    return error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException"

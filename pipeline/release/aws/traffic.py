@@ -1,0 +1,94 @@
+"""Listener weights and alias routing on AWS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.aws import PlatformOutputs
+from pipeline.release.aws import CLIENT_CONFIG, calling
+from pipeline.release.traffic import Alias, Function, Move, PointAlias, Traffic, Versions, WeighListener, Weights
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_lambda.type_defs import AliasConfigurationResponseTypeDef
+
+NAME_OUTPUTS = {
+    Function.VALIDATION: "ValidationFunctionName",
+    Function.FRAUD_DETECTION: "FraudDetectionFunctionName",
+    Function.PROCESSING: "ProcessingFunctionName",
+}
+
+
+class AwsTraffic:
+    """``TrafficRouter`` for the platform whose stack has these ``outputs``."""
+
+    def __init__(self, aws: boto3.Session, outputs: PlatformOutputs):
+        self._lambda = aws.client("lambda", config=CLIENT_CONFIG)
+        self._elb = aws.client("elbv2", config=CLIENT_CONFIG)
+        self._names = {function: outputs[output] for function, output in NAME_OUTPUTS.items()}
+        self._listener = outputs["ListenerArn"]
+        self._blue = outputs["BlueTargetGroupArn"]
+        self._green = outputs["GreenTargetGroupArn"]
+
+    def read(self) -> Traffic:
+        return Traffic(
+            listener=self._weights(),
+            blue={function: self._alias(function, "blue") for function in Function},
+            green=self._alias(Function.PROCESSING, "green").version,
+        )
+
+    def deployed(self) -> Versions:
+        return {function: self._alias(function, "green").version for function in Function}
+
+    def make(self, move: Move) -> None:
+        match move:
+            case PointAlias(function=function, colour=colour, alias=alias):
+                self._point(function, colour, alias)
+            case WeighListener(weights=weights):
+                self._weigh(weights)
+
+    def _weights(self) -> Weights:
+        with calling("reading the listener"):
+            listener = self._elb.describe_listeners(ListenerArns=[self._listener])["Listeners"][0]
+        groups = listener["DefaultActions"][-1].get("ForwardConfig", {}).get("TargetGroups", [])
+        weights = {group.get("TargetGroupArn", ""): group.get("Weight", 0) for group in groups}
+        return Weights(blue=weights.get(self._blue, 0), green=weights.get(self._green, 0))
+
+    def _weigh(self, weights: Weights) -> None:
+        with calling(f"setting the listener to blue {weights.blue}, green {weights.green}"):
+            self._elb.modify_listener(
+                ListenerArn=self._listener,
+                DefaultActions=[
+                    {
+                        "Type": "forward",
+                        "ForwardConfig": {
+                            "TargetGroups": [
+                                {"TargetGroupArn": self._blue, "Weight": weights.blue},
+                                {"TargetGroupArn": self._green, "Weight": weights.green},
+                            ]
+                        },
+                    }
+                ],
+            )
+
+    def _alias(self, function: Function, colour: str) -> Alias:
+        name = self._names[function]
+        with calling(f"reading alias {colour} of {name}"):
+            found: AliasConfigurationResponseTypeDef = self._lambda.get_alias(FunctionName=name, Name=colour)
+        shares = (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+        return Alias(
+            version=found["FunctionVersion"],
+            shares={version: round(share * 100, 6) for version, share in shares.items()},
+        )
+
+    def _point(self, function: Function, colour: str, alias: Alias) -> None:
+        name = self._names[function]
+        with calling(f"pointing alias {colour} of {name} at version {alias.version}"):
+            self._lambda.update_alias(
+                FunctionName=name,
+                Name=colour,
+                FunctionVersion=alias.version,
+                RoutingConfig={
+                    "AdditionalVersionWeights": {v: percent / 100 for v, percent in alias.shares.items()},
+                },
+            )

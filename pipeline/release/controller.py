@@ -1,0 +1,117 @@
+"""The loop that carries decisions out: look, decide, write down, make the calls, look again."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from pipeline.release.machine import Observation, advance
+from pipeline.release.ports import Alarms, Clock, Records, TrafficRouter, Unavailable
+from pipeline.release.record import Phase, Release
+from pipeline.release.traffic import Move, moves
+
+LONGEST_RETRY_SECONDS = 15.0
+WRITES_AT_THE_END = 10
+"""Attempts to record a finished release. Without it the next controller reads from the traffic how it ended."""
+
+T = TypeVar("T")
+
+
+class Controller:
+    """Drives a release to its end. It must hold the lease, and renews it at every look."""
+
+    def __init__(
+        self, *, router: TrafficRouter, alarms: Alarms, records: Records, clock: Clock, tell: Callable[[str], None]
+    ):
+        self._router = router
+        self._alarms = alarms
+        self._records = records
+        self._clock = clock
+        self._tell = tell
+        self._errors: list[str] = []
+        self._failed_rounds = 0
+
+    def drive(self, release: Release) -> Release:
+        """Take ``release`` to ``promoted`` or ``rolled-back`` and return its last record.
+
+        Raises ``LeaseLost`` as soon as another controller has taken over; nothing is touched after that.
+        """
+        written = True
+        while not release.finished:
+            self._errors = []
+            seen = self._look()
+            decided = advance(release, seen)
+            changed = decided is not release
+            release, written = self._write(release, decided, written)
+            settled = self._make_calls(release, seen)
+            self._failed_rounds = self._failed_rounds + 1 if self._errors else 0
+            if self._errors or (settled and not changed):
+                self._clock.sleep(self._pause(release))
+        for _ in range(WRITES_AT_THE_END):
+            if written:
+                break
+            self._clock.sleep(1.0)
+            release, written = self._write(release, release, written)
+        return release
+
+    def _look(self) -> Observation:
+        self._try(self._records.renew)
+        traffic = self._try(self._router.read)
+        alarms = self._try(self._alarms.ringing)
+        return Observation(
+            now=self._clock.now(),
+            traffic=traffic,
+            alarms=alarms,
+            failures=self._failed_rounds + bool(self._errors),
+            last_failure=self._errors[-1] if self._errors else "a call was refused",
+            interrupted=self._clock.interrupted,
+        )
+
+    def _write(self, release: Release, decided: Release, written: bool) -> tuple[Release, bool]:
+        """Write the decision down before anything moves. Returns the record to act on, and whether it is written.
+
+        What leads forward waits for its record. A way back and an end do not: traffic goes first when the store fails,
+        and the write is tried again at the next round.
+        """
+        if decided is release and written:
+            return release, True
+        if decided is not release:
+            self._tell(decided.events[-1].text)
+        if saved := self._try(lambda: self._records.save(decided)):
+            return saved, True
+        if decided.finished or decided.phase is Phase.ROLLING_BACK:
+            return decided, False
+        return release, written
+
+    def _make_calls(self, release: Release, seen: Observation) -> bool:
+        """Bring traffic to what the record says. Returns whether there was nothing to do."""
+        if seen.traffic is None and release.phase is not Phase.ROLLING_BACK:
+            return True
+        if seen.traffic is not None and seen.traffic.satisfies(release.traffic):
+            return True
+        for chain in moves(seen.traffic, release.traffic):
+            for move in chain:
+                self._tell(f"  {move}")
+                if not self._made(move):
+                    break
+        return False
+
+    def _made(self, move: Move) -> bool:
+        errors = len(self._errors)
+        self._try(partial(self._router.make, move))
+        return len(self._errors) == errors
+
+    def _try(self, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except Unavailable as error:
+            self._errors.append(str(error))
+            self._tell(f"  failed: {error}")
+            return None
+
+    def _pause(self, release: Release) -> float:
+        if self._errors:
+            return min(LONGEST_RETRY_SECONDS, 2.0 ** min(self._failed_rounds - 1, 4))
+        if release.phase is Phase.BAKING:
+            left = release.since + release.plan.bake_seconds - self._clock.now()
+            return max(0.0, min(release.plan.tick_seconds, left))
+        return release.plan.tick_seconds

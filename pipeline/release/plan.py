@@ -1,0 +1,43 @@
+"""The plan of a release: which weights, how long each is watched, and what makes it go on or back."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.environments import ReleaseSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Frozen into the release's record at its start, so that whoever continues it follows the same plan."""
+
+    weights: tuple[int, ...]
+    """Percent of traffic on the candidate, step by step; the last is 100."""
+    bake_seconds: float
+    """How long each step is watched."""
+    failures_allowed: int = 5
+    """Failed calls in a row (reading or moving) after which the release is rolled back."""
+
+    def __post_init__(self) -> None:
+        if not self.weights or self.weights[-1] != 100 or sorted({*self.weights}) != list(self.weights):
+            raise ValueError(f"weights must rise to 100, not {self.weights}")
+        if self.weights[0] <= 0:
+            raise ValueError(f"weights must be positive, not {self.weights}")
+
+    @property
+    def tick_seconds(self) -> float:
+        """How often a step is looked at: at least ten times a bake, between once a second and every five seconds."""
+        return min(5.0, max(1.0, self.bake_seconds / 10))
+
+    @classmethod
+    def of(cls, settings: ReleaseSettings, environ: Mapping[str, str] = os.environ) -> "Plan":
+        """The plan of an environment; ``BAKE_SCALE`` multiplies bake times. Raises ``ValueError`` for a bad scale."""
+        scale = float(environ.get("BAKE_SCALE") or 1)
+        if not 0 <= scale < float("inf"):
+            raise ValueError(f"BAKE_SCALE must be a number from 0 up, not {scale}")
+        return cls(weights=settings.weights, bake_seconds=settings.bake_seconds * scale)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Plan":
+        return cls(**fields | {"weights": tuple(fields["weights"])})

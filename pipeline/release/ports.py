@@ -1,0 +1,81 @@
+"""What the controller needs of the world. ``pipeline.release.aws`` implements it on AWS; tests bring their own."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pipeline.release.record import Release
+from pipeline.release.traffic import Move, Traffic, Versions
+
+
+class Unavailable(Exception):
+    """The service behind a port refused or could not be reached. The message says which call and why."""
+
+
+class LeaseHeld(Exception):
+    """Another controller works on this environment."""
+
+    def __init__(self, holder: str, seconds_left: float):
+        super().__init__(f"{holder} (its lease runs for {seconds_left:.0f} s more unless it renews it)")
+        self.holder = holder
+        self.seconds_left = seconds_left
+
+
+class LeaseLost(Exception):
+    """Another controller has taken over: this one must not touch anything any more."""
+
+
+class TrafficRouter(Protocol):
+    """Listener and aliases. Every method raises ``Unavailable``."""
+
+    def read(self) -> Traffic: ...
+
+    def deployed(self) -> Versions:
+        """The versions of the aliases ``green``: what CloudFormation deployed last."""
+        ...
+
+    def make(self, move: Move) -> None: ...
+
+
+class Alarms(Protocol):
+    def ringing(self) -> Sequence[str]:
+        """Names of the rollback alarms in state ALARM. Raises ``Unavailable``."""
+        ...
+
+
+class Records(Protocol):
+    """The durable memory, and the lease that lets one controller at a time move traffic. Raises ``Unavailable``."""
+
+    def latest(self, count: int = 1) -> Sequence[Release]:
+        """The last releases of the environment, newest first."""
+        ...
+
+    def save(self, release: Release) -> Release:
+        """Write it, and return it with its new revision. Raises ``LeaseLost`` if someone else wrote meanwhile."""
+        ...
+
+    def acquire(self) -> None:
+        """Take the lease. Raises ``LeaseHeld``."""
+        ...
+
+    def renew(self) -> None:
+        """Keep the lease. Raises ``LeaseLost``."""
+        ...
+
+    def give_up(self) -> None:
+        """Let the next controller in, if the lease still is ours."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; an interruption ends it early."""
+        ...
+
+    @property
+    def interrupted(self) -> bool:
+        """Someone asked this process to end (Ctrl-C, SIGTERM)."""
+        ...

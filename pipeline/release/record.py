@@ -1,0 +1,122 @@
+"""What is remembered of a release: enough for any process to continue it, or to undo it, after any crash."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from pipeline.release.plan import Plan
+from pipeline.release.traffic import Function, Traffic, Versions, shifted, steady
+
+
+class Phase(StrEnum):
+    PENDING = "pending"
+    SHIFTING = "shifting"
+    BAKING = "baking"
+    PAUSED = "paused"
+    PROMOTING = "promoting"
+    PROMOTED = "promoted"
+    ROLLING_BACK = "rolling-back"
+    ROLLED_BACK = "rolled-back"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One entry of a release's story."""
+
+    at: float
+    """Seconds since the epoch."""
+    phase: Phase
+    weight: int
+    """Percent of traffic that the candidate is meant to have."""
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """One attempt to replace the stable versions by a candidate."""
+
+    environment: str
+    release_id: str
+    """Sorts by time within an environment."""
+    stable: Versions
+    candidate: Versions
+    plan: Plan
+    started_by: str
+    commit: str | None = None
+    home: str | None = None
+    """The version that alias green of the processing function gets back at the end, if the release has to move it."""
+    phase: Phase = Phase.PENDING
+    step: int = 0
+    since: float
+    """When the current phase began, seconds since the epoch."""
+    revision: int = 0
+    """Counts the writes; the store refuses a write that does not follow the last one."""
+    cause: str | None = None
+    """Why it was rolled back."""
+    rejected: bool = False
+    """The candidate itself was found bad: it is not shifted again unless a person says so."""
+    events: tuple[Event, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        return self.phase in (Phase.PROMOTED, Phase.ROLLED_BACK)
+
+    @property
+    def weight(self) -> int:
+        """Percent of traffic that the candidate is meant to have now."""
+        match self.phase:
+            case Phase.PENDING | Phase.ROLLING_BACK | Phase.ROLLED_BACK:
+                return 0
+            case Phase.PROMOTING | Phase.PROMOTED:
+                return 100
+            case _:
+                return self.plan.weights[self.step]
+
+    @property
+    def traffic(self) -> Traffic:
+        """The traffic that this record asks for."""
+        match self.phase:
+            case Phase.PENDING | Phase.ROLLING_BACK | Phase.ROLLED_BACK:
+                return steady(self.stable, green=self.home)
+            case Phase.PROMOTING | Phase.PROMOTED:
+                return steady(self.candidate, green=self.home)
+            case _:
+                return shifted(self.stable, self.candidate, self.weight)
+
+    def to(self, phase: Phase, at: float, text: str, **changes: Any) -> "Release":
+        """This release in ``phase`` since ``at``, with the reason in its story."""
+        moved = replace(self, phase=phase, since=at, **changes)
+        return moved.note(at, text)
+
+    def note(self, at: float, text: str) -> "Release":
+        """This release with one more event."""
+        event = Event(at=at, phase=self.phase, weight=self.weight, text=text)
+        return replace(self, events=(*self.events, event))
+
+    def written(self) -> "Release":
+        """This release as its next write stores it."""
+        return replace(self, revision=self.revision + 1)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Release":
+        """Read what ``to_json`` wrote. Raises ``ValueError``, ``KeyError`` or ``TypeError`` for anything else."""
+        fields = json.loads(text)
+        return cls(
+            **fields
+            | {
+                "stable": _versions(fields["stable"]),
+                "candidate": _versions(fields["candidate"]),
+                "plan": Plan.from_dict(fields["plan"]),
+                "phase": Phase(fields["phase"]),
+                "events": tuple(Event(**event | {"phase": Phase(event["phase"])}) for event in fields["events"]),
+            }
+        )
+
+
+def _versions(raw: Mapping[str, str]) -> dict[Function, str]:
+    return {Function(name): version for name, version in raw.items()}

@@ -1,0 +1,135 @@
+"""Where production traffic goes, and the calls that lead from one state to another. Pure: no AWS here.
+
+``/validate`` and ``/fraud-check`` reach their functions through the alias ``blue``, whose routing config may send a
+share to a second version. ``/process`` reaches its function through the load balancer: target group blue leads to
+alias ``blue``, target group green to alias ``green``, and the listener's weights choose.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Function(StrEnum):
+    VALIDATION = "validation"
+    FRAUD_DETECTION = "fraud-detection"
+    PROCESSING = "processing"
+
+
+ROUTED = (Function.VALIDATION, Function.FRAUD_DETECTION)
+"""The functions whose colour the alias' routing config chooses; the load balancer chooses that of the other."""
+
+Versions = Mapping[Function, str]
+"""One published version number for each function."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alias:
+    """A Lambda alias: its main version, and the percent of requests that other versions get."""
+
+    version: str
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The listener's weights, as they stand. Any two numbers are possible when a person has set them."""
+
+    blue: int
+    green: int
+
+
+STEADY = Weights(blue=100, green=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """Everything that decides which version answers a production request."""
+
+    listener: Weights
+    blue: Mapping[Function, Alias]
+    green: str | None
+    """The version of the processing function behind target group green; ``None``, in wanted traffic: leave it alone."""
+
+    @property
+    def stable(self) -> dict[Function, str]:
+        """The stable versions: the main versions of the aliases ``blue``."""
+        return {function: alias.version for function, alias in self.blue.items()}
+
+    @property
+    def is_steady(self) -> bool:
+        """All traffic goes where the aliases ``blue`` point, as after every finished release."""
+        return self.listener == STEADY and not any(alias.shares for alias in self.blue.values())
+
+    def satisfies(self, wanted: "Traffic") -> bool:
+        """Whether traffic as read is what ``wanted`` asks for."""
+        return self.listener == wanted.listener and self.blue == wanted.blue and wanted.green in (None, self.green)
+
+
+def steady(versions: Versions, *, green: str | None = None) -> Traffic:
+    """All production traffic on ``versions``; target group green leads to version ``green`` and gets nothing."""
+    return Traffic(listener=STEADY, blue={f: Alias(version=v) for f, v in versions.items()}, green=green)
+
+
+def shifted(stable: Versions, candidate: Versions, percent: int) -> Traffic:
+    """``percent`` of production traffic on ``candidate``, the rest on ``stable``.
+
+    At 100 the aliases still name the stable version as the main one, with a share of 1.0 for the candidate: so the way
+    back can be read from the aliases themselves until the promotion. A function whose version does not change needs no
+    share (Lambda refuses a routing config that names the main version).
+    """
+    blue = {f: Alias(version=v) for f, v in stable.items()}
+    if percent:
+        for f in ROUTED:
+            if candidate[f] != stable[f]:
+                blue[f] = Alias(version=stable[f], shares={candidate[f]: float(percent)})
+    return Traffic(listener=Weights(blue=100 - percent, green=percent), blue=blue, green=candidate[Function.PROCESSING])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointAlias:
+    """Set an alias' main version and shares, in one call."""
+
+    function: Function
+    colour: str
+    alias: Alias
+
+    def __str__(self) -> str:
+        shares = "".join(f", {percent:g} % to {version}" for version, percent in self.alias.shares.items())
+        return f"{self.function} alias {self.colour} → version {self.alias.version}{shares}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeighListener:
+    """Set the listener's two weights, in one call."""
+
+    weights: Weights
+
+    def __str__(self) -> str:
+        return f"listener → blue {self.weights.blue}, green {self.weights.green}"
+
+
+Move = PointAlias | WeighListener
+
+
+def moves(seen: Traffic | None, wanted: Traffic) -> list[list[Move]]:
+    """The calls from ``seen`` to ``wanted``: chains that are independent; within one, a call needs those before it.
+
+    Without ``seen`` (it could not be read) every call is made. The chain of ``/process`` is ordered so that weight
+    never moves to a target group before its alias is right, and alias green changes only while it is given no weight:
+
+    - shift: alias green (no traffic yet), then the weights;
+    - promote: at green 100 alias blue (no traffic), then the weights back to blue, then alias green;
+    - roll back: alias blue (right already, unless a promotion broke off half-way), then the weights, then alias green.
+    """
+    blue: dict[Function, list[Move]] = {
+        f: [PointAlias(function=f, colour="blue", alias=alias)] if seen is None or seen.blue[f] != alias else []
+        for f, alias in wanted.blue.items()
+    }
+    green: list[Move] = []
+    if wanted.green is not None and (seen is None or seen.green != wanted.green):
+        green = [PointAlias(function=Function.PROCESSING, colour="green", alias=Alias(version=wanted.green))]
+    weigh: list[Move] = [] if seen and seen.listener == wanted.listener else [WeighListener(weights=wanted.listener)]
+    rest = green + weigh if wanted.listener.green else weigh + green
+    chains: list[list[Move]] = [[*blue[Function.PROCESSING], *rest], *(blue[f] for f in ROUTED)]
+    return [chain for chain in chains if chain]

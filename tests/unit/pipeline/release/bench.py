@@ -1,0 +1,72 @@
+"""A controller on the fake AWS, with a clock that tests turn."""
+
+from collections.abc import Callable
+
+from pipeline.release.aws.alarms import AwsAlarms
+from pipeline.release.aws.records import AwsRecords
+from pipeline.release.aws.traffic import AwsTraffic
+from pipeline.release.commands import Commands
+from pipeline.release.plan import Plan
+from tests.unit.pipeline.release.fake_aws import OUTPUTS, FakeAws
+
+PLAN = Plan(weights=(10, 25, 50, 100), bake_seconds=60)
+
+
+class FakeClock:
+    """Time passes only by sleeping; ``at`` makes something happen when it has come."""
+
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+        self.interrupted = False
+        self._planned: list[tuple[float, Callable[[], None]]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.time += max(seconds, 0.001)
+        due = [plan for plan in self._planned if plan[0] <= self.time]
+        self._planned = [plan for plan in self._planned if plan[0] > self.time]
+        for _, happen in due:
+            happen()
+
+    def after(self, seconds: float, happen: Callable[[], None]) -> None:
+        self._planned.append((self.time + seconds, happen))
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+
+
+class Bench:
+    """One environment, and as many controllers for it as a test likes."""
+
+    def __init__(self, *, stable: str = "1", candidate: str = "2", plan: Plan = PLAN) -> None:
+        self.aws = FakeAws(stable=stable, candidate=candidate)
+        self.clock = FakeClock()
+        self.plan = plan
+        self.told: list[str] = []
+
+    def controller(self, holder: str = "ann") -> Commands:
+        """The commands, in the hands of a new process."""
+        return Commands(
+            environment="test",
+            plan=self.plan,
+            router=AwsTraffic(self.aws, OUTPUTS),  # type: ignore[arg-type]
+            alarms=AwsAlarms(self.aws, OUTPUTS["RollbackAlarmNames"].split(",")),  # type: ignore[arg-type]
+            records=AwsRecords(
+                self.aws,  # type: ignore[arg-type]
+                table=OUTPUTS["ReleaseTableName"],
+                environment="test",
+                holder=holder,
+                now=self.clock.now,
+            ),
+            clock=self.clock,
+            tell=self.told.append,
+            started_by=holder,
+        )
+
+    def all_on(self, version: str) -> bool:
+        """All production traffic goes to ``version``, in the steady state."""
+        steady = self.aws.weights == {"blue": 100, "green": 0}
+        return steady and all(share == {version: 1} for share in self.aws.shares().values())

@@ -1,0 +1,168 @@
+"""The AWS calls of the release controller, in memory: its part of ELB, Lambda, CloudWatch and DynamoDB.
+
+``disturb`` is called before and after each call: tests make calls fail, or kill the controller between any two of them.
+"""
+
+import copy
+import re
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from pipeline.aws import PlatformOutputs
+
+OUTPUTS = PlatformOutputs(
+    stack_name="payment-platform-test",
+    values={
+        "ValidationFunctionName": "payment-validation-test",
+        "FraudDetectionFunctionName": "payment-fraud-detection-test",
+        "ProcessingFunctionName": "payment-processing-test",
+        "ListenerArn": "listener",
+        "BlueTargetGroupArn": "blue",
+        "GreenTargetGroupArn": "green",
+        "RollbackAlarmNames": "api-errors,api-latency",
+        "ReleaseTableName": "payment-releases-test",
+    },
+)
+FUNCTIONS = tuple(OUTPUTS[f"{name}FunctionName"] for name in ("Validation", "FraudDetection", "Processing"))
+PROCESSING = FUNCTIONS[2]
+
+Disturb = Callable[[str, str], None]
+
+
+def refused(operation: str, code: str = "ThrottlingException") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "refused by the test"}}, operation)
+
+
+class FakeAws:
+    """Stands in for a ``boto3.Session``; its attributes are the state of the account."""
+
+    def __init__(self, *, stable: str = "1", candidate: str = "2") -> None:
+        self.weights = {"blue": 100, "green": 0}
+        self.aliases: dict[tuple[str, str], tuple[str, dict[str, float]]] = {}
+        for function in FUNCTIONS:
+            self.aliases[function, "blue"] = (stable, {})
+            self.aliases[function, "green"] = (candidate, {})
+        self.alarms = {"api-errors": "OK", "api-latency": "INSUFFICIENT_DATA"}
+        self.table: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.disturb: Disturb = lambda operation, when: None
+        self.on_change: Callable[[], None] = lambda: None
+
+    def client(self, _service: str, **_config: Any) -> "FakeAws":
+        return self
+
+    def deploy(self, version: str) -> None:
+        """What a CloudFormation deployment does: it moves the aliases green."""
+        for function in FUNCTIONS:
+            self.aliases[function, "green"] = (version, {})
+
+    def shares(self) -> dict[str, dict[str, float]]:
+        """For each route, the share of production requests that each version answers."""
+        found: dict[str, dict[str, float]] = {}
+        for function in FUNCTIONS[:2]:
+            main, extra = self.aliases[function, "blue"]
+            found[function] = {main: 1 - sum(extra.values())} | extra
+        total = self.weights["blue"] + self.weights["green"]
+        processing: dict[str, float] = {}
+        for colour, weight in self.weights.items():
+            version = self.aliases[PROCESSING, colour][0]
+            processing[version] = processing.get(version, 0) + weight / total
+        found[PROCESSING] = processing
+        return {route: {v: share for v, share in versions.items() if share} for route, versions in found.items()}
+
+    def _called(self, operation: str, effect: Callable[[], Any]) -> Any:
+        self.disturb(operation, "before")
+        self.calls.append(operation)
+        result = copy.deepcopy(effect())
+        if operation in ("ModifyListener", "UpdateAlias"):
+            self.on_change()
+        self.disturb(operation, "after")
+        return result
+
+    def describe_listeners(self, *, ListenerArns: list[str]) -> Any:
+        groups = [{"TargetGroupArn": colour, "Weight": weight} for colour, weight in self.weights.items()]
+        action = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
+        return self._called("DescribeListeners", lambda: {"Listeners": [{"DefaultActions": [action]}]})
+
+    def modify_listener(self, *, ListenerArn: str, DefaultActions: list[Any]) -> Any:
+        groups = DefaultActions[0]["ForwardConfig"]["TargetGroups"]
+        wanted = {group["TargetGroupArn"]: group["Weight"] for group in groups}
+        assert set(wanted) == {"blue", "green"}
+        return self._called("ModifyListener", lambda: self.weights.update(wanted))
+
+    def get_alias(self, *, FunctionName: str, Name: str) -> Any:
+        version, extra = self.aliases[FunctionName, Name]
+        answer: dict[str, Any] = {"FunctionVersion": version}
+        if extra:
+            answer["RoutingConfig"] = {"AdditionalVersionWeights": extra}
+        return self._called("GetAlias", lambda: answer)
+
+    def update_alias(self, *, FunctionName: str, Name: str, FunctionVersion: str, RoutingConfig: Any) -> Any:
+        extra = RoutingConfig["AdditionalVersionWeights"]
+        if FunctionVersion in extra or any(not 0 <= weight <= 1 for weight in extra.values()) or len(extra) > 1:
+            raise refused("UpdateAlias", "InvalidParameterValueException")
+        return self._called(
+            "UpdateAlias", lambda: self.aliases.update({(FunctionName, Name): (FunctionVersion, dict(extra))})
+        )
+
+    def describe_alarms(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> Any:
+        found = [{"AlarmName": name, "StateValue": self.alarms[name]} for name in AlarmNames if name in self.alarms]
+        return self._called("DescribeAlarms", lambda: {"MetricAlarms": found, "CompositeAlarms": []})
+
+    def put_item(self, *, TableName: str, Item: Any, **condition: Any) -> Any:
+        key = Item["release_id"]["S"]
+
+        def put() -> None:
+            self._check(self.table.get(key), "PutItem", **condition)
+            self.table[key] = Item
+
+        return self._called("PutItem", put)
+
+    def get_item(self, *, TableName: str, Key: Any, ConsistentRead: bool) -> Any:
+        assert ConsistentRead
+        item = self.table.get(Key["release_id"]["S"])
+        return self._called("GetItem", lambda: {"Item": item} if item else {})
+
+    def delete_item(self, *, TableName: str, Key: Any, **condition: Any) -> Any:
+        key = Key["release_id"]["S"]
+
+        def delete() -> None:
+            self._check(self.table.get(key), "DeleteItem", **condition)
+            self.table.pop(key, None)
+
+        return self._called("DeleteItem", delete)
+
+    def query(self, *, ExpressionAttributeValues: Any, Limit: int, ConsistentRead: bool, **_rest: Any) -> Any:
+        assert ConsistentRead
+        below = ExpressionAttributeValues[":lease"]["S"]
+        keys = sorted((key for key in self.table if key < below), reverse=True)[:Limit]
+        return self._called("Query", lambda: {"Items": [self.table[key] for key in keys]})
+
+    def _check(
+        self,
+        item: dict[str, Any] | None,
+        operation: str,
+        ConditionExpression: str = "",
+        ExpressionAttributeValues: Any = None,
+    ) -> None:
+        """Evaluate ``a = :b OR c < :d OR attribute_not_exists(e)``."""
+        held = not ConditionExpression
+        for term in filter(None, ConditionExpression.split(" OR ")):
+            if match := re.fullmatch(r"attribute_not_exists\((\w+)\)", term):
+                held |= item is None or match[1] not in item
+            elif match := re.fullmatch(r"(\w+) (=|<) (:\w+)", term):
+                held |= item is not None and _compare(item.get(match[1]), match[2], ExpressionAttributeValues[match[3]])
+            else:
+                raise AssertionError(f"the fake does not know the condition {term!r}")
+        if not held:
+            raise refused(operation, "ConditionalCheckFailedException")
+
+
+def _compare(left: Any, operator: str, right: Any) -> bool:
+    if left is None:
+        return False
+    (kind, one), (_, other) = next(iter(left.items())), next(iter(right.items()))
+    one, other = (float(one), float(other)) if kind == "N" else (one, other)
+    return bool(one == other if operator == "=" else one < other)

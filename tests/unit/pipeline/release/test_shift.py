@@ -1,0 +1,216 @@
+"""Shifting, as an operator sees it."""
+
+import pytest
+
+from pipeline.release.commands import ExitCode
+from pipeline.release.record import Phase
+from tests.unit.pipeline.release.bench import Bench
+from tests.unit.pipeline.release.fake_aws import FUNCTIONS, PROCESSING, refused
+
+
+def test_a_healthy_candidate_takes_all_routes_step_by_step_and_becomes_stable() -> None:
+    bench = Bench()
+    seen: list[float] = []
+
+    def note() -> None:
+        shares = [share.get("2", 0) for share in bench.aws.shares().values()]
+        if len(set(shares)) == 1 and shares[0] not in seen:
+            seen.append(shares[0])
+
+    bench.aws.on_change = note
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.DONE
+    assert seen == [pytest.approx(share) for share in (0.1, 0.25, 0.5, 1.0)]
+    assert bench.all_on("2")
+    assert bench.clock.time - 1_800_000_000 == pytest.approx(4 * 60, abs=1), "each step bakes for its time"
+
+
+def test_no_version_but_stable_and_candidate_ever_gets_traffic_and_none_falls_back_during_the_promotion() -> None:
+    bench = Bench()
+    processing: list[float] = []
+
+    def note() -> None:
+        assert all(set(share) <= {"1", "2"} for share in bench.aws.shares().values())
+        processing.append(bench.aws.shares()[PROCESSING].get("2", 0))
+
+    bench.aws.on_change = note
+
+    bench.controller().shift()
+
+    assert processing == sorted(processing), "the candidate's share of /process only ever rises"
+
+
+def test_nothing_to_do_when_the_candidate_is_stable() -> None:
+    bench = Bench(stable="2", candidate="2")
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.DONE
+    assert "nothing to do" in outcome.text
+    assert "ModifyListener" not in bench.aws.calls
+    assert "UpdateAlias" not in bench.aws.calls
+
+
+def test_a_function_that_did_not_change_keeps_its_version() -> None:
+    bench = Bench()
+    bench.aws.aliases[FUNCTIONS[0], "green"] = ("1", {})
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.aws.shares() == {FUNCTIONS[0]: {"1": 1}, FUNCTIONS[1]: {"2": 1}, PROCESSING: {"2": 1}}
+
+
+@pytest.mark.parametrize("seconds", [1, 65, 130, 200])
+def test_an_alarm_at_any_step_brings_all_traffic_back(seconds: float) -> None:
+    bench = Bench()
+    bench.clock.after(seconds, lambda: bench.aws.alarms.update({"api-errors": "ALARM"}))
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert "api-errors" in outcome.text
+    assert bench.all_on("1")
+
+
+@pytest.mark.parametrize("seconds", [1, 65, 130, 200])
+def test_an_interruption_at_any_step_leaves_no_half_shifted_traffic(seconds: float) -> None:
+    bench = Bench()
+    bench.clock.after(seconds, bench.clock.interrupt)
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert bench.all_on("1")
+
+
+def test_a_candidate_that_was_found_bad_is_not_shifted_again_but_an_interrupted_one_is() -> None:
+    bench = Bench()
+    bench.clock.after(10, bench.clock.interrupt)
+    bench.controller().shift()
+    bench.clock.interrupted = False
+    bench.clock.after(10, lambda: bench.aws.alarms.update({"api-errors": "ALARM"}))
+    alarmed = bench.controller().shift()
+    bench.aws.alarms["api-errors"] = "OK"
+
+    again = bench.controller().shift()
+
+    assert alarmed.code is ExitCode.ROLLED_BACK
+    assert again.code is ExitCode.REFUSED
+    assert "was rolled back" in again.text
+    assert bench.all_on("1")
+
+
+def test_a_rollback_that_aws_refuses_is_tried_until_it_is_true() -> None:
+    bench = Bench()
+    bench.clock.after(130, bench.clock.interrupt)
+    refusals = 0
+
+    def disturb(operation: str, when: str) -> None:
+        nonlocal refusals
+        if bench.clock.interrupted and operation in ("ModifyListener", "UpdateAlias") and refusals < 50:
+            refusals += 1
+            raise refused(operation)
+
+    bench.aws.disturb = disturb
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert bench.all_on("1")
+    assert any("failed" in line for line in bench.told), "it says that AWS refuses"
+
+
+def test_calls_that_keep_failing_roll_the_release_back() -> None:
+    bench = Bench()
+
+    def disturb(operation: str, when: str) -> None:
+        if operation == "UpdateAlias" and bench.aws.weights["green"] == 25:
+            raise refused(operation)
+
+    bench.aws.disturb = disturb
+    bench.aws.on_change = lambda: None
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert bench.all_on("1")
+
+
+def test_the_record_is_written_before_each_move() -> None:
+    bench = Bench()
+    written: list[Phase] = []
+
+    def disturb(operation: str, when: str) -> None:
+        if operation in ("ModifyListener", "UpdateAlias") and when == "before":
+            written.append(bench.controller().records.latest()[0].phase)
+
+    bench.aws.disturb = disturb
+
+    bench.controller().shift()
+
+    assert set(written) == {Phase.SHIFTING, Phase.PROMOTING}
+
+
+def test_traffic_is_not_moved_when_the_record_cannot_be_written() -> None:
+    bench = Bench()
+
+    def disturb(operation: str, when: str) -> None:
+        if operation == "PutItem" and when == "before" and bench.aws.table:
+            raise refused(operation)
+
+    bench.aws.disturb = disturb
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert bench.aws.weights == {"blue": 100, "green": 0}
+    assert "ModifyListener" not in bench.aws.calls
+
+
+def test_drift_is_refused_and_rollback_repairs_it() -> None:
+    bench = Bench()
+    bench.aws.weights = {"blue": 70, "green": 30}
+
+    refusal = bench.controller().shift()
+    repaired = bench.controller().rollback()
+
+    assert refusal.code is ExitCode.REFUSED
+    assert "drift" in refusal.text
+    assert repaired.code is ExitCode.DONE
+    assert bench.all_on("1")
+
+
+def test_someone_who_moves_the_weights_during_a_bake_ends_the_release() -> None:
+    bench = Bench()
+    bench.clock.after(30, lambda: bench.aws.weights.update(blue=0, green=100))
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert "someone else" in outcome.text
+    assert bench.all_on("1")
+
+
+def test_a_deployment_during_a_release_ends_it_and_is_left_alone() -> None:
+    bench = Bench()
+    bench.clock.after(30, lambda: bench.aws.deploy("3"))
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert bench.all_on("1")
+    assert bench.aws.aliases[PROCESSING, "green"][0] == "3"
+
+
+def test_an_alarm_that_already_rings_is_refused_before_anything_moves() -> None:
+    bench = Bench()
+    bench.aws.alarms["api-latency"] = "ALARM"
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.REFUSED
+    assert "api-latency" in outcome.text
+    assert bench.all_on("1")
