@@ -1,0 +1,54 @@
+"""``python -m pipeline.local.cloud start|stop|status|env ENVIRONMENT``: the local cloud by hand.
+
+``env`` prints the client's variables as shell exports: ``eval "$(python -m pipeline.local.cloud env dev)"``.
+Exit codes: 0 done (``status``: it runs), 1 failed (``status``: it does not run), 2 usage.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from pipeline.environments import environment
+from pipeline.local.cloud import LocalCloud, LocalCloudError
+
+DEFAULT_STATE = Path(".pipeline/clouds")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.local.cloud", description=__doc__)
+    parser.add_argument("command", choices=("start", "stop", "status", "env"))
+    parser.add_argument("environment", help="dev, staging, prod or the name of an ephemeral environment")
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of the local clouds' files")
+    chosen = parser.parse_args(arguments)
+    try:
+        cloud = LocalCloud(environment(chosen.environment).name, chosen.state)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        return _run(chosen.command, cloud)
+    except LocalCloudError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(command: str, cloud: LocalCloud) -> int:
+    if command == "start":
+        cloud.start()
+        print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
+    elif command == "stop":
+        cloud.stop()
+        print(f"{cloud.name}: stopped")
+    elif not cloud.is_running():
+        print(f"{cloud.name}: not running", file=sys.stderr)
+        return 1
+    elif command == "status":
+        print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
+    else:
+        for name, value in cloud.environ().items():
+            print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

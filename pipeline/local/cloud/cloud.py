@@ -1,0 +1,183 @@
+"""Starting and stopping a local cloud, which runs on by itself in between."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from pipeline.local.cloud import certificates
+from pipeline.local.cloud.files import write_private
+from pipeline.local.cloud.postgres import Postgres
+from pipeline.local.cloud.settings import Settings
+
+PREFERRED_PORTS = {"dev": 4571, "staging": 4572, "prod": 4573}
+START_SECONDS = 60
+STOP_SECONDS = 20
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
+"""What the emulator, and so each function, sees of this process's environment: no AWS setting of the person."""
+
+
+class LocalCloudError(Exception):
+    """A local cloud did not start or stop; the message says where its log is and how it ends."""
+
+
+class LocalCloud:
+    """The local cloud of one environment. ``state`` is the folder of all local clouds; each has a folder in it."""
+
+    def __init__(self, environment_name: str, state: Path) -> None:
+        self.name = environment_name
+        self.folder = Path(state).absolute() / environment_name
+
+    @property
+    def log_path(self) -> Path:
+        """The emulator's log. The functions' logs are in ``logs/`` beside it."""
+        return self.folder / "emulator.log"
+
+    @property
+    def endpoint(self) -> str:
+        """The URL that serves every AWS API. Raises ``LocalCloudError`` when the cloud was never started."""
+        return self._settings().endpoint
+
+    def environ(self) -> dict[str, str]:
+        """What a client needs in its environment, and no more. Raises ``LocalCloudError`` if it was never started."""
+        settings = self._settings()
+        return {
+            "AWS_ENDPOINT_URL": settings.endpoint,
+            "AWS_CA_BUNDLE": settings.ca,
+            "NODE_EXTRA_CA_CERTS": settings.ca,
+            "AWS_ACCESS_KEY_ID": settings.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": settings.secret_access_key,
+            "AWS_DEFAULT_REGION": settings.region,
+            "AWS_REGION": settings.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    @property
+    def account(self) -> str:
+        """The AWS account id that the environment has here."""
+        return self._settings().account
+
+    def is_running(self) -> bool:
+        """Whether its process lives and answers."""
+        return self._process() is not None and self._answers()
+
+    def start(self) -> None:
+        """Start the cloud unless it runs. What a killed one left behind is ended first; its state is gone.
+
+        Raises ``LocalCloudError`` when it does not answer in time or dies.
+        """
+        with self._exclusively():
+            if self.is_running():
+                return
+            self._end()
+            self._launch()
+
+    def stop(self) -> None:
+        """End the cloud and all that it started, and wait until they are gone. Its state goes with it."""
+        if self.folder.exists():
+            with self._exclusively():
+                self._end()
+
+    def _launch(self) -> None:
+        with self._listening_socket() as listening:
+            settings = Settings.generate(self.name, self.folder, listening.getsockname()[1])
+            certificates.issue(settings.tls, self.name)
+            settings.write()
+            if self.log_path.exists():
+                self.log_path.replace(self.log_path.with_suffix(".log.1"))
+            with self.log_path.open("wb") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "pipeline.local.cloud.emulator", str(self.folder), str(listening.fileno())],
+                    env={name: os.environ[name] for name in INHERITED if name in os.environ}
+                    | {"PYTHONPATH": str(Path(__file__).parents[3])},
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    pass_fds=[listening.fileno()], start_new_session=True,
+                )  # fmt: skip
+        record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+        write_private(self.folder / "process.json", json.dumps(record))
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if process.poll() is not None:
+                raise LocalCloudError(self._failure(f"ended with exit code {process.returncode}"))
+            if time.monotonic() > deadline:
+                self._end()
+                raise LocalCloudError(self._failure(f"did not answer within {START_SECONDS} s"))
+            time.sleep(0.05)
+
+    def _listening_socket(self) -> socket.socket:
+        """On the environment's own port if that is free. It is opened here and handed on, so nobody can take it."""
+        for port in (PREFERRED_PORTS.get(self.name, 0), 0):
+            listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listening.bind(("127.0.0.1", port))
+                listening.listen(1024)
+            except OSError:
+                listening.close()
+            else:
+                return listening
+        raise LocalCloudError("no free port on 127.0.0.1")
+
+    def _end(self) -> None:
+        process = self._process()
+        if process is not None:
+            started_by_it = process.children(recursive=True)
+            process.terminate()
+            _, alive = psutil.wait_procs([process, *started_by_it], timeout=STOP_SECONDS)
+            for left in alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    left.kill()
+            if psutil.wait_procs(alive, timeout=STOP_SECONDS)[1]:
+                raise LocalCloudError(self._failure(f"its processes {[left.pid for left in alive]} can't be ended"))
+        Postgres(self.folder / "postgres").end_leftover()
+        (self.folder / "process.json").unlink(missing_ok=True)
+
+    def _process(self) -> psutil.Process | None:
+        """The process that was started, if it still lives: its number may belong to another one by now."""
+        try:
+            record = json.loads((self.folder / "process.json").read_text())
+            process = psutil.Process(record["pid"])
+            if process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+        except (OSError, ValueError, KeyError, psutil.Error):
+            pass
+        return None
+
+    def _answers(self) -> bool:
+        try:
+            settings = Settings.read(self.folder)
+            trust = ssl.create_default_context(cafile=settings.ca)
+            with urllib.request.urlopen(f"{settings.endpoint}/_ministack/health", timeout=5, context=trust) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except (OSError, ValueError):
+            return False
+
+    def _settings(self) -> Settings:
+        try:
+            return Settings.read(self.folder)
+        except (OSError, ValueError) as error:
+            raise LocalCloudError(f"the local cloud {self.name} was never started here ({error})") from error
+
+    @contextlib.contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """One start or stop at a time; the kernel frees the lock with its holder."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _failure(self, what: str) -> str:
+        with contextlib.suppress(OSError):
+            lines = self.log_path.read_text(errors="replace").splitlines()[-15:]
+            return "\n  ".join([f"the local cloud {self.name} {what}; its log {self.log_path} ends with:", *lines])
+        return f"the local cloud {self.name} {what}; it wrote no log"

@@ -1,0 +1,126 @@
+"""``python -m pipeline.local.cloud.emulator FOLDER SOCKET``: serve the local cloud whose settings are in FOLDER.
+
+SOCKET is the number of the listening socket that the parent opened. ``--pin`` instead records the installed MiniStack
+as the reviewed one. Ends on SIGTERM, SIGINT and SIGHUP, with all that it started.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from pipeline.local.cloud.settings import Settings
+
+
+def configure(settings: Settings) -> None:
+    """MiniStack reads its settings from the environment when it is imported; its Lambda workers inherit them."""
+    scratch = Path(settings.folder) / "scratch"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    os.environ.update(
+        {
+            "MINISTACK_ACCOUNT_ID": settings.account,
+            "MINISTACK_REGION": settings.region,
+            "MINISTACK_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(settings.port),
+            "AUTH": "true",
+            "USE_SSL": "1",
+            "MINISTACK_SSL_CERT": str(settings.tls / "server.pem"),
+            "MINISTACK_SSL_KEY": str(settings.tls / "server.key"),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "S3_DATA_DIR": str(scratch / "s3"),
+            "STATE_DIR": str(scratch / "state"),
+            "TMPDIR": str(scratch),
+            "AWS_ACCESS_KEY_ID": settings.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": settings.secret_access_key,
+            # For the functions: the emulator is AWS, and its authority is the only one they trust.
+            "AWS_ENDPOINT_URL": settings.endpoint,
+            "AWS_CA_BUNDLE": settings.ca,
+            "SSL_CERT_FILE": settings.ca,
+            "DATABASE_CA_BUNDLE": settings.ca,
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+    )
+    tempfile.tempdir = str(scratch)
+
+
+def extend() -> None:
+    """Import MiniStack and put the extensions in their places. Raises ``UpstreamChanged``."""
+    from pipeline.local.cloud.emulator import (  # noqa: F401
+        alarms,
+        aliases,
+        aurora,
+        custom_resources,
+        function_logs,
+        gateway,
+        identity,
+        load_balancer,
+        metrics,
+        properties,
+        resources,
+        workers,
+    )
+
+
+def serve(settings: Settings, listening: int) -> None:
+    from hypercorn.asyncio import serve as serve_asgi
+    from hypercorn.config import Config
+    from ministack.app import app
+    from ministack.core import lambda_runtime
+
+    from pipeline.local.cloud.emulator import alarms, aurora
+
+    config = Config()
+    config.bind = [f"fd://{listening}"]
+    config.certfile, config.keyfile = str(settings.tls / "server.pem"), str(settings.tls / "server.key")
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 2
+    config.accesslog = None
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+        alarms.start_clock()
+        tame_garbage_collection()
+        await serve_asgi(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+
+    try:
+        asyncio.run(run())
+    finally:
+        lambda_runtime.reset()
+        aurora.server.stop()
+
+
+def tame_garbage_collection() -> None:
+    """Python's collection of its oldest generation stops everything for 200 to 300 ms; the young ones do not."""
+    gc.collect()
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young * 10, middle, 1_000_000)
+
+
+def main() -> None:
+    from pipeline.local.cloud.emulator import itself, upstream
+
+    if sys.argv[1:] == ["--pin"]:
+        extend()
+        upstream.pin()
+        return
+    settings = Settings.read(Path(sys.argv[1]))
+    configure(settings)
+    itself.is_(settings)
+    try:
+        extend()
+        upstream.check()
+    except upstream.UpstreamChanged as error:
+        sys.exit(str(error))
+    serve(settings, int(sys.argv[2]))
+    os._exit(0)  # daemon threads of MiniStack would hold the interpreter up
+
+
+if __name__ == "__main__":
+    main()

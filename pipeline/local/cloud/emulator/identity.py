@@ -1,0 +1,65 @@
+"""IAM as on AWS: every caller proves who it is, and no well-known key is root.
+
+MiniStack takes unsigned requests, the key ``test`` and any 12-digit key for the account's root without looking at a
+signature. Here the one root key is the one generated for this start, and its signature is checked like any other.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+from typing import Any
+
+from ministack.core import iam_evaluator, lambda_runtime
+from ministack.core.responses import get_account_id
+from ministack.services import lambda_svc
+
+from pipeline.local.cloud.emulator.upstream import Function, replaces
+
+_SESSION_SEED = secrets.token_bytes(32)
+
+
+@replaces(iam_evaluator, "is_root_access_key")
+def is_root_access_key(_: Function, access_key_id: str) -> bool:
+    return access_key_id == os.environ["AWS_ACCESS_KEY_ID"]
+
+
+@replaces(iam_evaluator, "_is_root_key")
+def spared_from_signature(_: Function, _access_key_id: str) -> bool:
+    """MiniStack asks this before it checks a signature: nobody is spared."""
+    return False
+
+
+@replaces(iam_evaluator, "resolve_caller_identity")
+def resolve_caller_identity(resolve: Function, access_key_id: str) -> Any:
+    if access_key_id != os.environ["AWS_ACCESS_KEY_ID"]:
+        return resolve(access_key_id)
+    account = get_account_id()
+    return {
+        "accessKey": access_key_id,
+        "accountId": account,
+        "userArn": f"arn:aws:iam::{account}:root",
+        "userId": account,
+        "principalOrgId": None,
+        "session": None,
+    }
+
+
+@replaces(lambda_runtime, "execution_credentials", lambda_svc)
+def execution_credentials(issue: Function, config: dict[str, Any]) -> dict[str, str]:
+    """A function's role session, its secret drawn for this start; MiniStack derives it from the function's ARN."""
+    from ministack.services import sts
+
+    credentials: dict[str, str] = issue(config)
+    session = sts._sessions[credentials["AWS_ACCESS_KEY_ID"]]
+
+    def drawn(name: str) -> str:
+        message = f"{name} {credentials['AWS_ACCESS_KEY_ID']}".encode()
+        return hmac.new(_SESSION_SEED, message, hashlib.sha256).hexdigest()
+
+    session["SecretAccessKey"], session["SessionToken"] = drawn("secret"), drawn("token")
+    return {
+        **credentials,
+        "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": session["SessionToken"],
+    }

@@ -1,0 +1,106 @@
+"""CloudWatch metric math on the values of one period: the part of it that alarms use.
+
+Source: "Using math expressions with CloudWatch metrics". Arithmetic, comparisons, ``&&``, ``||``, ``AND``, ``OR``,
+``IF``, ``FILL``, ``MAX``, ``MIN``, ``SUM``, ``AVG``, ``ABS``, ``CEIL`` and ``FLOOR``. No data is ``None``, and makes
+what depends on it ``None``.
+"""
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Value = float | None
+
+_ARITHMETIC: dict[type[ast.AST], Callable[[float, float], float]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Pow: operator.pow,
+}  # fmt: skip
+_COMPARISONS: dict[type[ast.AST], Callable[[float, float], bool]] = {
+    ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Lt: operator.lt, ast.LtE: operator.le,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne,
+}  # fmt: skip
+_OVER_LISTS: dict[str, Callable[[list[float]], float]] = {
+    "MAX": max, "MIN": min, "SUM": sum, "AVG": lambda values: sum(values) / len(values),
+}  # fmt: skip
+_OF_ONE: dict[str, Callable[[float], float]] = {"ABS": abs, "CEIL": math.ceil, "FLOOR": math.floor}
+_WORDS = {"&&": " and ", "||": " or ", "AND": "and", "OR": "or"}
+
+
+class UnsupportedExpression(ValueError):
+    """An expression that the local cloud can't evaluate."""
+
+
+def evaluate(expression: str, values: Mapping[str, Value]) -> Value:
+    """The value of ``expression`` with the metrics ``values`` by id. Raises ``UnsupportedExpression``."""
+    python = re.sub(r"&&|\|\||\bAND\b|\bOR\b", lambda word: _WORDS[word[0]], expression).strip()
+    try:
+        result = _Evaluation(values).visit(ast.parse(python, mode="eval").body)
+    except (SyntaxError, KeyError, IndexError, TypeError) as error:
+        raise UnsupportedExpression(f"metric math the local cloud does not know: {expression!r} ({error})") from error
+    return None if isinstance(result, list) else result
+
+
+class _Evaluation(ast.NodeVisitor):
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        self._values = values
+
+    def generic_visit(self, node: ast.AST) -> Any:
+        raise TypeError(type(node).__name__)
+
+    def visit_Constant(self, node: ast.Constant) -> Value:
+        if isinstance(node.value, int | float):
+            return float(node.value)
+        raise TypeError(f"constant {node.value!r}")
+
+    def visit_Name(self, node: ast.Name) -> Value:
+        return self._values[node.id]
+
+    def visit_List(self, node: ast.List) -> list[Value]:
+        return [self.visit(item) for item in node.elts]
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> Value:
+        if not isinstance(node.op, ast.USub):
+            raise TypeError(type(node.op).__name__)
+        value: Value = self.visit(node.operand)
+        return None if value is None else -value
+
+    def visit_BinOp(self, node: ast.BinOp) -> Value:
+        left, right = self.visit(node.left), self.visit(node.right)
+        if isinstance(node.op, ast.Div):
+            return None if left is None or not right else left / right  # CloudWatch leaves a division by zero out
+        apply = _ARITHMETIC[type(node.op)]
+        return None if left is None or right is None else apply(left, right)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> Value:
+        values = [self.visit(value) for value in node.values]
+        if None in values:
+            return None
+        return float(all(values) if isinstance(node.op, ast.And) else any(values))
+
+    def visit_Compare(self, node: ast.Compare) -> Value:
+        left, right = self.visit(node.left), self.visit(node.comparators[0])
+        if len(node.ops) > 1:
+            raise TypeError("a chain of comparisons")
+        compare = _COMPARISONS[type(node.ops[0])]
+        return None if left is None or right is None else float(compare(left, right))
+
+    def visit_Call(self, node: ast.Call) -> Value:
+        if not isinstance(node.func, ast.Name):
+            raise TypeError("call")
+        name = node.func.id.upper()
+        arguments = [self.visit(argument) for argument in node.args]
+        if name == "FILL":
+            first, filler = arguments
+            return filler if first is None else first
+        if name == "IF":
+            condition, then, *otherwise = arguments
+            if condition is None:
+                return None
+            return then if condition else (otherwise[0] if otherwise else None)
+        if name in _OF_ONE:
+            return None if arguments[0] is None else float(_OF_ONE[name](arguments[0]))
+        over = _OVER_LISTS[name]
+        flat = [v for a in arguments for v in (a if isinstance(a, list) else [a]) if v is not None]
+        return float(over(flat)) if flat else None

@@ -1,0 +1,99 @@
+"""The service metrics that alarms and the release controller read; MiniStack emits Lambda's per function only.
+
+Names, units and dimensions are those of the AWS documentation: "Types of metrics for Lambda functions", "Amazon API
+Gateway dimensions and metrics", "CloudWatch metrics for your Application Load Balancer". Points are kept for
+``KEEP_SECONDS``: the emulator must not grow with every request.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.services import cloudwatch, lambda_svc
+
+from pipeline.local.cloud.emulator import aliases
+from pipeline.local.cloud.emulator.upstream import Function, original, replaces
+
+KEEP_SECONDS = 15 * 60
+
+Dimensions = Mapping[str, str]
+
+_writing = threading.Lock()
+original(cloudwatch, "_metric_bucket")
+original(cloudwatch, "_point_stats")
+
+
+def record(namespace: str, name: str, value: float, unit: str, *dimension_sets: Dimensions) -> None:
+    """Store one measurement under each set of dimensions, in the current account and region."""
+    now = time.time()
+    with _writing:
+        for dimensions in dimension_sets:
+            points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
+            last = points[-1] if points else None
+            if last and last["Value"] == value and last["Unit"] == unit and now - last["Timestamp"] < 1:
+                last["Count"] = last.get("Count", 1) + 1  # equal values of one second are one point with a count
+                continue
+            kept = last["Dimensions"] if last else dict(dimensions)
+            points.append({"Timestamp": now, "Value": value, "Unit": unit, "Dimensions": kept})
+
+
+def forget_old_points() -> None:
+    """Drop the points that are older than ``KEEP_SECONDS``, of every account and region."""
+    oldest = time.time() - KEEP_SECONDS
+    with _writing:
+        for points in list(cloudwatch._metrics._data.values()):
+            stale = next((i for i, point in enumerate(points) if point["Timestamp"] >= oldest), len(points))
+            del points[:stale]
+
+
+def record_api(*, api: str, stage: str, resource: str, method: str, milliseconds: float, status: int) -> None:
+    by_api = {"ApiName": api}
+    by_stage = {**by_api, "Stage": stage}
+    sets = (by_api, by_stage, {**by_stage, "Resource": resource, "Method": method})
+    record("AWS/ApiGateway", "Count", 1, "Count", *sets)
+    record("AWS/ApiGateway", "Latency", milliseconds, "Milliseconds", *sets)
+    record("AWS/ApiGateway", "4XXError", float(400 <= status < 500), "Count", *sets)
+    record("AWS/ApiGateway", "5XXError", float(status >= 500), "Count", *sets)
+
+
+def record_load_balancer(
+    *, load_balancer: str, target_group: str, seconds: float, status: int, target_failed: bool
+) -> None:
+    """``target_failed``: the function raised or timed out, so the 502 is the load balancer's own answer."""
+    by_balancer = {"LoadBalancer": load_balancer}
+    sets = (by_balancer, {"TargetGroup": target_group}, {**by_balancer, "TargetGroup": target_group})
+    record("AWS/ApplicationELB", "RequestCount", 1, "Count", *sets)
+    record("AWS/ApplicationELB", "TargetResponseTime", seconds, "Seconds", *sets)
+    if target_failed:
+        record("AWS/ApplicationELB", "LambdaUserError", 1, "Count", *sets[1:])
+        record("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", 1, "Count", by_balancer)
+        record("AWS/ApplicationELB", "HTTPCode_ELB_502_Count", 1, "Count", by_balancer)
+    else:
+        record("AWS/ApplicationELB", f"HTTPCode_Target_{status // 100}XX_Count", 1, "Count", *sets)
+
+
+@replaces(lambda_svc, "_emit_lambda_metrics")
+def function_throttled(_: Function, function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
+    """MiniStack calls this at each entrance; what ran is recorded once, below, and only throttles are not run."""
+    if throttle:
+        record("AWS/Lambda", "Throttles", 1, "Count", {"FunctionName": function_name})
+
+
+@replaces(lambda_svc, "_execute_function_dispatch")
+def execute(run: Function, func: Any, config: Any, event: Any, request_id: str, started: float) -> Any:
+    """Every invocation of every kind passes here, once, in its account and region."""
+    result = run(func, config, event, request_id, started)
+    failed = bool(isinstance(result, dict) and result.get("error"))
+    invocation = aliases.current.get() or aliases.Invocation()
+    invocation.failed = failed
+    name = config.get("FunctionName", "")
+    sets: list[Dimensions] = [{"FunctionName": name}]
+    if invocation.qualifier and invocation.qualifier != "$LATEST":
+        by_alias = {"FunctionName": name, "Resource": f"{name}:{invocation.qualifier}"}
+        sets += [by_alias, {**by_alias, "ExecutedVersion": str(config.get("Version", "$LATEST"))}]
+    record("AWS/Lambda", "Invocations", 1, "Count", *sets)
+    record("AWS/Lambda", "Errors", float(failed), "Count", *sets)
+    record("AWS/Lambda", "Duration", (time.time() - started) * 1000, "Milliseconds", *sets)
+    record("AWS/Lambda", "Throttles", 0, "Count", *sets)
+    return result

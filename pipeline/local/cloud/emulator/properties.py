@@ -1,0 +1,134 @@
+"""Completing the CloudFormation handlers of MiniStack that take a property and forget it.
+
+:func:`after_write` adds a step after a type's create and update. A step that calls the emulator's own APIs says so:
+its type then runs on a worker thread.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import get_region
+from ministack.services.cloudformation import provisioners, stacks
+
+from pipeline.local.cloud.emulator.itself import client
+from pipeline.local.cloud.emulator.upstream import Function, replaces
+
+Attributes = dict[str, Any]
+Step = Callable[[str, Any], Attributes | None]
+"""Gets the physical id and the properties; may return the resource's attributes, when the step changed them."""
+
+on_worker_thread: set[str] = set()
+
+
+@replaces(stacks, "_runs_on_worker_thread")
+def runs_on_worker_thread(decide: Function, resource_type: str) -> bool:
+    return resource_type in on_worker_thread or bool(decide(resource_type))
+
+
+def after_write(resource_type: str, *, calls_itself: bool = False) -> Callable[[Step], Step]:
+    """Decorator: run the step after each create and update of ``resource_type``."""
+    if calls_itself:
+        on_worker_thread.add(resource_type)
+
+    def install(step: Step) -> Step:
+        handler = provisioners._RESOURCE_HANDLERS[resource_type]
+        # Where MiniStack has no update, it creates again.
+        for operation, properties_at in (("create", 1), ("update", 2)):
+            if operation in handler:
+                handler[operation] = _followed(handler[operation], step, properties_at)
+        return step
+
+    return install
+
+
+def _followed(write: Function, step: Step, properties_at: int) -> Function:
+    def write_then_step(*args: Any, **kwargs: Any) -> Any:
+        physical_id, attributes = write(*args, **kwargs)
+        changed = step(physical_id, args[properties_at])
+        return physical_id, attributes if changed is None else changed
+
+    return write_then_step
+
+
+@after_write("AWS::DynamoDB::GlobalTable", calls_itself=True)
+def table_recovery_and_expiry(name: str, props: Any) -> None:
+    """Recovery is declared per replica; the emulator has one."""
+    dynamodb = client("dynamodb", get_region())
+    for replica in props.get("Replicas") or []:
+        recovery = replica.get("PointInTimeRecoverySpecification") or {}
+        dynamodb.update_continuous_backups(
+            TableName=name,
+            PointInTimeRecoverySpecification={
+                "PointInTimeRecoveryEnabled": provisioners._cfn_bool(recovery.get("PointInTimeRecoveryEnabled", False))
+            },
+        )
+    expiry = props.get("TimeToLiveSpecification")
+    status = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"]
+    if expiry and (status == "ENABLED") != provisioners._cfn_bool(expiry["Enabled"]):
+        dynamodb.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={
+                "AttributeName": expiry["AttributeName"],
+                "Enabled": provisioners._cfn_bool(expiry["Enabled"]),
+            },
+        )
+
+
+@after_write("AWS::S3::Bucket", calls_itself=True)
+def bucket_lifecycle_and_key(name: str, props: Any) -> None:
+    s3 = client("s3", get_region())
+    rules = [_lifecycle_rule(number, r) for number, r in enumerate((props.get("LifecycleConfiguration") or {}).get("Rules") or [])]
+    if rules:
+        s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
+    encryption = (props.get("BucketEncryption") or {}).get("ServerSideEncryptionConfiguration") or []
+    if any((rule.get("ServerSideEncryptionByDefault") or {}).get("KMSMasterKeyID") for rule in encryption):
+        # MiniStack's handler keeps the algorithm and drops the key, then refuses every put for want of one.
+        s3.put_bucket_encryption(
+            Bucket=name,
+            ServerSideEncryptionConfiguration={
+                "Rules": [
+                    {
+                        "ApplyServerSideEncryptionByDefault": dict(rule["ServerSideEncryptionByDefault"]),
+                        "BucketKeyEnabled": provisioners._cfn_bool(rule.get("BucketKeyEnabled", False)),
+                    }
+                    for rule in encryption
+                ]
+            },
+        )
+
+
+def _lifecycle_rule(number: int, declared: Any) -> dict[str, Any]:
+    """A template's lifecycle rule in the shape of the S3 API."""
+    rule: dict[str, Any] = {
+        "ID": declared.get("Id") or f"rule-{number}",
+        "Status": declared["Status"],
+        "Filter": {"Prefix": declared.get("Prefix", "")},
+    }
+    if days := declared.get("ExpirationInDays"):
+        rule["Expiration"] = {"Days": int(days)}
+    if transitions := declared.get("Transitions"):
+        rule["Transitions"] = [
+            {"Days": int(t["TransitionInDays"]), "StorageClass": t["StorageClass"]} for t in transitions
+        ]
+    if old := declared.get("NoncurrentVersionExpiration"):
+        rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": int(old["NoncurrentDays"])}
+    if moves := declared.get("NoncurrentVersionTransitions"):
+        rule["NoncurrentVersionTransitions"] = [
+            {"NoncurrentDays": int(t["TransitionInDays"]), "StorageClass": t["StorageClass"]} for t in moves
+        ]
+    if abort := declared.get("AbortIncompleteMultipartUpload"):
+        rule["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": int(abort["DaysAfterInitiation"])}
+    return rule
+
+
+@after_write("AWS::Lambda::Function")
+def function_network(name: str, props: Any) -> None:
+    from ministack.services import lambda_svc
+
+    network = props.get("VpcConfig")
+    if network:
+        lambda_svc._functions[name]["config"]["VpcConfig"] = {
+            "SubnetIds": list(network.get("SubnetIds") or []),
+            "SecurityGroupIds": list(network.get("SecurityGroupIds") or []),
+            "VpcId": "",
+        }

