@@ -7,20 +7,34 @@ per-environment value.
 from dataclasses import dataclass, field, replace
 
 
+PIPELINE_ACCOUNT: str | None = None
+"""Account that runs the pipeline and may assume the environments' roles; ``None``: each environment's own account."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GateSettings:
     """What the load gate asks of a candidate before it may take traffic."""
 
-    rate: float = 30.0
+    rate: float = 40.0
     """Requests a second over all routes together, in an open model."""
-    duration_seconds: float = 40.0
-    """Measured time, after the warm-up."""
+    duration_seconds: float = 30.0
+    """Measured time, after the warm-up. It gives each route ``rate * duration * share of the mix`` samples."""
+    max_seconds: float = 90.0
+    """Measured time at which an undecided run ends; up to it the run extends itself."""
     warm_up_seconds: float = 5.0
     limit_ms: float = 200.0
     """The 99th percentile of each route must be proven to be at or under this."""
     confidence: float = 0.95
     error_budget: float = 0.001
     """Share of requests that may fail."""
+    mix: tuple[tuple[str, int], ...] = (("/validate", 1), ("/fraud-check", 1), ("/process", 1))
+    """Routes and their shares of the traffic."""
+    seed: int = 1
+    """Same seed, same payments."""
+    concurrency: int = 64
+    """Requests that may be under way at once in each process of the generator."""
+    timeout_seconds: float = 10.0
+    """A request without an answer after this is an error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +63,14 @@ class Environment:
     alert_email: str = "alerts@example.com"
     aurora_min_acu: float = 0.5
     aurora_max_acu: float = 2.0
+    backup_days: int = 7
     log_retention_days: int = 365
     audit_glacier_days: int = 90
+    throttle_rate: int = 500
+    """Requests a second that each stage of the API admits, with a burst of ``throttle_burst`` at once."""
+    throttle_burst: int = 1000
+    requests_per_address: int = 30_000
+    """Requests that the firewall admits from one address in five minutes; load gate and clients are few addresses."""
     protected: bool = False
     """Termination and deletion protection: it must be lifted on purpose before ``cdk destroy``."""
     retain_data: bool = False
@@ -98,6 +118,7 @@ PROD = Environment(
     name="prod",
     aurora_min_acu=1.0,
     aurora_max_acu=16.0,
+    backup_days=35,
     protected=True,
     demo_customers=False,
     requires_approval=True,
