@@ -1,0 +1,116 @@
+"""The command-line options that the gate and the traffic share, over the environment's own settings."""
+
+import argparse
+import math
+from dataclasses import replace
+
+from loadtest.scenario import ROUTES
+from loadtest.verdict import alpha_of_look, samples_needed
+from pipeline.environments import Environment, GateSettings, environment
+
+
+def environment_name(text: str) -> Environment:
+    try:
+        return environment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_target_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--env", type=environment_name, required=True, metavar="NAME", help="dev, staging, prod or other"
+    )
+    parser.add_argument("--url", help="load this API instead of the one in the stack's outputs")
+    parser.add_argument("--unsigned", action="store_true", help="send requests without an AWS signature")
+
+
+def number(least: float, most: float = math.inf, *, above: bool = False) -> "type[float]":
+    """A parser of finite numbers from ``least`` (or, with ``above``, over it) to ``most``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        if not math.isfinite(value) or not least <= value <= most or (above and value == least):
+            bounds = f"{'over' if above else 'from'} {least:g}" + (f" to {most:g}" if math.isfinite(most) else "")
+            raise argparse.ArgumentTypeError(f"{text} is out of range: {bounds}")
+        return value
+
+    return parse  # type: ignore[return-value]
+
+
+def positive_integer(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def mix(text: str) -> tuple[tuple[str, int], ...]:
+    """``/validate=2,/process=1`` as routes and shares."""
+    shares = []
+    for part in text.split(","):
+        route, _, share = part.partition("=")
+        if route not in ROUTES:
+            raise argparse.ArgumentTypeError(f"unknown route {route!r}: choose from {', '.join(ROUTES)}")
+        shares.append((route, positive_integer(share)))
+    if len({route for route, _ in shares}) < len(shares):
+        raise argparse.ArgumentTypeError("a route is named twice")
+    return tuple(shares)
+
+
+_GATE_OPTIONS = (
+    ("--rate", "rate", number(0, 100_000, above=True), "requests a second over all routes, open model"),
+    ("--duration", "duration_seconds", number(0, 86_400, above=True), "seconds measured before the first verdict"),
+    ("--max-duration", "max_seconds", number(0, 86_400, above=True), "seconds measured at most, while undecided"),
+    ("--warm-up", "warm_up_seconds", number(0, 3_600), "seconds before the measured time, reported on their own"),
+    ("--limit", "limit_ms", number(0, 3_600_000, above=True), "milliseconds that each route's p99 may reach"),
+    ("--confidence", "confidence", number(0.5, 0.999999), "how sure the verdict must be"),
+    ("--error-budget", "error_budget", number(0, 0.5), "share of wrong answers allowed"),
+    ("--mix", "mix", mix, "routes and their shares, as /validate=1,/fraud-check=1,/process=1"),
+    ("--seed", "seed", positive_integer, "same seed, same payments"),
+    ("--concurrency", "concurrency", positive_integer, "requests that may be under way at once in a process"),
+    ("--timeout", "timeout_seconds", number(0, 60, above=True), "seconds after which a missing answer is an error"),
+)  # fmt: skip
+
+
+def add_gate_options(parser: argparse.ArgumentParser) -> None:
+    """One option per setting; what isn't given comes from the environment's settings."""
+    group = parser.add_argument_group("settings", "defaults: the environment's in pipeline/environments.py")
+    for flag, name, parse, text in _GATE_OPTIONS:
+        group.add_argument(flag, dest=name, type=parse, help=text)
+
+
+def gate_settings(arguments: argparse.Namespace) -> GateSettings:
+    """The environment's settings with what the command line changes. Raises ``ValueError`` when they make no sense."""
+    given = {name: getattr(arguments, name) for _, name, _, _ in _GATE_OPTIONS if getattr(arguments, name) is not None}
+    settings: GateSettings = replace(arguments.env.gate, **given)
+    if settings.max_seconds < settings.duration_seconds:
+        if "max_seconds" in given:
+            raise ValueError("--max-duration is less than --duration")
+        settings = replace(settings, max_seconds=settings.duration_seconds)
+    smallest = min(share for _, share in settings.mix) / sum(share for _, share in settings.mix)
+    most = int(settings.rate * smallest * settings.max_seconds)
+    alpha = 1 - settings.confidence
+    if most < samples_needed(alpha):
+        raise ValueError(
+            f"a p99 at {settings.confidence:.0%} confidence needs {samples_needed(alpha)} samples of each route; "
+            f"{settings.rate:g} requests/s for {settings.max_seconds:g} s give the rarest one {most}: "
+            "raise --rate or --max-duration"
+        )
+    return settings
+
+
+def look_times(settings: GateSettings) -> list[float]:
+    """When the run is judged, in measured seconds: after ``duration_seconds``, then after each further half of it, at
+    last at ``max_seconds``. Whole milliseconds."""
+    times = [settings.duration_seconds]
+    while times[-1] < settings.max_seconds:
+        times.append(min(times[-1] + settings.duration_seconds / 2, settings.max_seconds))
+    return [round(time, 3) for time in times]
+
+
+def alphas(settings: GateSettings) -> list[float]:
+    """The error probability that each look may spend."""
+    looks = len(look_times(settings))
+    return [alpha_of_look(settings.confidence, look, looks) for look in range(1, looks + 1)]

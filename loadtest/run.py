@@ -1,0 +1,67 @@
+"""Controls one run: warm-up, measured time, looks at what was measured, extension until decided, early end."""
+
+from collections.abc import Callable
+
+import gevent
+
+from loadtest.generator import Generator
+from loadtest.judge import Moment, judge_routes
+from loadtest.options import alphas, look_times
+from loadtest.verdict import RouteJudgement, Verdict, hopeless, worst
+from pipeline.environments import GateSettings
+
+POLL_SECONDS = 0.5
+
+Progress = Callable[[float, float, list[RouteJudgement]], None]
+"""Told now and then: seconds measured, seconds planned so far, and how the routes stand."""
+
+
+def run(generator: Generator, settings: GateSettings, progress: Progress) -> Moment:
+    """Load until the verdict is certain or time is up; the moment at which to judge."""
+    warm_up, spent = settings.warm_up_seconds, alphas(settings)
+    generator.start()
+    for look, (measured, alpha) in enumerate(zip(look_times(settings), spent, strict=True), start=1):
+        moment = Moment(end=warm_up + measured, look=look, alpha=alpha)
+        last_look = look == len(spent)
+        if last_look:
+            generator.end_at(moment.end)
+        aborted = _measure(generator, settings, moment, progress)
+        if aborted:
+            generator.end_at(aborted.end)
+            return aborted
+        routes = judge_routes(generator.samples, settings, moment)
+        if last_look or worst([route.verdict for route in routes]) is not Verdict.INCONCLUSIVE:
+            generator.end_at(moment.end)
+            return moment
+    raise AssertionError("a run has at least one look")
+
+
+def _measure(generator: Generator, settings: GateSettings, moment: Moment, progress: Progress) -> Moment | None:
+    """Wait until all requests due before ``moment`` came to an end. Returns the moment of an early abort, if any."""
+    expected = generator.count_before(moment.end)
+    while generator.samples.count_before(moment.end) < expected:
+        if generator.elapsed > moment.end + settings.timeout_seconds + 2:
+            return None
+        gevent.sleep(POLL_SECONDS)
+        now = round(min(max(generator.elapsed - POLL_SECONDS, 0.0), moment.end), 3)
+        so_far = Moment(end=now, look=moment.look, alpha=moment.alpha, aborted=True)
+        routes = judge_routes(generator.samples, settings, so_far)
+        progress(max(0.0, now - settings.warm_up_seconds), moment.end - settings.warm_up_seconds, routes)
+        if now > settings.warm_up_seconds and _certain_to_fail(routes, settings):
+            return so_far
+    return None
+
+
+def _certain_to_fail(routes: list[RouteJudgement], settings: GateSettings) -> bool:
+    shares = dict(settings.mix)
+    total = sum(shares.values())
+    return any(
+        route.verdict is Verdict.FAIL
+        and hopeless(
+            route,
+            most_samples=int(settings.rate * settings.max_seconds * shares[route.route] / total) + 1,
+            error_budget=settings.error_budget,
+            alpha=max(alphas(settings)),
+        )
+        for route in routes
+    )

@@ -1,0 +1,143 @@
+"""What was measured, kept exactly: every latency, in whole microseconds rounded up.
+
+Rounding up keeps comparisons with a limit of whole microseconds exact: 200.0001 ms is over 200 ms. Raw samples of
+several processes merge by concatenation, which loses nothing; histograms and percentiles are views of them.
+"""
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hdrh.histogram import HdrHistogram
+from numpy.typing import NDArray
+
+HIGHEST_US = 3_600_000_000
+SIGNIFICANT_DIGITS = 4
+
+
+def microseconds(seconds: float) -> int:
+    """``seconds`` in whole microseconds, rounded up (the nanosecond digits of a clock reading are kept apart first)."""
+    return math.ceil(round(seconds * 1e9) / 1000)
+
+
+@dataclass(slots=True)
+class Series:
+    """The answers of one route of one target: intended starts (ms into the run) and latencies (microseconds)."""
+
+    starts_ms: "array[int]" = field(default_factory=lambda: array("I"))
+    latencies_us: "array[int]" = field(default_factory=lambda: array("I"))
+
+    def add(self, start: float, latency: float) -> None:
+        self.starts_ms.append(int(start * 1000))
+        self.latencies_us.append(microseconds(latency))
+
+    def extend(self, other: "Series") -> None:
+        self.starts_ms.extend(other.starts_ms)
+        self.latencies_us.extend(other.latencies_us)
+
+    def __len__(self) -> int:
+        return len(self.latencies_us)
+
+    def window(self, begin: float, end: float) -> NDArray[np.uint32]:
+        """Latencies (microseconds) of requests meant to start in [begin, end), seconds into the run."""
+        starts = np.frombuffer(self.starts_ms, np.uint32)
+        latencies = np.frombuffer(self.latencies_us, np.uint32)
+        return latencies[(starts >= begin * 1000) & (starts < end * 1000)]
+
+
+Key = tuple[int, str]
+"""Number of the target, and route."""
+
+
+@dataclass(slots=True)
+class Samples:
+    """Everything that a process, or all of them together, measured.
+
+    ``answers``: right answers. ``errors``: the others, by (target, route, reason); their latencies are kept apart so
+    that fast errors can't improve a percentile. ``versions``: answers per (target, route, function version).
+    """
+
+    answers: dict[Key, Series] = field(default_factory=dict)
+    errors: dict[tuple[int, str, str], Series] = field(default_factory=dict)
+    versions: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    reconnects: int = 0
+
+    def answer(self, target: int, route: str, start: float, latency: float) -> None:
+        self.answers.setdefault((target, route), Series()).add(start, latency)
+
+    def error(self, target: int, route: str, start: float, latency: float, reason: str) -> None:
+        self.errors.setdefault((target, route, reason), Series()).add(start, latency)
+
+    def merge(self, other: "Samples") -> None:
+        for key, series in other.answers.items():
+            self.answers.setdefault(key, Series()).extend(series)
+        for reason, series in other.errors.items():
+            self.errors.setdefault(reason, Series()).extend(series)
+        self.versions.update(other.versions)
+        self.reconnects += other.reconnects
+
+    def count_before(self, end: float) -> int:
+        """How many requests meant to start before ``end`` have come to an end, well or badly."""
+        every = [*self.answers.values(), *self.errors.values()]
+        return sum(int(np.count_nonzero(np.frombuffer(s.starts_ms, np.uint32) < end * 1000)) for s in every)
+
+    def finished(self, begin: float, end: float) -> tuple[int, float]:
+        """How many requests meant to start in [begin, end) came to an end, and when (seconds) the last of them did."""
+        count, last = 0, 0.0
+        for series in (*self.answers.values(), *self.errors.values()):
+            starts, latencies = (
+                np.frombuffer(series.starts_ms, np.uint32),
+                np.frombuffer(series.latencies_us, np.uint32),
+            )
+            inside = (starts >= begin * 1000) & (starts < end * 1000)
+            if inside.any():
+                count += int(np.count_nonzero(inside))
+                last = max(last, float((starts[inside] / 1e3 + latencies[inside] / 1e6).max()))
+        return count, last
+
+    def latencies(self, target: int, route: str, begin: float, end: float) -> NDArray[np.uint32]:
+        """Latencies (microseconds) of the right answers."""
+        series = self.answers.get((target, route))
+        return series.window(begin, end) if series else np.empty(0, np.uint32)
+
+    def faults(self, target: int, route: str, begin: float, end: float) -> dict[str, int]:
+        """How many answers were wrong, by reason, most frequent first."""
+        counts = {
+            reason: len(series.window(begin, end))
+            for (of_target, of_route, reason), series in self.errors.items()
+            if (of_target, of_route) == (target, route)
+        }
+        return {reason: count for reason, count in Counter(counts).most_common() if count}
+
+    def to_message(self) -> dict[str, Any]:
+        """A form that locust's transport (msgpack) carries."""
+        return {
+            "answers": [[*key, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for key, s in self.answers.items()],
+            "errors": [[*key, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for key, s in self.errors.items()],
+            "versions": [[*key, count] for key, count in self.versions.items()],
+            "reconnects": self.reconnects,
+        }
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> "Samples":
+        samples = cls(reconnects=message["reconnects"])
+        for target, route, starts, latencies in message["answers"]:
+            samples.answers[target, route] = Series(array("I", starts), array("I", latencies))
+        for target, route, reason, starts, latencies in message["errors"]:
+            samples.errors[target, route, reason] = Series(array("I", starts), array("I", latencies))
+        for target, route, version, count in message["versions"]:
+            samples.versions[target, route, version] = count
+        return samples
+
+
+def histogram(latencies_us: Iterable[int]) -> HdrHistogram:
+    """The latencies as an HDR histogram: microseconds, 4 significant digits (8 microseconds at 200 ms)."""
+    result = HdrHistogram(1, HIGHEST_US, SIGNIFICANT_DIGITS)
+    values, counts = np.unique(np.fromiter(latencies_us, np.int64), return_counts=True)
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        result.record_value(value, count)
+    return result

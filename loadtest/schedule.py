@@ -1,0 +1,48 @@
+"""When each request is meant to start: an open model, so that a slow system can't slow its own examination.
+
+Time is cut into slots of ``1 / rate`` seconds. Each slot holds one request per target, at a seeded random point of the
+slot: the rate is exact in every stretch of time, and no request keeps step with anything periodic in the system.
+A latency counts from the intended start, whoever was late to send it.
+"""
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The right and duty to send request ``index`` to target number ``target``, ``start`` seconds into the run."""
+
+    index: int
+    target: int
+    start: float
+
+
+class Schedule:
+    """The tickets of one process out of ``workers`` equal ones, in the order of their slots.
+
+    ``rate``: slots a second, over all workers together. ``targets``: how many systems are loaded side by side; they get
+    the same requests at the same rate.
+    """
+
+    def __init__(self, *, rate: float, seed: int, targets: int = 1, worker: int = 0, workers: int = 1) -> None:
+        self._rate, self._seed, self._targets, self._workers = rate, seed, targets, workers
+        self._slot, self._target = worker, 0
+
+    def take(self) -> Ticket:
+        """The next ticket."""
+        ticket = Ticket(self._slot, self._target, self._start(self._slot, self._target))
+        self._target += 1
+        if self._target == self._targets:
+            self._slot, self._target = self._slot + self._workers, 0
+        return ticket
+
+    def count_before(self, end: float) -> int:
+        """How many requests, over all workers and targets, are meant to start before ``end`` seconds."""
+        whole = int(end * self._rate)
+        edge = sum(self._start(whole, target) < end for target in range(self._targets))
+        return whole * self._targets + edge
+
+    def _start(self, slot: int, target: int) -> float:
+        dice = random.Random(((self._seed * 8 + target) << 40) + slot)  # noqa: S311
+        return (slot + dice.random()) / self._rate

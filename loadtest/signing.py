@@ -1,0 +1,66 @@
+"""AWS Signature Version 4 for the one kind of request that the load test sends: a POST without a query string.
+
+botocore's signer does the same in about 60 microseconds, a good part of what a whole request costs the generator; this
+takes a tenth of that, and a test holds its signatures equal to botocore's.
+
+Source: "Create a signed AWS API request", AWS Identity and Access Management user guide.
+"""
+
+import hashlib
+import hmac
+import time
+from typing import Protocol
+
+from botocore.credentials import ReadOnlyCredentials
+
+_SERVICE = "execute-api"
+
+
+class CredentialsSource(Protocol):
+    """botocore's credentials: they renew themselves when asked for a frozen copy near their expiry."""
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials: ...
+
+
+class Signer:
+    """Signs requests to one host. The signing key is derived once a day, or when the credentials change."""
+
+    def __init__(self, source: CredentialsSource, *, region: str, host: str) -> None:
+        self._source, self._region, self._host = source, region, host
+        self._key_of: tuple[str, str] | None = None
+        self._key = b""
+        self._prefix = ""
+
+    def headers(self, path: str, body: bytes, now: float | None = None) -> dict[str, str]:
+        """The headers that authenticate a POST of ``body`` to ``path`` at ``now`` (seconds since the epoch)."""
+        credentials = self._source.get_frozen_credentials()
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        date = stamp[:8]
+        scope = f"{date}/{self._region}/{_SERVICE}/aws4_request"
+        if self._key_of != (date, credentials.secret_key):
+            self._key = _signing_key(str(credentials.secret_key), date, self._region)
+            self._key_of = (date, str(credentials.secret_key))
+
+        headers = {"Host": self._host, "X-Amz-Date": stamp}
+        canonical = f"host:{self._host}\nx-amz-date:{stamp}\n"
+        signed = "host;x-amz-date"
+        if credentials.token:
+            headers["X-Amz-Security-Token"] = credentials.token
+            canonical += f"x-amz-security-token:{credentials.token}\n"
+            signed += ";x-amz-security-token"
+
+        request = f"POST\n{path}\n\n{canonical}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
+        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
+        signature = hmac.digest(self._key, to_sign.encode(), "sha256").hex()
+        headers["Authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
+            f"SignedHeaders={signed}, Signature={signature}"
+        )
+        return headers
+
+
+def _signing_key(secret_key: str, date: str, region: str) -> bytes:
+    key = f"AWS4{secret_key}".encode()
+    for part in (date, region, _SERVICE, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key

@@ -1,0 +1,142 @@
+"""Steady synthetic traffic on the production stage while a command runs.
+
+    python -m loadtest.traffic --env dev -- python -m pipeline.release shift --env dev
+
+A shift of traffic needs traffic to judge by, and "no request was lost" needs someone who counts. This sends signed
+payments of synthetic customers at a low, fixed rate for as long as the command runs, counts those sent, lost and
+wrong, and which function version answered them, and writes traffic.json into reports/<env>/.
+
+Exit code: the command's own; 3 if the command succeeded but a request was lost or answered wrongly; 2 for a command
+line that makes no sense. Ctrl-C and termination are passed to the command, and its end is waited for.
+"""
+
+import locust  # noqa: F401  # isort: skip  First: it makes the standard library cooperative before anything uses it.
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from loadtest.engine import Plan
+from loadtest.gate import platform_url, probe
+from loadtest.generator import Generator
+from loadtest.judge import timestamp
+from loadtest.options import add_target_options, number
+from loadtest.result import GateError
+from loadtest.samples import Samples
+
+LOST = 3
+POLL_SECONDS = 0.1
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.traffic", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_target_options(parser)
+    parser.add_argument("--rate", type=number(0, 1_000, above=True), help="requests a second")
+    parser.add_argument("--most-seconds", type=number(0, 86_400, above=True), default=7_200.0, help="send no longer")
+    parser.add_argument("--reports", type=Path, help="folder of the report (default: reports/<env>)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what runs meanwhile")
+    arguments = parser.parse_args(argv)
+    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
+    if not command:
+        parser.error("no command given: put it after --")
+    folder: Path = arguments.reports or Path("reports") / arguments.env.name
+    return _traffic(arguments, command, folder)
+
+
+def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) -> int:
+    settings = arguments.env.gate
+    try:
+        url = arguments.url or platform_url(arguments.env, "ApiGatewayUrl")
+        plan = Plan(
+            run_id=uuid.uuid4().hex,
+            urls=[url],
+            rate=arguments.rate or arguments.env.release.traffic_rate,
+            seed=settings.seed,
+            mix=list(settings.mix),
+            concurrency=settings.concurrency,
+            timeout=settings.timeout_seconds,
+            signed=not arguments.unsigned,
+        )
+        probe(url, plan)
+    except GateError as trouble:
+        print(f"traffic {arguments.env.name}: not started, nor was the command: {trouble}", file=sys.stderr)
+        return trouble.code
+
+    started, generator = timestamp(), Generator(plan)
+    try:
+        generator.start()
+        code = _run_command(command, arguments.most_seconds, generator)
+        sent = generator.finish(settings.timeout_seconds)
+    finally:
+        generator.close()
+    report = _report(generator.samples, sent) | {
+        "environment": arguments.env.name,
+        "url": url,
+        "started": started,
+        "rate": plan.rate,
+        "command": command,
+        "command_exit_code": code,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "traffic.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(
+        f"traffic {arguments.env.name}: {report['sent']} sent, {report['lost']} lost, {report['wrong']} wrong; "
+        f"answered by {report['versions'] or 'nobody'}",
+        flush=True,
+    )
+    return code or (LOST if report["lost"] or report["wrong"] else 0)
+
+
+def _run_command(command: list[str], most_seconds: float, generator: Generator) -> int:
+    """Run ``command`` to its end and return its exit code, as a shell would. The traffic ends before, if it comes to
+    ``most_seconds``; the command doesn't. It has a process group of its own, so that a Ctrl-C reaches it once."""
+    try:
+        child = subprocess.Popen(command, process_group=0)
+    except OSError as error:
+        print(f"can't run {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(signal_number, child.send_signal, signal_number)
+    generator.end_at(most_seconds)
+    code: int = child.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _report(samples: Samples, sent: int) -> dict[str, Any]:
+    """The counts. A request without an answer, or with a server's error, is lost; any other unexpected one is wrong."""
+    reasons: dict[str, int] = {}
+    for (_, route, reason), series in samples.errors.items():
+        reasons[f"{route}: {reason}"] = len(series)
+    lost = sum(count for reason, count in reasons.items() if _is_loss(reason.partition(": ")[2]))
+    versions: dict[str, dict[str, int]] = {}
+    for (_, route, version), count in sorted(samples.versions.items()):
+        versions.setdefault(route, {})[version] = count
+    answered = sum(len(series) for series in samples.answers.values())
+    wrong = sum(reasons.values()) - lost
+    unanswered = sent - answered - lost - wrong
+    return {
+        "sent": sent,
+        "right": answered,
+        "lost": lost + unanswered,
+        "wrong": wrong,
+        "reconnects": samples.reconnects,
+        "reasons": reasons | ({"no answer before the end": unanswered} if unanswered else {}),
+        "versions": versions,
+    }
+
+
+def _is_loss(reason: str) -> bool:
+    return reason.startswith(("connection", "timeout", "status 5", "status 429"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

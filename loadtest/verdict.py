@@ -1,0 +1,156 @@
+"""Judges a run: three verdicts per route, each with its proof.
+
+Let ``over`` of ``n`` requests be slower than the limit. If the true p99 were above the limit, each request would be
+slower than it with probability above 1 %, so ``over`` would be at least a Binomial(n, 0.01). The route
+
+* passes when so few slow ones would then have a probability of at most alpha: the one-sided upper confidence bound of
+  the p99, an order statistic, is at most the limit;
+* fails when so many would have a probability of at most alpha with a p99 at the limit: the lower bound is above it;
+* is undecided in between, and with too few samples to pass even without a slow one (298 at 95 %).
+
+No distribution is assumed. A run that may be looked at several times spends its alpha over the looks, so that all
+looks together err with at most alpha (Bonferroni); the error budget is judged in the same way.
+
+Source: David and Nagaraja, "Order Statistics", 3rd edition, 7.1 (distribution-free confidence intervals for quantiles).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import bdtr, bdtrc
+
+SLOW_SHARE = 0.01
+"""The share of requests that may be slower than the 99th percentile."""
+
+
+class Verdict(StrEnum):
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    INVALID = "invalid"
+    """The load was not what was asked for, so nothing is known."""
+
+
+def most_over(n: int, alpha: float, share: float = SLOW_SHARE) -> int:
+    """How many of ``n`` may be over the limit while it is still proven, at ``alpha``, that at most ``share`` of all
+    are; -1 when ``n`` is too small to prove it at all."""
+    over = -1
+    while over + 1 < n and bdtr(over + 1, n, share) <= alpha:
+        over += 1
+    return over
+
+
+def fewest_over(n: int, alpha: float, share: float = SLOW_SHARE) -> int:
+    """From how many of ``n`` over the limit it is proven, at ``alpha``, that more than ``share`` of all are."""
+    over = int(n * share)
+    while over <= n and (over == 0 or bdtrc(over - 1, n, share) > alpha):
+        over += 1
+    return over
+
+
+def samples_needed(alpha: float, share: float = SLOW_SHARE) -> int:
+    """The smallest number of samples that can prove the limit, when none is over it."""
+    return int(np.ceil(np.log(alpha) / np.log1p(-share)))
+
+
+def alpha_of_look(confidence: float, look: int, looks: int) -> float:
+    """The part of ``1 - confidence`` that look number ``look`` (from 1) of at most ``looks`` may spend: half of what is
+    left, and the last look all of it."""
+    return float((1 - confidence) / 2 ** min(look, looks - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteJudgement:
+    """The verdict on one route and the numbers it follows from. Latencies in ms; ``None`` without enough samples."""
+
+    route: str
+    verdict: Verdict
+    reasons: list[str]
+    samples: int
+    over_limit: int
+    allowed_over: int
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    p99_lower_ms: float | None
+    p99_upper_ms: float | None
+    max_ms: float | None
+    errors: int
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+def judge_route(
+    route: str,
+    latencies_us: NDArray[np.uint32],
+    faults: dict[str, int],
+    *,
+    limit_ms: float,
+    error_budget: float,
+    alpha: float,
+) -> RouteJudgement:
+    """Judge a route by the latencies of its right answers and the count of wrong ones, by reason."""
+    ordered = np.sort(latencies_us)
+    n, errors = len(ordered), sum(faults.values())
+    over = n - int(np.searchsorted(ordered, limit_ms * 1000, side="right"))
+    allowed, proven_slow = most_over(n, alpha), fewest_over(n, alpha)
+
+    verdicts, reasons = [], []
+    if n == 0:
+        verdicts.append(Verdict.INCONCLUSIVE)
+        reasons.append("not one right answer to measure")
+    elif over <= allowed:
+        verdicts.append(Verdict.PASS)
+        reasons.append(f"{over} of {n} over {limit_ms:g} ms; up to {allowed} prove p99 <= {limit_ms:g} ms")
+    elif over >= proven_slow:
+        verdicts.append(Verdict.FAIL)
+        reasons.append(f"{over} of {n} over {limit_ms:g} ms; {proven_slow} or more prove p99 > {limit_ms:g} ms")
+    else:
+        verdicts.append(Verdict.INCONCLUSIVE)
+        lacking = f"; at least {samples_needed(alpha)} samples needed" if allowed < 0 else ""
+        reasons.append(f"{over} of {n} over {limit_ms:g} ms prove neither p99 <= nor > {limit_ms:g} ms{lacking}")
+
+    total = n + errors
+    if errors:
+        share = f"{errors} of {total} are errors ({errors / total:.2%}, budget {error_budget:.2%})"
+        reasons.append(f"{share}: {', '.join(f'{count} x {reason}' for reason, count in faults.items())}")
+        if errors > error_budget * total:
+            proven = errors >= fewest_over(total, alpha, error_budget)
+            verdicts.append(Verdict.FAIL if proven else Verdict.INCONCLUSIVE)
+
+    def rank(position: int) -> float | None:
+        """The latency at ``position`` (from 1) of the ordered ones."""
+        return float(ordered[position - 1]) / 1000 if 1 <= position <= n else None
+
+    return RouteJudgement(
+        route=route,
+        verdict=worst(verdicts),
+        reasons=reasons,
+        samples=n,
+        over_limit=over,
+        allowed_over=allowed,
+        p50_ms=rank(int(np.ceil(n * 0.5))),
+        p90_ms=rank(int(np.ceil(n * 0.9))),
+        p99_ms=rank(int(np.ceil(n * 0.99))),
+        p99_lower_ms=rank(n - proven_slow + 1),
+        p99_upper_ms=rank(n - allowed) if allowed >= 0 else None,
+        max_ms=rank(n),
+        errors=errors,
+        faults=faults,
+    )
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """One verdict for several: it passes only if all do. None at all is not a pass."""
+    for verdict in (Verdict.INVALID, Verdict.FAIL, Verdict.INCONCLUSIVE):
+        if verdict in verdicts:
+            return verdict
+    return Verdict.PASS if verdicts else Verdict.INCONCLUSIVE
+
+
+def hopeless(judgement: RouteJudgement, *, most_samples: int, error_budget: float, alpha: float) -> bool:
+    """Whether the route can't pass any more, even if every further request, up to ``most_samples``, were perfect."""
+    too_slow = judgement.over_limit > most_over(most_samples, alpha)
+    return too_slow or judgement.errors > error_budget * most_samples

@@ -1,0 +1,41 @@
+"""Signatures equal botocore's."""
+
+import datetime
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from loadtest.signing import Signer
+
+HOST = "a1b2c3d4.execute-api.eu-west-1.amazonaws.com"
+NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize("token", [None, "a-session-token//=="])
+@pytest.mark.parametrize("body", [b"", b'{"amount": 1.5}'])
+def test_same_signature_as_botocore(monkeypatch: pytest.MonkeyPatch, token: str | None, body: bytes) -> None:
+    # Given a request that botocore signed at some time
+    credentials = Credentials("AKIDEXAMPLE", "secret", token)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
+    request = AWSRequest("POST", f"https://{HOST}/dev/validate", data=body)
+    SigV4Auth(credentials, "execute-api", "eu-west-1").add_auth(request)
+    # When our signer signs the same request at that time
+    signer = Signer(credentials, region="eu-west-1", host=HOST)
+    headers = signer.headers("/dev/validate", body, NOW.timestamp())
+    # Then the headers are the same
+    for name in ("Authorization", "X-Amz-Date", "X-Amz-Security-Token"):
+        assert headers.get(name) == request.headers.get(name)
+
+
+def test_follows_renewed_credentials() -> None:
+    # Given credentials that change, as those of an assumed role do
+    credentials = Credentials("AKIDOLD", "old", "t")
+    signer = Signer(credentials, region="eu-west-1", host=HOST)
+    before = signer.headers("/dev/validate", b"", NOW.timestamp())
+    credentials.access_key, credentials.secret_key = "AKIDNEW", "new"
+    # Then the next signature is made with the new ones
+    after = signer.headers("/dev/validate", b"", NOW.timestamp())
+    fresh = Signer(credentials, region="eu-west-1", host=HOST).headers("/dev/validate", b"", NOW.timestamp())
+    assert before != after == fresh
