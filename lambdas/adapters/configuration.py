@@ -1,0 +1,51 @@
+"""Configuration and secrets, cached by Powertools for a bounded age."""
+
+import json
+import os
+from typing import Any
+
+from lambdas.adapters import aws
+from lambdas.payments.fraud import Rules
+
+_RULES_SECONDS = 60
+_SECRET_SECONDS = 300
+
+
+def fraud_rules() -> Rules:
+    """The fraud rules, at most a minute old."""
+    return Rules.parse(_parameter(os.environ["FRAUD_RULES_PARAMETER"]))
+
+
+def card_key() -> bytes:
+    """The key of card fingerprints."""
+    return _secret(os.environ["FINGERPRINT_SECRET_ARN"], fresh=False).encode()
+
+
+def database_login(*, fresh: bool) -> dict[str, str]:
+    """``username`` and ``password`` of the application's database role; ``fresh`` skips the cache, after a rotation."""
+    login: dict[str, str] = json.loads(_secret(os.environ["DATABASE_SECRET_ARN"], fresh=fresh))
+    return login
+
+
+def _parameter(name: str) -> Any:
+    from aws_lambda_powertools.utilities.parameters import SSMProvider
+
+    with aws.available("configuration"):
+        return _provider("ssm", SSMProvider).get(name, max_age=_RULES_SECONDS, transform="json")
+
+
+def _secret(arn: str, *, fresh: bool) -> str:
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider
+
+    with aws.available("secrets"):
+        value = _provider("secretsmanager", SecretsProvider).get(arn, max_age=_SECRET_SECONDS, force_fetch=fresh)
+    return value if isinstance(value, str) else value.decode()
+
+
+_providers: dict[str, Any] = {}
+
+
+def _provider(service: str, kind: Any) -> Any:
+    if service not in _providers:
+        _providers[service] = kind(boto3_client=aws.client(service))
+    return _providers[service]

@@ -1,0 +1,54 @@
+"""Exactly one run per idempotency key at a time, by Powertools on the table ``IDEMPOTENCY_TABLE``."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from lambdas.adapters import aws
+from lambdas.payments.errors import InFlight, KeyReused, Unavailable
+
+_KEPT_SECONDS = 48 * 3600
+
+
+class Idempotency:
+    """Remembers the answer of each caller's key. The key's record is locked until Lambda would have ended the run."""
+
+    def __init__(self) -> None:
+        from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
+
+        self._config = IdempotencyConfig(
+            event_key_jmespath="[caller, key]",
+            payload_validation_jmespath="payment",
+            raise_on_no_idempotency_key=True,
+            expires_after_seconds=_KEPT_SECONDS,
+            hash_function="sha256",
+        )
+        self._store = DynamoDBPersistenceLayer(os.environ["IDEMPOTENCY_TABLE"], boto3_client=aws.client("dynamodb"))
+
+    def run(
+        self, function: Callable[[], dict[str, Any]], caller: str, key: str, payment: str, context: Any
+    ) -> dict[str, Any]:
+        """The answer of ``function``, or that of the first run with ``caller``'s ``key``.
+
+        ``payment`` is a keyed digest of what is asked. Raises ``KeyReused``, ``InFlight`` or ``Unavailable``, and what
+        ``function`` raises, after which the key is free again.
+        """
+        from aws_lambda_powertools.utilities.idempotency import exceptions, idempotent_function
+
+        self._config.register_lambda_context(context)
+
+        def once(*, request: dict[str, str]) -> dict[str, Any]:
+            return function()
+
+        once = idempotent_function(
+            once, data_keyword_argument="request", persistence_store=self._store, config=self._config,
+            key_prefix="process",
+        )  # fmt: skip
+        try:
+            return once(request={"caller": caller, "key": key, "payment": payment})
+        except exceptions.IdempotencyValidationError:
+            raise KeyReused from None
+        except (exceptions.IdempotencyAlreadyInProgressError, exceptions.IdempotencyInconsistentStateError):
+            raise InFlight from None
+        except exceptions.IdempotencyPersistenceLayerError as error:
+            raise Unavailable("idempotency records") from error

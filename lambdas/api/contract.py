@@ -1,0 +1,86 @@
+"""The contract of the API, ``openapi.json``: the functions validate by it, and API Gateway's models are made of it."""
+
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fastjsonschema
+
+from lambdas.api.problems import Fault, Problem
+from lambdas.payments.errors import InvalidField
+from lambdas.payments.money import CURRENCIES, Money
+
+OPENAPI = Path(__file__).with_name("openapi.json")
+
+_ADVICE: Mapping[str, str] = {
+    "required": "This field is required.",
+    "additionalProperties": "The contract has no such field.",
+    "type": "The value has the wrong type.",
+    "pattern": "The value doesn't have the form that the contract asks for.",
+}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The schema ``name`` of the contract's components."""
+    found: dict[str, Any] = json.loads(OPENAPI.read_bytes())["components"]["schemas"][name]
+    return found
+
+
+def gateway_model(name: str) -> dict[str, Any]:
+    """Schema ``name`` as a model of API Gateway (JSON Schema draft 4): required fields and types.
+
+    The rest is left to the functions on purpose: API Gateway's messages about patterns and lengths quote the value
+    that didn't match, and that may be a card number.
+    """
+    full = schema(name)
+    return {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "title": name,
+        "type": full["type"],
+        "required": full["required"],
+        "properties": {field: {"type": definition["type"]} for field, definition in full["properties"].items()},
+    }
+
+
+@cache
+def _validator() -> Callable[[Any], Any]:
+    compiled: Callable[[Any], Any] = fastjsonschema.compile(schema("PaymentRequest"), use_default=False)
+    return compiled
+
+
+def check(body: Any) -> Mapping[str, Any]:
+    """``body`` as the contract's ``PaymentRequest``. Raises ``Problem`` that names the field at fault."""
+    try:
+        checked: Mapping[str, Any] = _validator()(body)
+    except fastjsonschema.JsonSchemaValueException as violation:
+        raise _problem(body, violation) from None
+    return checked
+
+
+def _problem(body: Any, violation: fastjsonschema.JsonSchemaValueException) -> Problem:
+    rule = str(violation.rule)
+    field = str(violation.path[1]) if len(violation.path) > 1 else ""
+    if rule == "required":
+        field = next(name for name in violation.rule_definition if name not in body)
+    if field == "amount" and rule in ("pattern", "exclusiveMinimum"):
+        return _amount_problem(body["amount"])
+    return Problem("body_shape", Fault(f"/{field}" if field else "", rule, _ADVICE.get(rule, "The value is wrong.")))
+
+
+def _amount_problem(amount: Decimal | int | str) -> Problem:
+    """Say why ``amount`` is no amount in any currency."""
+    try:
+        Money.parse(amount, max(CURRENCIES.values(), key=lambda currency: currency.decimals))
+    except InvalidField as invalid:
+        return invalid_field(invalid)
+    return Problem(
+        "amount_malformed", Fault("/amount", "amount_malformed", "Not a decimal number of the allowed size.")
+    )
+
+
+def invalid_field(invalid: InvalidField) -> Problem:
+    """The problem of a field that the domain refused."""
+    return Problem(invalid.code, Fault(f"/{invalid.field}", invalid.code, invalid.detail))

@@ -1,0 +1,84 @@
+"""What every function does around its use case: read the request, answer problems, log one line, say who answered."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from lambdas.api import contract
+from lambdas.api.problems import Problem
+from lambdas.api.requests import Answer, Request
+from lambdas.payments.cards import mask_card_numbers
+from lambdas.payments.errors import InvalidField, Unavailable
+from lambdas.payments.payment import Payment
+
+_RETRY_AFTER_SECONDS = 2
+
+UseCase = Callable[[Request, Payment, Any], Answer]
+"""Takes the request, the payment in its body and Lambda's context."""
+
+
+def _serialize(record: dict[str, Any]) -> str:
+    import json
+
+    return mask_card_numbers(json.dumps(record, default=str, separators=(",", ":")))
+
+
+logger = Logger(json_serializer=_serialize)
+
+
+def endpoint(route: str) -> Callable[[UseCase], Callable[[dict[str, Any], Any], dict[str, Any]]]:
+    """Make a Lambda handler of a use case that serves ``POST /<route>``."""
+
+    def decorate(use_case: UseCase) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
+        @wraps(use_case)
+        @logger.inject_lambda_context(clear_state=True)
+        def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+            request = Request.of(event, context.aws_request_id)
+            logger.append_keys(correlation_id=request.request_id)
+            answer = _answer(use_case, route, request, context)
+            logger.info("answered", route=route, status=answer.status, **_telling(answer))
+            return answer.to_event(request)
+
+        return handler
+
+    return decorate
+
+
+def _answer(use_case: UseCase, route: str, request: Request, context: Any) -> Answer:
+    try:
+        if request.path.rstrip("/").rpartition("/")[2] != route:
+            raise Problem("route_unknown")
+        if request.method != "POST":
+            raise Problem("method_not_allowed")
+        payment = Payment.parse(contract.check(request.json()))
+        return use_case(request, payment, context)
+    except Problem as problem:
+        return _problem_answer(problem, request)
+    except InvalidField as invalid:
+        return _problem_answer(contract.invalid_field(invalid), request)
+    except Unavailable as unavailable:
+        logger.warning("dependency unavailable", dependency=unavailable.dependency, cause=repr(unavailable.__cause__))
+        return _problem_answer(Problem("unavailable", retry_after=_RETRY_AFTER_SECONDS), request)
+    except Exception:
+        logger.exception("request failed")
+        return _problem_answer(Problem("internal"), request)
+
+
+def _problem_answer(problem: Problem, request: Request) -> Answer:
+    return Answer(
+        status=problem.status,
+        body=problem.body(request.request_id),
+        headers=problem.headers,
+        media_type="application/problem+json",
+    )
+
+
+def _telling(answer: Answer) -> dict[str, Any]:
+    """What the log line tells of the answer: no names, no card."""
+    keys = ("transaction_id", "type", "valid", "decision", "score", "reasons")
+    found = {key: answer.body[key] for key in keys if key in answer.body}
+    if "status" in answer.body and answer.status == 201:
+        found["outcome"] = answer.body["status"]
+    return found

@@ -1,0 +1,23 @@
+"""The ``Idempotency-Key`` header (draft-ietf-httpapi-idempotency-key-header)."""
+
+import re
+
+from lambdas.api.problems import Fault, Problem
+from lambdas.api.requests import Request
+
+_HEADER = "Idempotency-Key"
+_KEY = re.compile(r'("?)([A-Za-z0-9._:-]{1,128})\1')
+
+
+def idempotency_key(request: Request) -> str:
+    """The request's key, without the quotes of the draft's string form. Raises ``Problem``."""
+    values = request.headers.get(_HEADER.lower(), ())
+    if not values:
+        raise Problem("idempotency_key_missing", Fault(_HEADER, "required", "Send a key of your own for each payment."))
+    match = _KEY.fullmatch(values[0].strip()) if len(values) == 1 else None
+    if match is None:
+        raise Problem(
+            "idempotency_key_malformed",
+            Fault(_HEADER, "pattern", "Send one key: 1 to 128 letters, digits or any of . _ : -"),
+        )
+    return match[2]

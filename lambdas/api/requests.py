@@ -1,0 +1,132 @@
+"""HTTP requests as they reach a function: REST API proxy events and load balancer events, and the answers to them."""
+
+import base64
+import binascii
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from lambdas.api.problems import Fault, Problem
+
+_LARGEST_BODY: Final = 8 * 1024
+"""Bytes. The largest valid body is under 1 KB."""
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
+_JSON: Final = re.compile(r"application/json(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request."""
+
+    method: str
+    path: str
+    """With or without the stage's name in front."""
+    headers: Mapping[str, tuple[str, ...]]
+    """All values by lower-case name."""
+    caller: str | None
+    """Who signed the request, as API Gateway verified it."""
+    request_id: str
+    """API Gateway's request id where it is known, else the function's."""
+    content: str | None
+    content_is_base64: bool
+    from_load_balancer: bool
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any], invocation_id: str) -> "Request":
+        """Read an event. Behind the load balancer caller and request id come in headers that only the API sets: its
+        integration maps them from its own context, over whatever the client sent."""
+        context = event["requestContext"]
+        headers = _headers(event)
+        from_load_balancer = "elb" in context
+        if from_load_balancer:
+            caller = next(iter(headers.get("x-caller", ())), None)
+            forwarded = next(iter(headers.get("x-request-id", ())), "")
+            request_id = forwarded if _REQUEST_ID.fullmatch(forwarded) else invocation_id
+        else:
+            identity = context.get("identity") or {}
+            caller = identity.get("caller")
+            request_id = context.get("requestId") or invocation_id
+        return cls(
+            method=event["httpMethod"],
+            path=event["path"],
+            headers=headers,
+            caller=caller,
+            request_id=request_id,
+            content=event.get("body"),
+            content_is_base64=bool(event.get("isBase64Encoded")),
+            from_load_balancer=from_load_balancer,
+        )
+
+    def json(self) -> Any:
+        """The body, numbers with a fraction as ``Decimal``. Raises ``Problem``."""
+        media_type = self.headers.get("content-type", ("",))
+        if len(media_type) != 1 or not _JSON.fullmatch(media_type[0].strip()):
+            raise Problem("media_type_unsupported", Fault("Content-Type", "unsupported", "Send application/json."))
+        content = self._bytes()
+        if not content:
+            raise Problem("body_missing")
+        if len(content) > _LARGEST_BODY:
+            raise Problem("body_too_large")
+        try:
+            return json.loads(content.decode(), parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object)
+        except (ValueError, RecursionError):
+            raise Problem("body_not_json") from None
+
+    def _bytes(self) -> bytes:
+        if self.content is None:
+            return b""
+        try:
+            if self.content_is_base64:
+                return base64.b64decode(self.content, validate=True)
+            return self.content.encode()
+        except (binascii.Error, UnicodeEncodeError):
+            raise Problem("body_not_json") from None
+
+
+def _headers(event: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    several = event.get("multiValueHeaders")
+    if several is None:
+        several = {name: [value] for name, value in (event.get("headers") or {}).items()}
+    return {name.lower(): tuple(values) for name, values in several.items()}
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One HTTP answer with a JSON body."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+
+    def to_event(self, request: Request) -> dict[str, Any]:
+        """The answer in the form that whoever sent ``request`` reads."""
+        headers = {
+            "Content-Type": self.media_type,
+            "Cache-Control": "no-store",
+            "X-Request-Id": request.request_id,
+            "X-Function-Version": os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
+            **self.headers,
+        }
+        return {
+            "statusCode": self.status,
+            "multiValueHeaders": {name: [value] for name, value in headers.items()},
+            "body": json.dumps(self.body, separators=(",", ":"), sort_keys=True),
+            "isBase64Encoded": False,
+        }

@@ -1,0 +1,1 @@
+"""Custom resource: the alias ``blue``, which a deployment creates once and never moves."""

@@ -1,0 +1,54 @@
+"""Answers to CloudFormation from a function that is a custom resource's own service token."""
+
+import json
+import time
+import traceback
+import urllib.request
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+_ATTEMPTS = 3
+_TIMEOUT_SECONDS = 10
+
+Event = Mapping[str, Any]
+Outcome = tuple[str, Mapping[str, str]]
+"""The physical resource id and the attributes for ``Fn::GetAtt``."""
+
+
+def custom_resource(act: Callable[[Event], Outcome]) -> Callable[[dict[str, Any], Any], None]:
+    """Make a Lambda handler of ``act``, which serves ``Create``, ``Update`` and ``Delete`` events.
+
+    An exception becomes a failed resource with its message; CloudFormation always gets an answer, or it would wait
+    for an hour.
+    """
+
+    @wraps(act)
+    def handler(event: dict[str, Any], context: Any) -> None:
+        answer = {key: event[key] for key in ("StackId", "RequestId", "LogicalResourceId")}
+        try:
+            physical_id, attributes = act(event)
+            answer |= {"Status": "SUCCESS", "PhysicalResourceId": physical_id, "Data": attributes}
+        except Exception as error:
+            traceback.print_exc()
+            answer |= {
+                "Status": "FAILED",
+                "Reason": f"{type(error).__name__}: {error} (log stream {context.log_stream_name})",
+                "PhysicalResourceId": event.get("PhysicalResourceId", event["LogicalResourceId"]),
+            }
+        _send(event["ResponseURL"], json.dumps(answer).encode())
+
+    return handler
+
+
+def _send(url: str, body: bytes) -> None:
+    # The URL is signed for a PUT without a content type.
+    request = urllib.request.Request(url, data=body, method="PUT", headers={"Content-Type": ""})  # noqa: S310
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310 - CloudFormation's own URL
+                return
+        except OSError:
+            if attempt == _ATTEMPTS:
+                raise
+            time.sleep(attempt)

@@ -1,0 +1,1 @@
+"""``POST /fraud-check``: what do the fraud rules say of this payment?"""

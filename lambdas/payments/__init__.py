@@ -1,0 +1,1 @@
+"""The payment domain: money, cards, customers, fraud, transactions, audit. It knows neither HTTP nor AWS."""

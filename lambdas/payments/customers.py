@@ -1,0 +1,53 @@
+"""Customers, and whether one may make a payment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from lambdas.payments.money import Currency
+from lambdas.payments.payment import Payment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """A customer as the customer database knows it."""
+
+    customer_id: str
+    status: str
+    """``active``, ``blocked`` or ``closed``."""
+    country: str
+    """ISO 3166-1 alpha-2 of the customer's home."""
+    allowed_currencies: frozenset[str]
+    payment_limits: Mapping[str, int]
+    """The largest single payment by currency, in minor units; a currency that is absent has the platform's limit."""
+
+    def limit(self, currency: Currency) -> int:
+        """The largest single payment in ``currency``, in minor units."""
+        return min(currency.limit, self.payment_limits.get(currency.code, currency.limit))
+
+
+class Customers(Protocol):
+    """Where customers are looked up."""
+
+    def find(self, customer_id: str) -> Customer | None:
+        """The customer, or ``None``. Raises ``Unavailable``."""
+
+
+def refusals(payment: Payment, customer: Customer | None, now: datetime) -> tuple[str, ...]:
+    """Reason codes of all that forbids this payment, most fundamental first; empty when nothing does.
+
+    ``now`` is in UTC.
+    """
+    reasons = list(payment.card_number.faults())
+    if payment.card_expiry is not None and payment.card_expiry < f"{now:%Y-%m}":
+        reasons.append("card_expired")
+    if customer is None:
+        return (*reasons, "customer_unknown")
+    if customer.status != "active":
+        reasons.append("customer_not_active")
+    if payment.money.currency.code not in customer.allowed_currencies:
+        reasons.append("currency_not_allowed")
+    if payment.money.minor > customer.limit(payment.money.currency):
+        reasons.append("amount_over_limit")
+    return tuple(reasons)

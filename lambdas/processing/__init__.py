@@ -1,0 +1,1 @@
+"""``POST /process``: make this payment, exactly once."""

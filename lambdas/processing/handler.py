@@ -1,0 +1,73 @@
+"""Lambda handler of ``POST /process``."""
+
+from functools import cache
+from typing import Any
+
+from lambdas.adapters import configuration
+from lambdas.adapters.audit_log import S3AuditLog
+from lambdas.adapters.customers import PostgresCustomers
+from lambdas.adapters.database import Database
+from lambdas.adapters.idempotency import Idempotency
+from lambdas.adapters.ledger import DynamoLedger
+from lambdas.api import metrics
+from lambdas.api.endpoint import endpoint
+from lambdas.api.idempotency_key import idempotency_key
+from lambdas.api.problems import Problem
+from lambdas.api.requests import Answer, Request
+from lambdas.payments.errors import InFlight, KeyReused
+from lambdas.payments.money import CURRENCIES, Money
+from lambdas.payments.payment import Payment
+from lambdas.payments.processing import Examiner, Processor
+from lambdas.payments.transactions import Transaction
+
+_RETRY_IN_FLIGHT_SECONDS = 1
+
+
+@cache
+def _services() -> tuple[Idempotency, Examiner, Processor]:
+    customers = PostgresCustomers(Database(configuration.database_login))
+    ledger = DynamoLedger()
+    examiner = Examiner(customers, ledger, configuration.fraud_rules, configuration.card_key)
+    return Idempotency(), examiner, Processor(examiner, ledger, S3AuditLog())
+
+
+@endpoint("process")
+def handler(request: Request, payment: Payment, context: Any) -> Answer:
+    key = idempotency_key(request)
+    if request.caller is None:
+        raise Problem("caller_unknown")
+    caller = request.caller
+    idempotency, examiner, processor = _services()
+
+    def process() -> dict[str, Any]:
+        transaction = processor.process(payment, caller, key, request.request_id)
+        _measure(transaction)
+        return _body(transaction)
+
+    try:
+        body = idempotency.run(process, caller, key, examiner.payment_fingerprint(payment), context)
+    except KeyReused:
+        raise Problem("idempotency_key_reused") from None
+    except InFlight:
+        raise Problem("request_in_flight", retry_after=_RETRY_IN_FLIGHT_SECONDS) from None
+    replayed = body["request_id"] != request.request_id
+    return Answer(status=201, body=body, headers={"Idempotent-Replayed": "true"} if replayed else {})
+
+
+def _body(transaction: Transaction) -> dict[str, Any]:
+    return {
+        "transaction_id": transaction.transaction_id,
+        "status": transaction.outcome,
+        "amount": str(Money(transaction.minor, CURRENCIES[transaction.currency])),
+        "currency": transaction.currency,
+        "card": {"brand": transaction.card.brand, "last4": transaction.card.last4},
+        "reasons": transaction.reasons,
+        "request_id": transaction.request_id,
+    }
+
+
+def _measure(transaction: Transaction) -> None:
+    metrics.count("Payments", "Outcome", [transaction.outcome])
+    metrics.count("FraudReasons", "Reason", transaction.reasons)
+    decimals = CURRENCIES[transaction.currency].decimals
+    metrics.amount(transaction.currency, transaction.minor / 10**decimals)

@@ -1,0 +1,1 @@
+"""Secrets Manager rotation of the application role's password."""

@@ -1,0 +1,1 @@
+"""Custom resource: the customer database's schema, the application's role and the seeded customers."""

@@ -1,0 +1,70 @@
+"""Brings the customer database to the schema of this version, on create and on update.
+
+Properties: ``Host`` (writer endpoint), ``Port``, ``Database``, ``MasterSecretArn``, ``AppSecretArn``, ``DemoCustomers``
+(``true`` or ``false``), ``MigrationsHash`` (a change makes CloudFormation call again). No attributes. On delete nothing
+happens: the data goes with its cluster, or stays with it.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from lambdas.adapters import aws, database, roles
+from lambdas.custom_resource import Event, Outcome, custom_resource
+from lambdas.payments.money import CURRENCIES
+from lambdas.schema import migrator
+
+_SEEDS = Path(__file__).with_name("seeds")
+
+
+@custom_resource
+def handler(event: Event) -> Outcome:
+    properties = event["ResourceProperties"]
+    physical_id = f"{properties['Host']}/{properties['Database']}"
+    if event["RequestType"] != "Delete":
+        connection = database.connect(_secret(properties["MasterSecretArn"]), _place(properties))
+        try:
+            applied = migrator.apply(connection, migrator.load())
+            _grant(connection, properties["Database"], _secret(properties["AppSecretArn"]))
+            _seed(connection, demo=properties["DemoCustomers"] == "true")
+        finally:
+            connection.close()
+        print(json.dumps({"message": "schema is up to date", "applied": applied}))
+    return physical_id, {}
+
+
+def _place(properties: Event) -> dict[str, str]:
+    place = {
+        "DATABASE_HOST": properties["Host"],
+        "DATABASE_PORT": properties["Port"],
+        "DATABASE_NAME": properties["Database"],
+    }
+    if "DATABASE_CA_BUNDLE" in os.environ:
+        place["DATABASE_CA_BUNDLE"] = os.environ["DATABASE_CA_BUNDLE"]
+    return place
+
+
+def _secret(arn: str) -> dict[str, str]:
+    login: dict[str, str] = json.loads(aws.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
+    return login
+
+
+def _grant(connection: Any, name: str, login: dict[str, str]) -> None:
+    """Make the application's role if it is missing: it may log in and read customers, and nothing else."""
+    from pg8000.native import identifier
+
+    role = identifier(login["username"])
+    if not connection.run("SELECT 1 FROM pg_roles WHERE rolname = :role", role=login["username"]):
+        connection.run(f"CREATE ROLE {role}")
+    roles.set_password(connection, login["username"], login["password"])
+    connection.run(f"REVOKE ALL ON DATABASE {identifier(name)} FROM PUBLIC")
+    connection.run("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    connection.run(f"GRANT CONNECT ON DATABASE {identifier(name)} TO {role}")
+    connection.run(f"GRANT USAGE ON SCHEMA public TO {role}")
+    connection.run(f"GRANT SELECT ON customers TO {role}")
+
+
+def _seed(connection: Any, *, demo: bool) -> None:
+    for name in ["synthetic", *(["demo"] if demo else [])]:
+        connection.run((_SEEDS / f"{name}.sql").read_text(), currencies=sorted(CURRENCIES))

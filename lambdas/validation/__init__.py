@@ -1,0 +1,1 @@
+"""``POST /validate``: could this payment be made?"""
