@@ -1,0 +1,222 @@
+"""Deploys a synthesised stack as CodePipeline does: publish the assets, create a change set, execute it.
+
+    python -m pipeline.local.deploy payment-platform-dev --template … --assets … --outputs …
+
+The templates and asset manifests are those of the cloud assembly, unchanged. An asset is stored under the hash of its
+content, so publishing it again is skipped, and a change set holds only what differs from what is deployed.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from pipeline.local.errors import StepFailed
+
+BOOTSTRAP_QUALIFIER = "hnb659fds"
+"""CDK's default qualifier: part of the names that ``cdk bootstrap`` gives."""
+
+TIME_LIMIT_SECONDS = 600
+NEVER_DEPLOYED = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
+"""A stack in one of these has no working first version: it is deleted, and created anew."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What a deployment did: how many resources it added, modified and removed."""
+
+    added: int
+    modified: int
+    removed: int
+    outputs: dict[str, str]
+
+    def __str__(self) -> str:
+        if not (self.added or self.modified or self.removed):
+            return "no changes"
+        return f"{self.added} resources added, {self.modified} modified, {self.removed} removed"
+
+
+def deploy(aws: boto3.Session, stack_name: str, *, template: Path, assets: Path, progress: Progress) -> Deployment:
+    """Bring a stack to its template; ``assets`` is the asset manifest beside it.
+
+    Raises ``StepFailed``, naming the resource and the reason, when CloudFormation refuses or rolls back.
+    """
+    published = _publish(aws, assets, progress)
+    return _Stack(aws, stack_name, progress).bring_to(published[template.name])
+
+
+def _publish(aws: boto3.Session, manifest: Path, progress: Progress) -> dict[str, str]:
+    """Store the file assets that are not there yet. Returns each source file's name with its S3 URL."""
+    s3, account = aws.client("s3"), aws.client("sts").get_caller_identity()["Account"]
+    placeholders = {"${AWS::AccountId}": account, "${AWS::Region}": aws.region_name, "${AWS::Partition}": "aws"}
+    urls = {}
+    for asset in json.loads(manifest.read_text())["files"].values():
+        path = manifest.parent / asset["source"]["path"]
+        for destination in asset["destinations"].values():
+            bucket, key = destination["bucketName"], destination["objectKey"]
+            for placeholder, value in placeholders.items():
+                bucket = bucket.replace(placeholder, value)
+            urls[path.name] = f"{s3.meta.endpoint_url}/{bucket}/{key}"
+            if _is_stored(s3, bucket, key):
+                continue
+            progress(f"publishing {path.name}")
+            with tempfile.TemporaryDirectory() as scratch:
+                packed = path
+                if asset["source"]["packaging"] == "zip":
+                    packed = Path(shutil.make_archive(f"{scratch}/asset", "zip", path))
+                s3.upload_file(str(packed), bucket, key)
+    return urls
+
+
+def _is_stored(s3: Any, bucket: str, key: str) -> bool:
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+            return False
+        raise
+    return True
+
+
+class _Stack:
+    def __init__(self, aws: boto3.Session, name: str, progress: Progress) -> None:
+        self._cloudformation = aws.client("cloudformation")
+        self._name = name
+        self._progress = progress
+
+    def bring_to(self, template_url: str) -> Deployment:
+        status = self._wait_while_busy(since=time.time())  # a deployment that was left alone goes on by itself
+        if status in NEVER_DEPLOYED:
+            self._progress("removing the remains of a failed first deployment")
+            self._cloudformation.delete_stack(StackName=self._name)
+            status = self._wait_while_busy(since=time.time())
+        exists = status not in (None, "DELETE_COMPLETE")
+        change_set = f"promotion-{int(time.time() * 1000)}"
+        actions = self._plan(change_set, template_url, "UPDATE" if exists else "CREATE")
+        if actions:
+            self._execute(change_set, len(actions))
+        return Deployment(
+            added=actions.count("Add"),
+            modified=actions.count("Modify"),
+            removed=actions.count("Remove"),
+            outputs=self._outputs(),
+        )
+
+    def _describe(self) -> dict[str, Any] | None:
+        try:
+            return dict(self._cloudformation.describe_stacks(StackName=self._name)["Stacks"][0])
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return None
+            raise
+
+    def _status(self) -> str | None:
+        stack = self._describe()
+        return stack["StackStatus"] if stack else None
+
+    def _outputs(self) -> dict[str, str]:
+        stack = self._describe() or {}
+        return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
+
+    def _plan(self, name: str, template_url: str, kind: Any) -> list[str]:
+        """Create a change set. Returns what it would do, an action per resource; nothing when nothing differs."""
+        self._cloudformation.create_change_set(
+            StackName=self._name,
+            ChangeSetName=name,
+            ChangeSetType=kind,
+            TemplateURL=template_url,
+            Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        while (found := self._read_change_set(name))["Status"].endswith(("PENDING", "IN_PROGRESS")):
+            time.sleep(0.2)
+        if found["Status"] == "FAILED":
+            reason = found.get("StatusReason", "no reason given")
+            self._cloudformation.delete_change_set(StackName=self._name, ChangeSetName=name)
+            if "didn't contain changes" in reason or "No updates are to be performed" in reason:
+                return []
+            raise StepFailed(f"CloudFormation can't plan {self._name}: {reason}")
+        return [change["ResourceChange"]["Action"] for change in found["Changes"]]
+
+    def _read_change_set(self, name: str) -> dict[str, Any]:
+        """The change set with all its changes, which come in pages."""
+        found: dict[str, Any] = dict(self._cloudformation.describe_change_set(StackName=self._name, ChangeSetName=name))
+        page = found
+        while token := page.get("NextToken"):
+            page = dict(
+                self._cloudformation.describe_change_set(StackName=self._name, ChangeSetName=name, NextToken=token)
+            )
+            found["Changes"] += page["Changes"]
+        return found
+
+    def _execute(self, change_set: str, expected: int) -> None:
+        began = time.time()
+        self._cloudformation.execute_change_set(StackName=self._name, ChangeSetName=change_set)
+        status = self._wait_while_busy(since=began, expected=expected)
+        if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            raise StepFailed(self._why(began, status))
+
+    def _wait_while_busy(self, *, since: float, expected: int = 0) -> str | None:
+        deadline = time.monotonic() + TIME_LIMIT_SECONDS
+        time.sleep(0.2)
+        while (status := self._status()) and status.endswith("IN_PROGRESS"):
+            if time.monotonic() > deadline:
+                raise StepFailed(f"{self._name} was still {status} after {TIME_LIMIT_SECONDS} s")
+            events = list(self._events(since))
+            finished = {e["LogicalResourceId"] for e in events if e["ResourceStatus"].endswith("_COMPLETE")}
+            current = events[0]["LogicalResourceId"] if events else ""
+            self._progress(f"{len(finished)} of {expected} resources  {current}" if expected else str(status))
+            time.sleep(0.3)
+        return status
+
+    def _events(self, since: float) -> Iterator[dict[str, Any]]:
+        """The stack's events since then, newest first."""
+        for event in self._cloudformation.describe_stack_events(StackName=self._name)["StackEvents"]:
+            if event["Timestamp"].timestamp() >= since - 1:
+                yield dict(event)
+
+    def _why(self, since: float, status: str | None) -> str:
+        """The first failure is the cause; those after it are its consequences."""
+        failures = [e for e in self._events(since) if e["ResourceStatus"].endswith("_FAILED")]
+        if not failures:
+            return f"{self._name} ended as {status} without naming a resource"
+        first = failures[-1]
+        return (
+            f"{first['ResourceType']} {first['LogicalResourceId']} of {self._name}: "
+            f"{first.get('ResourceStatusReason', 'no reason given')} (the stack is {status})"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.local.deploy", description="Deploy a stack.")
+    parser.add_argument("stack", help="name of the CloudFormation stack")
+    parser.add_argument("--template", type=Path, required=True, help="the template in the cloud assembly")
+    parser.add_argument("--assets", type=Path, required=True, help="the asset manifest beside it")
+    parser.add_argument("--outputs", type=Path, required=True, help="where to write the stack's outputs, as JSON")
+    asked = parser.parse_args()
+
+    def progress(text: str) -> None:
+        print(text, flush=True)
+
+    try:
+        done = deploy(boto3.Session(), asked.stack, template=asked.template, assets=asked.assets, progress=progress)
+    except StepFailed as error:
+        progress(str(error))
+        return 1
+    asked.outputs.write_text(json.dumps(done.outputs, indent=2) + "\n")
+    progress(str(done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""What ends a local promotion, and the exit code that each kind gives."""
+
+OK = 0
+FAILED = 1
+BAD_INPUT = 2
+BUSY = 3
+INTERRUPTED = 130
+
+
+class PromotionError(Exception):
+    """Something a person must act on: the message says what is wrong and what to do."""
+
+    exit_code = FAILED
+    told = False
+    """Whether the person has read it already."""
+
+
+class BadInput(PromotionError):
+    """What was asked cannot be done as asked."""
+
+    exit_code = BAD_INPUT
+
+
+class Busy(PromotionError):
+    """Another promotion holds the lock."""
+
+    exit_code = BUSY
+
+
+class StepFailed(PromotionError):
+    """A step of the promotion ended badly; ``open_file`` is the file that tells more."""
+
+    def __init__(self, message: str, open_file: str | None = None) -> None:
+        super().__init__(message)
+        self.open_file = open_file

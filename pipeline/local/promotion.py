@@ -1,0 +1,288 @@
+"""A promotion on this machine: source, synth, then each stage of the plan, step by step.
+
+Reads top to bottom as the path of a commit. A step that succeeded is never done again, so a run that stopped before an
+approval goes on where it was.
+"""
+
+import getpass
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.local import source
+from pipeline.local.cloud import LocalCloud, LocalCloudError
+from pipeline.local.console import Console
+from pipeline.local.errors import BadInput, PromotionError, StepFailed
+from pipeline.local.process import clean_environment, end_leftover, run_commands
+from pipeline.local.run import Run, Stage, Step, all_runs, create
+from pipeline.local.state import State
+
+LOCAL_BAKE_SCALE = 0.04
+"""The one way in which a local run differs: bake times are multiplied by this, so 5 minutes become 12 seconds."""
+
+OWN_CODE = Path(__file__).resolve().parents[2]
+"""Where this code lives; the code under promotion is another copy, perhaps of another age."""
+
+BUILD = "Build"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for: which revision, from which repository, and whether approvals are given beforehand."""
+
+    revision: str | None = None
+    repository: Path | None = None
+    approve: bool = False
+
+
+class Promotion:
+    """One run, from wherever it stands to its end or to the next approval."""
+
+    def __init__(self, state: State, run: Run, console: Console, request: Request) -> None:
+        self.state, self.run, self.console, self.request = state, run, console, request
+        self.started_clouds: list[LocalCloud] = []
+
+    @classmethod
+    def begin(cls, state: State, console: Console, request: Request) -> "Promotion":
+        run = create(state.runs)
+        steps: tuple[tuple[str, Any], ...] = (("Source", "source"), ("Synth", "synth"))
+        run.stages = [Stage(name=BUILD, environment="", steps=[_step(BUILD, name, kind) for name, kind in steps])]
+        return cls(state, run, console, request)
+
+    def go(self) -> None:
+        """Do every open step. Ends with the run ``succeeded`` or ``waiting``; raises ``PromotionError`` otherwise."""
+        self.run.status = "running"
+        self.console.show(self.run)
+        try:
+            while following := next(self.run.open_steps(), None):
+                stage, step = following
+                self._do(stage, step)
+                if step.status == "waiting":
+                    return self.run.end("waiting")
+            self.run.end("succeeded")
+        except PromotionError as error:
+            self._fail(error)
+            raise
+        except BaseException as error:
+            self._interrupt(error)
+            raise
+
+    def _do(self, stage: Stage, step: Step) -> None:
+        step.status, step.started, step.ended, step.detail = "running", time.time(), None, ""
+        self.run.save()
+        self.console.started(stage, step)
+        try:
+            match step.kind:
+                case "source":
+                    step.detail = self._export_source()
+                case "synth":
+                    step.detail = self._synthesise(stage, step)
+                case "cloud":
+                    step.detail = self._start_cloud(stage, step)
+                case "deploy":
+                    step.detail = self._deploy(stage, step)
+                case "commands":
+                    step.detail = self._run_step_commands(stage, step)
+                case "approval":
+                    self._decide(stage, step)
+            if step.status == "running":
+                step.status = "succeeded"
+        except PromotionError as error:
+            step.status, step.detail = "failed", str(error).splitlines()[0]
+            raise
+        except BaseException:
+            step.status = "interrupted"
+            raise
+        finally:
+            step.ended, step.process = time.time(), None
+            self.run.save()
+            self.console.ended(stage, step)
+
+    # Build
+
+    def _export_source(self) -> str:
+        found = source.export(self.state.root, self.run.source, self.request.revision, self.request.repository)
+        source.check_packages(self.run.source)
+        self.run.revision, self.run.subject, self.run.note = found.revision, found.subject, found.note
+        if found.note:
+            self.console.say(f"Note: {found.note}.")
+        return f"{found.short}  {found.subject}"
+
+    def _synthesise(self, stage: Stage, step: Step) -> str:
+        assembly = str(self.run.assembly)
+        self._run(stage, step, [f"cdk synth --quiet --output {assembly}"], clean_environment())
+        plan_file = self.run.assembly / "plan.json"
+        if not plan_file.exists():
+            raise StepFailed("the synthesis wrote no plan.json, so there is nothing to promote", str(self._log(step)))
+        stages = json.loads(plan_file.read_text())["stages"]
+        self.run.stages += [_stage_of(planned) for planned in stages]
+        return f"{len(stages)} environments: {', '.join(s['environment'] for s in stages)}"
+
+    # A stage
+
+    def _start_cloud(self, stage: Stage, step: Step) -> str:
+        cloud = self._cloud(stage)
+        if not cloud.is_running():
+            self.console.progress(stage, step, "starting")
+            try:
+                cloud.start()
+            except LocalCloudError as error:
+                raise StepFailed(str(error)) from error
+            self.started_clouds.append(cloud)
+            try:
+                self._run(stage, step, _bootstrap_commands(cloud, stage.environment), self._environment(cloud))
+            except StepFailed:
+                cloud.stop()  # the next run finds it missing, and begins anew
+                raise
+        return str(cloud.environ()["AWS_ENDPOINT_URL"])
+
+    def _deploy(self, stage: Stage, step: Step) -> str:
+        stack = next(s for s in self._plan(stage)["stacks"] if step.name == f"Deploy {s['name']}")
+        files = {"template": stack["template"], "assets": stack["assets"]}
+        options = [f"--{name} '{self.run.assembly / file}'" for name, file in files.items()]
+        options.append(f"--outputs '{self._outputs(stack['name'])}'")
+        command = f"python -m pipeline.local.deploy {stack['name']} {' '.join(options)}"
+        return self._run(stage, step, [command], self._environment(self._cloud(stage)), folder=OWN_CODE)
+
+    def _run_step_commands(self, stage: Stage, step: Step) -> str:
+        planned = self._planned(stage, step)
+        environment = {**self._environment(self._cloud(stage)), **planned["env"]}
+        for name, reference in planned["env_from_outputs"].items():
+            environment[name] = json.loads(self._outputs(reference["stack"]).read_text())[reference["output"]]
+        try:
+            return self._run(stage, step, planned["commands"], environment)
+        finally:
+            self._keep_reports()
+
+    def _decide(self, stage: Stage, step: Step) -> None:
+        """Ask, where somebody can answer; else wait for ``make approve`` or ``make reject``."""
+        if self.request.approve:
+            return self.record_decision(step, "approved")
+        answer = self.console.ask(f"\nPromote {self.run.revision[:12]} to {stage.environment}? [y]es, [n]o, [l]ater: ")
+        if answer in ("y", "yes"):
+            self.record_decision(step, "approved")
+        elif answer in ("n", "no"):
+            self.record_decision(step, "rejected")
+            raise Rejected(f"{getpass.getuser()} rejected the promotion to {stage.environment}")
+        else:
+            step.status, step.detail = "waiting", "for `make approve` or `make reject`"
+
+    def record_decision(self, step: Step, decision: str) -> None:
+        by = os.environ.get("USER") or getpass.getuser()
+        self.run.approvals.append({"step": step.name, "decision": decision, "by": by, "at": time.time()})
+        step.detail = f"{decision} by {by}"
+
+    # How it ends
+
+    def _fail(self, error: PromotionError) -> None:
+        self.run.end("rejected" if isinstance(error, Rejected) else "failed", str(error))
+
+    def _interrupt(self, error: BaseException) -> None:
+        """Leave nothing running that this run started; a cloud that served before goes on serving."""
+        for cloud in self.started_clouds:
+            cloud.stop()
+        self.run.end("interrupted", repr(error))
+
+    # What the steps share
+
+    def _run(
+        self, stage: Stage, step: Step, commands: list[str], environment: dict[str, str], folder: Path | None = None
+    ) -> str:
+        def remember(process: dict[str, float]) -> None:
+            step.process = process
+            self.run.save()
+
+        return run_commands(
+            commands,
+            folder=folder or self.run.source,
+            environment=environment,
+            log=self._log(step),
+            on_line=lambda line: self.console.progress(stage, step, line),
+            on_start=remember,
+        )
+
+    def _environment(self, cloud: LocalCloud) -> dict[str, str]:
+        return {**clean_environment(), **cloud.environ(), "BAKE_SCALE": str(LOCAL_BAKE_SCALE)}
+
+    def _cloud(self, stage: Stage) -> LocalCloud:
+        return LocalCloud(stage.environment, self.state.clouds)
+
+    def _plan(self, stage: Stage) -> dict[str, Any]:
+        stages = json.loads((self.run.assembly / "plan.json").read_text())["stages"]
+        found: dict[str, Any] = next(s for s in stages if s["name"] == stage.name)
+        return found
+
+    def _planned(self, stage: Stage, step: Step) -> dict[str, Any]:
+        planned = self._plan(stage)
+        return next(s for s in planned["pre"] + planned["post"] if s["name"] == step.name)
+
+    def _outputs(self, stack_name: str) -> Path:
+        return self.run.folder / "outputs" / f"{stack_name}.json"
+
+    def _log(self, step: Step) -> Path:
+        return self.run.folder / step.log
+
+    def _keep_reports(self) -> None:
+        """The commands write ``reports/`` where they run; the run's folder is where they are looked for."""
+        written = self.run.source / "reports"
+        if written.is_dir():
+            shutil.copytree(written, self.run.folder / "reports", dirs_exist_ok=True)
+
+
+class Rejected(PromotionError):
+    """A person said no."""
+
+
+def recover(state: State, console: Console) -> None:
+    """Put right what earlier runs left: those that were killed, and those that still wait for an approval.
+
+    Call it with the lock held: a run that says it is running can't be.
+    """
+    for run in all_runs(state.runs):
+        if run.status == "running":
+            for stage, step in run.open_steps():
+                if step.process and end_leftover(step.process):
+                    console.say(f"Ended what a killed promotion had left running: {stage.name} / {step.name}.")
+            run.end("interrupted", "the promotion was killed")
+        elif run.status == "waiting":
+            run.end("superseded")
+            console.say(f"The promotion of {run.revision[:12]} that waited for approval is superseded by this one.")
+
+
+def waiting_run(state: State) -> tuple[Run, Step]:
+    """The run that waits for a person, and its step. Raises ``BadInput`` when none does."""
+    for run in reversed(all_runs(state.runs)):
+        if run.status == "waiting":
+            return run, next(step for _, step in run.open_steps())
+    raise BadInput("Nothing waits for an approval. `make status` shows the last promotion.")
+
+
+def _step(stage: str, name: str, kind: Any) -> Step:
+    slug = f"{stage}-{name}".lower().replace(" ", "-")
+    return Step(name=name, kind=kind, log=f"logs/{slug}.log")
+
+
+def _stage_of(planned: dict[str, Any]) -> Stage:
+    name = planned["name"]
+    return Stage(
+        name=name,
+        environment=planned["environment"],
+        steps=[
+            *(_step(name, s["name"], s["kind"]) for s in planned["pre"]),
+            _step(name, "Local cloud", "cloud"),
+            *(_step(name, f"Deploy {s['name']}", "deploy") for s in planned["stacks"]),
+            *(_step(name, s["name"], s["kind"]) for s in planned["post"]),
+        ],
+    )
+
+
+def _bootstrap_commands(cloud: LocalCloud, environment: str) -> list[str]:
+    """What a new AWS account gets once: CDK's own resources, and the platform's certificate and parameters."""
+    return [
+        f"cdk bootstrap aws://{cloud.account}/{cloud.environ()['AWS_DEFAULT_REGION']}",
+        f"python -m pipeline.bootstrap --env {environment}",
+    ]

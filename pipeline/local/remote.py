@@ -1,0 +1,53 @@
+"""A git remote on this machine, so that ``git push local main`` promotes as a push to the real repository would."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline.local.errors import BadInput
+from pipeline.local.state import State
+
+NAME = "local"
+BRANCH = "main"
+
+HOOK = """#!/bin/sh
+# Promotes what was pushed to {branch}. Written by `make remote`.
+while read -r old new ref; do
+    [ "$ref" = "refs/heads/{branch}" ] || {{ echo "Pushed $ref: only {branch} is promoted."; continue; }}
+    [ "$new" = "0000000000000000000000000000000000000000" ] && continue
+    repository=$PWD
+    unset $(git rev-parse --local-env-vars)
+    cd {root} && PATH={path}:$PATH {python} -m pipeline.local promote --revision "$new" --repository "$repository" ||
+        echo "Not promoted. After mending: push again, or run \\`make promote\\`."
+done
+"""
+
+
+def create(state: State) -> str:
+    """Create (or renew) the bare repository, its hook, and the remote named ``local``. Returns what to do next.
+
+    Raises ``BadInput`` outside a git checkout, or when ``local`` already names another repository.
+    """
+    root = state.root
+    if subprocess.run(["git", "-C", str(root), "rev-parse"], capture_output=True).returncode:
+        raise BadInput(f"{root} is not a git checkout: run `git init` and commit first.")
+    known = subprocess.run(["git", "-C", str(root), "remote", "get-url", NAME], capture_output=True, text=True)
+    if known.returncode == 0 and Path(known.stdout.strip()) != state.remote:
+        raise BadInput(
+            f"The remote {NAME!r} already leads to {known.stdout.strip()}: rename it, then run `make remote`."
+        )
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch", BRANCH, str(state.remote)], check=True)
+    if known.returncode:
+        subprocess.run(["git", "-C", str(root), "remote", "add", NAME, str(state.remote)], check=True)
+    hook = state.remote / "hooks" / "post-receive"
+    hook.write_text(
+        HOOK.format(
+            branch=BRANCH,
+            root=shlex.quote(str(root)),
+            python=shlex.quote(sys.executable),
+            path=shlex.quote(f"{Path(sys.executable).parent}:{root / 'node_modules' / '.bin'}"),
+        )
+    )
+    hook.chmod(0o755)
+    return f"Remote {NAME!r} is ready: `git push {NAME} {BRANCH}` promotes what it pushes."

@@ -1,0 +1,70 @@
+"""What a person reads after a promotion, and when asking how things stand."""
+
+import time
+
+from rich.console import Console as Terminal
+
+from pipeline.local.cloud import LocalCloud
+from pipeline.local.console import Console, tree
+from pipeline.local.run import Run, Step, all_runs
+from pipeline.local.state import State
+
+LOG_TAIL_LINES = 12
+
+
+def show_outcome(run: Run, console: Console) -> None:
+    """Say how the run ended, why, and what to do next."""
+    seconds = (run.ended or time.time()) - run.started
+    what = f"{run.revision[:12]} {run.subject}".strip()
+    match run.status:
+        case "succeeded":
+            console.say(f"\nPromoted {what} through {_environments(run)} in {seconds:.0f} s.")
+            console.say("Look: `make status`. Stop the local clouds: `make down`.")
+        case "waiting":
+            stage, step = next(run.open_steps())
+            console.say(f"\n{stage.environment} waits for approval ({step.name}). It still runs what it ran before.")
+            console.say("Go on: `make approve`. End it: `make reject`.")
+        case "failed" | "rejected":
+            _show_failure(run, console)
+    console.say(f"Logs and reports: {run.folder}")
+
+
+def _show_failure(run: Run, console: Console) -> None:
+    stage, step = next(run.open_steps())
+    console.say(f"\n{run.status.upper()} at {stage.name} / {step.name}: {run.failure}")
+    for line in _tail(run, step):
+        console.say(f"  | {line}")
+    untouched = [s.environment for s in run.stages if s.environment and all(x.status == "pending" for x in s.steps)]
+    if untouched:
+        console.say(f"Untouched: {', '.join(untouched)}.")
+    if (run.folder / step.log).exists():
+        console.say(f"Open: {run.folder / step.log}")
+
+
+def _tail(run: Run, step: Step) -> list[str]:
+    log = run.folder / step.log
+    return log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:] if log.exists() else []
+
+
+def _environments(run: Run) -> str:
+    return ", ".join(stage.environment for stage in run.stages if stage.environment)
+
+
+def show_status(state: State) -> None:
+    """Print the last promotion and the local clouds."""
+    terminal = Terminal()
+    runs = all_runs(state.runs)
+    if runs:
+        last = runs[-1]
+        terminal.print(tree(last))
+        terminal.print(f"{last.status}; logs and reports: {last.folder}", highlight=False)
+    else:
+        terminal.print("No promotion yet: `make promote` starts one.")
+    for cloud in clouds(state):
+        where = f"running at {cloud.endpoint}" if cloud.is_running() else "not running"
+        terminal.print(f"{cloud.name:<10} {where}", highlight=False)
+
+
+def clouds(state: State) -> list[LocalCloud]:
+    """Every local cloud that was ever started here."""
+    return [LocalCloud(folder.name, state.clouds) for folder in sorted(state.clouds.glob("*/")) if folder.is_dir()]

@@ -1,0 +1,114 @@
+"""A promotion's record: which steps there are, how each went, and where its files are. Saved as ``run.json``."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["pending", "running", "waiting", "succeeded", "failed", "interrupted", "rejected", "superseded"]
+Kind = Literal["source", "synth", "cloud", "deploy", "commands", "approval"]
+
+
+@dataclass(kw_only=True)
+class Step:
+    """One step; times are seconds since the epoch, ``log`` is relative to the run's folder."""
+
+    name: str
+    kind: Kind
+    log: str
+    status: Status = "pending"
+    started: float | None = None
+    ended: float | None = None
+    detail: str = ""
+    process: dict[str, float] | None = None
+    """The process at work, as ``{"pid": …, "started": …}``: what a later run must end if this one is killed."""
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or time.time()) - self.started if self.started else 0.0
+
+
+@dataclass(kw_only=True)
+class Stage:
+    name: str
+    environment: str
+    """Empty for the stage that builds."""
+    steps: list[Step]
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One promotion of one revision."""
+
+    folder: Path
+    revision: str = ""
+    subject: str = ""
+    note: str | None = None
+    status: Status = "running"
+    started: float = field(default_factory=time.time)
+    ended: float | None = None
+    stages: list[Stage] = field(default_factory=list)
+    failure: str | None = None
+    approvals: list[dict[str, Any]] = field(default_factory=list)
+    """Who decided, when and what: ``{"step", "decision", "by", "at"}``, one per approval."""
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "source"
+
+    @property
+    def assembly(self) -> Path:
+        return self.folder / "cdk.out"
+
+    def open_steps(self) -> Iterator[tuple[Stage, Step]]:
+        """The steps still to be done, in order."""
+        for stage in list(self.stages):
+            for step in stage.steps:
+                if step.status != "succeeded":
+                    yield stage, step
+
+    def step(self, stage: str, step: str) -> Step:
+        return next(s for g in self.stages if g.name == stage for s in g.steps if s.name == step)
+
+    def end(self, status: Status, failure: str | None = None) -> None:
+        self.status, self.failure, self.ended = status, failure, time.time()
+        self.save()
+
+    def save(self) -> None:
+        """Write ``run.json`` at once and whole: a reader, or a crash, never sees half of it."""
+        record = {"version": 1, "id": self.id, **asdict(self), "folder": str(self.folder)}
+        draft = self.folder / "run.json.new"
+        draft.write_text(json.dumps(record, indent=2) + "\n")
+        draft.replace(self.folder / "run.json")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Run":
+        record = json.loads((folder / "run.json").read_text())
+        stages = [Stage(**{**s, "steps": [Step(**step) for step in s["steps"]]}) for s in record["stages"]]
+        known = {k: v for k, v in record.items() if k not in ("version", "id", "folder", "stages")}
+        return cls(folder=folder, stages=stages, **known)
+
+
+def create(runs: Path) -> Run:
+    """A new run in a folder of its own, named by the time it began."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    folder, again = runs / name, 1
+    while folder.exists():
+        again += 1
+        folder = runs / f"{name}-{again}"
+    for part in (folder, folder / "logs", folder / "outputs", folder / "reports"):
+        part.mkdir(parents=True)
+    run = Run(folder=folder)
+    run.save()
+    return run
+
+
+def all_runs(runs: Path) -> list[Run]:
+    """Every run of which there is a record, oldest first."""
+    return [Run.load(path.parent) for path in sorted(runs.glob("*/run.json"))]

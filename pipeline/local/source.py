@@ -1,0 +1,104 @@
+"""The code under promotion: one commit, exported; or, outside git, the folder as it is."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.local.errors import BadInput
+
+NOT_SOURCE = (
+    *(".git", ".pipeline", ".venv", "node_modules", "cdk.out", "reports"),
+    *("__pycache__", ".*_cache", ".hypothesis"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What is promoted. ``revision`` is a commit's 40 hex digits, or ``folder-`` and a digest of the files."""
+
+    revision: str
+    subject: str
+    note: str | None = None
+    """Something the person should know, such as changes that are not part of the commit."""
+
+    @property
+    def short(self) -> str:
+        return self.revision[:12]
+
+
+def export(root: Path, target: Path, revision: str | None = None, repository: Path | None = None) -> Source:
+    """Write the code under promotion to ``target``.
+
+    ``revision`` is anything git can name (default ``HEAD``); ``repository`` a git directory to take it from
+    (default: the one around ``root``). Without git, the folder itself is copied.
+    Raises ``BadInput`` for a revision that does not exist.
+    """
+    git = _Git(root, repository)
+    if not git.is_repository():
+        if revision:
+            raise BadInput(f"{root} is not a git checkout, so there is no commit {revision!r} to promote.")
+        return _copy_folder(root, target)
+    commit = git.commit(revision or "HEAD")
+    target.mkdir(parents=True)
+    archive = subprocess.Popen(git.command("archive", commit), stdout=subprocess.PIPE)
+    subprocess.run(["tar", "-x", "-C", str(target)], stdin=archive.stdout, check=True)
+    if archive.wait():
+        raise BadInput(f"git archive {commit} failed: is the repository complete?")
+    dirty = "" if revision else git.run("status", "--porcelain")
+    note = f"{len(dirty.splitlines())} changed files are not in this commit and are not promoted" if dirty else None
+    return Source(revision=commit, subject=git.run("log", "-1", "--format=%s", commit), note=note)
+
+
+def check_packages(source: Path) -> None:
+    """Refuse code that asks for other packages than are installed: it would run against the wrong libraries."""
+    installed, asked = Path(sys.prefix) / ".ready", source / "requirements" / "dev.txt"
+    if installed.exists() and asked.exists() and installed.read_bytes() != asked.read_bytes():
+        raise BadInput(
+            "This commit asks for other packages than are installed (requirements/dev.txt differs).\n"
+            "Check it out, run `make setup`, and promote again."
+        )
+
+
+@dataclass(frozen=True)
+class _Git:
+    root: Path
+    repository: Path | None
+
+    def command(self, *arguments: str) -> list[str]:
+        where = ["--git-dir", str(self.repository)] if self.repository else ["-C", str(self.root)]
+        return ["git", *where, *arguments]
+
+    def run(self, *arguments: str) -> str:
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def is_repository(self) -> bool:
+        if shutil.which("git") is None:
+            return False
+        if self.repository:
+            return True
+        answer = subprocess.run(self.command("rev-parse", "--show-toplevel"), capture_output=True, text=True)
+        # A parent folder's repository is somebody else's: the downloaded archive inside it is not in its history.
+        return answer.returncode == 0 and Path(answer.stdout.strip()).resolve() == self.root.resolve()
+
+    def commit(self, revision: str) -> str:
+        try:
+            return self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        except subprocess.CalledProcessError:
+            hint = "make a first commit" if revision == "HEAD" else "`git log --oneline` lists what there is"
+            raise BadInput(f"There is no commit {revision!r} in this repository: {hint}.") from None
+
+
+def _copy_folder(root: Path, target: Path) -> Source:
+    shutil.copytree(root, target, ignore=shutil.ignore_patterns(*NOT_SOURCE), symlinks=True)
+    digest = hashlib.sha256()
+    for path in sorted(p for p in target.rglob("*") if p.is_file()):
+        digest.update(path.relative_to(target).as_posix().encode() + b"\0" + path.read_bytes())
+    return Source(
+        revision=f"folder-{digest.hexdigest()[:33]}",
+        subject=root.name,
+        note="this is not a git checkout: the folder is promoted as it is",
+    )

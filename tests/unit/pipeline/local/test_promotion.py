@@ -1,0 +1,280 @@
+"""A promotion from commit to prod: order, approvals, failures, interruptions, and what the next run makes of them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.local.__main__ import main
+from pipeline.local.errors import BAD_INPUT, BUSY, FAILED, OK
+from pipeline.local.run import Run, all_runs
+from pipeline.local.state import State
+
+from .conftest import FakeCloud, commands, stage
+
+Project = Callable[..., State]
+
+
+def last(state: State) -> Run:
+    return all_runs(state.runs)[-1]
+
+
+def statuses(run: Run) -> dict[str, str]:
+    return {f"{g.name}/{s.name}": s.status for g in run.stages for s in g.steps}
+
+
+def test_a_commit_goes_through_every_stage_in_order(project: Project, tmp_path: Path) -> None:
+    # Given three environments whose steps write down that they ran
+    trace = tmp_path / "trace"
+    state = project(*(stage(n, commands("Gate", f"echo {n} $CLOUD >> {trace}")) for n in ("Dev", "Staging", "Prod")))
+    # When it is promoted
+    code = main(["promote"])
+    # Then each ran once, in order, against its own cloud
+    assert code == OK
+    assert trace.read_text().splitlines() == ["Dev dev", "Staging staging", "Prod prod"]
+    assert last(state).status == "succeeded"
+
+
+def test_what_is_promoted_is_the_commit_and_not_the_work_tree(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a file that changed after the commit
+    Path("amount").write_text("committed")
+    project(stage("Dev", commands("Gate", f"cat amount > {tmp_path}/seen")))
+    Path("amount").write_text("changed")
+    # When
+    main(["promote"])
+    # Then the step saw the committed one, and the person was told
+    assert (tmp_path / "seen").read_text() == "committed"
+    assert "1 changed files are not in this commit" in capsys.readouterr().out
+
+
+def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(project: Project, tmp_path: Path) -> None:
+    # Given a prod that wants an approval
+    state = project(stage("Dev", commands("Gate", f"echo dev >> {tmp_path}/trace")),
+                    stage("Prod", commands("Gate", f"echo prod >> {tmp_path}/trace"), approval=True))  # fmt: skip
+    # When it is promoted where nobody can answer
+    assert main(["promote"]) == OK
+    # Then it waits, with prod untouched
+    assert last(state).status == "waiting"
+    assert (tmp_path / "trace").read_text() == "dev\n"
+    # And when a person approves, it goes on without doing dev again, and says who it was
+    assert main(["approve"]) == OK
+    assert (tmp_path / "trace").read_text() == "dev\nprod\n"
+    assert last(state).status == "succeeded"
+    assert [(a["step"], a["decision"]) for a in last(state).approvals] == [("PromoteToProd", "approved")]
+
+
+def test_approve_yes_runs_through(project: Project) -> None:
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    assert main(["promote", "--approve", "yes"]) == OK
+    assert last(state).status == "succeeded"
+
+
+def test_reject_ends_it_for_good(project: Project, tmp_path: Path) -> None:
+    # Given a promotion that waits
+    state = project(stage("Prod", commands("Gate", f"touch {tmp_path}/prod"), approval=True))
+    main(["promote"])
+    # When it is rejected
+    assert main(["reject"]) == OK
+    # Then nothing is left to approve, and prod was never touched
+    assert last(state).status == "rejected"
+    assert main(["approve"]) == BAD_INPUT
+    assert not (tmp_path / "prod").exists()
+
+
+def test_a_new_promotion_supersedes_one_that_waits(project: Project) -> None:
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    main(["promote"])
+    main(["promote"])
+    assert [run.status for run in all_runs(state.runs)] == ["superseded", "waiting"]
+
+
+def test_a_failed_gate_ends_it_and_says_where_why_and_what_to_open(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a gate that fails in staging
+    state = project(stage("Dev", commands("Gate", "true")),
+                    stage("Staging", commands("Gate", "echo p99 of /process is 251.3 ms", "exit 1"),
+                          commands("Shift", "true")),
+                    stage("Prod", commands("Gate", "true")))  # fmt: skip
+    # When
+    code = main(["promote"])
+    # Then
+    assert code == FAILED
+    said = capsys.readouterr().out
+    assert "FAILED at Staging / Gate: p99 of /process is 251.3 ms" in said
+    assert "Untouched: prod." in said
+    opened = Path(next(line for line in said.splitlines() if line.startswith("Open: ")).removeprefix("Open: "))
+    assert "251.3 ms" in opened.read_text()
+    assert statuses(last(state))["Staging/Shift"] == "pending"
+
+
+def test_later_commands_of_a_step_do_not_run_after_a_failed_one(project: Project, tmp_path: Path) -> None:
+    project(stage("Dev", commands("Gate", "false", f"touch {tmp_path}/second")))
+    assert main(["promote"]) == FAILED
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_commit_that_does_not_synthesise_is_told_by_its_own_error(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("broken").touch()
+    project(stage("Dev"))
+    assert main(["promote"]) == FAILED
+    assert "Build / Synth: SyntaxError in pipeline_app.py" in capsys.readouterr().out
+
+
+def test_an_unknown_revision_is_bad_input(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project(stage("Dev"))
+    assert main(["promote", "--revision", "no-such-branch"]) == BAD_INPUT
+    assert "There is no commit 'no-such-branch'" in capsys.readouterr().out
+
+
+def test_a_downloaded_archive_is_promoted_as_it_is(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given the same files without git
+    state = project(stage("Dev", commands("Gate", "test -f plan.json")))
+    subprocess.run(["rm", "-rf", ".git"], check=True)
+    # When
+    assert main(["promote"]) == OK
+    # Then
+    assert "this is not a git checkout" in capsys.readouterr().out
+    assert last(state).revision.startswith("folder-")
+
+
+def test_a_commit_that_needs_other_packages_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given packages installed for one list, and a commit with another
+    (tmp_path / ".ready").write_text("boto3==1\n")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    Path("requirements").mkdir()
+    Path("requirements/dev.txt").write_text("boto3==2\n")
+    project(stage("Dev"))
+    # When, then
+    assert main(["promote"]) == BAD_INPUT
+
+
+def test_steps_see_no_credentials_of_the_person(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "secret")
+    project(stage("Dev", commands("Gate", f"env > {tmp_path}/seen")))
+    main(["promote"])
+    seen = (tmp_path / "seen").read_text()
+    assert "AWS_PROFILE" not in seen
+    assert "AWS_SESSION_TOKEN" not in seen
+    assert "AWS_SHARED_CREDENTIALS_FILE=/dev/null" in seen
+
+
+def test_outputs_of_a_stack_reach_the_step_that_asks_for_them(project: Project, tmp_path: Path) -> None:
+    # Given a step that wants an output (written here as the deployment writes it)
+    wanting = {**commands("Gate", f"echo $ROLE > {tmp_path}/role"),
+               "env_from_outputs": {"ROLE": {"stack": "payment-platform-dev", "output": "LoadTestRoleArn"}}}  # fmt: skip
+    outputs = json.dumps({"LoadTestRoleArn": "arn:aws:iam::111111111111:role/payment-loadtest-dev"})
+    project(stage("Dev", commands("Deploy", f"echo '{outputs}' > ../outputs/payment-platform-dev.json"), wanting))
+    # When
+    assert main(["promote"]) == OK
+    # Then
+    assert (tmp_path / "role").read_text().endswith("payment-loadtest-dev\n")
+
+
+def test_reports_are_kept_in_the_run_even_when_the_step_fails(project: Project) -> None:
+    state = project(
+        stage("Dev", commands("Gate", "mkdir -p reports/dev", "echo '{}' > reports/dev/gate.json", "exit 1"))
+    )
+    main(["promote"])
+    assert (last(state).folder / "reports" / "dev" / "gate.json").exists()
+
+
+def test_a_second_promotion_at_the_same_time_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    state = project(stage("Dev"))
+    with state.lock("a promotion"):
+        assert main(["promote"]) == BUSY
+    assert f"pid {os.getpid()}" in capsys.readouterr().err
+
+
+def promote_in_background() -> subprocess.Popen[bytes]:
+    """The front door in a process of its own, with the stand-in for the cloud."""
+    code = (
+        "import sys; from tests.unit.pipeline.local.conftest import FakeCloud; from pipeline.local import promotion;"
+        "promotion.LocalCloud = FakeCloud; from pipeline.local.__main__ import main; sys.exit(main(['promote']))"
+    )
+    root = Path(__file__).parents[4]
+    return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(root)})
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.02)
+
+
+CAREFUL = (
+    "trap 'sleep 0.3; echo rolled back > {0}/rollback; exit 1' INT; touch {0}/shifting; while true; do sleep 0.05; done"
+)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_lets_the_step_put_things_right_before_it_ends(
+    project: Project, tmp_path: Path, sign: int
+) -> None:
+    # Given a shift that takes a moment to roll back
+    state = project(
+        stage("Dev", commands("Shift", CAREFUL.format(tmp_path)), commands("After", f"touch {tmp_path}/after"))
+    )
+    running = promote_in_background()
+    wait_for(tmp_path / "shifting")
+    # When it is interrupted
+    running.send_signal(sign)
+    # Then it ends as interrupted, after the roll-back, and nothing else was begun
+    assert running.wait(20) == 130
+    assert (tmp_path / "rollback").exists()
+    assert not (tmp_path / "after").exists()
+    assert last(state).status == "interrupted"
+
+
+def test_the_next_run_ends_what_a_killed_one_left_running(project: Project, tmp_path: Path) -> None:
+    # Given a promotion that was killed in the middle of a shift
+    state = project(stage("Dev", commands("Shift", CAREFUL.format(tmp_path))))
+    running = promote_in_background()
+    wait_for(tmp_path / "shifting")
+    running.kill()
+    running.wait()
+    left = json.loads((last(state).folder / "run.json").read_text())["stages"][1]["steps"][1]["process"]["pid"]
+    # When the next one starts (on a commit whose shift is quick)
+    Path("plan.json").write_text(json.dumps({"version": 1, "stages": [stage("Dev", commands("Shift", "true"))]}))
+    subprocess.run(["git", "commit", "--quiet", "--all", "--message", "Second"], check=True)
+    assert main(["promote"]) == OK
+    # Then the old step was told to stop, rolled back, and is gone
+    assert (tmp_path / "rollback").exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(left, 0)
+    assert [run.status for run in all_runs(state.runs)] == ["interrupted", "succeeded"]
+
+
+def test_an_interrupted_run_stops_the_clouds_that_it_started_and_no_other(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given dev's cloud, which serves already
+    project(stage("Dev"), stage("Staging", commands("Gate", "true")))
+    FakeCloud.running.add("dev")
+
+    # When the run is interrupted in staging
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.local.promotion.Promotion._run_step_commands", interrupt)
+    assert main(["promote"]) == 130
+    # Then dev still serves, and staging's cloud is gone
+    assert FakeCloud.running == {"dev"}
