@@ -7,10 +7,6 @@ per-environment value.
 from dataclasses import dataclass, field, replace
 
 
-PIPELINE_ACCOUNT: str | None = None
-"""Account that runs the pipeline and may assume the environments' roles; ``None``: each environment's own account."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class GateSettings:
     """What the load gate asks of a candidate before it may take traffic."""

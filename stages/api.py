@@ -1,0 +1,225 @@
+"""The API: three routes behind WAF and IAM authorization, on a stable and a candidate stage."""
+
+import json
+from typing import cast
+
+from aws_cdk import (
+    Duration,
+    Stack,
+)
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_apigatewayv2 as apigatewayv2
+from constructs import Construct
+
+from pipeline.environments import Environment
+from stages.api_contract import PAYMENT_SCHEMA
+from stages.blue_green import BLUE, GREEN, BlueGreenFunction
+from stages.compute import Compute
+from stages.firewall import Firewall
+from stages.load_balancer import CANDIDATE, RELEASE_HEADER, LoadBalancer
+from stages.network import Network
+from stages.security import Security
+
+STABLE = "stable"
+API_GATEWAY = "apigateway.amazonaws.com"
+PRIVATE_INTEGRATION_TIMEOUT = Duration.seconds(20)
+
+
+class Api(Construct):
+    """``POST /validate``, ``/fraud-check`` and ``/process``.
+
+    Both stages serve the same deployment; their stage variables choose the version: ``alias`` names the functions'
+    alias, ``release`` becomes the header by which the load balancer tells the candidate's requests. The header is set
+    by the integration, over whatever the client sent.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        environment: Environment,
+        security: Security,
+        network: Network,
+        compute: Compute,
+        balancer: LoadBalancer,
+    ) -> None:
+        super().__init__(scope, id)
+        self._environment = environment
+        self._access_log = security.log_group(self, "AccessLog", name=f"/payment/{environment.name}/api-access")
+        self.api = apigateway.RestApi(
+            self,
+            "RestApi",
+            rest_api_name=f"payment-{environment.name}",
+            description=f"Card payments, {environment.name}",
+            endpoint_configuration=apigateway.EndpointConfiguration(types=[apigateway.EndpointType.REGIONAL]),
+            # The account's role for API Gateway logs is shared by all environments of an account: bootstrap makes it.
+            cloud_watch_role=False,
+            deploy_options=self._stage_options(environment.name, alias=BLUE, release=STABLE),
+            default_method_options=apigateway.MethodOptions(authorization_type=apigateway.AuthorizationType.IAM),
+        )
+        rest_api = cast(apigateway.CfnRestApi, self.api.node.default_child)
+        rest_api.add_property_override("SecurityPolicy", "SecurityPolicy_TLS13_1_2_2021_06")
+        rest_api.add_property_override("EndpointAccessMode", "STRICT")
+        # The template's output is ApiGatewayUrl; CDK would add one of its own.
+        self.api.node.try_remove_child("Endpoint")
+        self._payment = apigateway.CfnModel(
+            self, "Payment", rest_api_id=self.api.rest_api_id, content_type="application/json", schema=PAYMENT_SCHEMA
+        )
+        self._model = apigateway.Model.from_model_name(self, "PaymentModel", self._payment.ref)
+        self._validator = self.api.add_request_validator(
+            "Validator", validate_request_body=True, validate_request_parameters=True
+        )
+        self._gateway_responses()
+
+        self._deployment = cast(apigateway.Deployment, self.api.latest_deployment)
+        self._deployment.node.add_dependency(self._payment)
+        self._deployment.add_to_logical_id(PAYMENT_SCHEMA)
+        self._function_route("validate", compute.validation)
+        self._function_route("fraud-check", compute.fraud_detection)
+        self._balancer_route("process", network, balancer)
+
+        self.stable_stage = self.api.deployment_stage
+        self.candidate_stage = apigateway.Stage(
+            self,
+            "CandidateStage",
+            deployment=self._deployment,
+            **self._stage_options(CANDIDATE, alias=GREEN, release=CANDIDATE)._values,
+        )
+        self.url = self.stable_stage.url_for_path("/")
+        self.candidate_url = self.candidate_stage.url_for_path("/")
+        Firewall(
+            self,
+            "Firewall",
+            environment=environment,
+            security=security,
+            stage_arns={"Stable": self.stable_stage.stage_arn, "Candidate": self.candidate_stage.stage_arn},
+        )
+
+    def invoke_arn(self, stage: str) -> str:
+        """What a role must be allowed to ``execute-api:Invoke`` to call the routes of ``stage``."""
+        return self.api.arn_for_execute_api("POST", "/*", stage)
+
+    def _stage_options(self, name: str, *, alias: str, release: str) -> apigateway.StageOptions:
+        return apigateway.StageOptions(
+            stage_name=name,
+            variables={"alias": alias, "release": release},
+            tracing_enabled=True,
+            metrics_enabled=True,
+            # Never the bodies: they hold card numbers.
+            data_trace_enabled=False,
+            logging_level=apigateway.MethodLoggingLevel.ERROR,
+            access_log_destination=apigateway.LogGroupLogDestination(self._access_log),
+            access_log_format=_ACCESS_LOG,
+            throttling_rate_limit=self._environment.throttle_rate,
+            throttling_burst_limit=self._environment.throttle_burst,
+        )
+
+    def _function_route(self, path: str, function: BlueGreenFunction) -> None:
+        """A route served by the alias that the stage names."""
+        stack = Stack.of(self)
+        alias = f"{function.function.function_arn}:${{stageVariables.alias}}"
+        integration = apigateway.Integration(
+            type=apigateway.IntegrationType.AWS_PROXY,
+            integration_http_method="POST",
+            uri=f"arn:{stack.partition}:apigateway:{stack.region}:lambda:path/2015-03-31/functions/{alias}/invocations",
+        )
+        self._method(path, integration)
+        function.allow(
+            API_GATEWAY,
+            id="Api",
+            blue_source_arn=self.api.arn_for_execute_api("POST", f"/{path}", self._environment.name),
+            green_source_arn=self.api.arn_for_execute_api("POST", f"/{path}", CANDIDATE),
+        )
+
+    def _balancer_route(self, path: str, network: Network, balancer: LoadBalancer) -> None:
+        """A route served by the private load balancer, straight through a VPC link (no public hop, no NLB)."""
+        link = apigatewayv2.CfnVpcLink(
+            self,
+            "VpcLink",
+            name=f"payment-{self._environment.name}",
+            subnet_ids=network.vpc.select_subnets(subnet_group_name="private").subnet_ids,
+            security_group_ids=[network.link_group.security_group_id],
+        )
+        integration = apigateway.Integration(
+            type=apigateway.IntegrationType.HTTP_PROXY,
+            integration_http_method="POST",
+            uri=f"https://{balancer.host_name}:443/{path}",
+            options=apigateway.IntegrationOptions(
+                connection_type=apigateway.ConnectionType.VPC_LINK,
+                vpc_link=apigateway.VpcLink.from_vpc_link_id(self, "VpcLinkRef", link.ref),
+                timeout=PRIVATE_INTEGRATION_TIMEOUT,
+                request_parameters={f"integration.request.header.{RELEASE_HEADER}": "stageVariables.release"},
+            ),
+        )
+        method = self._method(path, integration, request_parameters={"method.request.header.Idempotency-Key": True})
+        # CDK's integration has no word for it, and what is overridden doesn't reach the deployment's hash by itself.
+        cfn_method = cast(apigateway.CfnMethod, method.node.default_child)
+        cfn_method.add_property_override("Integration.IntegrationTarget", balancer.alb.load_balancer_arn)
+        self._deployment.add_to_logical_id({"integration_target": "load balancer"})
+
+    def _method(
+        self, path: str, integration: apigateway.Integration, request_parameters: dict[str, bool] | None = None
+    ) -> apigateway.Method:
+        return self.api.root.add_resource(path).add_method(
+            "POST",
+            integration,
+            request_models={"application/json": self._model},
+            request_parameters=request_parameters,
+            request_validator=self._validator,
+        )
+
+    def _gateway_responses(self) -> None:
+        """API Gateway's own refusals speak the same problem details as the functions (RFC 9457)."""
+        for id, (type_, title, detail) in _REFUSALS.items():
+            problem = {"type": "about:blank", "title": title, "detail": detail, "request_id": "$context.requestId"}
+            self.api.add_gateway_response(
+                id,
+                type=type_,
+                response_headers={"Content-Type": "'application/problem+json'"},
+                templates={"application/json": json.dumps(problem)},
+            )
+
+
+_REFUSALS = {
+    "BadBody": (
+        apigateway.ResponseType.BAD_REQUEST_BODY,
+        "Malformed request body",
+        "$context.error.validationErrorString",
+    ),
+    "BadParameters": (
+        apigateway.ResponseType.BAD_REQUEST_PARAMETERS,
+        "Malformed request",
+        "$context.error.validationErrorString",
+    ),
+    "Default4xx": (apigateway.ResponseType.DEFAULT_4_XX, "Request refused", "$context.error.message"),
+    "Default5xx": (
+        apigateway.ResponseType.DEFAULT_5_XX,
+        "Service failed",
+        "The payment service failed; try again later.",
+    ),
+}
+"""API Gateway's own answers: when, title, detail."""
+
+_ACCESS_LOG = apigateway.AccessLogFormat.custom(
+    json.dumps(
+        {
+            "request_id": "$context.requestId",
+            "extended_request_id": "$context.extendedRequestId",
+            "time": "$context.requestTime",
+            "stage": "$context.stage",
+            "method": "$context.httpMethod",
+            "path": "$context.resourcePath",
+            "status": "$context.status",
+            "latency_ms": "$context.responseLatency",
+            "integration_latency_ms": "$context.integrationLatency",
+            "integration_status": "$context.integrationStatus",
+            "ip": "$context.identity.sourceIp",
+            "caller": "$context.identity.userArn",
+            "user_agent": "$context.identity.userAgent",
+            "error": "$context.error.message",
+            "waf": "$context.waf.status",
+            "trace": "$context.xrayTraceId",
+        }
+    )
+)

@@ -1,0 +1,80 @@
+"""Stable and candidate: two aliases of a function, of which a deployment moves only one.
+
+``green``, the candidate, belongs to CloudFormation and follows every deployment. ``blue``, the stable version, is
+created once and afterwards moved by the release controller alone: the template names neither the alias as a resource
+nor its version, so no deployment, retry or drift repair can move production traffic.
+"""
+
+from aws_cdk import ArnFormat, CustomResource, Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from stages.function import FunctionBase, PlatformFunction
+
+BLUE = "blue"
+GREEN = "green"
+
+
+class BlueAliasProvider(Construct):
+    """The function behind ``Custom::BlueAlias``: it creates a missing alias ``blue`` and leaves an existing one."""
+
+    def __init__(self, scope: Construct, id: str, *, base: FunctionBase) -> None:
+        super().__init__(scope, id)
+        functions = [
+            Stack.of(self).format_arn(
+                service="lambda",
+                resource="function",
+                resource_name=f"payment-{name}-{base.environment.name}",
+                arn_format=ArnFormat.COLON_RESOURCE_NAME,
+            )
+            for name in ("validation", "fraud-detection", "processing")
+        ]
+        self.function = PlatformFunction(
+            self,
+            "Provider",
+            base=base,
+            name="blue-alias",
+            description="Custom resource: creates a function's alias blue if it is missing",
+            timeout=Duration.minutes(1),
+            statements=[iam.PolicyStatement(actions=["lambda:CreateAlias", "lambda:GetAlias"], resources=functions)],
+        )
+
+
+class BlueGreenFunction(Construct):
+    """The two aliases of one function."""
+
+    def __init__(self, scope: Construct, id: str, *, function: PlatformFunction, blue_alias: BlueAliasProvider) -> None:
+        super().__init__(scope, id)
+        self.function = function.function
+        self.function_name = function.function_name
+        self.candidate_version = self.function.current_version.version
+        self.green = lambda_.Alias(self, "Green", alias_name=GREEN, version=self.function.current_version)
+        self._blue = CustomResource(
+            self,
+            "Blue",
+            resource_type="Custom::BlueAlias",
+            service_token=blue_alias.function.function.function_arn,
+            properties={"FunctionName": self.function_name, "Version": self.candidate_version},
+        )
+        self.green_arn = self.green.function_arn
+        self.blue_arn = self._blue.get_att_string("AliasArn")
+
+    def allow(
+        self, caller: str, *, id: str, blue_source_arn: str, green_source_arn: str
+    ) -> list[lambda_.CfnPermission]:
+        """Let the AWS service ``caller`` invoke both aliases, each from one source only."""
+        return [
+            lambda_.CfnPermission(
+                self,
+                f"{id}{colour.capitalize()}",
+                action="lambda:InvokeFunction",
+                function_name=alias_arn,
+                principal=caller,
+                source_arn=source_arn,
+            )
+            for colour, alias_arn, source_arn in (
+                (BLUE, self.blue_arn, blue_source_arn),
+                (GREEN, self.green_arn, green_source_arn),
+            )
+        ]

@@ -1,0 +1,135 @@
+"""The three functions of a payment, each with its stable (blue) and candidate (green) version."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from stages.blue_green import BlueAliasProvider, BlueGreenFunction
+from stages.configuration import Configuration
+from stages.database import NAME, Database
+from stages.function import FunctionBase, PlatformFunction
+from stages.storage import BY_CUSTOMER, Storage
+
+# Under API Gateway's 29 s, and far over any honest answer.
+TIMEOUT = Duration.seconds(15)
+
+
+class Compute(Construct):
+    """Validation, fraud detection and processing. Each is given only the settings and rights that it uses."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        base: FunctionBase,
+        storage: Storage,
+        database: Database,
+        configuration: Configuration,
+    ) -> None:
+        super().__init__(scope, id)
+        self._base = base
+        self._blue_alias = BlueAliasProvider(self, "BlueAlias", base=base)
+        security = base.security
+        fingerprint = secretsmanager.Secret(
+            self,
+            "CardFingerprint",
+            secret_name=f"payment/card-fingerprint-{base.environment.name}",
+            description="HMAC key by which equal cards are recognised without their number",
+            encryption_key=security.data_key,
+            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+            removal_policy=security.data_removal_policy,
+        )
+
+        customers = {
+            "DATABASE_HOST": database.reader_host,
+            "DATABASE_PORT": database.port,
+            "DATABASE_NAME": NAME,
+            "DATABASE_SECRET_ARN": database.app_secret.secret_arn,
+        }
+        read_customers = security.read_secret(database.app_secret.secret_arn)
+        fraud = {
+            "TRANSACTION_TABLE": storage.transactions.table_name,
+            "FRAUD_RULES_PARAMETER": configuration.fraud_rules.parameter_name,
+            "FINGERPRINT_SECRET_ARN": fingerprint.secret_arn,
+        }
+        check_fraud = [
+            iam.PolicyStatement(
+                actions=["dynamodb:Query"], resources=[f"{storage.transactions.table_arn}/index/{BY_CUSTOMER}"]
+            ),
+            iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[configuration.fraud_rules.parameter_arn]),
+            *security.read_secret(fingerprint.secret_arn),
+        ]
+        use_tables = security.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")
+
+        self.validation = self._function(
+            "Validation",
+            "validation",
+            "POST /validate: card, amount, currency and customer",
+            environment=customers,
+            statements=read_customers,
+            database=database,
+        )
+        self.fraud_detection = self._function(
+            "FraudDetection",
+            "fraud-detection",
+            "POST /fraud-check: rules over the customer's transactions",
+            environment=fraud,
+            statements=[*check_fraud, security.use_data_key("dynamodb", "kms:Decrypt")],
+            database=database,
+        )
+        self.processing = self._function(
+            "Processing",
+            "processing",
+            "POST /process: decides a payment once, records it and its audit trail",
+            environment={
+                **customers,
+                **fraud,
+                "IDEMPOTENCY_TABLE": storage.idempotency.table_name,
+                "AUDIT_BUCKET": storage.audit.bucket_name,
+                "AUDIT_KEY_ID": security.data_key.key_id,
+            },
+            statements=[
+                *read_customers,
+                *check_fraud,
+                iam.PolicyStatement(
+                    actions=["dynamodb:GetItem", "dynamodb:PutItem"], resources=[storage.transactions.table_arn]
+                ),
+                iam.PolicyStatement(
+                    actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+                    resources=[storage.idempotency.table_arn],
+                ),
+                use_tables,
+                iam.PolicyStatement(actions=["s3:PutObject"], resources=[storage.audit.arn_for_objects("*")]),
+                security.use_data_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
+            ],
+            database=database,
+        )
+        self.functions = (self.validation, self.fraud_detection, self.processing)
+
+    def _function(
+        self,
+        id: str,
+        name: str,
+        description: str,
+        *,
+        environment: dict[str, str],
+        statements: list[iam.PolicyStatement],
+        database: Database,
+    ) -> BlueGreenFunction:
+        function = PlatformFunction(
+            self,
+            id,
+            base=self._base,
+            name=name,
+            description=description,
+            environment=environment,
+            statements=statements,
+            timeout=TIMEOUT,
+            memory_mb=512,
+        )
+        versions = BlueGreenFunction(function, "Versions", function=function, blue_alias=self._blue_alias)
+        # A candidate may read what its migrations added, so it exists only after them.
+        versions.green.node.add_dependency(database.schema)
+        return versions

@@ -1,0 +1,230 @@
+"""Aurora Serverless v2 PostgreSQL with the customers, its credentials and its schema."""
+
+import hashlib
+from pathlib import Path
+from typing import cast
+
+from aws_cdk import (
+    CustomResource,
+    Duration,
+    RemovalPolicy,
+    Tokenization,
+)
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from stages.bundling import SOURCE
+from stages.function import FunctionBase, PlatformFunction
+
+NAME = "payments"
+APP_USER = "payments_app"
+ADMIN_USER = "payments_admin"
+ROTATION_DAYS = 30
+ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_5)
+
+
+class Database(Construct):
+    """A writer and a reader that scale together, reached over TLS only.
+
+    The functions log in as ``payments_app``, who may only do what the migrations grant; the administrator's password
+    belongs to RDS and is used by the migrations alone. Both passwords rotate every 30 days.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, base: FunctionBase) -> None:
+        super().__init__(scope, id)
+        self._base = base
+        self.cluster = self._cluster()
+        self.port = Tokenization.stringify_number(self.cluster.cluster_endpoint.port)
+        self.reader_host = self.cluster.cluster_read_endpoint.hostname
+        admin_secret = cast(secretsmanager.ISecret, self.cluster.secret)
+        self.app_secret = secretsmanager.Secret(
+            self,
+            "AppSecret",
+            secret_name=f"payment/database-app-{base.environment.name}",
+            description=f"Login of {APP_USER}, which the functions use",
+            encryption_key=base.security.data_key,
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template=f'{{"username":"{APP_USER}"}}',
+                generate_string_key="password",
+                password_length=40,
+                exclude_punctuation=True,
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.schema = self._schema(admin_secret)
+        self._rotate(admin_secret)
+
+    def _cluster(self) -> rds.DatabaseCluster:
+        environment, security, network = self._base.environment, self._base.security, self._base.network
+        identifier = f"payment-{environment.name}"
+        # RDS would create this group without a key and without an end to its retention.
+        logs = security.log_group(self, "Logs", name=f"/aws/rds/cluster/{identifier}/postgresql")
+        cluster = rds.DatabaseCluster(
+            self,
+            "Cluster",
+            cluster_identifier=identifier,
+            engine=ENGINE,
+            default_database_name=NAME,
+            credentials=rds.Credentials.from_username(ADMIN_USER, encryption_key=security.data_key),
+            manage_master_user_password=True,
+            iam_authentication=True,
+            parameters={
+                "rds.force_ssl": "1",
+                "ssl_min_protocol_version": "TLSv1.2",
+                "log_connections": "1",
+                "log_disconnections": "1",
+                "log_min_duration_statement": "1000",
+            },
+            writer=rds.ClusterInstance.serverless_v2("Writer", auto_minor_version_upgrade=True),
+            readers=[
+                rds.ClusterInstance.serverless_v2("Reader", scale_with_writer=True, auto_minor_version_upgrade=True)
+            ],
+            serverless_v2_min_capacity=environment.aurora_min_acu,
+            serverless_v2_max_capacity=environment.aurora_max_acu,
+            vpc=network.vpc,
+            vpc_subnets=network.database,
+            security_groups=[network.database_group],
+            storage_encrypted=True,
+            storage_encryption_key=security.data_key,
+            backup=rds.BackupProps(retention=Duration.days(environment.backup_days)),
+            copy_tags_to_snapshot=True,
+            cloudwatch_logs_exports=["postgresql"],
+            enable_performance_insights=True,
+            performance_insight_encryption_key=security.data_key,
+            monitoring_interval=Duration.minutes(1),
+            monitoring_role=self._monitoring_role(),
+            deletion_protection=environment.protected,
+            removal_policy=security.data_removal_policy,
+        )
+        cluster.node.add_dependency(logs)
+        return cluster
+
+    def _monitoring_role(self) -> iam.Role:
+        """Enhanced monitoring writes to one log group of the account, which RDS creates and names."""
+        group = "arn:*:logs:*:*:log-group:RDSOSMetrics"
+        policy = iam.ManagedPolicy(
+            self,
+            "MonitoringPolicy",
+            description="What RDS enhanced monitoring may do",
+            statements=[
+                iam.PolicyStatement(actions=["logs:CreateLogGroup", "logs:PutRetentionPolicy"], resources=[group]),
+                iam.PolicyStatement(
+                    actions=[
+                        "logs:CreateLogStream",
+                        "logs:PutLogEvents",
+                        "logs:DescribeLogStreams",
+                        "logs:GetLogEvents",
+                    ],
+                    resources=[f"{group}:log-stream:*"],
+                ),
+            ],
+        )
+        return iam.Role(
+            self,
+            "MonitoringRole",
+            description="RDS enhanced monitoring",
+            assumed_by=iam.ServicePrincipal("monitoring.rds.amazonaws.com"),
+            managed_policies=[policy],
+        )
+
+    def _schema(self, admin_secret: secretsmanager.ISecret) -> CustomResource:
+        """Migrations, the app user and the seed, run whenever one of them changes."""
+        writer = self.cluster.cluster_endpoint.hostname
+        function = PlatformFunction(
+            self,
+            "Schema",
+            base=self._base,
+            name="schema",
+            description="Custom resource: migrates and seeds the customer database",
+            timeout=Duration.minutes(5),
+            statements=[
+                *self._base.security.read_secret(admin_secret.secret_arn),
+                *self._base.security.read_secret(self.app_secret.secret_arn),
+            ],
+        )
+        schema = CustomResource(
+            self,
+            "SchemaVersion",
+            resource_type="Custom::DatabaseSchema",
+            service_token=function.function.function_arn,
+            properties={
+                "Host": writer,
+                "Port": self.port,
+                "Database": NAME,
+                "MasterSecretArn": admin_secret.secret_arn,
+                "AppSecretArn": self.app_secret.secret_arn,
+                "DemoCustomers": "true" if self._base.environment.demo_customers else "false",
+                "MigrationsHash": migrations_hash(SOURCE / "schema"),
+            },
+        )
+        # The endpoint exists before the instances do; only with them it answers.
+        schema.node.add_dependency(self.cluster)
+        return schema
+
+    def _rotate(self, admin_secret: secretsmanager.ISecret) -> None:
+        """Rotate both passwords, never during a deployment: the schema must be able to log in."""
+        rules = secretsmanager.CfnRotationSchedule.RotationRulesProperty(
+            schedule_expression=f"rate({ROTATION_DAYS} days)"
+        )
+        admin = secretsmanager.CfnRotationSchedule(
+            self,
+            "AdminRotation",
+            secret_id=admin_secret.secret_arn,
+            rotation_rules=rules,
+            rotate_immediately_on_update=False,
+        )
+        # Secret and schedule belong to RDS and go with the cluster; CloudFormation may not cancel it by itself.
+        admin.apply_removal_policy(RemovalPolicy.RETAIN)
+        admin.node.add_dependency(self.schema)
+
+        function = PlatformFunction(
+            self,
+            "Rotation",
+            base=self._base,
+            name="rotation",
+            description=f"Rotates the password of {APP_USER}",
+            timeout=Duration.minutes(1),
+            environment={
+                "DATABASE_HOST": self.cluster.cluster_endpoint.hostname,
+                "DATABASE_PORT": self.port,
+                "DATABASE_NAME": NAME,
+            },
+            statements=[
+                iam.PolicyStatement(
+                    actions=[
+                        "secretsmanager:DescribeSecret",
+                        "secretsmanager:GetSecretValue",
+                        "secretsmanager:PutSecretValue",
+                        "secretsmanager:UpdateSecretVersionStage",
+                    ],
+                    resources=[self.app_secret.secret_arn],
+                ),
+                iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"]),
+                self._base.security.use_data_key("secretsmanager", "kms:Decrypt", "kms:GenerateDataKey"),
+            ],
+        )
+        function.function.add_permission(
+            "SecretsManager",
+            principal=iam.ServicePrincipal("secretsmanager.amazonaws.com"),
+            source_arn=self.app_secret.secret_arn,
+        )
+        app = secretsmanager.CfnRotationSchedule(
+            self,
+            "AppRotation",
+            secret_id=self.app_secret.secret_arn,
+            rotation_lambda_arn=function.function.function_arn,
+            rotation_rules=rules,
+            rotate_immediately_on_update=False,
+        )
+        app.node.add_dependency(function, self.schema)
+
+
+def migrations_hash(folder: Path) -> str:
+    """Hash of all files that make the schema: a changed one makes CloudFormation run the migrations again."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

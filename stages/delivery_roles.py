@@ -1,0 +1,106 @@
+"""The two roles that the pipeline assumes in the environment's account."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from pipeline.environments import PIPELINE, Environment
+from stages.api import Api
+from stages.compute import Compute
+from stages.load_balancer import CANDIDATE, LoadBalancer
+from stages.monitoring import Monitoring
+from stages.security import Security
+from stages.storage import Storage
+
+
+class DeliveryRoles(Construct):
+    """``payment-release-<env>`` moves traffic; ``payment-loadtest-<env>`` calls the API and reads where it is."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        environment: Environment,
+        security: Security,
+        storage: Storage,
+        compute: Compute,
+        balancer: LoadBalancer,
+        api: Api,
+        monitoring: Monitoring,
+    ) -> None:
+        super().__init__(scope, id)
+        self._environment = environment
+        stack = Stack.of(self)
+        read_outputs = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[stack.stack_id])
+        functions = [function.function.function_arn for function in compute.functions]
+        self.release = self._role(
+            "Release",
+            "release",
+            "Release controller: moves traffic between the versions",
+            [
+                read_outputs,
+                # No describe action of the load balancer service can be limited to a resource.
+                iam.PolicyStatement(
+                    actions=[
+                        "elasticloadbalancing:DescribeListeners",
+                        "elasticloadbalancing:DescribeTargetGroups",
+                        "elasticloadbalancing:DescribeTargetHealth",
+                    ],
+                    resources=["*"],
+                ),
+                iam.PolicyStatement(actions=["elasticloadbalancing:ModifyListener"], resources=[balancer.listener_arn]),
+                iam.PolicyStatement(
+                    actions=["lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetFunctionConfiguration"],
+                    resources=[*functions, *(f"{arn}:*" for arn in functions)],
+                ),
+                # Nor can reading metrics.
+                iam.PolicyStatement(actions=["cloudwatch:GetMetricData"], resources=["*"]),
+                iam.PolicyStatement(
+                    actions=["cloudwatch:DescribeAlarms"],
+                    resources=[alarm.alarm_arn for alarm in monitoring.rollback_alarms],
+                ),
+                iam.PolicyStatement(
+                    actions=[
+                        "dynamodb:GetItem",
+                        "dynamodb:PutItem",
+                        "dynamodb:UpdateItem",
+                        "dynamodb:DeleteItem",
+                        "dynamodb:Query",
+                    ],
+                    resources=[storage.releases.table_arn],
+                ),
+                security.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
+                iam.PolicyStatement(actions=["sns:Publish"], resources=[monitoring.topic.topic_arn]),
+                iam.PolicyStatement(
+                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                    resources=[security.operations_key.key_arn],
+                    conditions={"StringEquals": {"kms:ViaService": f"sns.{stack.region}.amazonaws.com"}},
+                ),
+                # The synthetic traffic that flows during a shift.
+                iam.PolicyStatement(actions=["execute-api:Invoke"], resources=[api.invoke_arn(environment.name)]),
+            ],
+        )
+        self.load_test = self._role(
+            "LoadTest",
+            "loadtest",
+            "Load gate: calls the candidate",
+            [
+                read_outputs,
+                iam.PolicyStatement(
+                    actions=["execute-api:Invoke"],
+                    resources=[api.invoke_arn(CANDIDATE), api.invoke_arn(environment.name)],
+                ),
+            ],
+        )
+
+    def _role(self, id: str, name: str, description: str, statements: list[iam.PolicyStatement]) -> iam.Role:
+        policy = iam.ManagedPolicy(self, f"{id}Policy", description=description, statements=statements)
+        return iam.Role(
+            self,
+            id,
+            role_name=f"payment-{name}-{self._environment.name}",
+            description=description,
+            assumed_by=iam.AccountPrincipal(PIPELINE.account or Stack.of(self).account),
+            managed_policies=[policy],
+        )

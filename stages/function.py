@@ -1,0 +1,116 @@
+"""How every function of the platform is built: one artefact, a role of its own, encrypted logs, private subnets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from pipeline.environments import Environment
+from stages.network import Network
+from stages.security import Security
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionBase:
+    """What all functions of one environment share."""
+
+    environment: Environment
+    security: Security
+    network: Network
+    code: lambda_.Code
+
+
+class PlatformFunction(Construct):
+    """One Lambda function, ``payment-<name>-<env>``, from package ``lambdas.<name>``.
+
+    Its permissions are one customer-managed policy: ``statements`` plus what every function of a VPC needs. Nothing
+    that CDK would grant on its own is added, so the policy can be read in one place.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        base: FunctionBase,
+        name: str,
+        description: str,
+        statements: Sequence[iam.PolicyStatement],
+        environment: dict[str, str] | None = None,
+        timeout: Duration,
+        memory_mb: int = 256,
+    ) -> None:
+        super().__init__(scope, id)
+        self.function_name = f"payment-{name}-{base.environment.name}"
+        log_group = base.security.log_group(self, "Logs", name=f"/aws/lambda/{self.function_name}")
+        self._policy = iam.ManagedPolicy(
+            self,
+            "Policy",
+            description=f"What {self.function_name} may do",
+            statements=[
+                iam.PolicyStatement(
+                    actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]
+                ),
+                iam.PolicyStatement(actions=["kms:Decrypt"], resources=[base.security.operations_key.key_arn]),
+                *_RUN_IN_VPC,
+                *statements,
+            ],
+        )
+        self.role = iam.Role(
+            self,
+            "Role",
+            description=f"Runs {self.function_name}",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            managed_policies=[self._policy],
+        )
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            function_name=self.function_name,
+            description=description,
+            code=base.code,
+            handler=f"lambdas.{name.replace('-', '_')}.handler.handler",
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=lambda_.Architecture.ARM_64,
+            memory_size=memory_mb,
+            timeout=timeout,
+            tracing=lambda_.Tracing.ACTIVE,
+            role=self.role.without_policy_updates(),
+            log_group=log_group,
+            vpc=base.network.vpc,
+            vpc_subnets=base.network.private,
+            security_groups=[base.network.functions_group],
+            environment_encryption=base.security.operations_key,
+            environment={
+                "ENVIRONMENT": base.environment.name,
+                "POWERTOOLS_SERVICE_NAME": f"payment-{name}",
+                "POWERTOOLS_METRICS_NAMESPACE": "Payments",
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+                **(environment or {}),
+            },
+            current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
+        )
+
+    def allow(self, *statements: iam.PolicyStatement) -> None:
+        """Let the function do more than it was created with."""
+        self._policy.add_statements(*statements)
+
+
+# Neither tracing nor the network interfaces of a function can be limited to a resource.
+_RUN_IN_VPC = (
+    iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]),
+    iam.PolicyStatement(
+        actions=[
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSubnets",
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:UnassignPrivateIpAddresses",
+        ],
+        resources=["*"],
+    ),
+)

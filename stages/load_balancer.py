@@ -1,0 +1,138 @@
+"""The private load balancer of /process: its listener's weights decide which version gets the traffic."""
+
+from aws_cdk import ArnFormat, CfnParameter, Stack
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from constructs import Construct
+
+from pipeline.environments import Environment
+from stages.blue_green import BLUE, GREEN, BlueGreenFunction
+from stages.network import Network
+from stages.storage import Storage
+
+ELB = "elasticloadbalancing.amazonaws.com"
+RELEASE_HEADER = "X-Release"
+CANDIDATE = "candidate"
+
+
+class LoadBalancer(Construct):
+    """HTTPS only, reachable only from the API's VPC link.
+
+    The template always says blue 100, green 0, the steady state: a listener that CloudFormation writes again is
+    harmless. Requests marked as candidate's go to green whatever the weights are.
+
+    Certificate and its host name come at deploy time from parameters that ``python -m pipeline.bootstrap`` fills; as
+    parameter defaults they need no arguments, neither under CDK Pipelines nor by hand.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        environment: Environment,
+        network: Network,
+        storage: Storage,
+        processing: BlueGreenFunction,
+    ) -> None:
+        super().__init__(scope, id)
+        self._environment = environment
+        certificate_arn = self._bootstrapped("AlbCertificateArn", "alb-certificate-arn", "Certificate of the listener")
+        self.host_name = self._bootstrapped("AlbHostName", "alb-host-name", "Host name on the listener's certificate")
+
+        self.alb = elbv2.ApplicationLoadBalancer(
+            self,
+            "Alb",
+            load_balancer_name=f"payment-{environment.name}",
+            vpc=network.vpc,
+            vpc_subnets=network.private,
+            internet_facing=False,
+            security_group=network.balancer_group,
+            deletion_protection=environment.protected,
+            drop_invalid_header_fields=True,
+            desync_mitigation_mode=elbv2.DesyncMitigationMode.STRICTEST,
+        )
+        storage.receive_balancer_logs(self.alb, prefix="load-balancer")
+
+        permissions = processing.allow(
+            ELB,
+            id="LoadBalancer",
+            blue_source_arn=self._target_group_arns(BLUE),
+            green_source_arn=self._target_group_arns(GREEN),
+        )
+        blue = self._target_group("Blue", BLUE, processing.blue_arn)
+        green = self._target_group("Green", GREEN, processing.green_arn)
+        for group in (blue, green):
+            group.node.add_dependency(*permissions)
+        self.blue_target_group_arn = blue.ref
+        self.green_target_group_arn = green.ref
+        self.green_target_group_name = green.attr_target_group_full_name
+        self.blue_target_group_name = blue.attr_target_group_full_name
+        self.full_name = self.alb.load_balancer_full_name
+
+        listener = elbv2.CfnListener(
+            self,
+            "Listener",
+            load_balancer_arn=self.alb.load_balancer_arn,
+            port=443,
+            protocol="HTTPS",
+            ssl_policy="ELBSecurityPolicy-TLS13-1-2-2021-06",
+            certificates=[elbv2.CfnListener.CertificateProperty(certificate_arn=certificate_arn)],
+            default_actions=[
+                elbv2.CfnListener.ActionProperty(
+                    type="forward",
+                    forward_config=elbv2.CfnListener.ForwardConfigProperty(
+                        target_groups=[
+                            elbv2.CfnListener.TargetGroupTupleProperty(target_group_arn=blue.ref, weight=100),
+                            elbv2.CfnListener.TargetGroupTupleProperty(target_group_arn=green.ref, weight=0),
+                        ]
+                    ),
+                )
+            ],
+        )
+        self.listener_arn = listener.ref
+        elbv2.CfnListenerRule(
+            self,
+            "CandidateRule",
+            listener_arn=listener.ref,
+            priority=1,
+            conditions=[
+                elbv2.CfnListenerRule.RuleConditionProperty(
+                    field="http-header",
+                    http_header_config=elbv2.CfnListenerRule.HttpHeaderConfigProperty(
+                        http_header_name=RELEASE_HEADER, values=[CANDIDATE]
+                    ),
+                )
+            ],
+            actions=[elbv2.CfnListenerRule.ActionProperty(type="forward", target_group_arn=green.ref)],
+        )
+
+    def _bootstrapped(self, id: str, name: str, description: str) -> str:
+        parameter = CfnParameter(
+            Stack.of(self),
+            id,
+            type="AWS::SSM::Parameter::Value<String>",
+            default=f"/payment/{name}-{self._environment.name}",
+            description=description,
+        )
+        return parameter.value_as_string
+
+    def _target_group(self, id: str, colour: str, alias_arn: str) -> elbv2.CfnTargetGroup:
+        return elbv2.CfnTargetGroup(
+            self,
+            id,
+            name=self._target_group_name(colour),
+            target_type="lambda",
+            targets=[elbv2.CfnTargetGroup.TargetDescriptionProperty(id=alias_arn)],
+        )
+
+    def _target_group_name(self, colour: str) -> str:
+        return f"payment-{colour}-{self._environment.name}"
+
+    def _target_group_arns(self, colour: str) -> str:
+        """Pattern of the group's ARN by its name, for the group can only exist after the permission."""
+        return Stack.of(self).format_arn(
+            service="elasticloadbalancing",
+            resource="targetgroup",
+            resource_name=f"{self._target_group_name(colour)}/*",
+            arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+        )

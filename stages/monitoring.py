@@ -1,0 +1,228 @@
+"""Alarms, their topic, and the dashboard."""
+
+from aws_cdk import (
+    Duration,
+    RemovalPolicy,
+    Stack,
+)
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from pipeline.environments import Environment
+from stages.api import Api
+from stages.compute import Compute
+from stages.database import Database
+from stages.load_balancer import LoadBalancer
+from stages.security import Security
+from stages.storage import Storage
+
+FIVE_MINUTES = Duration.minutes(5)
+ONE_MINUTE = Duration.minutes(1)
+
+
+class Monitoring(Construct):
+    """Four alarms for operations, three on the candidate for the release controller; all notify the topic.
+
+    ``rollback_alarms``: any of them in ALARM during a shift sends the traffic back to the stable version.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        environment: Environment,
+        security: Security,
+        storage: Storage,
+        database: Database,
+        compute: Compute,
+        balancer: LoadBalancer,
+        api: Api,
+        alert_email: str,
+    ) -> None:
+        super().__init__(scope, id)
+        self._environment = environment
+        self.topic = sns.Topic(
+            self,
+            "Alerts",
+            topic_name=f"payment-alerts-{environment.name}",
+            master_key=security.operations_key,
+            enforce_ssl=True,
+        )
+        self.topic.apply_removal_policy(RemovalPolicy.DESTROY)
+        sns.Subscription(
+            self, "AlertEmail", topic=self.topic, protocol=sns.SubscriptionProtocol.EMAIL, endpoint=alert_email
+        )
+
+        stage = api.stable_stage
+        latency = self._alarm(
+            "ApiLatency",
+            "api-latency",
+            "API latency p99 over 200 ms",
+            metric=stage.metric_latency(statistic="p99", period=FIVE_MINUTES),
+            threshold=200,
+        )
+        errors = self._alarm(
+            "ApiErrors",
+            "api-errors",
+            "More than 10 server errors of the API in 5 minutes",
+            metric=stage.metric_server_error(statistic="Sum", period=FIVE_MINUTES),
+            threshold=10,
+        )
+        self._alarm(
+            "LambdaErrors",
+            "lambda-errors",
+            "More than 5 errors of the functions in 5 minutes",
+            metric=_sum([f.function.metric_errors(period=FIVE_MINUTES) for f in compute.functions], FIVE_MINUTES),
+            threshold=5,
+        )
+        self._alarm(
+            "AuroraCpu",
+            "aurora-cpu",
+            "Aurora CPU over 80 %",
+            metric=database.cluster.metric_cpu_utilization(period=FIVE_MINUTES),
+            threshold=80,
+        )
+
+        candidate_errors = self._alarm(
+            "CandidateErrors",
+            "candidate-errors",
+            "The candidate's functions fail",
+            metric=_sum(_candidate_errors(compute), ONE_MINUTE),
+            threshold=2,
+        )
+        green = {"LoadBalancer": balancer.full_name, "TargetGroup": balancer.green_target_group_name}
+        candidate_5xx = self._alarm(
+            "CandidateServerErrors",
+            "candidate-server-errors",
+            "The candidate answers /process with server errors",
+            metric=_balancer_metric("HTTPCode_Target_5XX_Count", green, "Sum"),
+            threshold=2,
+        )
+        candidate_latency = self._alarm(
+            "CandidateLatency",
+            "candidate-latency",
+            "The candidate answers /process slower than 200 ms at the 99th percentile",
+            metric=_balancer_metric("TargetResponseTime", green, "p99"),
+            threshold=0.2,
+        )
+        self.rollback_alarms = (latency, errors, candidate_errors, candidate_5xx, candidate_latency)
+        self.dashboard_url = self._dashboard(storage, database, compute, balancer, api)
+
+    def _alarm(
+        self, id: str, name: str, description: str, *, metric: cloudwatch.IMetric, threshold: float
+    ) -> cloudwatch.Alarm:
+        alarm = cloudwatch.Alarm(
+            self,
+            id,
+            alarm_name=f"payment-{name}-{self._environment.name}",
+            alarm_description=description,
+            metric=metric,
+            threshold=threshold,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            evaluation_periods=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.topic))
+        return alarm
+
+    def _dashboard(
+        self, storage: Storage, database: Database, compute: Compute, balancer: LoadBalancer, api: Api
+    ) -> str:
+        stage, table = api.stable_stage, storage.transactions
+        functions = [function.function for function in compute.functions]
+        operations = [dynamodb_operation for dynamodb_operation in ("PutItem", "GetItem", "Query")]
+        name = f"payment-{self._environment.name}"
+        cloudwatch.Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=name,
+            widgets=[
+                [
+                    _graph(
+                        "API Gateway latency (p99 and median)",
+                        [stage.metric_latency(statistic=s, label=s) for s in ("p99", "p50")],
+                    ),
+                    _graph(
+                        "API Gateway errors (4xx and 5xx)", [stage.metric_client_error(), stage.metric_server_error()]
+                    ),
+                ],
+                [
+                    _graph("Lambda invocation counts", [f.metric_invocations() for f in functions]),
+                    _graph("Lambda error rates", [f.metric_errors() for f in functions]),
+                ],
+                [
+                    _graph(
+                        "DynamoDB read/write capacity",
+                        [table.metric_consumed_read_capacity_units(), table.metric_consumed_write_capacity_units()],
+                    ),
+                    _graph(
+                        "DynamoDB throttled requests",
+                        [
+                            table.metric_throttled_requests_for_operation(operation, label=operation)
+                            for operation in operations
+                        ],
+                    ),
+                ],
+            ],
+        )
+        region = Stack.of(self).region
+        return f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards:name={name}"
+
+
+def _candidate_errors(compute: Compute) -> list[cloudwatch.IMetric]:
+    """Errors of the candidate: under its own alias, and as the weighted share of the stable one.
+
+    While a shift routes part of alias blue to the candidate, Lambda counts those calls under blue with the version
+    that ran them.
+    """
+    metrics: list[cloudwatch.IMetric] = []
+    for function in compute.functions:
+        name = function.function_name
+        metrics.append(_lambda_errors({"FunctionName": name, "Resource": f"{name}:green"}))
+        metrics.append(
+            _lambda_errors(
+                {
+                    "FunctionName": name,
+                    "Resource": f"{name}:blue",
+                    "ExecutedVersion": function.candidate_version,
+                }
+            )
+        )
+    return metrics
+
+
+def _lambda_errors(dimensions: dict[str, str]) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/Lambda",
+        metric_name="Errors",
+        dimensions_map=dimensions,
+        statistic="Sum",
+        period=ONE_MINUTE,
+    )
+
+
+def _balancer_metric(name: str, dimensions: dict[str, str], statistic: str) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/ApplicationELB",
+        metric_name=name,
+        dimensions_map=dimensions,
+        statistic=statistic,
+        period=ONE_MINUTE,
+    )
+
+
+def _sum(metrics: list[cloudwatch.IMetric], period: Duration) -> cloudwatch.MathExpression:
+    """Sum of metrics of which some may have no data."""
+    names = [f"m{index}" for index in range(len(metrics))]
+    return cloudwatch.MathExpression(
+        expression=" + ".join(f"FILL({name}, 0)" for name in names),
+        using_metrics=dict(zip(names, metrics, strict=True)),
+        period=period,
+    )
+
+
+def _graph(title: str, metrics: list[cloudwatch.IMetric]) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=metrics, width=12)

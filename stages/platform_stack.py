@@ -1,0 +1,126 @@
+"""The whole platform of one environment, layer by layer."""
+
+from aws_cdk import CfnOutput, CfnParameter, Fn, Stack, Tags
+from aws_cdk import Environment as Target
+from constructs import Construct
+
+from pipeline.environments import Environment
+from stages.api import Api
+from stages.bundling import functions_asset
+from stages.compute import Compute
+from stages.configuration import Configuration
+from stages.database import Database
+from stages.default_security_group import ClosedDefaultSecurityGroup
+from stages.delivery_roles import DeliveryRoles
+from stages.function import FunctionBase
+from stages.load_balancer import LoadBalancer
+from stages.monitoring import Monitoring
+from stages.network import Network
+from stages.security import Security
+from stages.storage import Storage
+
+
+class PlatformStack(Stack):
+    """``payment-platform-<env>``: one stack, so that no cross-stack reference can block an update."""
+
+    def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:
+        super().__init__(
+            scope,
+            id,
+            env=Target(account=environment.account, region=environment.region),
+            stack_name=environment.stack_name,
+            description=f"Card payments: the {environment.name} environment",
+            termination_protection=environment.protected,
+        )
+        Tags.of(self).add("application", "payments")
+        Tags.of(self).add("environment", environment.name)
+        # CDK Pipelines passes no parameters: the default is the environment's own value.
+        alert_email = CfnParameter(
+            self, "AlertEmail", default=environment.alert_email, description="Receives every alarm and approval notice"
+        )
+
+        security = Security(self, "Security", environment=environment)
+        network = Network(self, "Network", environment=environment, security=security)
+        base = FunctionBase(environment=environment, security=security, network=network, code=functions_asset())
+        ClosedDefaultSecurityGroup(self, "DefaultSecurityGroup", base=base)
+        storage = Storage(self, "Storage", base=base)
+        database = Database(self, "Database", base=base)
+        configuration = Configuration(self, "Configuration", environment=environment)
+        compute = Compute(self, "Compute", base=base, storage=storage, database=database, configuration=configuration)
+        balancer = LoadBalancer(
+            self,
+            "LoadBalancer",
+            environment=environment,
+            network=network,
+            storage=storage,
+            processing=compute.processing,
+        )
+        api = Api(
+            self, "Api", environment=environment, security=security, network=network, compute=compute, balancer=balancer
+        )
+        monitoring = Monitoring(
+            self,
+            "Monitoring",
+            environment=environment,
+            security=security,
+            storage=storage,
+            database=database,
+            compute=compute,
+            balancer=balancer,
+            api=api,
+            alert_email=alert_email.value_as_string,
+        )
+        roles = DeliveryRoles(
+            self,
+            "DeliveryRoles",
+            environment=environment,
+            security=security,
+            storage=storage,
+            compute=compute,
+            balancer=balancer,
+            api=api,
+            monitoring=monitoring,
+        )
+        configuration.publish(
+            {
+                "vpc-id": network.vpc.vpc_id,
+                "aurora-endpoint": database.cluster.cluster_endpoint.hostname,
+                "transaction-table": storage.transactions.table_name,
+                "api-url": api.url,
+                "audit-bucket": storage.audit.bucket_name,
+                "kms-key-id": security.data_key.key_id,
+            }
+        )
+        self.outputs = {
+            name: CfnOutput(self, name, value=value, description=description)
+            for name, (value, description) in {
+                "VpcId": (network.vpc.vpc_id, "VPC identifier"),
+                "AuroraClusterEndpoint": (database.cluster.cluster_endpoint.hostname, "Aurora PostgreSQL endpoint"),
+                "TransactionTableName": (storage.transactions.table_name, "DynamoDB table of the transactions"),
+                "ApiGatewayUrl": (api.url, "The API that clients call"),
+                "AlbDnsName": (balancer.alb.load_balancer_dns_name, "Private load balancer of /process"),
+                "AuditLogBucket": (storage.audit.bucket_name, "S3 bucket of the audit records"),
+                "AlertTopicArn": (monitoring.topic.topic_arn, "SNS topic of the alarms"),
+                "KmsKeyId": (security.data_key.key_id, "Key that encrypts the payment data"),
+                "DashboardUrl": (monitoring.dashboard_url, "CloudWatch dashboard"),
+                "CandidateApiUrl": (api.candidate_url, "The same API on the candidate (green), for the load gate"),
+                "ListenerArn": (balancer.listener_arn, "Listener whose weights move /process"),
+                "BlueTargetGroupArn": (balancer.blue_target_group_arn, "Stable version of /process"),
+                "GreenTargetGroupArn": (balancer.green_target_group_arn, "Candidate of /process"),
+                "ValidationFunctionName": (compute.validation.function_name, "Function of /validate"),
+                "FraudDetectionFunctionName": (compute.fraud_detection.function_name, "Function of /fraud-check"),
+                "ProcessingFunctionName": (compute.processing.function_name, "Function of /process"),
+                "RollbackAlarmNames": (
+                    Fn.join(",", [alarm.alarm_name for alarm in monitoring.rollback_alarms]),
+                    "Alarms that roll a shift back, comma-separated",
+                ),
+                "ReleaseTableName": (storage.releases.table_name, "Records and lease of the release controller"),
+                "ReleaseRoleArn": (roles.release.role_arn, "Role of the release controller"),
+                "LoadTestRoleArn": (roles.load_test.role_arn, "Role of the load gate"),
+            }.items()
+        }
+
+    @property
+    def availability_zones(self) -> list[str]:
+        """Three zones, named by the region at deploy time, so that synthesis asks no account."""
+        return [Fn.select(index, Fn.get_azs()) for index in range(3)]

@@ -1,0 +1,19 @@
+"""One environment as CDK Pipelines sees it: a stage with a single stack."""
+
+from aws_cdk import Stage
+from constructs import Construct
+
+from pipeline.environments import Environment
+from stages.platform_stack import PlatformStack
+
+
+class PlatformStage(Stage):
+    """The deployable unit that is promoted from environment to environment.
+
+    Put it under the App, never under the pipeline's stack: construct paths reach security group descriptions, so
+    another place in the tree would give another template.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:
+        super().__init__(scope, id)
+        self.platform = PlatformStack(self, "Platform", environment=environment)

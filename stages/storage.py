@@ -1,0 +1,190 @@
+"""Tables and buckets: transactions, idempotency, releases, audit records and access logs."""
+
+from typing import cast
+
+from aws_cdk import (
+    CustomResource,
+    Duration,
+    RemovalPolicy,
+    Stack,
+)
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from stages.function import FunctionBase, PlatformFunction
+
+BY_CUSTOMER = "by-customer"
+BY_STATUS = "by-status"
+
+
+class Storage(Construct):
+    """What is written once and kept: everything encrypted, versioned or with point-in-time recovery."""
+
+    def __init__(self, scope: Construct, id: str, *, base: FunctionBase) -> None:
+        super().__init__(scope, id)
+        self._base = base
+        self.transactions = self._table("Transactions", "transactions", partition_key="transaction_id")
+        for index, key in ((BY_CUSTOMER, "customer_id"), (BY_STATUS, "status")):
+            self.transactions.add_global_secondary_index(
+                index_name=index, partition_key=_string(key), sort_key=_string("created_at")
+            )
+        self.idempotency = self._table("Idempotency", "idempotency", partition_key="id", expires="expiration")
+        self.releases = self._table("Releases", "releases", partition_key="environment", sort_key="release_id")
+
+        self._emptier: PlatformFunction | None = None
+        self.access_logs = self._access_log_bucket()
+        self.audit = self._audit_bucket()
+
+    def receive_balancer_logs(self, balancer: elbv2.ApplicationLoadBalancer, *, prefix: str) -> None:
+        """Let ``balancer`` deliver its access logs under ``prefix``.
+
+        CDK's own method needs a fixed region, for accounts that AWS no longer names in new regions.
+        """
+        stack = Stack.of(self)
+        self.access_logs.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="LoadBalancerLogs",
+                principals=[iam.ServicePrincipal("logdelivery.elasticloadbalancing.amazonaws.com")],
+                actions=["s3:PutObject"],
+                resources=[self.access_logs.arn_for_objects(f"{prefix}/AWSLogs/{stack.account}/*")],
+                conditions=self._this_account,
+            )
+        )
+        balancer.set_attribute("access_logs.s3.enabled", "true")
+        balancer.set_attribute("access_logs.s3.bucket", self.access_logs.bucket_name)
+        balancer.set_attribute("access_logs.s3.prefix", prefix)
+        balancer.node.add_dependency(cast(s3.BucketPolicy, self.access_logs.policy))
+
+    def _table(
+        self, id: str, name: str, *, partition_key: str, sort_key: str | None = None, expires: str | None = None
+    ) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            id,
+            table_name=f"payment-{name}-{self._base.environment.name}",
+            partition_key=_string(partition_key),
+            sort_key=_string(sort_key) if sort_key else None,
+            time_to_live_attribute=expires,
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self._base.security.data_key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=self._base.environment.protected,
+            removal_policy=self._base.security.data_removal_policy,
+        )
+
+    def _audit_bucket(self) -> s3.Bucket:
+        """One object per decided payment; moved to Glacier by age, never overwritten unseen (versioned)."""
+        bucket = s3.Bucket(
+            self,
+            "Audit",
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self._base.security.data_key,
+            bucket_key_enabled=True,
+            versioned=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="ToGlacier",
+                    transitions=[
+                        s3.Transition(
+                            storage_class=s3.StorageClass.GLACIER,
+                            transition_after=Duration.days(self._base.environment.audit_glacier_days),
+                        )
+                    ],
+                    abort_incomplete_multipart_upload_after=Duration.days(7),
+                )
+            ],
+            removal_policy=self._base.security.data_removal_policy,
+        )
+        self._log_access(bucket, prefix="audit-bucket/")
+        if not self._base.environment.retain_data:
+            self._empty_on_delete(bucket, "EmptyAudit")
+        return bucket
+
+    def _access_log_bucket(self) -> s3.Bucket:
+        """Access logs of the audit bucket and the load balancer, which can be delivered to SSE-S3 buckets only."""
+        bucket = s3.Bucket(
+            self,
+            "AccessLogs",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            versioned=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="Expire",
+                    expiration=Duration.days(self._base.environment.log_retention_days),
+                    noncurrent_version_expiration=Duration.days(1),
+                    abort_incomplete_multipart_upload_after=Duration.days(7),
+                )
+            ],
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self._empty_on_delete(bucket, "EmptyAccessLogs")
+        return bucket
+
+    def _log_access(self, bucket: s3.Bucket, *, prefix: str) -> None:
+        """Record who reads and writes ``bucket``. Allowed by policy: the log bucket takes no ACLs, as CDK would use."""
+        self.access_logs.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="BucketAccessLogs",
+                principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
+                actions=["s3:PutObject"],
+                resources=[self.access_logs.arn_for_objects(f"{prefix}*")],
+                conditions=self._this_account,
+            )
+        )
+        cfn_bucket = cast(s3.CfnBucket, bucket.node.default_child)
+        cfn_bucket.logging_configuration = s3.CfnBucket.LoggingConfigurationProperty(
+            destination_bucket_name=self.access_logs.bucket_name, log_file_prefix=prefix
+        )
+
+    @property
+    def _this_account(self) -> dict[str, dict[str, str]]:
+        return {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
+
+    def _empty_on_delete(self, bucket: s3.Bucket, id: str) -> None:
+        """CloudFormation can't delete a bucket that holds objects, so a function of ours empties it just before.
+
+        The bucket's policy depends on that step: it is deleted first, and with it the right of AWS services to
+        deliver further logs, so nothing arrives in between.
+        """
+        if self._emptier is None:
+            self._emptier = PlatformFunction(
+                self,
+                "Emptier",
+                base=self._base,
+                name="empty-bucket",
+                description="Custom resource: empties a bucket that is about to be deleted",
+                timeout=Duration.minutes(15),
+                statements=[],
+            )
+        self._emptier.allow(
+            iam.PolicyStatement(actions=["s3:ListBucketVersions"], resources=[bucket.bucket_arn]),
+            iam.PolicyStatement(
+                actions=["s3:DeleteObject", "s3:DeleteObjectVersion"], resources=[bucket.arn_for_objects("*")]
+            ),
+        )
+        emptied = CustomResource(
+            self,
+            id,
+            resource_type="Custom::EmptyBucket",
+            service_token=self._emptier.function.function_arn,
+            properties={"BucketName": bucket.bucket_name},
+        )
+        cast(s3.BucketPolicy, bucket.policy).node.add_dependency(emptied)
+
+
+def _string(name: str) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)
