@@ -1,0 +1,1 @@
+"""Custom resource: empties a bucket that is about to be deleted."""
