@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ministack import app
-from ministack.core.responses import request_scope
+from ministack.core.responses import new_uuid, request_scope
 from ministack.services import alb, apigateway_v1
 from ministack.services.cloudformation import provisioners
 
@@ -76,7 +76,10 @@ async def invoke_http_proxy(
     path_params: Any = None,
 ) -> Any:
     parameters = integration.get("requestParameters") or {}
-    headers = with_mapped_headers(headers, parameters, _stage.get().get("variables") or {})
+    identity = apigateway_v1._iam_caller_identity(headers, query) or {}
+    context = {f"context.identity.{name}": str(value) for name, value in identity.items() if value}
+    context["context.requestId"] = new_uuid()
+    headers = with_mapped_headers(headers, parameters, _stage.get().get("variables") or {}, context)
     target = urllib.parse.urlsplit(_with_variables(integration.get("uri", "")))
     balancer = _load_balancer(integration)
     if balancer is None:
@@ -91,11 +94,12 @@ async def invoke_http_proxy(
 
 
 def with_mapped_headers(
-    headers: Mapping[str, str], parameters: Mapping[str, str], variables: Mapping[str, str]
+    headers: Mapping[str, str], parameters: Mapping[str, str], variables: Mapping[str, str], context: Mapping[str, str]
 ) -> dict[str, str]:
     """The request's headers after an integration's mapping, which a client's header of that name can't survive.
 
-    Raises ``ValueError`` for a source of another kind than a quoted constant, a stage variable or a header.
+    Raises ``ValueError`` for a source of another kind than a quoted constant, a stage variable, a header, the
+    request's id or its caller.
     """
     mapped = {name.lower(): value for name, value in headers.items()}
     for destination, source in parameters.items():
@@ -108,6 +112,9 @@ def with_mapped_headers(
         elif source.startswith("stageVariables."):
             if (value := variables.get(source.removeprefix("stageVariables."))) is not None:
                 mapped[name] = value
+        elif source == "context.requestId" or source.startswith("context.identity."):
+            if source in context:
+                mapped[name] = context[source]
         elif source.startswith("method.request.header."):
             wanted = source.removeprefix("method.request.header.").lower()
             if (value := next((v for k, v in headers.items() if k.lower() == wanted), None)) is not None:
@@ -134,7 +141,8 @@ def complete_method(_: str, props: Any) -> None:
     for name in ("ConnectionId", "IntegrationTarget", "TlsConfig"):
         if declared.get(name):
             integration[name[0].lower() + name[1:]] = declared[name]
-    with_mapped_headers({}, integration.get("requestParameters") or {}, {})  # an unknown mapping fails the deployment
+    # An unknown mapping fails the deployment.
+    with_mapped_headers({}, integration.get("requestParameters") or {}, {}, {})
 
 
 @after_write("AWS::ApiGateway::RequestValidator")
