@@ -6,6 +6,8 @@ from constructs import Construct
 from pipeline.environments import Environment
 from stages.platform_stack import PlatformStack
 
+STACK_ID = "Platform"
+
 
 class PlatformStage(Stage):
     """The deployable unit that is promoted from environment to environment.
@@ -16,4 +18,4 @@ class PlatformStage(Stage):
 
     def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:
         super().__init__(scope, id)
-        self.platform = PlatformStack(self, "Platform", environment=environment)
+        self.platform = PlatformStack(self, STACK_ID, environment=environment)
