@@ -5,7 +5,7 @@
     cdk deploy -c environmentSuffix=staging     that environment's stack alone
     cdk deploy -c environmentSuffix=pr42        an ephemeral environment with dev's settings
 
-``cdk.json`` is read here, not by the CDK CLI alone, so that ``python pipeline_app.py`` and the tests see the same flags.
+``cdk.json`` is read here, not only by the CDK CLI, so that the tests and ``python pipeline_app.py`` see the same flags.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import Construct
 
+from pipeline.compliance.validation import enforce
 from pipeline.environments import PIPELINE, PROMOTION_ORDER, Environment, environment
 
 CDK_JSON = Path(__file__).parent / "cdk.json"
@@ -38,6 +39,7 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
         _one_environment(app, environment(suffix))
     else:
         _promotion(app)
+    enforce(app)
     return app
 
 
@@ -53,8 +55,8 @@ def _committed_context() -> dict[str, Any]:
 def _one_environment(app: cdk.App, environment: Environment) -> None:
     """A plain construct stands where the promotion has a stage: the construct paths are the same, yet the stack is the
     app's own, so that the CLI selects it without being told its name."""
-    from stages.platform_stack import PlatformStack
     from stages.platform_stage import STACK_ID
+    from stages.platform_stack import PlatformStack
 
     PlatformStack(Construct(app, _stage_id(environment)), STACK_ID, environment=environment)
 

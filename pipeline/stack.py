@@ -9,7 +9,7 @@ it is missing, CloudFormation refuses the stack before it creates anything and n
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aws_cdk as cdk
 from aws_cdk import aws_codebuild as codebuild
@@ -26,7 +26,8 @@ from constructs import Construct
 
 from pipeline.definition import declare_promotion
 from pipeline.environments import Environment, PipelineSettings
-from pipeline.steps import Synth
+from pipeline.least_privilege import narrow
+from pipeline.steps import REPORT_NAME, Synth
 from stages.platform_stage import PlatformStage
 
 STACK_NAME = "payment-pipeline"
@@ -77,7 +78,12 @@ class PipelineStack(cdk.Stack):
         )
         declare_promotion(engine, platforms, notices=notices)
         engine.build_pipeline()
+        engine.pipeline.notify_on(
+            "Failures", notices, events=[codepipeline.PipelineNotificationEvents.PIPELINE_EXECUTION_FAILED]
+        )
+        self._report_groups(engine)
         _allow_codeconnections(engine.pipeline, connection)
+        narrow(self, report_name=REPORT_NAME)
 
     def _key(self) -> kms.Key:
         key = kms.Key(
@@ -92,11 +98,27 @@ class PipelineStack(cdk.Stack):
             iam.PolicyStatement(
                 sid="BuildLogs",
                 principals=[iam.ServicePrincipal(f"logs.{self.region}.amazonaws.com")],
-                actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+                actions=[
+                    "kms:Decrypt",
+                    "kms:DescribeKey",
+                    "kms:Encrypt",
+                    "kms:GenerateDataKey",
+                    "kms:ReEncryptFrom",
+                    "kms:ReEncryptTo",
+                ],
                 resources=["*"],
                 conditions={
                     "ArnLike": {"kms:EncryptionContext:aws:logs:arn": self.format_arn(service="logs", resource="*")}
                 },
+            )
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="FailureNotices",
+                principals=[iam.ServicePrincipal("codestar-notifications.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
             )
         )
         return key
@@ -153,18 +175,31 @@ class PipelineStack(cdk.Stack):
             logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
         )
 
+    def _report_groups(self, engine: pipelines.CodePipeline) -> None:
+        """Where CodeBuild files the JUnit reports: it finds the groups by the names of project and report."""
+        posts = [step for wave in engine.waves for stage in wave.stages for step in stage.post]
+        for step in [engine.synth, *posts]:
+            if isinstance(step, pipelines.CodeBuildStep):
+                codebuild.ReportGroup(
+                    self,
+                    f"Reports-{step.project_name}",
+                    report_group_name=f"{step.project_name}-{REPORT_NAME}",
+                    removal_policy=cdk.RemovalPolicy.DESTROY,
+                    delete_reports=True,
+                )
+
 
 def _require_account(settings: PipelineSettings, environments: Mapping[Environment, PlatformStage]) -> None:
     elsewhere = [each.name for each in environments if each.account]
     if elsewhere and not (settings.account and settings.region):
         raise ValueError(
-            f"pipeline/environments.py: {', '.join(elsewhere)} has an account of its own, so PIPELINE must name its account"
-            " and region"
+            f"pipeline/environments.py: {', '.join(elsewhere)} has an account of its own, so PIPELINE must name its"
+            " account and region too"
         )
 
 
 def _allow_codeconnections(pipeline: codepipeline.Pipeline, connection: str) -> None:
     """CDK grants the action under its former service prefix only; connections of today need the new one."""
-    role = pipeline.node.find_child("Source").node.find_child("Source").node.find_child("CodePipelineActionRole")
-    assert isinstance(role, iam.Role)
+    action = pipeline.node.find_child("Source").node.find_child("Source")
+    role = cast(iam.Role, action.node.find_child("CodePipelineActionRole"))
     role.add_to_principal_policy(iam.PolicyStatement(actions=["codeconnections:UseConnection"], resources=[connection]))

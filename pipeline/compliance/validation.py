@@ -1,0 +1,153 @@
+"""Rule packs as validation plugins of the app, and the ledger that holds the acknowledgements against their findings.
+
+A finding that nobody acknowledged fails the synthesis; so does an acknowledgement that matches no finding any more, and
+one that has expired.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import jsii
+from aws_cdk import (
+    Acknowledgment,
+    App,
+    IPolicyValidationContext,
+    IPolicyValidationPlugin,
+    PolicyViolatingResource,
+    PolicyViolation,
+    Validations,
+)
+from aws_cdk import PolicyValidationPluginReport as Report
+from cdk_nag import AwsSolutionsChecks, NagPack, NIST80053R5Checks, PCIDSS321Checks
+from constructs import IConstruct
+
+from pipeline.compliance.acknowledgements import Acknowledgement, load
+
+PLATFORM = "Platform"
+LEDGER = "Acknowledgements"
+
+
+def enforce(app: App, *, today: date | None = None) -> None:
+    """Check ``app`` whenever it is synthesised. Call it last: acknowledgements look for the constructs they name."""
+    claims = list(_claims(app, load()))
+    packs = [Pack(each(app)) for each in (AwsSolutionsChecks, PCIDSS321Checks, NIST80053R5Checks)]
+    for claim in claims:
+        if construct := _find(app, claim.path):
+            reason = f"{claim.source.reason} ({claim.source.owner}, until {claim.source.expires})"
+            Validations.of(construct).acknowledge(Acknowledgment(id=claim.finding, reason=reason))
+    Validations.of(app).add_plugins(*packs, Ledger(packs, claims, today or date.today()))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That one finding at one construct of this app is acknowledged."""
+
+    finding: str
+    path: str
+    source: Acknowledgement
+
+
+def _claims(app: App, acknowledgements: Sequence[Acknowledgement]) -> Iterator[Claim]:
+    """What the table says about the stacks of ``app``, which may be the whole promotion or one environment alone."""
+    top = [child.node.id for child in app.node.children]
+    environments = [id for id in top if _find(app, f"{id}/{PLATFORM}")]
+    for each in acknowledgements:
+        for finding, construct in each.pairs():
+            if construct.split("/")[0] in top:
+                yield Claim(finding, construct, each)
+        for stage in environments:
+            if each.covers(stage.lower()):
+                for finding, construct in each.pairs_in(stage.lower()):
+                    if construct.split("/")[0] == PLATFORM:
+                        yield Claim(finding, f"{stage}/{construct}", each)
+
+
+def _find(app: App, path: str) -> IConstruct | None:
+    construct: IConstruct | None = app
+    for part in path.split("/"):
+        construct = construct.node.try_find_child(part) if construct else None
+    return construct
+
+
+@jsii.implements(IPolicyValidationPlugin)
+class Pack:
+    """A rule pack of cdk-nag that remembers its findings, and for which a warning weighs as much as an error."""
+
+    def __init__(self, pack: NagPack) -> None:
+        self._pack = pack
+        self.found: set[tuple[str, str]] = set()
+        """Finding (long id) and path of the construct."""
+
+    @property
+    def name(self) -> str:
+        return self._pack.name
+
+    @property
+    def version(self) -> str | None:
+        return self._pack.version
+
+    @property
+    def rule_ids(self) -> list[str] | None:
+        return self._pack.rule_ids
+
+    def validate(self, context: IPolicyValidationContext) -> Report:
+        report = self._pack.validate_scope(context.app_construct)
+        for violation in report.violations:
+            for resource in violation.violating_resources:
+                self.found.add((f"{self.name}::{violation.rule_name}", resource.construct_path or ""))
+        return Report(
+            success=report.success,
+            violations=[
+                PolicyViolation(
+                    rule_name=each.rule_name,
+                    description=each.description,
+                    severity="error",
+                    violating_resources=each.violating_resources,
+                )
+                for each in report.violations
+            ],
+        )
+
+
+@jsii.implements(IPolicyValidationPlugin)
+class Ledger:
+    """Finds the acknowledgements that have outlived their finding or their date."""
+
+    def __init__(self, packs: Sequence[Pack], claims: Sequence[Claim], today: date) -> None:
+        self._packs = packs
+        self._claims = claims
+        self._today = today
+
+    @property
+    def name(self) -> str:
+        return LEDGER
+
+    @property
+    def version(self) -> str | None:
+        return None
+
+    @property
+    def rule_ids(self) -> list[str] | None:
+        return ["Unused", "Expired"]
+
+    def validate(self, context: IPolicyValidationContext) -> Report:
+        found = {finding for pack in self._packs for finding in pack.found}
+        violations = []
+        for claim in self._claims:
+            where = f"acknowledgements.toml, entry {claim.source.entry}: {claim.finding}"
+            if (claim.finding, claim.path) not in found:
+                violations.append(_violation("Unused", f"{where} is not found here any more: remove it", claim.path))
+            if claim.source.expires < self._today:
+                message = f"{where} expired on {claim.source.expires}: {claim.source.owner} must look at it again"
+                violations.append(_violation("Expired", message, claim.path))
+        return Report(success=not violations, violations=violations)
+
+
+def _violation(rule: str, description: str, path: str) -> PolicyViolation:
+    return PolicyViolation(
+        rule_name=rule,
+        description=description,
+        severity="fatal",  # what no acknowledgement can accept
+        violating_resources=[PolicyViolatingResource(construct_path=path, locations=[])],
+    )
