@@ -37,7 +37,11 @@ class BlueAliasProvider(Construct):
             name="blue-alias",
             description="Custom resource: creates a function's alias blue if it is missing",
             timeout=Duration.minutes(1),
-            statements=[iam.PolicyStatement(actions=["lambda:CreateAlias", "lambda:GetAlias"], resources=functions)],
+            statements=[
+                iam.PolicyStatement(
+                    actions=["lambda:CreateAlias", "lambda:DeleteAlias", "lambda:GetAlias"], resources=functions
+                )
+            ],
         )
 
 
