@@ -95,7 +95,7 @@ class LocalCloud:
             settings.write()
             if self.log_path.exists():
                 self.log_path.replace(self.log_path.with_suffix(".log.1"))
-            with self.log_path.open("wb") as log:
+            with os.fdopen(os.open(self.log_path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as log:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "pipeline.local.cloud.emulator", str(self.folder), str(listening.fileno())],
                     env={name: os.environ[name] for name in INHERITED if name in os.environ}
@@ -171,7 +171,8 @@ class LocalCloud:
     @contextlib.contextmanager
     def _exclusively(self) -> Iterator[None]:
         """One start or stop at a time; the kernel frees the lock with its holder."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # PostgreSQL, as another user when this one is root, has to pass through to its own folder; the rest is private.
+        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

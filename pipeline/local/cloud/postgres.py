@@ -64,7 +64,7 @@ class Postgres:
 
     def __init__(self, folder: Path) -> None:
         self._user = "nobody" if os.geteuid() == 0 else None
-        self._home = folder if self._user is None or _reachable(folder) else _elsewhere(str(folder))
+        self._home = folder if self._user is None or _reachable(folder) else _elsewhere(str(folder)) / "postgres"
         self._data = self._home / "data"
         self.log = self._home / "postgresql.log"
         self._password = secrets.token_urlsafe(24)

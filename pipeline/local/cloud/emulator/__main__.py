@@ -60,6 +60,7 @@ def extend() -> None:
         load_balancer,
         metrics,
         properties,
+        references,
         resources,
         workers,
     )

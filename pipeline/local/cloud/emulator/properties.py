@@ -50,17 +50,14 @@ def _followed(write: Function, step: Step, properties_at: int) -> Function:
     return write_then_step
 
 
-@after_write("AWS::DynamoDB::GlobalTable", calls_itself=True)
+@after_write("AWS::DynamoDB::Table", calls_itself=True)
 def table_recovery_and_expiry(name: str, props: Any) -> None:
-    """Recovery is declared per replica; the emulator has one."""
     dynamodb = client("dynamodb", get_region())
-    for replica in props.get("Replicas") or []:
-        recovery = replica.get("PointInTimeRecoverySpecification") or {}
+    recovery = (props.get("PointInTimeRecoverySpecification") or {}).get("PointInTimeRecoveryEnabled")
+    if recovery is not None:
         dynamodb.update_continuous_backups(
             TableName=name,
-            PointInTimeRecoverySpecification={
-                "PointInTimeRecoveryEnabled": provisioners._cfn_bool(recovery.get("PointInTimeRecoveryEnabled", False))
-            },
+            PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": provisioners._cfn_bool(recovery)},
         )
     expiry = props.get("TimeToLiveSpecification")
     status = dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]["TimeToLiveStatus"]
