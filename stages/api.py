@@ -12,7 +12,7 @@ from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from constructs import Construct
 
 from pipeline.environments import Environment
-from stages.api_contract import PAYMENT_SCHEMA
+from stages.api_contract import payment_model
 from stages.blue_green import BLUE, GREEN, BlueGreenFunction
 from stages.compute import Compute
 from stages.firewall import Firewall
@@ -63,8 +63,9 @@ class Api(Construct):
         rest_api.add_property_override("EndpointAccessMode", "STRICT")
         # The template's output is ApiGatewayUrl; CDK would add one of its own.
         self.api.node.try_remove_child("Endpoint")
+        model = payment_model()
         self._payment = apigateway.CfnModel(
-            self, "Payment", rest_api_id=self.api.rest_api_id, content_type="application/json", schema=PAYMENT_SCHEMA
+            self, "Payment", rest_api_id=self.api.rest_api_id, content_type="application/json", schema=model
         )
         self._model = apigateway.Model.from_model_name(self, "PaymentModel", self._payment.ref)
         self._validator = self.api.add_request_validator(
@@ -74,7 +75,7 @@ class Api(Construct):
 
         self._deployment = cast(apigateway.Deployment, self.api.latest_deployment)
         self._deployment.node.add_dependency(self._payment)
-        self._deployment.add_to_logical_id(PAYMENT_SCHEMA)
+        self._deployment.add_to_logical_id(model)
         self._function_route("validate", compute.validation)
         self._function_route("fraud-check", compute.fraud_detection)
         self._balancer_route("process", network, balancer)
@@ -149,7 +150,12 @@ class Api(Construct):
                 connection_type=apigateway.ConnectionType.VPC_LINK,
                 vpc_link=apigateway.VpcLink.from_vpc_link_id(self, "VpcLinkRef", link.ref),
                 timeout=PRIVATE_INTEGRATION_TIMEOUT,
-                request_parameters={f"integration.request.header.{RELEASE_HEADER}": "stageVariables.release"},
+                request_parameters={
+                    f"integration.request.header.{RELEASE_HEADER}": "stageVariables.release",
+                    # Whose idempotency keys they are, as API Gateway verified it; and one id in all logs.
+                    "integration.request.header.X-Caller": "context.identity.caller",
+                    "integration.request.header.X-Request-Id": "context.requestId",
+                },
             ),
         )
         method = self._method(path, integration, request_parameters={"method.request.header.Idempotency-Key": True})

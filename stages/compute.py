@@ -9,7 +9,7 @@ from stages.blue_green import BlueAliasProvider, BlueGreenFunction
 from stages.configuration import Configuration
 from stages.database import NAME, Database
 from stages.function import FunctionBase, PlatformFunction
-from stages.storage import BY_CUSTOMER, Storage
+from stages.storage import BY_CARD, BY_CUSTOMER, Storage
 
 # Under API Gateway's 29 s, and far over any honest answer.
 TIMEOUT = Duration.seconds(15)
@@ -50,13 +50,16 @@ class Compute(Construct):
         }
         read_customers = security.read_secret(database.app_secret.secret_arn)
         fraud = {
+            **customers,
             "TRANSACTION_TABLE": storage.transactions.table_name,
             "FRAUD_RULES_PARAMETER": configuration.fraud_rules.parameter_name,
             "FINGERPRINT_SECRET_ARN": fingerprint.secret_arn,
         }
         check_fraud = [
+            *read_customers,
             iam.PolicyStatement(
-                actions=["dynamodb:Query"], resources=[f"{storage.transactions.table_arn}/index/{BY_CUSTOMER}"]
+                actions=["dynamodb:Query"],
+                resources=[f"{storage.transactions.table_arn}/index/{index}" for index in (BY_CUSTOMER, BY_CARD)],
             ),
             iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[configuration.fraud_rules.parameter_arn]),
             *security.read_secret(fingerprint.secret_arn),
@@ -84,24 +87,24 @@ class Compute(Construct):
             "processing",
             "POST /process: decides a payment once, records it and its audit trail",
             environment={
-                **customers,
                 **fraud,
                 "IDEMPOTENCY_TABLE": storage.idempotency.table_name,
                 "AUDIT_BUCKET": storage.audit.bucket_name,
                 "AUDIT_KEY_ID": security.data_key.key_id,
             },
             statements=[
-                *read_customers,
                 *check_fraud,
                 iam.PolicyStatement(
-                    actions=["dynamodb:GetItem", "dynamodb:PutItem"], resources=[storage.transactions.table_arn]
+                    actions=["dynamodb:PutItem", "dynamodb:UpdateItem"], resources=[storage.transactions.table_arn]
                 ),
                 iam.PolicyStatement(
                     actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
                     resources=[storage.idempotency.table_arn],
                 ),
                 use_tables,
-                iam.PolicyStatement(actions=["s3:PutObject"], resources=[storage.audit.arn_for_objects("*")]),
+                iam.PolicyStatement(
+                    actions=["s3:PutObject", "s3:GetObject"], resources=[storage.audit.arn_for_objects("audit/*")]
+                ),
                 security.use_data_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
             ],
             database=database,

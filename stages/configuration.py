@@ -1,5 +1,7 @@
 """Systems Manager parameters: where operators and other systems look things up."""
 
+from pathlib import Path
+
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
@@ -29,4 +31,5 @@ class Configuration(Construct):
         )
 
 
-FRAUD_RULES = "{}"
+FRAUD_RULES = (Path(__file__).resolve().parent.parent / "lambdas" / "payments" / "fraud_rules.json").read_text()
+"""The first value; operators may change the parameter, the functions follow within a minute."""

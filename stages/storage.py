@@ -17,6 +17,7 @@ from constructs import Construct
 from stages.function import FunctionBase, PlatformFunction
 
 BY_CUSTOMER = "by-customer"
+BY_CARD = "by-card"
 BY_STATUS = "by-status"
 
 
@@ -27,7 +28,7 @@ class Storage(Construct):
         super().__init__(scope, id)
         self._base = base
         self.transactions = self._table("Transactions", "transactions", partition_key="transaction_id")
-        for index, key in ((BY_CUSTOMER, "customer_id"), (BY_STATUS, "status")):
+        for index, key in ((BY_CUSTOMER, "customer_id"), (BY_CARD, "card_fingerprint"), (BY_STATUS, "status")):
             self.transactions.add_global_secondary_index(
                 index_name=index, partition_key=_string(key), sort_key=_string("created_at")
             )
