@@ -55,8 +55,8 @@ def _committed_context() -> dict[str, Any]:
 def _one_environment(app: cdk.App, environment: Environment) -> None:
     """A plain construct stands where the promotion has a stage: the construct paths are the same, yet the stack is the
     app's own, so that the CLI selects it without being told its name."""
-    from stages.platform_stage import STACK_ID
     from stages.platform_stack import PlatformStack
+    from stages.platform_stage import STACK_ID
 
     PlatformStack(Construct(app, _stage_id(environment)), STACK_ID, environment=environment)
 
