@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
 from pipeline.local.errors import StepFailed
@@ -210,8 +211,8 @@ def main() -> int:
 
     try:
         done = deploy(boto3.Session(), asked.stack, template=asked.template, assets=asked.assets, progress=progress)
-    except StepFailed as error:
-        progress(str(error))
+    except (StepFailed, ClientError, S3UploadFailedError) as error:
+        progress(f"{asked.stack} was not deployed: {error}")
         return 1
     asked.outputs.write_text(json.dumps(done.outputs, indent=2) + "\n")
     progress(str(done))

@@ -71,7 +71,7 @@ def run_commands(
                 for line in _new_lines(output, unfinished=not running):
                     last = line
                     on_line(line)
-                time.sleep(0.1)
+                time.sleep(0.05 if running else 0)
         except BaseException:
             _end_group(process.pid, process.wait)
             raise

@@ -283,6 +283,7 @@ def _stage_of(planned: dict[str, Any]) -> Stage:
 def _bootstrap_commands(cloud: LocalCloud, environment: str) -> list[str]:
     """What a new AWS account gets once: CDK's own resources, and the platform's certificate and parameters."""
     return [
-        f"cdk bootstrap aws://{cloud.account}/{cloud.environ()['AWS_DEFAULT_REGION']}",
+        # Outside the source, where no cdk.json makes the CLI synthesise the app first.
+        f"(cd .. && cdk bootstrap aws://{cloud.account}/{cloud.environ()['AWS_DEFAULT_REGION']})",
         f"python -m pipeline.bootstrap --env {environment}",
     ]

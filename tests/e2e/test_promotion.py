@@ -1,0 +1,73 @@
+"""One real promotion, and the push of a change after it: real templates, gates, shifts and payments, on this machine."""
+
+import subprocess
+from pathlib import Path
+
+from .conftest import Clone
+
+SHORT_GATE = {
+    "rate: float = 40.0": "rate: float = 60.0",
+    "duration_seconds: float = 30.0": "duration_seconds: float = 17.0",
+}
+"""Just over the 299 samples a route that a verdict on a p99 needs at 95 % confidence, to keep the test short."""
+
+
+def change(path: Path, replacements: dict[str, str]) -> None:
+    text = path.read_text()
+    for old, new in replacements.items():
+        assert old in text, f"{old!r} is no longer in {path.name}: adapt this test"
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def statuses(run: dict) -> dict[str, list[str]]:
+    return {stage["name"]: [f"{s['name']} {s['status']}" for s in stage["steps"]] for stage in run["stages"]}
+
+
+def test_a_commit_reaches_prod_after_approval_and_a_pushed_change_is_shifted_without_a_lost_request(
+    clone: Clone,
+) -> None:
+    # Given this project as it stands, with a shorter gate
+    change(clone.folder / "pipeline" / "environments.py", SHORT_GATE)
+    clone.commit("Gate for less time")
+
+    # When it is promoted where nobody can answer
+    promoted = clone.run("promote")
+
+    # Then dev and staging are through, proven by their gates, and prod waits, untouched
+    assert promoted.returncode == 0, promoted.stdout + promoted.stderr
+    run = clone.last_run()
+    assert run["status"] == "waiting"
+    assert {step.split()[-1] for stage in ("Build", "Dev", "Staging") for step in statuses(run)[stage]} == {"succeeded"}
+    assert "succeeded" not in {step.split()[-1] for step in statuses(run)["Prod"]}
+    for environment in ("dev", "staging"):
+        assert clone.report(environment, "gate.json")["verdict"] == "pass"
+
+    # When a person approves
+    approved = clone.run("approve", USER="the-approver")
+
+    # Then prod has it too, and the record says who let it in
+    assert approved.returncode == 0, approved.stdout + approved.stderr
+    run = clone.last_run()
+    assert run["status"] == "succeeded"
+    assert [a["by"] for a in run["approvals"]] == ["the-approver"]
+
+    # When a change of the functions is pushed to the local remote
+    assert clone.run("remote").returncode == 0
+    change(
+        clone.folder / "pipeline" / "environments.py",
+        {"PROMOTION_ORDER = (DEV, STAGING, PROD)": "PROMOTION_ORDER = (DEV,)"},
+    )
+    with (clone.folder / "lambdas" / "validation" / "handler.py").open("a") as handler:
+        handler.write("\n# A change that makes a new version.\n")
+    clone.commit("Change the functions")
+    pushed = subprocess.run(["git", "push", "local", "main"], cwd=clone.folder, capture_output=True, text=True)
+
+    # Then the push shows the promotion, which took traffic from stable to candidate and lost nothing
+    assert "Promoted" in pushed.stderr, pushed.stderr
+    assert statuses(clone.last_run())["Dev"][-1] == "BlueGreenShift succeeded"
+    traffic = clone.report("dev", "traffic.json")
+    assert traffic["sent"] > 0
+    assert traffic["lost"] == 0
+    release = clone.report("dev", "release.json")
+    assert release["phase"] == "promoted"
