@@ -67,6 +67,9 @@ class Environment:
     throttle_burst: int = 1000
     requests_per_address: int = 30_000
     """Requests that the firewall admits from one address in five minutes; load gate and clients are few addresses."""
+    alb_certificate_verified: bool = False
+    """Whether the load balancer's certificate is of a public authority, so that API Gateway can verify its origin.
+    Off: one that the bootstrap command signed itself; API Gateway then checks its dates and host name only."""
     protected: bool = False
     """Termination and deletion protection: it must be lifted on purpose before ``cdk destroy``."""
     retain_data: bool = False
