@@ -4,25 +4,21 @@ import json
 from typing import cast
 
 from aws_cdk import (
-    Duration,
     Stack,
 )
 from aws_cdk import aws_apigateway as apigateway
-from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from constructs import Construct
 
-from pipeline.environments import Environment
 from stages.api_contract import payment_model
 from stages.blue_green import BLUE, GREEN, BlueGreenFunction
 from stages.compute import Compute
 from stages.firewall import Firewall
-from stages.load_balancer import CANDIDATE, RELEASE_HEADER, LoadBalancer
-from stages.network import Network
-from stages.security import Security
+from stages.function import FunctionBase
+from stages.load_balancer import CANDIDATE, LoadBalancer
+from stages.private_integration import PrivateIntegration
 
 STABLE = "stable"
 API_GATEWAY = "apigateway.amazonaws.com"
-PRIVATE_INTEGRATION_TIMEOUT = Duration.seconds(20)
 
 
 class Api(Construct):
@@ -38,13 +34,13 @@ class Api(Construct):
         scope: Construct,
         id: str,
         *,
-        environment: Environment,
-        security: Security,
-        network: Network,
+        base: FunctionBase,
         compute: Compute,
         balancer: LoadBalancer,
     ) -> None:
         super().__init__(scope, id)
+        environment, security = base.environment, base.security
+        self._base = base
         self._environment = environment
         self._access_log = security.log_group(self, "AccessLog", name=f"/payment/{environment.name}/api-access")
         self.api = apigateway.RestApi(
@@ -78,7 +74,7 @@ class Api(Construct):
         self._deployment.add_to_logical_id(model)
         self._function_route("validate", compute.validation)
         self._function_route("fraud-check", compute.fraud_detection)
-        self._balancer_route("process", network, balancer)
+        self._balancer_route("process", balancer)
 
         self.stable_stage = self.api.deployment_stage
         self.candidate_stage = apigateway.Stage(
@@ -133,36 +129,14 @@ class Api(Construct):
             green_source_arn=self.api.arn_for_execute_api("POST", f"/{path}", CANDIDATE),
         )
 
-    def _balancer_route(self, path: str, network: Network, balancer: LoadBalancer) -> None:
-        """A route served by the private load balancer, straight through a VPC link (no public hop, no NLB)."""
-        link = apigatewayv2.CfnVpcLink(
-            self,
-            "VpcLink",
-            name=f"payment-{self._environment.name}",
-            subnet_ids=network.vpc.select_subnets(subnet_group_name="private").subnet_ids,
-            security_group_ids=[network.link_group.security_group_id],
+    def _balancer_route(self, path: str, balancer: LoadBalancer) -> None:
+        """A route served by the load balancer, whose weights choose the version."""
+        private = PrivateIntegration(self, "Private", base=self._base, balancer=balancer, path=path)
+        # Without the header a repeated request could become a second payment.
+        method = self._method(
+            path, private.integration, request_parameters={"method.request.header.Idempotency-Key": True}
         )
-        integration = apigateway.Integration(
-            type=apigateway.IntegrationType.HTTP_PROXY,
-            integration_http_method="POST",
-            uri=f"https://{balancer.host_name}:443/{path}",
-            options=apigateway.IntegrationOptions(
-                connection_type=apigateway.ConnectionType.VPC_LINK,
-                vpc_link=apigateway.VpcLink.from_vpc_link_id(self, "VpcLinkRef", link.ref),
-                timeout=PRIVATE_INTEGRATION_TIMEOUT,
-                request_parameters={
-                    f"integration.request.header.{RELEASE_HEADER}": "stageVariables.release",
-                    # Whose idempotency keys they are, as API Gateway verified it; and one id in all logs.
-                    "integration.request.header.X-Caller": "context.identity.caller",
-                    "integration.request.header.X-Request-Id": "context.requestId",
-                },
-            ),
-        )
-        method = self._method(path, integration, request_parameters={"method.request.header.Idempotency-Key": True})
-        # CDK's integration has no word for it, and what is overridden doesn't reach the deployment's hash by itself.
-        cfn_method = cast(apigateway.CfnMethod, method.node.default_child)
-        cfn_method.add_property_override("Integration.IntegrationTarget", balancer.alb.load_balancer_arn)
-        self._deployment.add_to_logical_id({"integration_target": "load balancer"})
+        private.complete(method, self._deployment)
 
     def _method(
         self, path: str, integration: apigateway.Integration, request_parameters: dict[str, bool] | None = None

@@ -4,12 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import cast
 
-from aws_cdk import (
-    CustomResource,
-    Duration,
-    RemovalPolicy,
-    Tokenization,
-)
+from aws_cdk import ArnFormat, CustomResource, Duration, RemovalPolicy, Stack, Tokenization
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -77,9 +72,20 @@ class Database(Construct):
                 "log_disconnections": "1",
                 "log_min_duration_statement": "1000",
             },
-            writer=rds.ClusterInstance.serverless_v2("Writer", auto_minor_version_upgrade=True),
+            writer=rds.ClusterInstance.serverless_v2(
+                "Writer",
+                auto_minor_version_upgrade=True,
+                enable_performance_insights=True,
+                performance_insight_encryption_key=security.data_key,
+            ),
             readers=[
-                rds.ClusterInstance.serverless_v2("Reader", scale_with_writer=True, auto_minor_version_upgrade=True)
+                rds.ClusterInstance.serverless_v2(
+                    "Reader",
+                    scale_with_writer=True,
+                    auto_minor_version_upgrade=True,
+                    enable_performance_insights=True,
+                    performance_insight_encryption_key=security.data_key,
+                )
             ],
             serverless_v2_min_capacity=environment.aurora_min_acu,
             serverless_v2_max_capacity=environment.aurora_max_acu,
@@ -91,8 +97,6 @@ class Database(Construct):
             backup=rds.BackupProps(retention=Duration.days(environment.backup_days)),
             copy_tags_to_snapshot=True,
             cloudwatch_logs_exports=["postgresql"],
-            enable_performance_insights=True,
-            performance_insight_encryption_key=security.data_key,
             monitoring_interval=Duration.minutes(1),
             monitoring_role=self._monitoring_role(),
             deletion_protection=environment.protected,
@@ -103,7 +107,12 @@ class Database(Construct):
 
     def _monitoring_role(self) -> iam.Role:
         """Enhanced monitoring writes to one log group of the account, which RDS creates and names."""
-        group = "arn:*:logs:*:*:log-group:RDSOSMetrics"
+        group = Stack.of(self).format_arn(
+            service="logs",
+            resource="log-group",
+            resource_name="RDSOSMetrics",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
         policy = iam.ManagedPolicy(
             self,
             "MonitoringPolicy",

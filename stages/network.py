@@ -1,6 +1,7 @@
 """VPC, subnets, security groups: who may open a connection to whom."""
 
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from pipeline.environments import Environment
@@ -43,8 +44,7 @@ class Network(Construct):
                 "DynamoDb": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.DYNAMODB),
             },
         )
-        flow_logs = security.log_group(self, "FlowLogs", name=f"/payment/{environment.name}/vpc-flow-logs")
-        self.vpc.add_flow_log("FlowLog", destination=ec2.FlowLogDestination.to_cloud_watch_logs(flow_logs))
+        self._log_flows(security, environment)
 
         self.link_group = self._group("VpcLink", "API Gateway to the load balancer")
         self.balancer_group = self._group("LoadBalancer", "Private load balancer")
@@ -54,6 +54,31 @@ class Network(Construct):
         self._connect(self.link_group, self.balancer_group, HTTPS)
         self._connect(self.functions_group, self.database_group, POSTGRES)
         self.functions_group.add_egress_rule(ec2.Peer.any_ipv4(), HTTPS, "AWS services")
+
+    def _log_flows(self, security: Security, environment: Environment) -> None:
+        group = security.log_group(self, "FlowLogs", name=f"/payment/{environment.name}/vpc-flow-logs")
+        policy = iam.ManagedPolicy(
+            self,
+            "FlowLogPolicy",
+            description="What VPC flow logs may do",
+            statements=[
+                iam.PolicyStatement(
+                    actions=["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
+                    resources=[group.log_group_arn],
+                )
+            ],
+        )
+        role = iam.Role(
+            self,
+            "FlowLogRole",
+            description="VPC flow logs",
+            assumed_by=iam.ServicePrincipal("vpc-flow-logs.amazonaws.com"),
+            managed_policies=[policy],
+        )
+        self.vpc.add_flow_log(
+            "FlowLog",
+            destination=ec2.FlowLogDestination.to_cloud_watch_logs(group, role.without_policy_updates()),
+        )
 
     def _group(self, id: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(

@@ -55,9 +55,7 @@ class PlatformStack(Stack):
             storage=storage,
             processing=compute.processing,
         )
-        api = Api(
-            self, "Api", environment=environment, security=security, network=network, compute=compute, balancer=balancer
-        )
+        api = Api(self, "Api", base=base, compute=compute, balancer=balancer)
         monitoring = Monitoring(
             self,
             "Monitoring",

@@ -1,0 +1,1 @@
+"""The function behind the closed default security group of the VPC."""

@@ -1,0 +1,1 @@
+"""The function behind the TLS setting of the API's private integration."""

@@ -1,0 +1,98 @@
+"""From the REST API straight to the private load balancer: a VPC link, no public hop, no network load balancer."""
+
+from typing import cast
+
+from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_apigatewayv2 as apigatewayv2
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from stages.function import FunctionBase, PlatformFunction
+from stages.load_balancer import RELEASE_HEADER, LoadBalancer
+
+TIMEOUT = Duration.seconds(20)
+"""More than the function's own, under API Gateway's 29 seconds."""
+
+
+class PrivateIntegration(Construct):
+    """``POST /<path>`` of the load balancer, over HTTPS.
+
+    Headers that the backend trusts are set here from API Gateway's own context, over whatever the client sent: the
+    release that a stage stands for, who signed the request, and one request id for all logs.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, base: FunctionBase, balancer: LoadBalancer, path: str) -> None:
+        super().__init__(scope, id)
+        self._base = base
+        self._balancer = balancer
+        network = base.network
+        link = apigatewayv2.CfnVpcLink(
+            self,
+            "VpcLink",
+            name=f"payment-{base.environment.name}",
+            subnet_ids=network.vpc.select_subnets(subnet_group_name="private").subnet_ids,
+            security_group_ids=[network.link_group.security_group_id],
+        )
+        self.integration = apigateway.Integration(
+            type=apigateway.IntegrationType.HTTP_PROXY,
+            integration_http_method="POST",
+            uri=f"https://{balancer.host_name}:443/{path}",
+            options=apigateway.IntegrationOptions(
+                connection_type=apigateway.ConnectionType.VPC_LINK,
+                vpc_link=apigateway.VpcLink.from_vpc_link_id(self, "VpcLinkReference", link.ref),
+                timeout=TIMEOUT,
+                request_parameters={
+                    f"integration.request.header.{RELEASE_HEADER}": "stageVariables.release",
+                    "integration.request.header.X-Caller": "context.identity.caller",
+                    "integration.request.header.X-Request-Id": "context.requestId",
+                },
+            ),
+        )
+
+    def complete(self, method: apigateway.Method, deployment: apigateway.Deployment) -> None:
+        """Give ``method`` what CDK's integration has no word for, and ``deployment`` the knowledge of it."""
+        cfn_method = cast(apigateway.CfnMethod, method.node.default_child)
+        cfn_method.add_property_override("Integration.IntegrationTarget", self._balancer.alb.load_balancer_arn)
+        # An override doesn't reach the hash by which CDK knows that a new deployment is due.
+        deployment.add_to_logical_id({"integration_target": "load balancer"})
+        if not self._base.environment.alb_certificate_verified:
+            self._accept_private_certificate(method, deployment)
+
+    def _accept_private_certificate(self, method: apigateway.Method, deployment: apigateway.Deployment) -> None:
+        api_id, resource_id = method.api.rest_api_id, method.resource.resource_id
+        setter = PlatformFunction(
+            self,
+            "TlsSetter",
+            base=self._base,
+            name="integration-tls",
+            description="Custom resource: lets the API accept the load balancer's own certificate",
+            timeout=Duration.minutes(1),
+            statements=[
+                iam.PolicyStatement(
+                    actions=["apigateway:PATCH"],
+                    resources=[
+                        Stack.of(self).format_arn(
+                            service="apigateway",
+                            account="",
+                            resource=f"/restapis/{api_id}/resources/{resource_id}/methods/POST/integration",
+                        )
+                    ],
+                )
+            ],
+        )
+        accepted = CustomResource(
+            self,
+            "PrivateCertificate",
+            resource_type="Custom::IntegrationTls",
+            service_token=setter.function.function_arn,
+            properties={
+                "RestApiId": api_id,
+                "ResourceId": resource_id,
+                "HttpMethod": "POST",
+                # A new deployment may mean a written integration.
+                "Revision": cast(apigateway.CfnDeployment, deployment.node.default_child).logical_id,
+            },
+        )
+        accepted.node.add_dependency(method)
+        deployment.node.add_dependency(accepted)
