@@ -134,7 +134,7 @@ class Promotion:
                 raise StepFailed(str(error)) from error
             self.started_clouds.append(cloud)
             try:
-                self._run(stage, step, _bootstrap_commands(cloud, stage.environment), self._environment(cloud))
+                self._run(stage, step, bootstrap_commands(cloud, stage.environment), self._environment(cloud))
             except StepFailed:
                 cloud.stop()  # the next run finds it missing, and begins anew
                 raise
@@ -280,10 +280,12 @@ def _stage_of(planned: dict[str, Any]) -> Stage:
     )
 
 
-def _bootstrap_commands(cloud: LocalCloud, environment: str) -> list[str]:
-    """What a new AWS account gets once: CDK's own resources, and the platform's certificate and parameters."""
+def bootstrap_commands(cloud: LocalCloud, environment: str) -> list[str]:
+    """What a new AWS account gets once: CDK's own resources, and the platform's certificate and parameters.
+
+    Meant for a folder right below one without a ``cdk.json``, for there the CLI does not synthesise the app first.
+    """
     return [
-        # Outside the source, where no cdk.json makes the CLI synthesise the app first.
         f"(cd .. && cdk bootstrap aws://{cloud.account}/{cloud.environ()['AWS_DEFAULT_REGION']})",
         f"python -m pipeline.bootstrap --env {environment}",
     ]

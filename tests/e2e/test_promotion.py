@@ -1,4 +1,4 @@
-"""One real promotion, and the push of a change after it: real templates, gates, shifts and payments, on this machine."""
+"""One real promotion, and the push of a change after it: real templates, gates, shifts and payments."""
 
 import subprocess
 from pathlib import Path
