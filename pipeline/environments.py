@@ -31,6 +31,8 @@ class GateSettings:
     """Requests that may be under way at once in each process of the generator."""
     timeout_seconds: float = 10.0
     """A request without an answer after this is an error."""
+    slow_down: float = 0.1
+    """Where candidate and stable are compared: the share by which the candidate may be slower."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,14 @@ class ReleaseSettings:
     """Percent of traffic on the candidate, step by step."""
     bake_seconds: float = 60.0
     """How long each step is watched before the next. Local runs scale it (see ``pipeline.local``)."""
+    hold_seconds: float = 300.0
+    """How long a step without a clear verdict is held after its bake; then it is rolled back. Never scaled."""
+    minimum_requests: int = 20
+    """Requests of the candidate without which no step passes."""
+    windows: tuple[str, ...] = ()
+    """When a release may start, in UTC, such as ``"Mon-Fri 08:00-16:30"``. Empty: always."""
+    freeze_alarms: tuple[str, ...] = ()
+    """CloudWatch alarms of others (a parent service, a company-wide freeze) during which no release starts."""
     traffic_rate: float = 10.0
     """Synthetic requests a second that flow during a shift, so that every step has data to judge."""
 
