@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from lambdas.adapters import deadline, tracing
 from lambdas.payments.errors import Unavailable
 
 _CONNECT_SECONDS = 1
-_READ_SECONDS = 2
-_ATTEMPTS = 3
-"""A call takes at most 3 x (1 + 2) seconds and the two jittered pauses of at most 1 and 2 seconds between: 12."""
+_READ_SECONDS = 1.5
+_ATTEMPTS = 2
+"""A call takes at most 2 x (1 + 1.5) seconds and one jittered pause of at most a second: 6 in all."""
 
 
 def config() -> Any:
@@ -37,11 +38,14 @@ def client(service: str) -> Any:
 
 @contextmanager
 def available(dependency: str) -> Iterator[None]:
-    """Turn the failures that may pass by themselves (network, throttling, 5xx) into ``Unavailable``."""
+    """Around a call to ``dependency``: trace it, refuse to begin it when the request has no time left, and turn the
+    failures that may pass by themselves (network, throttling, 5xx) into ``Unavailable``."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    deadline.check(dependency)
     try:
-        yield
+        with tracing.span(dependency):
+            yield
     except BotoCoreError as error:
         raise Unavailable(dependency) from error
     except ClientError as error:

@@ -8,9 +8,13 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Protocol
 
+from lambdas.adapters import deadline, tracing
 from lambdas.payments.errors import Unavailable
 
-_TIMEOUT_SECONDS = 2
+_DEPENDENCY = "customer database"
+
+_TIMEOUT_SECONDS = 1.5
+"""For connecting, and for each answer."""
 _LONGEST_USE_SECONDS = 600
 """A connection is renewed after this time, so that a new reader gets its share."""
 
@@ -41,8 +45,10 @@ class Database:
 
         failure: Exception | None = None
         for attempt in (1, 2):
+            deadline.check(_DEPENDENCY)
             try:
-                return self._current(fresh_login=_is_wrong_password(failure)).run(sql, **parameters)  # type: ignore[no-any-return]
+                with tracing.span(_DEPENDENCY):
+                    return self._current(fresh_login=_is_wrong_password(failure)).run(sql, **parameters)  # type: ignore[no-any-return]
             except (InterfaceError, OSError) as error:
                 failure = error
             except DatabaseError as error:
@@ -50,7 +56,7 @@ class Database:
                 if attempt == 1 and not (_is_wrong_password(error) or _may_pass(error)):
                     raise
             self._close()
-        raise Unavailable("customer database") from failure
+        raise Unavailable(_DEPENDENCY) from failure
 
     def _current(self, *, fresh_login: bool) -> Any:
         if self._connection is not None and self._clock() - self._opened_at > _LONGEST_USE_SECONDS:

@@ -12,8 +12,8 @@ from lambdas.payments.cards import Card
 from lambdas.payments.fraud import PastPayment
 from lambdas.payments.transactions import Transaction
 
-_HISTORY_ITEMS = 100
-"""The most of a history that is read: one page, about 30 KB."""
+_HISTORY_ITEMS = 50
+"""The most of a history that is read: one page, about 10 KB."""
 
 _CARD_FIELDS = tuple(f"card_{field.name}" for field in fields(Card))
 

@@ -29,22 +29,6 @@ def schema(name: str) -> dict[str, Any]:
     return found
 
 
-def gateway_model(name: str) -> dict[str, Any]:
-    """Schema ``name`` as a model of API Gateway (JSON Schema draft 4): required fields and types.
-
-    The rest is left to the functions on purpose: API Gateway's messages about patterns and lengths quote the value
-    that didn't match, and that may be a card number.
-    """
-    full = schema(name)
-    return {
-        "$schema": "http://json-schema.org/draft-04/schema#",
-        "title": name,
-        "type": full["type"],
-        "required": full["required"],
-        "properties": {field: {"type": definition["type"]} for field, definition in full["properties"].items()},
-    }
-
-
 @cache
 def _validator() -> Callable[[Any], Any]:
     compiled: Callable[[Any], Any] = fastjsonschema.compile(schema("PaymentRequest"), use_default=False)

@@ -6,6 +6,8 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from lambdas.adapters import deadline
+from lambdas.adapters.tracing import tracer
 from lambdas.api import contract
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
@@ -33,8 +35,10 @@ def endpoint(route: str) -> Callable[[UseCase], Callable[[dict[str, Any], Any], 
 
     def decorate(use_case: UseCase) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
         @wraps(use_case)
+        @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
         @logger.inject_lambda_context(clear_state=True)
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+            deadline.start()
             request = Request.of(event, context.aws_request_id)
             logger.append_keys(correlation_id=request.request_id)
             answer = _answer(use_case, route, request, context)

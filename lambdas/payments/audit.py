@@ -23,7 +23,17 @@ class Link:
 
     writer: str
     sequence: int
+    previous_key: str | None
     previous_hash: str
+
+    @classmethod
+    def first(cls) -> "Link":
+        """The first place of a new chain."""
+        return cls(writer=uuid.uuid4().hex, sequence=0, previous_key=None, previous_hash=GENESIS)
+
+    def after(self, record: "Record") -> "Link":
+        """The place behind ``record``, which stands at this one."""
+        return Link(writer=self.writer, sequence=self.sequence + 1, previous_key=record.key, previous_hash=record.hash)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +47,18 @@ class Record:
 
 def key_of(transaction: Transaction) -> str:
     """Where the record of ``transaction`` lies, the same for every attempt at writing it."""
-    year, month, day = transaction.created_at[:10].split("-")
-    return f"{prefix(year, month, day)}{transaction.transaction_id}.json"
+    return key_of_id(transaction.transaction_id, transaction.created_at)
 
 
-def prefix(year: str, month: str, day: str) -> str:
-    """Where the records of a day (UTC) lie."""
-    return f"audit/year={year}/month={month}/day={day}/"
+def key_of_id(transaction_id: str, created_at: str) -> str:
+    """Where the record of the transaction with that id and time lies."""
+    return f"{prefix(created_at[:10])}{transaction_id}.json"
+
+
+def prefix(day: str) -> str:
+    """Where the records of ``day`` (UTC, ``YYYY-MM-DD``) lie."""
+    year, month, date = day.split("-")
+    return f"audit/year={year}/month={month}/day={date}/"
 
 
 def record(transaction: Transaction, link: Link) -> Record:
@@ -67,7 +82,12 @@ def record(transaction: Transaction, link: Link) -> Record:
             "client_ip": transaction.client_ip,
             "country": transaction.country,
             "request_id": transaction.request_id,
-            "chain": {"writer": link.writer, "sequence": link.sequence, "previous_hash": link.previous_hash},
+            "chain": {
+                "writer": link.writer,
+                "sequence": link.sequence,
+                "previous_key": link.previous_key,
+                "previous_hash": link.previous_hash,
+            },
         }
     )
     return Record(key=key_of(transaction), body=body, hash=digest(body))
@@ -87,10 +107,7 @@ class Chain:
     begins, so that no place in a chain is ever used twice."""
 
     def __init__(self) -> None:
-        self._start()
-
-    def _start(self) -> None:
-        self._link = Link(writer=uuid.uuid4().hex, sequence=0, previous_hash=GENESIS)
+        self._link = Link.first()
 
     def append(self, transaction: Transaction, log: "AuditLog") -> Record:
         """Write the record of ``transaction``, or find that it was written before; return what the log holds.
@@ -101,10 +118,10 @@ class Chain:
         try:
             stored = log.put_if_absent(mine)
         except BaseException:
-            self._start()
+            self._link = Link.first()
             raise
         if stored == mine:
-            self._link = Link(writer=self._link.writer, sequence=self._link.sequence + 1, previous_hash=mine.hash)
+            self._link = self._link.after(mine)
         return stored
 
 

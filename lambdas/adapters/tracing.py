@@ -1,0 +1,106 @@
+"""X-Ray traces without its SDK, whose dependencies are six times the size of everything else that the functions ship.
+
+Powertools' ``Tracer`` runs on a provider of ours, which sends finished subsegments to the daemon that Lambda runs
+beside a traced function. Where there is no daemon, or the request isn't sampled, nothing is sent.
+Documents: "X-Ray segment documents" in the X-Ray developer guide.
+"""
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any
+
+from aws_lambda_powertools import Tracer
+from aws_lambda_powertools.tracing.base import BaseProvider, BaseSegment
+
+_HEADER = b'{"format":"json","version":1}\n'
+
+
+class Subsegment(BaseSegment):
+    """One timed part of a request."""
+
+    def __init__(self, name: str) -> None:
+        self._document: dict[str, Any] = {"name": name, "id": secrets.token_hex(8), "type": "subsegment"}
+        self._document["start_time"] = time.time()
+
+    def close(self, end_time: int | None = None) -> None:
+        self._document["end_time"] = end_time or time.time()
+
+    def add_subsegment(self, subsegment: Any) -> None:
+        raise NotImplementedError("subsegments are sent one by one")
+
+    def remove_subsegment(self, subsegment: Any) -> None:
+        raise NotImplementedError("subsegments are sent one by one")
+
+    def put_annotation(self, key: str, value: Any) -> None:
+        self._document.setdefault("annotations", {})[key] = value
+
+    def put_metadata(self, key: str, value: Any, namespace: str = "default") -> None:
+        self._document.setdefault("metadata", {}).setdefault(namespace, {})[key] = value
+
+    def add_exception(self, exception: BaseException, stack: Any = None, remote: bool = False) -> None:
+        """Only its type: a message may quote data."""
+        self._document["fault"] = True
+        self._document["cause"] = {"exceptions": [{"id": secrets.token_hex(8), "type": type(exception).__name__}]}
+
+    def under(self, trace: dict[str, str]) -> bytes:
+        """The document as part of ``trace``, the parsed trace header."""
+        return json.dumps({**self._document, "trace_id": trace["Root"], "parent_id": trace["Parent"]}).encode()
+
+
+class DaemonProvider(BaseProvider):
+    """Sends subsegments to the daemon at ``AWS_XRAY_DAEMON_ADDRESS``, each a child of the function's segment."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._current: Subsegment | None = None
+
+    @contextmanager
+    def in_subsegment(self, name: str | None = None, **kwargs: Any) -> Iterator[Subsegment]:
+        subsegment = self._current = Subsegment((name or "request").removeprefix("## "))
+        try:
+            yield subsegment
+        except BaseException as error:
+            subsegment.add_exception(error)
+            raise
+        finally:
+            subsegment.close()
+            self._send(subsegment)
+
+    def in_subsegment_async(self, name: str | None = None, **kwargs: Any) -> AbstractAsyncContextManager[BaseSegment]:
+        raise NotImplementedError("the functions are not asynchronous")
+
+    def put_annotation(self, key: str, value: Any) -> None:
+        if self._current is not None:
+            self._current.put_annotation(key, value)
+
+    def put_metadata(self, key: str, value: Any, namespace: str = "default") -> None:
+        if self._current is not None:
+            self._current.put_metadata(key, value, namespace)
+
+    def patch(self, modules: Any) -> None:
+        """Nothing: the adapters say themselves what they call."""
+
+    def patch_all(self) -> None:
+        """Nothing: the adapters say themselves what they call."""
+
+    def _send(self, subsegment: Subsegment) -> None:
+        header = os.environ.get("_X_AMZN_TRACE_ID", "")
+        trace = dict(part.split("=", 1) for part in header.split(";") if "=" in part)
+        address = os.environ.get("AWS_XRAY_DAEMON_ADDRESS", "")
+        if trace.get("Sampled") == "1" and address and {"Root", "Parent"} <= trace.keys():
+            host, _, port = address.rpartition(":")
+            self._socket.sendto(_HEADER + subsegment.under(trace), (host, int(port)))
+
+
+_provider = DaemonProvider()
+tracer = Tracer(provider=_provider, auto_patch=False, disabled=False)
+
+
+def span(name: str) -> Any:
+    """A context manager: one timed part of the request."""
+    return _provider.in_subsegment(name)
