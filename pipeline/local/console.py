@@ -104,8 +104,8 @@ class LiveConsole:
 def tree(run: Run) -> RenderableType:
     """The run as a table: stages, steps, durations and what each step says."""
     table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, min_width=18)
+    table.add_column(justify="right", no_wrap=True, min_width=8)
     table.add_column(overflow="ellipsis", no_wrap=True, ratio=1)
     for stage in run.stages:
         table.add_row(f"[bold]{escape(stage.name)}[/]", "", "")

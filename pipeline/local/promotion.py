@@ -141,7 +141,7 @@ class Promotion:
         return str(cloud.environ()["AWS_ENDPOINT_URL"])
 
     def _deploy(self, stage: Stage, step: Step) -> str:
-        stack = next(s for s in self._plan(stage)["stacks"] if step.name == f"Deploy {s['name']}")
+        stack = _deployments(self._plan(stage))[step.name]
         files = {"template": stack["template"], "assets": stack["assets"]}
         options = [f"--{name} '{self.run.assembly / file}'" for name, file in files.items()]
         options.append(f"--outputs '{self._outputs(stack['name'])}'")
@@ -274,10 +274,16 @@ def _stage_of(planned: dict[str, Any]) -> Stage:
         steps=[
             *(_step(name, s["name"], s["kind"]) for s in planned["pre"]),
             _step(name, "Local cloud", "cloud"),
-            *(_step(name, f"Deploy {s['name']}", "deploy") for s in planned["stacks"]),
+            *(_step(name, deployment, "deploy") for deployment in _deployments(planned)),
             *(_step(name, s["name"], s["kind"]) for s in planned["post"]),
         ],
     )
+
+
+def _deployments(planned: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The stacks of a planned stage, by the name of the step that deploys each."""
+    stacks = planned["stacks"]
+    return {"Deploy" if len(stacks) == 1 else f"Deploy {stack['name']}": stack for stack in stacks}
 
 
 def bootstrap_commands(cloud: LocalCloud, environment: str) -> list[str]:
