@@ -32,6 +32,10 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
         context={**_committed_context(), **(context or {})},
         outdir=outdir or os.environ.get("CDK_OUTDIR", "cdk.out"),
         analytics_reporting=False,
+        # cfn-lint checks the templates in the tests and in the pipeline: CDK's own port of it takes longer than all else.
+        builtin_cloud_formation_validation=False,
+        # Traces are of use with Python's frames in them, which they have only under this variable.
+        stack_traces="JSII_HOST_STACK_TRACES" in os.environ,
         **options,
     )
     suffix = app.node.try_get_context("environmentSuffix")
