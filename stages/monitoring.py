@@ -25,7 +25,8 @@ ONE_MINUTE = Duration.minutes(1)
 class Monitoring(Construct):
     """Four alarms for operations, three on the candidate for the release controller; all notify the topic.
 
-    ``rollback_alarms``: any of them in ALARM during a shift sends the traffic back to the stable version.
+    ``rollback_alarms``: any of them in ALARM during a shift sends the traffic back to the stable version. The API's
+    latency is none of them: it may be the stable version's, and the release controller compares the two by itself.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Monitoring(Construct):
         )
 
         stage = api.stable_stage
-        latency = self._alarm(
+        self._alarm(
             "ApiLatency",
             "api-latency",
             "API latency p99 over 200 ms",
@@ -107,12 +108,23 @@ class Monitoring(Construct):
             "The candidate answers /process slower than 200 ms at the 99th percentile",
             metric=_balancer_metric("TargetResponseTime", green, "p99"),
             threshold=0.2,
+            # One minute may hold the cold starts of a fresh candidate.
+            datapoints_to_alarm=2,
+            evaluation_periods=3,
         )
-        self.rollback_alarms = (latency, errors, candidate_errors, candidate_5xx, candidate_latency)
+        self.rollback_alarms = (errors, candidate_errors, candidate_5xx, candidate_latency)
         self.dashboard_url = self._dashboard(storage, database, compute, balancer, api)
 
     def _alarm(
-        self, id: str, name: str, description: str, *, metric: cloudwatch.IMetric, threshold: float
+        self,
+        id: str,
+        name: str,
+        description: str,
+        *,
+        metric: cloudwatch.IMetric,
+        threshold: float,
+        datapoints_to_alarm: int = 1,
+        evaluation_periods: int = 1,
     ) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(
             self,
@@ -122,7 +134,8 @@ class Monitoring(Construct):
             metric=metric,
             threshold=threshold,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            evaluation_periods=1,
+            datapoints_to_alarm=datapoints_to_alarm,
+            evaluation_periods=evaluation_periods,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
