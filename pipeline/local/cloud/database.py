@@ -88,8 +88,7 @@ def _error(code: str, message: str) -> bytes:
 
 
 async def _main() -> None:
-    loop = asyncio.get_running_loop()
-    request = json.loads(await loop.run_in_executor(None, sys.stdin.readline))
+    request = json.loads(await asyncio.to_thread(sys.stdin.readline))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(request["certificate"], request["key"])
@@ -97,9 +96,10 @@ async def _main() -> None:
     try:
         server.start()
         _answer({"port": await TlsFront(server.socket, context).listen()})
-        while line := await loop.run_in_executor(None, sys.stdin.readline):
+        while line := await asyncio.to_thread(sys.stdin.readline):
             try:
-                await loop.run_in_executor(None, lambda wanted=json.loads(line): server.ensure_database(**wanted))
+                wanted = json.loads(line)
+                await asyncio.to_thread(server.ensure_database, wanted["user"], wanted["password"], wanted["database"])
                 _answer({})
             except PostgresError as error:
                 _answer({"error": str(error)})

@@ -123,7 +123,7 @@ class Postgres:
             password.write(self._password)
             password.flush()
             self._give_to_server(Path(password.name))
-            arguments = ["-D", self._data, "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={password.name}",
+            arguments = ["-D", str(self._data), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={password.name}",
                          "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]  # fmt: skip
             made = subprocess.run([_binary("initdb", self._user), *arguments], user=self._user, cwd="/",
                                   env={"PATH": os.defpath}, capture_output=True, text=True)  # fmt: skip

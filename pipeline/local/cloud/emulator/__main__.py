@@ -54,6 +54,7 @@ def extend() -> None:
         aliases,
         aurora,
         custom_resources,
+        expressions,
         function_logs,
         gateway,
         identity,
@@ -87,7 +88,7 @@ def serve(settings: Settings, listening: int) -> None:
             asyncio.get_running_loop().add_signal_handler(sign, stop.set)
         alarms.start_clock()
         tame_garbage_collection()
-        await serve_asgi(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+        await serve_asgi(app, config, shutdown_trigger=stop.wait)
 
     try:
         asyncio.run(run())

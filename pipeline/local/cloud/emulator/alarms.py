@@ -84,9 +84,7 @@ def datapoints(alarm: Mapping[str, Any], now: float) -> list[Value]:
         return [_expression(alarm["Metrics"], now, back) for back in range(periods)]
     period = int(alarm.get("Period") or 60)
     statistic = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
-    return [
-        _statistic(alarm, statistic, now - (back + 1) * period, now - back * period) for back in range(periods)
-    ]
+    return [_statistic(alarm, statistic, now - (back + 1) * period, now - back * period) for back in range(periods)]
 
 
 def _expression(queries: Sequence[Mapping[str, Any]], now: float, back: int) -> Value:

@@ -4,12 +4,14 @@ Writer and reader endpoint are the same server. A master password that RDS manag
 """
 
 import atexit
+import contextlib
 import json
 import os
 import secrets
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +59,20 @@ class Server:
         self.port = self._ask({"folder": str(Path(own.folder) / "postgres"), **files})["port"]
 
     def _ask(self, question: dict[str, str]) -> Any:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(json.dumps(question) + "\n")
-            self._process.stdin.flush()
-            answer = json.loads(self._process.stdout.readline() or '{"error": "its process ended"}')
-        except BrokenPipeError:
-            answer = {"error": "its process ended"}
-        if "error" in answer:
-            raise ValueError(f"PostgreSQL: {answer['error']}")
-        return answer
+        answer = "".join(self._lines(json.dumps(question)))
+        content = json.loads(answer or '{"error": "its process ended"}')
+        if "error" in content:
+            raise ValueError(f"PostgreSQL: {content['error']}")
+        return content
+
+    def _lines(self, question: str) -> Iterator[str]:
+        """The line that answers, or none when the process has gone."""
+        process = self._process
+        if process is not None and process.stdin is not None and process.stdout is not None:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(question + "\n")
+                process.stdin.flush()
+                yield process.stdout.readline()
 
 
 server = Server()

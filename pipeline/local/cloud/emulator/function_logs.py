@@ -67,7 +67,9 @@ def nothing_to_wait_for(_: Function, _worker: Any, *_args: Any, **_kwargs: Any) 
 
 
 @replaces(lambda_svc, "_emit_lambda_logs")
-def report(_: Function, func: Any, request_id: str, log_text: str, error: bool, duration_ms: int, **_kwargs: Any) -> None:
+def report(
+    _: Function, func: Any, request_id: str, log_text: str, error: bool, duration_ms: int, **_kwargs: Any
+) -> None:
     """The platform's own line after an invocation, with the stack trace of one that failed."""
     config = func.get("config") or func
     lines = log_text.splitlines() if error else []

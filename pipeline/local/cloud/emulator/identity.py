@@ -10,6 +10,7 @@ import os
 import secrets
 from typing import Any
 
+from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import get_account_id
 from ministack.services import lambda_svc
@@ -28,6 +29,12 @@ def is_root_access_key(_: Function, access_key_id: str) -> bool:
 def spared_from_signature(_: Function, _access_key_id: str) -> bool:
     """MiniStack asks this before it checks a signature: nobody is spared."""
     return False
+
+
+@replaces(app, "_enforce_execute_api")
+def enforce_execute_api(enforce: Function, *args: Any, **kwargs: Any) -> Any:
+    """An unsigned call of an API is refused by the method it reaches, if that asks for a signature."""
+    return None if iam_evaluator._anonymous.get() else enforce(*args, **kwargs)
 
 
 @replaces(iam_evaluator, "resolve_caller_identity")

@@ -22,7 +22,8 @@ def is_(settings: Settings) -> None:
 
 
 def settings() -> Settings:
-    assert _settings is not None, "the emulator did not say which cloud it is"
+    if _settings is None:
+        raise RuntimeError("this process has not been told which cloud it is")
     return _settings
 
 

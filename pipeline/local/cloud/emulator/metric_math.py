@@ -90,15 +90,14 @@ class _Evaluation(ast.NodeVisitor):
         if not isinstance(node.func, ast.Name):
             raise TypeError("call")
         name = node.func.id.upper()
-        arguments = [self.visit(argument) for argument in node.args]
+        arguments: list[Any] = [self.visit(argument) for argument in node.args]
         if name == "FILL":
-            first, filler = arguments
-            return filler if first is None else first
+            value: Value = arguments[1] if arguments[0] is None else arguments[0]
+            return value
         if name == "IF":
-            condition, then, *otherwise = arguments
-            if condition is None:
-                return None
-            return then if condition else (otherwise[0] if otherwise else None)
+            condition, *branches = [*arguments, None]
+            chosen: Value = None if condition is None else branches[0 if condition else 1]
+            return chosen
         if name in _OF_ONE:
             return None if arguments[0] is None else float(_OF_ONE[name](arguments[0]))
         over = _OVER_LISTS[name]

@@ -74,7 +74,8 @@ def table_recovery_and_expiry(name: str, props: Any) -> None:
 @after_write("AWS::S3::Bucket", calls_itself=True)
 def bucket_lifecycle_and_key(name: str, props: Any) -> None:
     s3 = client("s3", get_region())
-    rules = [_lifecycle_rule(number, r) for number, r in enumerate((props.get("LifecycleConfiguration") or {}).get("Rules") or [])]
+    declared = (props.get("LifecycleConfiguration") or {}).get("Rules") or []
+    rules = [_lifecycle_rule(number, rule) for number, rule in enumerate(declared)]
     if rules:
         s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
     encryption = (props.get("BucketEncryption") or {}).get("ServerSideEncryptionConfiguration") or []

@@ -44,15 +44,8 @@ def replaces(owner: Any, name: str, *imported_by: Any) -> Callable[[Function], F
     replaced = original(owner, name)
 
     def install(replacement: Function) -> Function:
-        if inspect.iscoroutinefunction(replacement):
-
-            async def bound(*args: Any, **kwargs: Any) -> Any:
-                return await replacement(replaced, *args, **kwargs)
-
-        else:
-
-            def bound(*args: Any, **kwargs: Any) -> Any:
-                return replacement(replaced, *args, **kwargs)
+        def bound(*args: Any, **kwargs: Any) -> Any:
+            return replacement(replaced, *args, **kwargs)  # of a coroutine function: its coroutine
 
         for module in (owner, *imported_by):
             if not hasattr(module, name):
