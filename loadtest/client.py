@@ -24,12 +24,13 @@ class RequestSigner(Protocol):
 class Outcome:
     """How a request ended. ``fault``: why it counts as an error, or ``None``. ``status`` 0: there was no answer.
     ``version``: the function version that answered. ``reconnects``: connections found closed by the server.
-    ``detail``: the beginning of a wrong answer's body."""
+    ``length``: bytes of the body. ``detail``: the beginning of a wrong one."""
 
     fault: str | None
     status: int = 0
     version: str = ""
     reconnects: int = 0
+    length: int = 0
     detail: str = ""
 
 
@@ -84,6 +85,7 @@ class PaymentClient:
             wrong,
             status,
             str(response.get("x-function-version") or ""),
+            length=len(body),
             detail=body[:300].decode(errors="replace") if wrong else "",
         )
 

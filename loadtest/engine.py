@@ -6,6 +6,7 @@ A ticket that no free user took in time is sent late, and its latency counts fro
 
 import math
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,10 +17,10 @@ from loadtest.client import Outcome, PaymentClient
 from loadtest.health import Monitor
 from loadtest.samples import Samples
 from loadtest.scenario import PaymentRequest, Scenario
-from loadtest.schedule import Schedule
-from loadtest.signing import Signer
+from loadtest.schedule import Schedule, Ticket
+from loadtest.signing import signer_for
 from loadtest.target import Target
-from pipeline import aws
+from pipeline.environments import GateSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,20 @@ class Plan:
     timeout: float
     signed: bool
 
+    @classmethod
+    def of(cls, settings: GateSettings, urls: list[str], *, signed: bool, rate: float | None = None) -> "Plan":
+        """A new run by an environment's settings, at their rate unless another is given."""
+        return cls(
+            run_id=uuid.uuid4().hex,
+            urls=urls,
+            rate=rate or settings.rate,
+            seed=settings.seed,
+            mix=list(settings.mix),
+            concurrency=settings.concurrency,
+            timeout=settings.timeout_seconds,
+            signed=signed,
+        )
+
     def to_message(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -51,12 +66,11 @@ Observer = Callable[[PaymentRequest, float, Outcome], None]
 
 
 class Engine:
-    """One process's part of the load: worker number ``worker`` of ``workers``, beginning in ``start_in`` seconds."""
+    """One process's part of the load: worker number ``worker`` of ``workers``. ``began``: reading of
+    ``time.perf_counter`` at the beginning of the run."""
 
-    def __init__(
-        self, plan: Plan, *, worker: int = 0, workers: int = 1, start_in: float = 0.0, observer: Observer | None = None
-    ) -> None:
-        self._plan, self._observer = plan, observer
+    def __init__(self, plan: Plan, *, worker: int, workers: int, began: float, observer: Observer) -> None:
+        self._plan, self._began, self._observer = plan, began, observer
         self._scenario = Scenario(plan.mix, plan.seed)
         self._schedule = Schedule(
             rate=plan.rate, seed=plan.seed, targets=len(plan.urls), worker=worker, workers=workers
@@ -65,7 +79,6 @@ class Engine:
         self._samples = Samples()
         self._monitor = Monitor()
         self._end = math.inf
-        self._began = time.perf_counter() + start_in
 
     def serve(self) -> None:
         """Take tickets and send their requests, until the schedule's end."""
@@ -76,11 +89,11 @@ class Engine:
                 gevent.sleep(early)
             if ticket.start >= self._end:
                 return
-            request = self._scenario.request(ticket.index)
-            key = f"{self._plan.run_id}-{ticket.target}-{ticket.index}"
-            outcome = self._clients[ticket.target].send(request, key)
-            latency = time.perf_counter() - due
-            self._record(request, ticket.target, ticket.start, latency, outcome)
+            self._send(ticket, due)
+
+    def send_next(self) -> None:
+        """Send the schedule's next request now, whenever it would be due."""
+        self._send(self._schedule.take(), time.perf_counter())
 
     def end_at(self, end: float) -> None:
         """Send nothing that is due ``end`` seconds into the run or later."""
@@ -96,30 +109,21 @@ class Engine:
         for client in self._clients:
             client.close()
 
-    def _record(self, request: PaymentRequest, target: int, start: float, latency: float, outcome: Outcome) -> None:
-        self._samples.reconnects += outcome.reconnects
+    def _send(self, ticket: Ticket, due: float) -> None:
+        request = self._scenario.request(ticket.index)
+        key = f"{self._plan.run_id}-{ticket.target}-{ticket.index}"
+        outcome = self._clients[ticket.target].send(request, key)
+        latency = time.perf_counter() - due
+        samples = self._samples
+        samples.reconnects += outcome.reconnects
         if outcome.version:
-            self._samples.versions[target, request.route, outcome.version] += 1
+            samples.versions[ticket.target, request.route, outcome.version] += 1
         if outcome.fault is None:
-            self._samples.answer(target, request.route, start, latency)
+            samples.answer(ticket.target, request.route, ticket.start, latency)
         else:
-            self._samples.error(target, request.route, start, latency, outcome.fault)
-        if self._observer:
-            self._observer(request, latency, outcome)
+            samples.error(ticket.target, request.route, ticket.start, latency, outcome.fault)
+        self._observer(request, latency, outcome)
 
     def _client(self, target: Target) -> PaymentClient:
-        signer = signer_for(target) if self._plan.signed else None
+        signer = signer_for(target.host) if self._plan.signed else None
         return PaymentClient(target, signer, concurrency=self._plan.concurrency, timeout=self._plan.timeout)
-
-
-class NoCredentials(Exception):
-    """Requests are to be signed, and there is nothing to sign them with."""
-
-
-def signer_for(target: Target) -> Signer:
-    """Signs requests to ``target`` with the session's credentials. Raises ``NoCredentials``."""
-    session = aws.session()
-    credentials = session.get_credentials()
-    if credentials is None:
-        raise NoCredentials("no AWS credentials to sign requests with: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or log in")
-    return Signer(credentials, region=session.region_name, host=target.host)

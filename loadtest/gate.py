@@ -27,49 +27,37 @@ import locust  # noqa: F401  # isort: skip  First: it makes the standard library
 import argparse
 import signal
 import sys
-import time
-import uuid
 from pathlib import Path
 
-import gevent
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from rich.console import Console
 
 from loadtest import reports
-from loadtest.client import PaymentClient
-from loadtest.engine import NoCredentials, Plan, signer_for
+from loadtest.access import first_answers, platform_url
+from loadtest.clock import timestamp
+from loadtest.engine import Plan
 from loadtest.generator import Generator
-from loadtest.judge import conclude, timestamp
-from loadtest.options import add_gate_options, add_target_options, gate_settings
+from loadtest.judge import Evidence, conclude
+from loadtest.options import add_gate_options, add_target_options, add_workforce_options, gate_settings, workforce
 from loadtest.reports.terminal import print_summary
-from loadtest.result import ExitCode, GateError, Result
+from loadtest.result import ExitCode, GateError, Result, Subject
 from loadtest.run import Progress, run
-from loadtest.scenario import Scenario
-from loadtest.target import BadTarget, Target
 from loadtest.verdict import RouteJudgement
-from pipeline import aws
-from pipeline.environments import Environment, GateSettings
+from pipeline.environments import GateSettings
+
+STABLE_OF_THE_ENVIRONMENT = "stable"
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtest.gate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_target_options(parser)
-    add_gate_options(parser)
-    parser.add_argument("--reports", type=Path, help="folder of the reports (default: reports/<env>)")
-    arguments = parser.parse_args(argv)
-    try:
-        settings = gate_settings(arguments)
-    except ValueError as error:
-        parser.error(str(error))
-
+    arguments, settings = _parse(argv)
     environment: str = arguments.env.name
     folder: Path = arguments.reports or Path("reports") / environment
     reports.write_trouble(environment, None, folder)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result = _gate(arguments, settings)
-    except GateError as trouble:
+        result = _examine(arguments, settings, folder)
+    except (GateError, KeyboardInterrupt) as reason:
+        interrupted = GateError(ExitCode.INTERRUPTED, "interrupted before the verdict")
+        trouble = reason if isinstance(reason, GateError) else interrupted
         reports.write_trouble(environment, trouble, folder)
         print(f"load gate {environment}: no verdict: {trouble}", file=sys.stderr)
         return trouble.code
@@ -79,97 +67,76 @@ def main(argv: list[str] | None = None) -> int:
     return result.exit_code
 
 
-def _gate(arguments: argparse.Namespace, settings: GateSettings) -> Result:
-    url = arguments.url or platform_url(arguments.env, "CandidateApiUrl")
-    plan = Plan(
-        run_id=uuid.uuid4().hex,
-        urls=[url],
-        rate=settings.rate,
-        seed=settings.seed,
-        mix=list(settings.mix),
-        concurrency=settings.concurrency,
-        timeout=settings.timeout_seconds,
-        signed=not arguments.unsigned,
+def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest.gate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add_target_options(parser)
+    parser.add_argument(
+        "--compare",
+        nargs="?",
+        const=STABLE_OF_THE_ENVIRONMENT,
+        metavar="URL",
+        help="load stable too (or the API at URL), at the same rate, and fail if the candidate is materially slower",
+    )
+    parser.add_argument("--reports", type=Path, help="folder of the reports (default: reports/<env>)")
+    add_gate_options(parser)
+    add_workforce_options(parser)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.workforce = workforce(arguments)
+        return arguments, gate_settings(arguments)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path) -> Result:
+    """Load the candidate and judge it. Raises ``GateError``."""
+    url: str = arguments.url or platform_url(arguments.env, "CandidateApiUrl")
+    stable_url: str | None = arguments.compare
+    if stable_url == STABLE_OF_THE_ENVIRONMENT:
+        stable_url = platform_url(arguments.env, "ApiGatewayUrl")
+    plan = Plan.of(settings, [url, *([stable_url] if stable_url else [])], signed=not arguments.unsigned)
+    first_ms, *_ = [first_answers(target, plan) for target in plan.urls]
+
     started = timestamp()
-    first_ms = probe(url, plan)
-    generator = Generator(plan)
-    main_greenlet = gevent.getcurrent()
-    interrupted = GateError(ExitCode.INTERRUPTED, "interrupted before the verdict")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        gevent.signal_handler(number, main_greenlet.throw, interrupted)
+    generator = Generator(plan, arguments.workforce)
     try:
         moment = run(generator, settings, _progress())
     finally:
         generator.close()
-    return conclude(
-        generator.samples,
-        generator.health,
-        settings,
-        moment,
+    reports.write_locust_report(generator.environment, folder)
+    subject = Subject(
         environment=arguments.env.name,
         url=url,
+        stable_url=stable_url,
         run_id=plan.run_id,
         started=started,
+        workers=generator.worker_count,
+    )
+    evidence = Evidence(
+        samples=generator.samples,
+        health=generator.health,
+        expected=generator.count_before(moment.end),
         first_ms=first_ms,
     )
-
-
-def platform_url(environment: Environment, output: str) -> str:
-    """The URL in the outputs of the environment's stack. Raises ``GateError``."""
-    try:
-        return aws.PlatformOutputs.read(environment.stack_name, aws.session())[output]
-    except aws.PlatformNotDeployed as error:
-        raise GateError(ExitCode.NOT_DEPLOYED, str(error)) from error
-    except (ClientError, NoCredentialsError) as error:
-        raise GateError(ExitCode.REFUSED, f"AWS refuses to describe {environment.stack_name}: {error}") from error
-    except BotoCoreError as error:
-        raise GateError(ExitCode.UNREACHABLE, f"AWS can't be asked for {environment.stack_name}: {error}") from error
-
-
-def probe(url: str, plan: Plan) -> dict[str, float]:
-    """Send one request to each route before the load begins: the latency (ms) of each route's first answer.
-
-    Raises ``GateError`` when nothing answers or the credentials are refused: no load is needed to find that.
-    """
-    try:
-        target = Target.parse(url)
-        signer = signer_for(target) if plan.signed else None
-    except BadTarget as error:
-        raise GateError(ExitCode.USAGE, str(error)) from error
-    except NoCredentials as error:
-        raise GateError(ExitCode.REFUSED, str(error)) from error
-    client = PaymentClient(target, signer, concurrency=1, timeout=plan.timeout)
-    scenario, first_ms = Scenario(plan.mix, plan.seed), dict[str, float]()
-    try:
-        for index in range(sum(share for _, share in plan.mix)):
-            request = scenario.request(index)
-            if request.route in first_ms:
-                continue
-            begin = time.perf_counter()
-            outcome = client.send(request, f"{plan.run_id}-probe-{index}")
-            first_ms[request.route] = (time.perf_counter() - begin) * 1000
-            if outcome.status in (401, 403):
-                raise GateError(ExitCode.REFUSED, f"{url}{request.route} refuses the credentials: {outcome.detail}")
-            if outcome.fault and outcome.fault.startswith("connection"):
-                raise GateError(ExitCode.UNREACHABLE, f"{url} can't be reached: {outcome.fault}")
-    finally:
-        client.close()
-    return first_ms
+    return conclude(evidence, settings, moment, subject)
 
 
 def _progress() -> Progress:
-    """A line on the terminal that says how the run stands; without a terminal, one line every ten seconds."""
+    """How the run stands: a line that renews itself on a terminal, and a line every ten seconds elsewhere."""
     console = Console()
     told = -1
 
     def tell(measured: float, planned: float, routes: list[RouteJudgement]) -> None:
         nonlocal told
-        text = f"measured {measured:4.0f} of {planned:g} s  " + "  ".join(
-            f"{r.route} p99 {r.p99_ms or 0:.0f} ms, {r.samples} answers, {r.errors} errors" for r in routes
+        text = f"measured {measured:3.0f} of {planned:g} s   " + "   ".join(
+            f"{route.route} p99 {route.p99_ms or 0:.0f} ms of {route.samples}"
+            + (f", {route.errors} errors" if route.errors else "")
+            for route in routes
         )
         if console.is_terminal:
-            console.print(text, end="\r", overflow="crop", no_wrap=True)
+            console.print(text.ljust(console.width)[: console.width - 1], end="\r", markup=False, highlight=False)
         elif int(measured // 10) > told:
             told = int(measured // 10)
             print(text, flush=True)

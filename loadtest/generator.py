@@ -1,128 +1,65 @@
-"""The load generator: locust's runners, local or distributed, with this package's engine inside the users.
-
-Master and workers talk by locust's custom messages: ``plan`` starts a worker's engine, ``end`` sets where its schedule
-stops, ``report`` brings what it measured to the master twice a second. A local runner passes them to itself.
-"""
+"""The load generator, seen from where it is controlled: locust's local runner, or its master with worker processes
+here and on other machines."""
 
 import logging
 import math
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import User, task
-from locust.env import Environment
-from locust.exception import StopUser
 from locust.rpc import Message
-from locust.runners import LocalRunner, WorkerRunner
+from locust.runners import LocalRunner, MasterRunner
+from locust.stats import stats_history
 
-from loadtest.client import Outcome
-from loadtest.engine import Engine, Plan
+from loadtest.engine import Plan
 from loadtest.health import Health
+from loadtest.result import ExitCode, GateError
 from loadtest.samples import Samples
-from loadtest.scenario import PaymentRequest
 from loadtest.schedule import Schedule
+from loadtest.worker import REPORT_SECONDS, PaymentEnvironment, PaymentUser, Worker
+from loadtest.workforce import Workforce
 
-REPORT_SECONDS = 0.5
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 START_IN_SECONDS = 1.0
 """Between the plan and the first request: all workers have spawned their users by then."""
-
-
-class PaymentEnvironment(Environment):
-    """locust's environment, with what the users need of this package."""
-
-    payments: "Worker"
-
-
-class PaymentUser(User):
-    """Sends what the open-model schedule hands out, and ends with it."""
-
-    environment: PaymentEnvironment
-
-    @task
-    def pay(self) -> None:
-        self.environment.payments.serve()
-        raise StopUser
-
-
-class Worker:
-    """A runner's part in the load: takes plans, runs the engine inside the users, reports measurements.
-
-    ``environment.payments`` is it, for the users to find.
-    """
-
-    def __init__(self, environment: Environment, runner: LocalRunner | WorkerRunner) -> None:
-        self._environment, self._runner = environment, runner
-        self._engine: Engine | None = None
-        runner.register_message("plan", self._on_plan)
-        runner.register_message("end", self._on_end)
-
-    def serve(self) -> None:
-        """What a user does: send requests until the schedule ends."""
-        self._running_engine().serve()
-
-    def close(self) -> None:
-        if self._engine:
-            self._engine.close()
-
-    def _on_plan(self, msg: Message, **_: Any) -> None:
-        workers = msg.data["workers"]
-        self._engine = Engine(
-            Plan.from_message(msg.data["plan"]),
-            worker=workers.index(self._runner.client_id),
-            workers=len(workers),
-            start_in=START_IN_SECONDS,
-            observer=self._tell_locust,
-        )
-        gevent.spawn(self._report, self._engine)
-
-    def _on_end(self, msg: Message, **_: Any) -> None:
-        self._running_engine().end_at(msg.data["end"])
-
-    def _running_engine(self) -> Engine:
-        if self._engine is None:
-            raise RuntimeError("a plan comes before anything else")
-        return self._engine
-
-    def _report(self, engine: Engine) -> None:
-        while True:
-            gevent.sleep(REPORT_SECONDS)
-            self._runner.send_message("report", engine.take_report())
-
-    def _tell_locust(self, request: PaymentRequest, latency: float, outcome: Outcome) -> None:
-        """Feeds locust's own statistics, for its report and its web page; no verdict rests on them."""
-        self._environment.events.request.fire(  # type: ignore[no-untyped-call]
-            request_type="POST",
-            name=request.route,
-            response_time=latency * 1000,
-            response_length=0,
-            exception=outcome.fault and Exception(outcome.fault),
-            context={},
-        )
+PATIENCE_SECONDS = 60.0
+"""How long workers may take to connect."""
 
 
 class Generator:
-    """A load run in progress, seen from where it is controlled."""
+    """A load run in progress."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, workforce: Workforce) -> None:
         logging.getLogger("locust").setLevel(logging.WARNING)
         self._plan = plan
         self._schedule = Schedule(rate=plan.rate, seed=plan.seed, targets=len(plan.urls))
-        environment = PaymentEnvironment(user_classes=[PaymentUser])
-        self._runner = environment.create_local_runner()
-        self._worker = environment.payments = Worker(environment, self._runner)
-        self._runner.register_message("report", self._on_report)
-        self.samples = Samples()
-        self.health = Health()
+        self._children: list[subprocess.Popen[bytes]] = []
         self._began = 0.0
         self._end = math.inf
+        self.samples = Samples()
+        self.health = Health()
+        self.environment = PaymentEnvironment(user_classes=[PaymentUser], host=plan.urls[0])
+        self._runner: LocalRunner | MasterRunner
+        if workforce.is_alone:
+            self._runner = self.environment.create_local_runner()
+            self.environment.payments = Worker(self.environment, self._runner)
+            self._workers = [self._runner.client_id]
+        else:
+            self._runner = self.environment.create_master_runner(workforce.bind, workforce.port)
+            self._workers = self._gather(self._runner, workforce)
+        self._runner.register_message("report", self._on_report)
+        gevent.spawn(stats_history, self._runner)
 
     def start(self) -> None:
         """Begin the load; returns at once."""
-        workers = [self._runner.client_id]
         self._began = time.perf_counter() + START_IN_SECONDS
-        self._runner.send_message("plan", {"plan": self._plan.to_message(), "workers": workers})
-        self._runner.start(self._plan.concurrency, spawn_rate=self._plan.concurrency)
+        message = {"plan": self._plan.to_message(), "workers": self._workers, "start_in": START_IN_SECONDS}
+        self._runner.send_message("plan", message)
+        users = self._plan.concurrency * len(self._workers)
+        self._runner.start(users, spawn_rate=users)
 
     def count_before(self, end: float) -> int:
         """How many requests, in all, are due before ``end`` seconds into the run."""
@@ -130,7 +67,7 @@ class Generator:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the run's first request was due."""
+        """Seconds since the run's beginning."""
         return time.perf_counter() - self._began
 
     def end_at(self, end: float) -> None:
@@ -148,11 +85,48 @@ class Generator:
             gevent.sleep(REPORT_SECONDS / 5)
         return sent
 
+    @property
+    def worker_count(self) -> int:
+        return len(self._workers)
+
+    def check(self) -> None:
+        """Raise ``GateError`` if a part of the generator is gone: its share of the requests would be missing."""
+        if isinstance(self._runner, MasterRunner):
+            alive = {client.id for client in self._runner.clients.all if client.state != "missing"}
+            lost = len(set(self._workers) - alive)
+            if lost or any(child.poll() is not None for child in self._children):
+                raise GateError(
+                    ExitCode.GENERATOR_DIED,
+                    f"{max(lost, 1)} of {len(self._workers)} load workers died: the load was not what was asked for",
+                )
+
     def close(self) -> None:
         """Stop at once and free everything."""
         self._runner.quit()
-        self._worker.close()
+        if hasattr(self.environment, "payments"):
+            self.environment.payments.close()
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.wait()
 
-    def _on_report(self, msg: Any, **_: Any) -> None:
+    def _gather(self, master: MasterRunner, workforce: Workforce) -> list[str]:
+        """Start the local workers and wait until all are connected. Returns their ids, sorted."""
+        where = ["--master-host", "127.0.0.1", "--master-port", str(master.server.port)]
+        command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--worker", *where, "--loglevel", "WARNING"]
+        self._children = [
+            subprocess.Popen(command, cwd=LOCUSTFILE.parents[1], process_group=0) for _ in range(workforce.processes)
+        ]
+        if workforce.remote:
+            print(f"waiting for {workforce.remote} workers at {workforce.bind}:{master.server.port}", flush=True)
+        wanted, deadline = workforce.processes + workforce.remote, time.perf_counter() + PATIENCE_SECONDS
+        while (found := len(master.clients.ready)) < wanted:
+            if time.perf_counter() > deadline or any(child.poll() is not None for child in self._children):
+                self.close()
+                raise GateError(ExitCode.GENERATOR_DIED, f"only {found} of {wanted} load workers came")
+            gevent.sleep(0.1)
+        return sorted(client.id for client in master.clients.ready)
+
+    def _on_report(self, msg: Message, **_: Any) -> None:
         self.samples.merge(Samples.from_message(msg.data["samples"]))
         self.health.merge(Health.from_message(msg.data["health"]))

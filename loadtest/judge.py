@@ -1,19 +1,32 @@
 """From samples to a result: the judgement of a whole run at one moment."""
 
-import time
 from dataclasses import dataclass
 
+from loadtest.comparison import Comparison, compare
 from loadtest.health import Health
-from loadtest.result import ExitCode, GeneratorHealth, Result, Warmth
+from loadtest.result import ExitCode, GeneratorHealth, Result, Subject, Warmth
 from loadtest.samples import Samples, histogram
+from loadtest.timeline import timeline
 from loadtest.verdict import RouteJudgement, Verdict, judge_route, worst
 from pipeline.environments import GateSettings
 
+CANDIDATE, STABLE = 0, 1
+"""Numbers of the targets."""
+
+ERRORS_OF_A_BROKEN_ROUTE = 5
+"""So many, and not one right answer: the route doesn't work at all."""
 LEAST_SHARE_OF_RATE = 0.95
 BUSY_CPU_SHARE = 0.9
 """From this share of a core on, latencies may be the generator's own."""
 LATE_SHARE_OF_LIMIT = 0.2
 """An event loop late by more than this share of the limit (p99) can't judge it."""
+
+_EXIT_CODES = {
+    Verdict.PASS: ExitCode.PASS,
+    Verdict.FAIL: ExitCode.FAIL,
+    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    Verdict.INVALID: ExitCode.INVALID,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +39,24 @@ class Moment:
     aborted: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What was measured. ``expected``: requests that were due. ``first_ms``: latency of each route's first answer."""
+
+    samples: Samples
+    health: Health
+    expected: int
+    first_ms: dict[str, float]
+
+
 def judge_routes(samples: Samples, settings: GateSettings, moment: Moment) -> list[RouteJudgement]:
-    """The judgement of each route, on requests due after the warm-up and before the moment's end."""
+    """The judgement of each of the candidate's routes, on requests due between the warm-up and the moment's end."""
     begin = settings.warm_up_seconds
     return [
         judge_route(
             route,
-            samples.latencies(0, route, begin, moment.end),
-            samples.faults(0, route, begin, moment.end),
+            samples.latencies(CANDIDATE, route, begin, moment.end),
+            samples.faults(CANDIDATE, route, begin, moment.end),
             limit_ms=settings.limit_ms,
             error_budget=settings.error_budget,
             alpha=moment.alpha,
@@ -42,30 +65,19 @@ def judge_routes(samples: Samples, settings: GateSettings, moment: Moment) -> li
     ]
 
 
-def conclude(
-    samples: Samples,
-    health: Health,
-    settings: GateSettings,
-    moment: Moment,
-    *,
-    environment: str,
-    url: str,
-    run_id: str,
-    started: str,
-    first_ms: dict[str, float],
-) -> Result:
-    """The result of a run that ended at ``moment``. ``first_ms``: the latency of each route's very first answer."""
+def conclude(evidence: Evidence, settings: GateSettings, moment: Moment, subject: Subject) -> Result:
+    """The result of a run that ended at ``moment``."""
+    samples, begin = evidence.samples, settings.warm_up_seconds
     routes = judge_routes(samples, settings, moment)
-    generator = _generator_health(samples, health, settings, moment)
-    verdict, reasons = _overall(routes, generator, settings)
-    broken = [r.route for r in routes if r.errors and not r.samples]
+    comparisons = _comparisons(samples, settings, moment) if subject.stable_url else []
+    generator = _generator_health(evidence, settings, moment, targets=2 if subject.stable_url else 1)
+    verdict, reasons = _overall(routes, comparisons, generator, settings)
+    broken = [route.route for route in routes if route.errors >= ERRORS_OF_A_BROKEN_ROUTE and not route.samples]
     if broken:
         reasons.insert(0, f"every request to {', '.join(broken)} failed")
+    points, step = timeline(samples, [route for route, _ in settings.mix], moment.end)
     return Result(
-        environment=environment,
-        url=url,
-        run_id=run_id,
-        started=started,
+        subject=subject,
         verdict=verdict,
         exit_code=ExitCode.BROKEN_ROUTE if broken and verdict is Verdict.FAIL else _EXIT_CODES[verdict],
         reasons=reasons,
@@ -74,58 +86,81 @@ def conclude(
         alpha=moment.alpha,
         error_budget=settings.error_budget,
         rate=settings.rate,
-        warm_up_seconds=settings.warm_up_seconds,
-        measured_seconds=moment.end - settings.warm_up_seconds,
+        seed=settings.seed,
+        warm_up_seconds=begin,
+        measured_seconds=round(moment.end - begin, 3),
         looks=moment.look,
         aborted=moment.aborted,
         routes=routes,
-        warmth={route: _warmth(samples, route, settings, first_ms) for route, _ in settings.mix},
-        versions=_versions(samples),
+        comparisons=comparisons,
+        warmth={route: _warmth(samples, route, begin, evidence.first_ms) for route, _ in settings.mix},
+        versions=samples.versions_by_route(CANDIDATE),
         generator=generator,
+        timeline=points,
+        timeline_step=step,
         histograms={
-            route: histogram(samples.latencies(0, route, settings.warm_up_seconds, moment.end)).encode().decode()
+            route: histogram(samples.latencies(CANDIDATE, route, begin, moment.end)).encode().decode()
             for route, _ in settings.mix
         },
     )
 
 
-_EXIT_CODES = {
-    Verdict.PASS: ExitCode.PASS,
-    Verdict.FAIL: ExitCode.FAIL,
-    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
-    Verdict.INVALID: ExitCode.INVALID,
-}
-
-
 def _overall(
-    routes: list[RouteJudgement], generator: GeneratorHealth, settings: GateSettings
+    routes: list[RouteJudgement], comparisons: list[Comparison], generator: GeneratorHealth, settings: GateSettings
 ) -> tuple[Verdict, list[str]]:
-    """The verdict of the run. A slow generator can only make latencies look worse: it may void a failure, no pass. A
-    system too slow for the rate has failed if that is proven, and otherwise the run says nothing."""
-    verdict = worst([r.verdict for r in routes])
-    reasons = [f"{r.route}: {reason}" for r in routes for reason in r.reasons]
+    """The verdict of the run, and its reasons with the gravest first.
+
+    A generator in trouble can only make latencies look worse: it voids a failure, but no pass. A system too slow for
+    the rate has failed if that is proven; otherwise, the load was not what was asked for, and nothing is known.
+    """
+    verdict = worst([route.verdict for route in routes])
+    reasons = [f"{route.route}: {reason}" for route in routes for reason in route.reasons]
+    for comparison in comparisons:
+        reasons.append(f"{comparison.route}: {comparison.reason}")
+        if comparison.slower:
+            verdict = worst([verdict, Verdict.FAIL])
+
+    in_trouble = generator.cpu_share > BUSY_CPU_SHARE or generator.lag_p99_ms > LATE_SHARE_OF_LIMIT * settings.limit_ms
     too_slow = generator.achieved_rate < LEAST_SHARE_OF_RATE * generator.target_rate
-    busy = generator.cpu_share > BUSY_CPU_SHARE or generator.lag_p99_ms > LATE_SHARE_OF_LIMIT * settings.limit_ms
     if too_slow:
-        cause = "the generator was too slow" if busy else "the system was too slow"
+        cause = "the generator was too slow" if in_trouble else "the system was too slow"
         reasons.insert(0, f"{generator.achieved_rate:.1f} of {generator.target_rate:g} requests/s achieved: {cause}")
-    if busy:
+    if generator.unaccounted:
+        reasons.insert(0, f"{generator.unaccounted} requests were due, and nothing is known of them")
+    if in_trouble:
         reasons.insert(
             0,
             f"the generator had trouble of its own (CPU {generator.cpu_share:.0%} of a core, event loop late by "
-            f"{generator.lag_p99_ms:.1f} ms): give it more processes or a lower rate",
+            f"{generator.lag_p99_ms:.1f} ms at p99): give it more processes or a lower rate",
         )
-    if (busy and verdict is not Verdict.PASS) or (too_slow and verdict is not Verdict.FAIL):
+    unproven = (too_slow or generator.unaccounted) and verdict is not Verdict.FAIL
+    if unproven or (in_trouble and verdict is not Verdict.PASS):
         verdict = Verdict.INVALID
     return verdict, reasons
 
 
-def _generator_health(samples: Samples, health: Health, settings: GateSettings, moment: Moment) -> GeneratorHealth:
+def _comparisons(samples: Samples, settings: GateSettings, moment: Moment) -> list[Comparison]:
     begin = settings.warm_up_seconds
+    found = [
+        compare(
+            route,
+            samples.latencies(CANDIDATE, route, begin, moment.end),
+            samples.latencies(STABLE, route, begin, moment.end),
+            alpha=(1 - settings.confidence) / len(settings.mix),
+            slow_down=settings.slow_down,
+        )
+        for route, _ in settings.mix
+    ]
+    return [comparison for comparison in found if comparison]
+
+
+def _generator_health(evidence: Evidence, settings: GateSettings, moment: Moment, targets: int) -> GeneratorHealth:
+    samples, health, begin = evidence.samples, evidence.health, settings.warm_up_seconds
     finished, last = samples.finished(begin, moment.end)
     return GeneratorHealth(
-        target_rate=settings.rate,
+        target_rate=settings.rate * targets,
         achieved_rate=finished / (max(last, moment.end) - begin),
+        unaccounted=0 if moment.aborted else evidence.expected - samples.count_before(moment.end),
         cpu_share=health.cpu_share,
         lag_p99_ms=health.lag_ms(0.99),
         lag_max_ms=health.lag_ms(1.0),
@@ -133,19 +168,7 @@ def _generator_health(samples: Samples, health: Health, settings: GateSettings, 
     )
 
 
-def _warmth(samples: Samples, route: str, settings: GateSettings, first_ms: dict[str, float]) -> Warmth:
-    latencies = samples.latencies(0, route, 0.0, settings.warm_up_seconds)
+def _warmth(samples: Samples, route: str, begin: float, first_ms: dict[str, float]) -> Warmth:
+    latencies = samples.latencies(CANDIDATE, route, 0.0, begin)
     slowest = float(latencies.max()) / 1000 if len(latencies) else None
     return Warmth(first_ms=first_ms.get(route), slowest_ms=slowest, requests=len(latencies))
-
-
-def _versions(samples: Samples) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for (_, route, version), count in sorted(samples.versions.items()):
-        found.setdefault(route, {})[version] = count
-    return found
-
-
-def timestamp() -> str:
-    """Now, in UTC, as the reports write it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

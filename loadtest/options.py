@@ -2,10 +2,12 @@
 
 import argparse
 import math
+import os
 from dataclasses import replace
 
 from loadtest.scenario import ROUTES
-from loadtest.verdict import alpha_of_look, samples_needed
+from loadtest.verdict import samples_needed
+from loadtest.workforce import Workforce
 from pipeline.environments import Environment, GateSettings, environment
 
 
@@ -70,6 +72,7 @@ _GATE_OPTIONS = (
     ("--mix", "mix", mix, "routes and their shares, as /validate=1,/fraud-check=1,/process=1"),
     ("--seed", "seed", positive_integer, "same seed, same payments"),
     ("--concurrency", "concurrency", positive_integer, "requests that may be under way at once in a process"),
+    ("--slow-down", "slow_down", number(0, 10), "share by which the candidate may be slower, with --compare"),
     ("--timeout", "timeout_seconds", number(0, 60, above=True), "seconds after which a missing answer is an error"),
 )  # fmt: skip
 
@@ -79,6 +82,42 @@ def add_gate_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings", "defaults: the environment's in pipeline/environments.py")
     for flag, name, parse, text in _GATE_OPTIONS:
         group.add_argument(flag, dest=name, type=parse, help=text)
+
+
+def add_workforce_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("load generator", "default: this process alone, enough for some 1,000 requests/s")
+    group.add_argument("--processes", type=positive_integer, help="processes of this machine; see also --all-cores")
+    group.add_argument("--all-cores", action="store_true", help="as many processes as this machine has cores")
+    group.add_argument(
+        "--remote-workers",
+        type=positive_integer,
+        default=0,
+        metavar="N",
+        help="wait for N more, started "
+        "elsewhere by: locust -f loadtest/locustfile.py --worker --master-host HOST --master-port PORT",
+    )
+    group.add_argument(
+        "--bind",
+        default="127.0.0.1:5557",
+        metavar="HOST:PORT",
+        help="where they connect; there is no authentication: use a private network only (default: %(default)s)",
+    )
+
+
+def workforce(arguments: argparse.Namespace) -> Workforce:
+    """The generator that the command line asks for. Raises ``ValueError``."""
+    processes = (os.cpu_count() or 1) if arguments.all_cores else arguments.processes
+    if processes is None:
+        processes = 0 if arguments.remote_workers else 1
+    host, _, port = arguments.bind.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"--bind {arguments.bind}: expected HOST:PORT")
+    return Workforce(
+        processes=processes,
+        remote=arguments.remote_workers,
+        bind=host,
+        port=int(port) if arguments.remote_workers else 0,
+    )
 
 
 def gate_settings(arguments: argparse.Namespace) -> GateSettings:
@@ -99,18 +138,3 @@ def gate_settings(arguments: argparse.Namespace) -> GateSettings:
             "raise --rate or --max-duration"
         )
     return settings
-
-
-def look_times(settings: GateSettings) -> list[float]:
-    """When the run is judged, in measured seconds: after ``duration_seconds``, then after each further half of it, at
-    last at ``max_seconds``. Whole milliseconds."""
-    times = [settings.duration_seconds]
-    while times[-1] < settings.max_seconds:
-        times.append(min(times[-1] + settings.duration_seconds / 2, settings.max_seconds))
-    return [round(time, 3) for time in times]
-
-
-def alphas(settings: GateSettings) -> list[float]:
-    """The error probability that each look may spend."""
-    looks = len(look_times(settings))
-    return [alpha_of_look(settings.confidence, look, looks) for look in range(1, looks + 1)]

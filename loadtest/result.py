@@ -1,9 +1,10 @@
 """What a gate run found: the one structure that every report is written from."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
+from loadtest.comparison import Comparison
 from loadtest.verdict import RouteJudgement, Verdict
 
 
@@ -32,6 +33,18 @@ class GateError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What was examined, and by which run. ``stable_url``: what it was compared with, if it was."""
+
+    environment: str
+    url: str
+    stable_url: str | None
+    run_id: str
+    started: str
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Warmth:
     """How a route began: the very first answer and the slowest of the warm-up (ms), where cold starts show."""
 
@@ -42,10 +55,12 @@ class Warmth:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorHealth:
-    """The generator's own state during the run. ``target_rate``, ``achieved_rate``: requests a second."""
+    """The generator's own state during the run. Rates: requests a second. ``unaccounted``: requests that were due and
+    of which nothing is known. ``reconnects``: kept-alive connections that the server had closed."""
 
     target_rate: float
     achieved_rate: float
+    unaccounted: int
     cpu_share: float
     lag_p99_ms: float
     lag_max_ms: float
@@ -53,13 +68,29 @@ class GeneratorHealth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """A finished run. ``measured_seconds``: the judged time, after the warm-up; ``looks``: how often it was judged."""
+class TimelinePoint:
+    """One route in one stretch of the run, which begins ``second`` seconds into it (warm-up included). Times in ms."""
 
-    environment: str
-    url: str
-    run_id: str
-    started: str
+    route: str
+    second: float
+    answers: int
+    errors: int
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finished run.
+
+    ``measured_seconds``: the judged time, after the warm-up. ``looks``: how often it was judged; ``alpha``: what the
+    last look may spend of the error probability. ``aborted``: failure was certain before the end. ``histograms``: HDR
+    histograms of the right answers (microseconds), in the library's own encoding.
+    """
+
+    subject: Subject
     verdict: Verdict
     exit_code: ExitCode
     reasons: list[str]
@@ -68,15 +99,19 @@ class Result:
     alpha: float
     error_budget: float
     rate: float
+    seed: int
     warm_up_seconds: float
     measured_seconds: float
     looks: int
     aborted: bool
     routes: list[RouteJudgement]
+    comparisons: list[Comparison]
     warmth: dict[str, Warmth]
     versions: dict[str, dict[str, int]]
     generator: GeneratorHealth
-    histograms: dict[str, str] = field(default_factory=dict)
+    timeline: list[TimelinePoint]
+    timeline_step: float
+    histograms: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"environment": self.subject.environment} | asdict(self)

@@ -6,11 +6,13 @@ import gevent
 
 from loadtest.generator import Generator
 from loadtest.judge import Moment, judge_routes
-from loadtest.options import alphas, look_times
+from loadtest.looks import alphas, look_times
 from loadtest.verdict import RouteJudgement, Verdict, hopeless, worst
 from pipeline.environments import GateSettings
 
 POLL_SECONDS = 0.5
+LEAST_SECONDS = 2.0
+"""Measured time before an early end, so that the report of a failure has something to show."""
 
 Progress = Callable[[float, float, list[RouteJudgement]], None]
 """Told now and then: seconds measured, seconds planned so far, and how the routes stand."""
@@ -43,11 +45,12 @@ def _measure(generator: Generator, settings: GateSettings, moment: Moment, progr
         if generator.elapsed > moment.end + settings.timeout_seconds + 2:
             return None
         gevent.sleep(POLL_SECONDS)
+        generator.check()
         now = round(min(max(generator.elapsed - POLL_SECONDS, 0.0), moment.end), 3)
         so_far = Moment(end=now, look=moment.look, alpha=moment.alpha, aborted=True)
         routes = judge_routes(generator.samples, settings, so_far)
         progress(max(0.0, now - settings.warm_up_seconds), moment.end - settings.warm_up_seconds, routes)
-        if now > settings.warm_up_seconds and _certain_to_fail(routes, settings):
+        if now > settings.warm_up_seconds + LEAST_SECONDS and _certain_to_fail(routes, settings):
             return so_far
     return None
 

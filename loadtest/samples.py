@@ -113,6 +113,14 @@ class Samples:
         }
         return {reason: count for reason, count in Counter(counts).most_common() if count}
 
+    def versions_by_route(self, target: int) -> dict[str, dict[str, int]]:
+        """How many answers of ``target`` came from which function version, by route."""
+        found: dict[str, dict[str, int]] = {}
+        for (of_target, route, version), count in sorted(self.versions.items()):
+            if of_target == target:
+                found.setdefault(route, {})[version] = count
+        return found
+
     def to_message(self) -> dict[str, Any]:
         """A form that locust's transport (msgpack) carries."""
         return {

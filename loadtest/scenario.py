@@ -13,17 +13,9 @@ from typing import Any
 LOAD_CUSTOMERS = 2000
 """Every environment holds the synthetic customers ``load-00001`` to ``load-02000``."""
 
-CURRENCIES = ("USD", "EUR", "GBP")
-
-GOOD_CARDS = (
-    "4111111111111111",
-    "4012888888881881",
-    "5555555555554444",
-    "5105105105105100",
-    "378282246310005",
-    "6011111111111117",
-)
-"""The card brands' published test numbers: well-formed, belonging to nobody."""
+CARD_PREFIXES = ("424242", "555555", "601111")
+"""Of the card brands' published test numbers. Each customer has a card of its own, as people do: a few numbers shared
+by everybody would be what fraud rules exist to catch."""
 
 
 class Kind(StrEnum):
@@ -31,11 +23,18 @@ class Kind(StrEnum):
 
     ORDINARY = "ordinary"
     BAD_CARD = "bad card"
-    """The card number's check digit is wrong: a well-formed request that must be turned down."""
+    """The card number's check digit is wrong."""
     UNKNOWN_CUSTOMER = "unknown customer"
+    OVER_LIMIT = "over the limit"
+    """More than any single payment may be."""
 
 
-KINDS = (Kind.ORDINARY,) * 92 + (Kind.BAD_CARD,) * 5 + (Kind.UNKNOWN_CUSTOMER,) * 3
+KINDS = (Kind.ORDINARY,) * 90 + (Kind.BAD_CARD,) * 5 + (Kind.UNKNOWN_CUSTOMER,) * 3 + (Kind.OVER_LIMIT,) * 2
+"""In percent. All but the first must be turned down, in an answer that is as good as any."""
+CURRENCIES = ("USD",) * 6 + ("EUR",) * 2 + ("GBP", "JPY")
+YEN_PER_DOLLAR = 150
+OVER_ANY_LIMIT = 50_000
+"""Dollars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +56,43 @@ class Scenario:
     def __init__(self, mix: Sequence[tuple[str, int]], seed: int) -> None:
         self._seed = seed
         self._deck = [route for route, share in mix for _ in range(share)]
+        self._block, self._shuffled = -1, self._deck
 
     def request(self, index: int) -> PaymentRequest:
         block, place = divmod(index, len(self._deck))
-        route = random.Random(f"{self._seed}/{block}").sample(self._deck, len(self._deck))[place]  # noqa: S311
-        dice = random.Random(f"{self._seed}.{index}")  # noqa: S311
-        kind = dice.choice(KINDS)
-        body = {
-            "customer_id": f"load-{dice.randint(1, LOAD_CUSTOMERS):05d}",
-            "amount": round(min(dice.lognormvariate(3.5, 1.0), 900.0) + 0.01, 2),
-            "currency": dice.choice(CURRENCIES),
-            "card_number": dice.choice(GOOD_CARDS),
-        }
-        if kind is Kind.BAD_CARD:
-            body["card_number"] = _with_wrong_check_digit(str(body["card_number"]))
-        elif kind is Kind.UNKNOWN_CUSTOMER:
-            body["customer_id"] = f"load-9{dice.randint(0, 9999):04d}"
-        return PaymentRequest(route=route, kind=kind, body=json.dumps(body).encode())
+        if block != self._block:
+            dice = random.Random((self._seed << 64) + block)  # noqa: S311
+            self._block, self._shuffled = block, dice.sample(self._deck, len(self._deck))
+        dice = random.Random((self._seed << 40) + index)  # noqa: S311
+        kind = KINDS[int(dice.random() * len(KINDS))]
+        body = _payment(kind, dice)
+        return PaymentRequest(route=self._shuffled[place], kind=kind, body=json.dumps(body).encode())
+
+
+def _payment(kind: Kind, dice: random.Random) -> dict[str, Any]:
+    customer = 1 + int(dice.random() * LOAD_CUSTOMERS)
+    currency = CURRENCIES[int(dice.random() * len(CURRENCIES))]
+    dollars = min(dice.lognormvariate(3.5, 1.0) + 1, 2_000.0)  # half of all under 35, one in a hundred over 340
+    if kind is Kind.OVER_LIMIT:
+        dollars += OVER_ANY_LIMIT
+    payment = {
+        "customer_id": f"load-{customer:05d}",
+        "amount": int(dollars * YEN_PER_DOLLAR) if currency == "JPY" else round(dollars, 2),
+        "currency": currency,
+        "card_number": card_number(customer),
+    }
+    if kind is Kind.BAD_CARD:
+        payment["card_number"] = card_number(customer, check_digit_off_by=1)
+    elif kind is Kind.UNKNOWN_CUSTOMER:
+        payment["customer_id"] = f"load-9{customer:04d}"
+    return payment
+
+
+def card_number(customer: int, check_digit_off_by: int = 0) -> str:
+    """The 16-digit card number of a synthetic customer, with its Luhn check digit (ISO/IEC 7812-1, annex B)."""
+    digits = CARD_PREFIXES[customer % len(CARD_PREFIXES)] + f"{customer:09d}"
+    total = sum(int(digit) if place % 2 else sum(divmod(2 * int(digit), 10)) for place, digit in enumerate(digits))
+    return f"{digits}{(check_digit_off_by - total) % 10}"
 
 
 def fault(request: PaymentRequest, status: int, body: bytes) -> str | None:
@@ -91,10 +110,6 @@ def fault(request: PaymentRequest, status: int, body: bytes) -> str | None:
     if not isinstance(answer, dict):
         return "body is not an object"
     return _CHECKS[request.route](request, answer)
-
-
-def _with_wrong_check_digit(card_number: str) -> str:
-    return card_number[:-1] + str((int(card_number[-1]) + 1) % 10)
 
 
 def _validate_fault(request: PaymentRequest, answer: dict[str, Any]) -> str | None:

@@ -13,6 +13,8 @@ from typing import Protocol
 
 from botocore.credentials import ReadOnlyCredentials
 
+from pipeline import aws
+
 _SERVICE = "execute-api"
 
 
@@ -20,6 +22,10 @@ class CredentialsSource(Protocol):
     """botocore's credentials: they renew themselves when asked for a frozen copy near their expiry."""
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials: ...
+
+
+class NoCredentials(Exception):
+    """Requests are to be signed, and there is nothing to sign them with."""
 
 
 class Signer:
@@ -57,6 +63,15 @@ class Signer:
             f"SignedHeaders={signed}, Signature={signature}"
         )
         return headers
+
+
+def signer_for(host: str) -> Signer:
+    """Signs requests to ``host`` with the credentials of the commands' session. Raises ``NoCredentials``."""
+    session = aws.session()
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise NoCredentials("no AWS credentials to sign requests with: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or log in")
+    return Signer(credentials, region=session.region_name, host=host)
 
 
 def _signing_key(secret_key: str, date: str, region: str) -> bytes:

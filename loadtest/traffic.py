@@ -17,19 +17,19 @@ import json
 import signal
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
 import gevent
 
+from loadtest.access import first_answers, platform_url
+from loadtest.clock import timestamp
 from loadtest.engine import Plan
-from loadtest.gate import platform_url, probe
 from loadtest.generator import Generator
-from loadtest.judge import timestamp
 from loadtest.options import add_target_options, number
 from loadtest.result import GateError
 from loadtest.samples import Samples
+from loadtest.workforce import Workforce
 
 LOST = 3
 POLL_SECONDS = 0.1
@@ -56,22 +56,14 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
     settings = arguments.env.gate
     try:
         url = arguments.url or platform_url(arguments.env, "ApiGatewayUrl")
-        plan = Plan(
-            run_id=uuid.uuid4().hex,
-            urls=[url],
-            rate=arguments.rate or arguments.env.release.traffic_rate,
-            seed=settings.seed,
-            mix=list(settings.mix),
-            concurrency=settings.concurrency,
-            timeout=settings.timeout_seconds,
-            signed=not arguments.unsigned,
-        )
-        probe(url, plan)
+        rate = arguments.rate or arguments.env.release.traffic_rate
+        plan = Plan.of(settings, [url], signed=not arguments.unsigned, rate=rate)
+        first_answers(url, plan)
     except GateError as trouble:
         print(f"traffic {arguments.env.name}: not started, nor was the command: {trouble}", file=sys.stderr)
         return trouble.code
 
-    started, generator = timestamp(), Generator(plan)
+    started, generator = timestamp(), Generator(plan, Workforce())
     try:
         generator.start()
         code = _run_command(command, arguments.most_seconds, generator)
@@ -117,9 +109,6 @@ def _report(samples: Samples, sent: int) -> dict[str, Any]:
     for (_, route, reason), series in samples.errors.items():
         reasons[f"{route}: {reason}"] = len(series)
     lost = sum(count for reason, count in reasons.items() if _is_loss(reason.partition(": ")[2]))
-    versions: dict[str, dict[str, int]] = {}
-    for (_, route, version), count in sorted(samples.versions.items()):
-        versions.setdefault(route, {})[version] = count
     answered = sum(len(series) for series in samples.answers.values())
     wrong = sum(reasons.values()) - lost
     unanswered = sent - answered - lost - wrong
@@ -130,7 +119,7 @@ def _report(samples: Samples, sent: int) -> dict[str, Any]:
         "wrong": wrong,
         "reconnects": samples.reconnects,
         "reasons": reasons | ({"no answer before the end": unanswered} if unanswered else {}),
-        "versions": versions,
+        "versions": samples.versions_by_route(0),
     }
 
 

@@ -14,6 +14,7 @@ looks together err with at most alpha (Bonferroni); the error budget is judged i
 Source: David and Nagaraja, "Order Statistics", 3rd edition, 7.1 (distribution-free confidence intervals for quantiles).
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -37,18 +38,12 @@ class Verdict(StrEnum):
 def most_over(n: int, alpha: float, share: float = SLOW_SHARE) -> int:
     """How many of ``n`` may be over the limit while it is still proven, at ``alpha``, that at most ``share`` of all
     are; -1 when ``n`` is too small to prove it at all."""
-    over = -1
-    while over + 1 < n and bdtr(over + 1, n, share) <= alpha:
-        over += 1
-    return over
+    return bisect_right(range(n), alpha, key=lambda over: float(bdtr(over, n, share))) - 1
 
 
 def fewest_over(n: int, alpha: float, share: float = SLOW_SHARE) -> int:
     """From how many of ``n`` over the limit it is proven, at ``alpha``, that more than ``share`` of all are."""
-    over = int(n * share)
-    while over <= n and (over == 0 or bdtrc(over - 1, n, share) > alpha):
-        over += 1
-    return over
+    return 1 + bisect_left(range(n), -alpha, key=lambda below: -float(bdtrc(below, n, share)))
 
 
 def samples_needed(alpha: float, share: float = SLOW_SHARE) -> int:
@@ -97,20 +92,31 @@ def judge_route(
     over = n - int(np.searchsorted(ordered, limit_ms * 1000, side="right"))
     allowed, proven_slow = most_over(n, alpha), fewest_over(n, alpha)
 
+    def rank(position: int) -> float | None:
+        """The latency at ``position`` (from 1) of the ordered ones."""
+        return float(ordered[position - 1]) / 1000 if 1 <= position <= n else None
+
+    lower = rank(n - proven_slow + 1)
+    upper = rank(n - allowed) if allowed >= 0 else None
+    sure, counted = f"with {1 - alpha:.1%} confidence", f"{over} of {n} over {limit_ms:g} ms"
     verdicts, reasons = [], []
     if n == 0:
         verdicts.append(Verdict.INCONCLUSIVE)
         reasons.append("not one right answer to measure")
     elif over <= allowed:
         verdicts.append(Verdict.PASS)
-        reasons.append(f"{over} of {n} over {limit_ms:g} ms; up to {allowed} prove p99 <= {limit_ms:g} ms")
+        reasons.append(f"p99 <= {upper:.1f} ms {sure} ({counted}, {allowed} allowed)")
     elif over >= proven_slow:
         verdicts.append(Verdict.FAIL)
-        reasons.append(f"{over} of {n} over {limit_ms:g} ms; {proven_slow} or more prove p99 > {limit_ms:g} ms")
+        reasons.append(f"p99 >= {lower:.1f} ms {sure} ({counted}, {max(allowed, 0)} allowed)")
+    elif allowed < 0:
+        verdicts.append(Verdict.INCONCLUSIVE)
+        reasons.append(f"{n} answers are too few to prove anything: {samples_needed(alpha)} needed ({counted})")
     else:
         verdicts.append(Verdict.INCONCLUSIVE)
-        lacking = f"; at least {samples_needed(alpha)} samples needed" if allowed < 0 else ""
-        reasons.append(f"{over} of {n} over {limit_ms:g} ms prove neither p99 <= nor > {limit_ms:g} ms{lacking}")
+        reasons.append(
+            f"undecided: {counted}; {allowed} at most prove p99 <= {limit_ms:g} ms, {proven_slow} the contrary"
+        )
 
     total = n + errors
     if errors:
@@ -119,10 +125,6 @@ def judge_route(
         if errors > error_budget * total:
             proven = errors >= fewest_over(total, alpha, error_budget)
             verdicts.append(Verdict.FAIL if proven else Verdict.INCONCLUSIVE)
-
-    def rank(position: int) -> float | None:
-        """The latency at ``position`` (from 1) of the ordered ones."""
-        return float(ordered[position - 1]) / 1000 if 1 <= position <= n else None
 
     return RouteJudgement(
         route=route,
@@ -134,8 +136,8 @@ def judge_route(
         p50_ms=rank(int(np.ceil(n * 0.5))),
         p90_ms=rank(int(np.ceil(n * 0.9))),
         p99_ms=rank(int(np.ceil(n * 0.99))),
-        p99_lower_ms=rank(n - proven_slow + 1),
-        p99_upper_ms=rank(n - allowed) if allowed >= 0 else None,
+        p99_lower_ms=lower,
+        p99_upper_ms=upper,
         max_ms=rank(n),
         errors=errors,
         faults=faults,

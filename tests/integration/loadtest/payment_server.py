@@ -78,7 +78,8 @@ class PaymentServer:
                 return script["status"], {"message": "as the script says"}
         status, make = _ANSWERS[route]
         sent = json.loads(body)
-        good = not sent["customer_id"].startswith("load-9") and _passes_luhn(sent["card_number"])
+        within_limit = sent["amount"] <= (1_500_000 if sent["currency"] == "JPY" else 8_000)
+        good = within_limit and not sent["customer_id"].startswith("load-9") and _passes_luhn(sent["card_number"])
         return status, make(sent, good)
 
     async def _sleep_until(self, begin: float, number: int) -> None:

@@ -1,0 +1,42 @@
+"""The course of a run: what each route did in each stretch of it."""
+
+import math
+
+import numpy as np
+
+from loadtest.result import TimelinePoint
+from loadtest.samples import Samples
+
+ANSWERS_A_POINT = 20
+"""Fewer have no percentiles worth drawing."""
+MOST_POINTS = 120
+LEAST_POINTS = 12
+
+
+def timeline(samples: Samples, routes: list[str], end: float) -> tuple[list[TimelinePoint], float]:
+    """The candidate's course from the beginning of the warm-up to ``end``, and the length of a stretch (seconds)."""
+    rarest = min(len(samples.latencies(0, route, 0, end)) for route in routes)
+    points = max(LEAST_POINTS, min(MOST_POINTS, rarest // ANSWERS_A_POINT))
+    step = float(max(1, math.ceil(end / points)))
+    edges = np.arange(0, end, step)
+    return [
+        _point(samples, route, float(edge), min(float(edge) + step, end)) for edge in edges for route in routes
+    ], step
+
+
+def _point(samples: Samples, route: str, begin: float, end: float) -> TimelinePoint:
+    ordered = np.sort(samples.latencies(0, route, begin, end)) / 1000
+
+    def at(share: float) -> float | None:
+        return float(ordered[max(0, math.ceil(len(ordered) * share) - 1)]) if len(ordered) else None
+
+    return TimelinePoint(
+        route=route,
+        second=begin,
+        answers=len(ordered),
+        errors=sum(samples.faults(0, route, begin, end).values()),
+        p50_ms=at(0.5),
+        p90_ms=at(0.9),
+        p99_ms=at(0.99),
+        max_ms=at(1.0),
+    )
