@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.local.errors import BadInput
 
 NOT_SOURCE = (
-    *(".git", ".pipeline", ".venv", "node_modules", "cdk.out", "reports"),
+    *(".git", ".pipeline", ".venv", "node_modules", "cdk.out"),
     *("__pycache__", ".*_cache", ".hypothesis"),
 )
 

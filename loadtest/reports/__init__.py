@@ -1,0 +1,46 @@
+"""The gate's reports: JSON for programs, JUnit for CodeBuild, Markdown for a review, HTML and a terminal for people."""
+
+import json
+from pathlib import Path
+
+from locust.env import Environment
+from locust.html import get_html_report
+
+from loadtest.reports import html, junit, markdown
+from loadtest.result import GateError, Result
+
+UNFINISHED = "the gate has not finished: it is running, or it was killed"
+
+
+def write(result: Result, folder: Path) -> None:
+    """Write every report of ``result`` into ``folder``. The JSON comes last: where it is, all are."""
+    (folder / "gate.junit.xml").write_text(junit.render(result))
+    (folder / "gate.md").write_text(markdown.render(result))
+    (folder / "gate.html").write_text(html.render(result))
+    (folder / "gate.json").write_text(json.dumps(result.to_json(), indent=2) + "\n")
+
+
+def write_locust_report(environment: Environment, folder: Path) -> None:
+    """locust's own page, with its rounded percentiles, for those who know it."""
+    page: str = get_html_report(environment, show_download_link=False)  # type: ignore[no-untyped-call]
+    (folder / "locust.html").write_text(page)
+
+
+def write_trouble(environment: str, trouble: GateError | None, folder: Path) -> None:
+    """Write reports that say that there is no verdict, and why. Without ``trouble``: because the gate is not done.
+
+    Called before a run begins, it takes the place of older reports, so that none of theirs can pass for this run's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    message = str(trouble) if trouble else UNFINISHED
+    state = {
+        "environment": environment,
+        "verdict": "error" if trouble else "unfinished",
+        "exit_code": trouble.code if trouble else None,
+        "reasons": [message],
+    }
+    (folder / "gate.json").write_text(json.dumps(state, indent=2) + "\n")
+    (folder / "gate.junit.xml").write_text(junit.render_trouble(environment, message))
+    (folder / "gate.md").write_text(f"# Load gate of {environment}: no verdict\n\n{message}\n")
+    for name in ("gate.html", "locust.html"):
+        (folder / name).unlink(missing_ok=True)

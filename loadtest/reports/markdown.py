@@ -1,0 +1,30 @@
+"""Markdown: the verdict and its reasoning, for a pull request or a run's summary."""
+
+from loadtest.result import Result
+
+
+def render(result: Result) -> str:
+    lines = [
+        f"# Load gate of {result.subject.environment}: {result.verdict}",
+        "",
+        *(f"- {reason}" for reason in result.reasons),
+        "",
+        "| route | verdict | samples | p50 ms | p99 ms | p99 between | max ms | over limit (allowed) | errors |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+        *(
+            f"| {r.route} | {r.verdict} | {r.samples} | {ms(r.p50_ms)} | {ms(r.p99_ms)} "
+            f"| {ms(r.p99_lower_ms)} and {ms(r.p99_upper_ms)} | {ms(r.max_ms)} "
+            f"| {r.over_limit} ({max(r.allowed_over, 0)}) | {r.errors} |"
+            for r in result.routes
+        ),
+        "",
+        f"Target {result.subject.url}, {result.rate:g} requests/s asked, {result.generator.achieved_rate:.1f} achieved, "
+        f"{result.measured_seconds:g} s measured after {result.warm_up_seconds:g} s of warm-up. "
+        f"p99 bounds: order statistics at {1 - result.alpha:.2%} confidence.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def ms(value: float | None) -> str:
+    """A latency for people; what isn't known is a dash."""
+    return "–" if value is None else f"{value:.1f}"

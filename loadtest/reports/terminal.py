@@ -1,0 +1,51 @@
+"""The terminal summary."""
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from loadtest.reports.markdown import ms
+from loadtest.result import Result
+from loadtest.verdict import Verdict
+
+_STYLES = {
+    Verdict.PASS: "bold green",
+    Verdict.FAIL: "bold red",
+    Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.INVALID: "bold magenta",
+}
+
+
+def summary(result: Result) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("route", "verdict"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("answers", "p50", "p99", "p99 ≤", "max ms", f"> {result.limit_ms:g} ms", "errors"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for route in result.routes:
+        table.add_row(
+            route.route,
+            Text(str(route.verdict), style=_STYLES[route.verdict]),
+            f"{route.samples:,}",
+            ms(route.p50_ms),
+            ms(route.p99_ms),
+            ms(route.p99_upper_ms),
+            ms(route.max_ms),
+            f"{route.over_limit} ({max(route.allowed_over, 0)})",
+            str(route.errors),
+        )
+    generator = result.generator
+    return Group(
+        table,
+        Text(
+            f"{generator.achieved_rate:.1f} of {generator.target_rate:g} requests/s; generator: CPU "
+            f"{generator.cpu_share:.0%} of a core, event loop late by {generator.lag_p99_ms:.1f} ms (p99)",
+            style="dim",
+        ),
+        Text(f"load gate {result.subject.environment}: {result.verdict}", style=_STYLES[result.verdict]),
+        *(Text(f"  {reason}") for reason in result.reasons),
+    )
+
+
+def print_summary(result: Result) -> None:
+    Console().print(summary(result))
