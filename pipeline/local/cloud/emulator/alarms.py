@@ -35,7 +35,6 @@ _BREACHES: dict[str, Callable[[float, float], bool]] = {
 }
 
 original(cloudwatch, "_calc_stats")
-original(cloudwatch, "_stat_value")
 original(cloudwatch, "_dispatch_alarm_actions")
 original(cloudwatch, "_evaluate_parent_alarms")
 

@@ -5,6 +5,7 @@ Gateway dimensions and metrics", "CloudWatch metrics for your Application Load B
 ``KEEP_SECONDS``: the emulator must not grow with every request.
 """
 
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from pipeline.local.cloud.emulator import aliases
 from pipeline.local.cloud.emulator.upstream import Function, original, replaces
 
 KEEP_SECONDS = 15 * 60
+TRIMMED_COUNT = re.compile(r"TC\(([\d.]*):([\d.]*)\)")
 
 Dimensions = Mapping[str, str]
 
@@ -36,6 +38,17 @@ def record(namespace: str, name: str, value: float, unit: str, *dimension_sets: 
                 continue
             kept = last["Dimensions"] if last else dict(dimensions)
             points.append({"Timestamp": now, "Value": value, "Unit": unit, "Dimensions": kept})
+
+
+@replaces(cloudwatch, "_stat_value")
+def statistic(value: Function, stats: Any, name: str, points: Any = None) -> Any:
+    """``TC(low:high)`` too: how many values are above ``low`` and up to ``high``; MiniStack gives their average."""
+    bounds = TRIMMED_COUNT.fullmatch(name)
+    if bounds is None:
+        return value(stats, name, points)
+    low, high = float(bounds[1] or "-inf"), float(bounds[2] or "inf")
+    counted = [cloudwatch._point_stats(point) for point in points or []]
+    return sum(count for count, _, least, _ in counted if low < least <= high)
 
 
 def forget_old_points() -> None:
