@@ -1,17 +1,24 @@
 """What operators and the pipeline can ask for. Each command returns an ``Outcome``; the command line only prints it."""
 
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 
-from pipeline.release.controller import Controller
+from pipeline.environments import ReleaseSettings
+from pipeline.release.controller import Controller, World
+from pipeline.release.guards import drift, previous_stable, refusals
 from pipeline.release.machine import roll_back, take_over
 from pipeline.release.plan import Plan
-from pipeline.release.ports import Alarms, Clock, LeaseHeld, Records, TrafficRouter
+from pipeline.release.ports import LeaseHeld, Request
 from pipeline.release.record import Phase, Release
-from pipeline.release.traffic import Traffic, Versions
+from pipeline.release.traffic import Traffic, Versions, moves, shifted
+from pipeline.release.view import history_lines, name, plan_lines, tree
+
+HISTORY = 50
+"""How many releases back the guards and `history` look."""
 
 
 class ExitCode(IntEnum):
@@ -25,6 +32,8 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
+    """How a command ended, for people and for programs."""
+
     code: ExitCode
     text: str
     release: Release | None = None
@@ -32,130 +41,285 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Commands:
-    """The commands on one environment."""
+    """The commands on one environment. All but ``status``, ``history`` and ``plan`` move traffic."""
 
     environment: str
+    settings: ReleaseSettings
     plan: Plan
-    router: TrafficRouter
-    alarms: Alarms
-    records: Records
-    clock: Clock
-    tell: Callable[[str], None]
-    started_by: str
+    world: World
+    asked_by: str
     commit: str | None = None
+    override: str | None = None
+    """Why guards are to be ignored; recorded."""
+    dry_run: bool = False
+    """Say what would be done, and do nothing."""
 
     def shift(self) -> Outcome:
-        """Bring the candidate to all production traffic, step by step; first finish what a dead controller left."""
+        """Bring the candidate to all production traffic; first finish what a dead controller left."""
+        return self._shift(forgive=False, hurry=False)
+
+    def retry(self) -> Outcome:
+        """Shift a candidate again that was rolled back."""
+        return self._shift(forgive=True, hurry=False)
+
+    def undo(self, *, now: bool = False) -> Outcome:
+        """Go back to the previous stable version by a guarded shift, or at once."""
         with self._lease():
-            candidate = self.router.deployed()
             if left := self._unfinished():
-                finished = self._drive(take_over(left, self.clock.now()))
-                if finished.candidate == candidate:
-                    return self._outcome(finished)
-            traffic = self.router.read()
-            if traffic.is_steady and traffic.stable == candidate:
-                return Outcome(code=ExitCode.DONE, text=f"nothing to do: {name(candidate)} is stable already")
-            if refusal := self._refusal(traffic, candidate):
-                return Outcome(code=ExitCode.REFUSED, text=f"refused: {refusal}")
-            return self._outcome(self._drive(self._new(traffic.stable, candidate)))
+                return _refused(f"release {left.release_id} is under way; `abort` it first")
+            traffic, history = self.world.router.read(), self.world.records.latest(HISTORY)
+            origin = previous_stable(traffic.stable, history)
+            if origin is None:
+                return _refused(f"no record tells what was stable before {name(traffic.stable)}")
+            # Undoing answers alarms and cannot wait for a window; only drift stands in its way.
+            if found := drift(traffic):
+                return _refused(found)
+            return self._start(
+                traffic, origin.stable, undoes=True, hurry=now, ignored_alarms=tuple(self.world.alarms.ringing())
+            )
+
+    def promote(self, *, now: bool = False) -> Outcome:
+        """End the current bake; with ``now``, skip all bakes and analysis (alarms still roll back)."""
+        if now and self._unfinished() is None:
+            return self._shift(forgive=False, hurry=True)
+        return self._ask("promote-now" if now else "promote")
+
+    def pause(self) -> Outcome:
+        """Hold the current weights until `resume`; alarms still roll back."""
+        return self._ask("pause")
+
+    def resume(self) -> Outcome:
+        """Go on after `pause`; the step bakes again."""
+        return self._ask("resume")
+
+    def abort(self) -> Outcome:
+        """End the release that is under way: all traffic back to the stable version, candidate rejected."""
+        return self._ask("abort")
 
     def rollback(self) -> Outcome:
         """Put all production traffic on the stable version now, whatever the reason that it is not."""
+        if self._unfinished():
+            return self._ask("abort")
         with self._lease():
-            release = self._unfinished()
-            traffic = self.router.read()
-            if release is None:
-                if traffic.is_steady:
-                    return Outcome(code=ExitCode.DONE, text=f"nothing to do: all traffic is on {name(traffic.stable)}")
-                self.tell("traffic is not at the steady state, and no release explains it")
-                release = self._new(traffic.stable, self.router.deployed())
-            self._drive(roll_back(release, self.clock.now(), f"asked for by {self.started_by}", rejected=True))
-            return Outcome(code=ExitCode.DONE, text=f"all traffic is on {name(release.stable)}", release=release)
+            traffic = self.world.router.read()
+            if traffic.is_steady:
+                return _done(f"nothing to do: all traffic is on {name(traffic.stable)}")
+            release = self._new(traffic.stable, self.world.router.deployed(), undoes=False)
+            release = roll_back(release, self.world.clock.now(), f"weights that no release explains, {self._by}")
+            if self.dry_run:
+                return self._preview(release, traffic)
+            release = self._drive(Controller(self.world).begin(release))
+            return _done(f"all traffic is on {name(release.stable)}", release)
 
     def status(self) -> Outcome:
-        """Where traffic goes now, and the last release. Changes nothing."""
-        last = next(iter(self.records.latest()), None)
-        traffic = self.router.read()
-        lines = [
-            f"{self.environment}: listener blue {traffic.listener.blue}, green {traffic.listener.green}",
-            f"stable    {name(traffic.stable)}",
-            f"candidate {name(self.router.deployed())}",
-            f"alarms    {', '.join(self.alarms.ringing()) or 'none'}",
-            f"release   {last.release_id} {last.phase}, {last.weight} %: {last.events[-1].text}"
-            if last
-            else "no release",
-        ]
-        return Outcome(code=ExitCode.DONE, text="\n".join(lines), release=last)
+        """Where traffic goes now, how both versions do, and what the release waits for. Changes nothing."""
+        world = self.world
+        last = next(iter(world.records.latest()), None)
+        lines = tree(
+            environment=self.environment,
+            traffic=world.router.read(),
+            deployed=world.router.deployed(),
+            ringing=world.alarms.ringing(),
+            last=last,
+            now=world.clock.now(),
+        )
+        return _done("\n".join(lines), last)
 
-    def _refusal(self, traffic: Traffic, candidate: Versions) -> str | None:
-        if not traffic.is_steady:
-            return (
-                f"drift: listener blue {traffic.listener.blue}, green {traffic.listener.green} is not the steady "
-                f"state, and no release explains it; `rollback` puts all traffic on {name(traffic.stable)}"
+    def history(self) -> Outcome:
+        """The last releases, newest first."""
+        return _done("\n".join(history_lines(self.world.records.latest(HISTORY))))
+
+    def show_plan(self) -> Outcome:
+        """The plan on one screen: weights, bakes, analysis, limits, windows, freeze alarms."""
+        settings = self.settings
+        return _done("\n".join(plan_lines(self.environment, self.plan, settings.windows, settings.freeze_alarms)))
+
+    @property
+    def _by(self) -> str:
+        return f"asked for by {self.asked_by}"
+
+    def _shift(self, *, forgive: bool, hurry: bool) -> Outcome:
+        world = self.world
+        with self._lease():
+            candidate = world.router.deployed()
+            if left := self._unfinished():
+                if self.dry_run:
+                    return _done(f"would first finish release {left.release_id}, left in phase {left.phase}", left)
+                finished = self._drive(take_over(left, world.clock.now()))
+                if finished.candidate == candidate:
+                    return _outcome(finished)
+            traffic = world.router.read()
+            if found := drift(traffic):
+                return _refused(found)
+            if traffic.stable == candidate:
+                return _done(f"nothing to do: {name(candidate)} is stable already")
+            ringing = tuple(world.alarms.ringing())
+            reasons = list(
+                refusals(
+                    now=world.clock.now(),
+                    traffic=traffic,
+                    candidate=candidate,
+                    ringing=ringing,
+                    frozen_by=world.alarms.freezing(),
+                    windows=self.settings.windows,
+                    history=[] if forgive else world.records.latest(HISTORY),
+                )
             )
-        if ringing := self.alarms.ringing():
-            return f"alarm before any traffic moved: {', '.join(ringing)}"
-        last = next(iter(self.records.latest()), None)
-        if last and last.rejected and last.candidate == candidate and last.phase is Phase.ROLLED_BACK:
-            return f"{name(candidate)} was rolled back in {last.release_id}: {last.cause}"
-        return None
+            if reasons and self.override is None:
+                return _refused("; ".join(reasons))
+            return self._start(traffic, candidate, undoes=False, hurry=hurry, ignored_alarms=ringing)
 
-    def _new(self, stable: Versions, candidate: Versions) -> Release:
-        now = self.clock.now()
+    def _start(
+        self, traffic: Traffic, candidate: Versions, *, undoes: bool, hurry: bool, ignored_alarms: tuple[str, ...]
+    ) -> Outcome:
+        release = self._new(
+            traffic.stable,
+            candidate,
+            undoes=undoes,
+            hurry=hurry,
+            ignored_alarms=ignored_alarms,
+            home=traffic.green if undoes else None,
+        )
+        if self.dry_run:
+            return self._preview(release, traffic)
+        return _outcome(self._drive(Controller(self.world).begin(release)))
+
+    def _new(
+        self,
+        stable: Versions,
+        candidate: Versions,
+        *,
+        undoes: bool,
+        hurry: bool = False,
+        ignored_alarms: tuple[str, ...] = (),
+        home: str | None = None,
+    ) -> Release:
+        now = self.world.clock.now()
+        because = f", overriding guards: {self.override}" if self.override else ""
         return Release(
             environment=self.environment,
             release_id=f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S.%f}"[:-3] + "Z",
             stable=stable,
             candidate=candidate,
             plan=self.plan,
-            started_by=self.started_by,
-            commit=self.commit,
+            started_by=self.asked_by,
+            commit=self._commit_of(candidate) if undoes else self.commit,
+            stable_commit=self._commit_of(stable),
+            undoes=undoes,
+            home=home,
+            hurry=hurry,
+            ignored_alarms=ignored_alarms,
+            override=self.override,
             since=now,
-        ).note(now, f"{name(stable)} → {name(candidate)}, asked for by {self.started_by}")
+        ).note(now, f"{'undo: ' if undoes else ''}{name(stable)} → {name(candidate)}, {self._by}{because}")
+
+    def _commit_of(self, versions: Versions) -> str | None:
+        """The commit of the release that made ``versions`` stable, if that is on record."""
+        origin = previous_stable(versions, self.world.records.latest(HISTORY))
+        return origin.commit if origin else None
+
+    def _preview(self, release: Release, traffic: Traffic) -> Outcome:
+        """The calls that ``release`` would make, if all goes well."""
+        if release.phase is Phase.ROLLING_BACK:
+            stages = [("rollback", release.traffic)]
+        else:
+            weights = release.plan.weights[-1:] if release.hurry else release.plan.weights
+            stages = [(f"{w} %", shifted(release.stable, release.candidate, w)) for w in weights]
+            promoted = release.to(Phase.PROMOTED, release.since, "")
+            stages.append(("promote", promoted.traffic))
+        lines = ["dry run: nothing is moved"]
+        for label, wanted in stages:
+            lines += [f"{label:>9}  {move}" for chain in moves(traffic, wanted) for move in chain]
+            traffic = Traffic(listener=wanted.listener, blue=wanted.blue, green=wanted.green or traffic.green)
+        return _done("\n".join(lines), None)
+
+    def _ask(self, command: str) -> Outcome:
+        """Have the running controller obey ``command``; without one, this process takes the release over and does."""
+        release = self._unfinished()
+        if release is None:
+            return _refused("no release is under way")
+        if self.dry_run:
+            return _done(f"would ask for {command} of release {release.release_id} in phase {release.phase}", release)
+        records = self.world.records
+        request = Request(
+            request_id=uuid.uuid4().hex, release_id=release.release_id, command=command, asked_by=self.asked_by
+        )
+        records.ask(request)
+        while True:
+            try:
+                records.acquire()
+            except LeaseHeld:
+                release = next(r for r in records.latest(HISTORY) if r.release_id == request.release_id)
+                obeyed = release.handled == request.request_id and command in ("pause", "resume", "promote")
+                if release.finished or obeyed:
+                    return _answer(command, release)
+                self.world.clock.sleep(1.0)
+                continue
+            with self._held():
+                release = next(r for r in records.latest(HISTORY) if r.release_id == request.release_id)
+                if not release.finished:
+                    release = self._drive(take_over(release, self.world.clock.now()))
+                return _answer(command, release)
 
     def _drive(self, release: Release) -> Release:
-        controller = Controller(
-            router=self.router, alarms=self.alarms, records=self.records, clock=self.clock, tell=self.tell
-        )
-        return controller.drive(release)
-
-    def _outcome(self, release: Release) -> Outcome:
-        if release.phase is Phase.PROMOTED:
-            return Outcome(code=ExitCode.DONE, text=f"promoted: {name(release.candidate)} is stable", release=release)
-        text = f"rolled back to {name(release.stable)}: {release.cause}"
-        return Outcome(code=ExitCode.ROLLED_BACK, text=text, release=release)
+        return Controller(self.world).drive(release)
 
     def _unfinished(self) -> Release | None:
-        last = next(iter(self.records.latest()), None)
+        last = next(iter(self.world.records.latest()), None)
         return last if last and not last.finished else None
 
     @contextmanager
     def _lease(self) -> Iterator[None]:
         """Hold the lease. A dead holder's lease is waited for; one that is renewed meanwhile raises ``LeaseHeld``."""
+        if self.dry_run:
+            yield
+            return
         try:
-            self.records.acquire()
+            self.world.records.acquire()
         except LeaseHeld as held:
             self._outwait(held)
+        with self._held():
+            yield
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
         try:
             yield
         finally:
-            self.records.give_up()
+            self.world.records.give_up()
 
     def _outwait(self, held: LeaseHeld) -> None:
-        self.tell(f"held by {held}; waiting to see whether it is alive")
+        self.world.tell(f"held by {held}; waiting to see whether it is alive")
         left = held.seconds_left
         while True:
-            self.clock.sleep(min(1.0, left + 0.1))
+            self.world.clock.sleep(min(1.0, left + 0.1))
             try:
-                return self.records.acquire()
+                return self.world.records.acquire()
             except LeaseHeld as still:
-                if still.seconds_left >= left or self.clock.interrupted:
+                if still.seconds_left >= left or self.world.clock.interrupted:
                     raise
                 left = still.seconds_left
 
 
-def name(versions: Versions) -> str:
-    """How people read a set of versions: one number when all are the same."""
-    if len(set(versions.values())) == 1:
-        return f"version {next(iter(versions.values()))}"
-    return ", ".join(f"{function} {version}" for function, version in versions.items())
+def _outcome(release: Release) -> Outcome:
+    if release.phase is Phase.PROMOTED:
+        return _done(f"promoted: {name(release.candidate)} is stable", release)
+    text = f"rolled back to {name(release.stable)}: {release.cause}"
+    return Outcome(code=ExitCode.ROLLED_BACK, text=text, release=release)
+
+
+def _answer(command: str, release: Release) -> Outcome:
+    """How an asked-for ``command`` ended."""
+    if command != "abort":
+        return _outcome(release) if release.finished else _done(release.events[-1].text, release)
+    if release.phase is Phase.ROLLED_BACK:
+        return _done(f"all traffic is on {name(release.stable)}: {release.cause}", release)
+    return _refused(f"too late, {name(release.candidate)} is promoted; `undo` goes back", release)
+
+
+def _done(text: str, release: Release | None = None) -> Outcome:
+    return Outcome(code=ExitCode.DONE, text=text, release=release)
+
+
+def _refused(text: str, release: Release | None = None) -> Outcome:
+    return Outcome(code=ExitCode.REFUSED, text=f"refused: {text}", release=release)

@@ -1,12 +1,14 @@
 """The loop that carries decisions out: look, decide, write down, make the calls, look again."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from pipeline.release.machine import Observation, advance
-from pipeline.release.ports import Alarms, Clock, Records, TrafficRouter, Unavailable
+from pipeline.release.machine import Observation, advance, wants_samples
+from pipeline.release.ports import Alarms, Announcer, Clock, Metrics, Records, TrafficRouter, Unavailable
 from pipeline.release.record import Phase, Release
+from pipeline.release.samples import Samples
 from pipeline.release.traffic import Move, moves
 
 LONGEST_RETRY_SECONDS = 15.0
@@ -16,19 +18,34 @@ WRITES_AT_THE_END = 10
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The environment that is controlled, through its ports."""
+
+    router: TrafficRouter
+    alarms: Alarms
+    metrics: Metrics
+    records: Records
+    announcer: Announcer
+    clock: Clock
+    tell: Callable[[str], None]
+    """Shows one line to whoever watches this process."""
+
+
 class Controller:
     """Drives a release to its end. It must hold the lease, and renews it at every look."""
 
-    def __init__(
-        self, *, router: TrafficRouter, alarms: Alarms, records: Records, clock: Clock, tell: Callable[[str], None]
-    ):
-        self._router = router
-        self._alarms = alarms
-        self._records = records
-        self._clock = clock
-        self._tell = tell
+    def __init__(self, world: World):
+        self._world = world
         self._errors: list[str] = []
         self._failed_rounds = 0
+
+    def begin(self, release: Release) -> Release:
+        """Write down that ``release`` is about to start, and say so. Raises ``Unavailable`` or ``LeaseLost``."""
+        self._world.tell(release.events[-1].text)
+        saved = self._world.records.save(release)
+        self._announce(saved)
+        return saved
 
     def drive(self, release: Release) -> Release:
         """Take ``release`` to ``promoted`` or ``rolled-back`` and return its last record.
@@ -38,33 +55,44 @@ class Controller:
         written = True
         while not release.finished:
             self._errors = []
-            seen = self._look()
-            decided = advance(release, seen)
-            changed = decided is not release
-            release, written = self._write(release, decided, written)
+            seen = self._look(release)
+            before = release
+            release, written = self._write(release, advance(release, seen), written)
             settled = self._make_calls(release, seen)
             self._failed_rounds = self._failed_rounds + 1 if self._errors else 0
-            if self._errors or (settled and not changed):
-                self._clock.sleep(self._pause(release))
+            if len(release.events) > len(before.events):
+                self._announce(release)
+            if self._errors or (settled and release.phase is before.phase):
+                self._world.clock.sleep(self._pause(release))
         for _ in range(WRITES_AT_THE_END):
             if written:
                 break
-            self._clock.sleep(1.0)
+            self._world.clock.sleep(1.0)
             release, written = self._write(release, release, written)
         return release
 
-    def _look(self) -> Observation:
-        self._try(self._records.renew)
-        traffic = self._try(self._router.read)
-        alarms = self._try(self._alarms.ringing)
+    def _look(self, release: Release) -> Observation:
+        world, now = self._world, self._world.clock.now()
+        self._try(world.records.renew)
+        traffic = self._try(world.router.read)
+        alarms = self._try(world.alarms.ringing)
+        samples: tuple[Samples, Samples] | None = None
+        if wants_samples(release, now):
+            samples = self._try(partial(self._samples, release, now))
         return Observation(
-            now=self._clock.now(),
+            now=now,
             traffic=traffic,
             alarms=alarms,
+            samples=samples,
+            request=self._try(world.records.asked),
             failures=self._failed_rounds + bool(self._errors),
             last_failure=self._errors[-1] if self._errors else "a call was refused",
-            interrupted=self._clock.interrupted,
+            interrupted=world.clock.interrupted,
         )
+
+    def _samples(self, release: Release, now: float) -> tuple[Samples, Samples]:
+        read = self._world.metrics.read
+        return read("blue", release.stable, release.since, now), read("green", release.candidate, release.since, now)
 
     def _write(self, release: Release, decided: Release, written: bool) -> tuple[Release, bool]:
         """Write the decision down before anything moves. Returns the record to act on, and whether it is written.
@@ -74,9 +102,9 @@ class Controller:
         """
         if decided is release and written:
             return release, True
-        if decided is not release:
-            self._tell(decided.events[-1].text)
-        if saved := self._try(lambda: self._records.save(decided)):
+        if decided.events != release.events:
+            self._world.tell(decided.events[-1].text)
+        if saved := self._try(partial(self._world.records.save, decided)):
             return saved, True
         if decided.finished or decided.phase is Phase.ROLLING_BACK:
             return decided, False
@@ -90,14 +118,21 @@ class Controller:
             return True
         for chain in moves(seen.traffic, release.traffic):
             for move in chain:
-                self._tell(f"  {move}")
+                self._world.tell(f"  {move}")
                 if not self._made(move):
                     break
         return False
 
+    def _announce(self, release: Release) -> None:
+        """Tell the world, after traffic has moved. That it can't be told stops no release."""
+        try:
+            self._world.announcer.announce(release)
+        except Unavailable as error:
+            self._world.tell(f"  not announced: {error}")
+
     def _made(self, move: Move) -> bool:
         errors = len(self._errors)
-        self._try(partial(self._router.make, move))
+        self._try(partial(self._world.router.make, move))
         return len(self._errors) == errors
 
     def _try(self, call: Callable[[], T]) -> T | None:
@@ -105,13 +140,13 @@ class Controller:
             return call()
         except Unavailable as error:
             self._errors.append(str(error))
-            self._tell(f"  failed: {error}")
+            self._world.tell(f"  failed: {error}")
             return None
 
     def _pause(self, release: Release) -> float:
         if self._errors:
             return min(LONGEST_RETRY_SECONDS, 2.0 ** min(self._failed_rounds - 1, 4))
         if release.phase is Phase.BAKING:
-            left = release.since + release.plan.bake_seconds - self._clock.now()
+            left = release.since + release.plan.bake_seconds - self._world.clock.now()
             return max(0.0, min(release.plan.tick_seconds, left))
         return release.plan.tick_seconds

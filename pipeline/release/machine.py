@@ -6,21 +6,29 @@ instructions leaves a record that says what was meant, and whoever comes next ob
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pipeline.release.analysis import Look, Verdict, judge
+from pipeline.release.ports import Request
 from pipeline.release.record import Phase, Release
+from pipeline.release.samples import Samples
 from pipeline.release.traffic import Function, Traffic
+
+HOLDING = "holding"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What one look at the world showed. ``None`` where it could not be read."""
+    """What one look at the world showed. ``None`` where it was not read, or could not be."""
 
     now: float
     traffic: Traffic | None = None
     alarms: Sequence[str] | None = None
+    samples: tuple[Samples, Samples] | None = None
+    """What stable and candidate did since the bake began, when ``wants_samples`` asked for it."""
+    request: Request | None = None
     failures: int = 0
-    """Looks or moves in a row that failed, this one included."""
+    """Rounds in a row in which a call failed, this one included."""
     last_failure: str = ""
     interrupted: bool = False
 
@@ -33,38 +41,35 @@ def advance(release: Release, seen: Observation) -> Release:
         case Phase.PROMOTING:
             return _promoting(release, seen)
         case Phase.PENDING | Phase.SHIFTING | Phase.BAKING | Phase.PAUSED:
-            return _reason_to_roll_back(release, seen) or _forward(release, seen)
+            return _reason_to_roll_back(release, seen) or _asked(release, seen) or _forward(release, seen)
         case Phase.PROMOTED | Phase.ROLLED_BACK:
             return release
 
 
-def _forward(release: Release, seen: Observation) -> Release:
-    if release.phase is Phase.PENDING:
-        return release.to(Phase.SHIFTING, seen.now, f"shifting {release.plan.weights[0]} % to the candidate")
-    if release.phase is Phase.SHIFTING:
-        if not _as_recorded(release, seen):
-            return release
-        return release.to(Phase.BAKING, seen.now, f"{release.weight} % on the candidate, read back; baking")
-    if release.phase is Phase.BAKING and seen.now - release.since >= release.plan.bake_seconds:
-        return _next_step(release, seen)
-    return release
+def wants_samples(release: Release, now: float) -> bool:
+    """Whether it is time to compare the candidate with stable."""
+    if release.phase is not Phase.BAKING or release.hurry:
+        return False
+    last = max((look.at for look in release.looks), default=0.0)
+    first_after_bake = _baked(release, now) and last < release.since + release.plan.bake_seconds
+    return first_after_bake or now - max(last, release.since) >= release.plan.look_seconds
 
 
-def _next_step(release: Release, seen: Observation) -> Release:
-    if seen.alarms is None or seen.traffic is None:
-        return release
-    step = release.step + 1
-    if step < len(release.plan.weights):
-        text = f"{release.weight} % is healthy; shifting {release.plan.weights[step]} %"
-        return release.to(Phase.SHIFTING, seen.now, text, step=step)
-    return release.to(Phase.PROMOTING, seen.now, f"{release.weight} % is healthy; blue becomes the candidate")
+def take_over(release: Release, now: float) -> Release:
+    """``release`` in the hands of a new controller: a bake that nobody watched begins again."""
+    return release.to(release.phase, now, f"taken over in phase {release.phase}")
+
+
+def roll_back(release: Release, now: float, cause: str, *, rejected: bool = False) -> Release:
+    """``release`` on its way back to the stable version."""
+    return release.to(Phase.ROLLING_BACK, now, f"rolling back: {cause}", cause=cause, rejected=rejected)
 
 
 def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
     if seen.interrupted:
         return roll_back(release, seen.now, "interrupted (Ctrl-C or SIGTERM)")
-    if seen.alarms:
-        return roll_back(release, seen.now, f"alarm: {', '.join(seen.alarms)}", rejected=True)
+    if ringing := [alarm for alarm in seen.alarms or () if alarm not in release.ignored_alarms]:
+        return roll_back(release, seen.now, f"alarm: {', '.join(ringing)}", rejected=True)
     if seen.failures >= release.plan.failures_allowed:
         return roll_back(release, seen.now, f"{seen.failures} failures in a row, the last: {seen.last_failure}")
     if drift := _drift(release, seen.traffic):
@@ -83,11 +88,101 @@ def _drift(release: Release, traffic: Traffic | None) -> str | None:
     return "someone else moved traffic during the release" if settled or undone else None
 
 
+def _asked(release: Release, seen: Observation) -> Release | None:
+    """What an operator's request makes of the release; ``None`` without a new one."""
+    request = seen.request
+    if request is None or not _is_new(request, release):
+        return None
+    if request.command in ("pause", "promote") and release.phase in (Phase.PENDING, Phase.SHIFTING):
+        return None  # obeyed a moment later, when the weights are set
+    if request.command == "abort":
+        return _abort(release, seen.now, request)
+    release = replace(release, handled=request.request_id)
+    by = f"asked for by {request.asked_by}"
+    match request.command, release.phase:
+        case "promote-now", _:
+            last = len(release.plan.weights) - 1
+            return release.to(Phase.SHIFTING, seen.now, f"promoting now, {by}", step=last, hurry=True)
+        case "promote", Phase.BAKING | Phase.PAUSED:
+            return _next_step(release, seen, f"bake ended, {by}")
+        case "pause", Phase.BAKING:
+            return release.to(Phase.PAUSED, seen.now, f"paused, {by}; alarms still roll back")
+        case "resume", Phase.PAUSED:
+            return release.to(Phase.SHIFTING, seen.now, f"resumed, {by}; the bake begins again")
+        case command, phase:
+            return release.note(seen.now, f"{command} ignored in phase {phase}")
+
+
+def _is_new(request: Request, release: Release) -> bool:
+    return request.release_id == release.release_id and request.request_id != release.handled
+
+
+def _abort(release: Release, now: float, request: Request) -> Release:
+    release = replace(release, handled=request.request_id)
+    return roll_back(release, now, f"abort, asked for by {request.asked_by}", rejected=True)
+
+
+def _forward(release: Release, seen: Observation) -> Release:
+    match release.phase:
+        case Phase.PENDING:
+            step = len(release.plan.weights) - 1 if release.hurry else 0
+            text = f"shifting {release.plan.weights[step]} % to the candidate"
+            return release.to(Phase.SHIFTING, seen.now, text, step=step)
+        case Phase.SHIFTING if _as_recorded(release, seen):
+            text = f"{release.weight} % on the candidate, read back; baking"
+            return release.to(Phase.BAKING, seen.now, text, loud=False)
+        case Phase.BAKING if release.hurry:
+            return _next_step(release, seen, "not baked")
+        case Phase.BAKING if seen.samples is not None:
+            return _analysed(release, seen, *seen.samples)
+        case _:
+            return release
+
+
+def _analysed(release: Release, seen: Observation, stable: Samples, candidate: Samples) -> Release:
+    baked = _baked(release, seen.now)
+    if release.weight == 100:
+        stable = _last_stable(release) or stable
+    findings = judge(stable, candidate, release.plan.limits, early=not baked)
+    look = Look(at=seen.now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
+    holding = release.events[-1].text.startswith(HOLDING)
+    release = replace(release, looks=(*(release.looks[:-1] if holding else release.looks), look))
+    if look.verdict is Verdict.FAIL:
+        return roll_back(release, seen.now, f"analysis: {look.reasons}", rejected=True)
+    if not baked:
+        return release
+    if look.verdict is Verdict.PASS and seen.alarms is not None and seen.traffic is not None:
+        return _next_step(release, seen, "healthy")
+    waited = seen.now - release.since - release.plan.bake_seconds
+    if waited >= release.plan.hold_seconds:
+        return roll_back(release, seen.now, f"inconclusive until the deadline: {look.reasons}")
+    if holding:
+        return release
+    return release.note(seen.now, f"{HOLDING} up to {release.plan.hold_seconds:.0f} s: {look.reasons}")
+
+
+def _last_stable(release: Release) -> Samples | None:
+    """Stable as it was at the step before: at 100 % it has no traffic to compare with."""
+    return next((look.stable for look in reversed(release.looks) if look.weight < release.weight), None)
+
+
+def _next_step(release: Release, seen: Observation, why: str) -> Release:
+    step = release.step + 1
+    if step < len(release.plan.weights):
+        text = f"{release.weight} % {why}; shifting {release.plan.weights[step]} %"
+        return release.to(Phase.SHIFTING, seen.now, text, step=step)
+    return release.to(Phase.PROMOTING, seen.now, f"{release.weight} % {why}; blue becomes the candidate")
+
+
 def _promoting(release: Release, seen: Observation) -> Release:
-    """All traffic is on the candidate already; an interruption waits for the second that this takes."""
+    """All traffic is on the candidate already; an interruption waits for the second that this takes, an abort not."""
+    if seen.request and seen.request.command == "abort" and _is_new(seen.request, release):
+        return _abort(release, seen.now, seen.request)
+    if _as_recorded(release, seen):
+        return _finish(release, seen, Phase.PROMOTED, "blue is the candidate, weights are blue 100 again, read back")
     if seen.failures >= release.plan.failures_allowed:
         return roll_back(release, seen.now, f"the promotion failed {seen.failures} times: {seen.last_failure}")
-    return _finish(release, seen, Phase.PROMOTED, "blue is the candidate, weights are blue 100 again, read back")
+    return release
 
 
 def _finish(release: Release, seen: Observation, phase: Phase, text: str) -> Release:
@@ -98,11 +193,5 @@ def _as_recorded(release: Release, seen: Observation) -> bool:
     return seen.traffic is not None and seen.traffic.satisfies(release.traffic)
 
 
-def roll_back(release: Release, now: float, cause: str, *, rejected: bool = False) -> Release:
-    """``release`` on its way back to the stable version."""
-    return release.to(Phase.ROLLING_BACK, now, f"rolling back: {cause}", cause=cause, rejected=rejected)
-
-
-def take_over(release: Release, now: float) -> Release:
-    """``release`` in the hands of a new controller: a bake that nobody watched begins again."""
-    return release.to(release.phase, now, f"taken over in phase {release.phase}")
+def _baked(release: Release, now: float) -> bool:
+    return now - release.since >= release.plan.bake_seconds

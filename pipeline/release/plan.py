@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.environments import ReleaseSettings
+from pipeline.release.analysis import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,19 +17,27 @@ class Plan:
     """Percent of traffic on the candidate, step by step; the last is 100."""
     bake_seconds: float
     """How long each step is watched."""
+    hold_seconds: float
+    """How long an inconclusive step is held after its bake, before it is rolled back."""
+    limits: Limits = field(default_factory=Limits)
     failures_allowed: int = 5
     """Failed calls in a row (reading or moving) after which the release is rolled back."""
 
     def __post_init__(self) -> None:
         if not self.weights or self.weights[-1] != 100 or sorted({*self.weights}) != list(self.weights):
             raise ValueError(f"weights must rise to 100, not {self.weights}")
-        if self.weights[0] <= 0:
-            raise ValueError(f"weights must be positive, not {self.weights}")
+        if self.weights[0] <= 0 or len(self.weights) < 2:
+            raise ValueError(f"weights need a first step between 0 and 100, to compare the versions: {self.weights}")
 
     @property
     def tick_seconds(self) -> float:
         """How often a step is looked at: at least ten times a bake, between once a second and every five seconds."""
         return min(5.0, max(1.0, self.bake_seconds / 10))
+
+    @property
+    def look_seconds(self) -> float:
+        """How often the candidate is compared with stable: five times a bake, at most every half minute."""
+        return min(30.0, max(self.tick_seconds, self.bake_seconds / 5))
 
     @classmethod
     def of(cls, settings: ReleaseSettings, environ: Mapping[str, str] = os.environ) -> "Plan":
@@ -36,8 +45,13 @@ class Plan:
         scale = float(environ.get("BAKE_SCALE") or 1)
         if not 0 <= scale < float("inf"):
             raise ValueError(f"BAKE_SCALE must be a number from 0 up, not {scale}")
-        return cls(weights=settings.weights, bake_seconds=settings.bake_seconds * scale)
+        return cls(
+            weights=settings.weights,
+            bake_seconds=settings.bake_seconds * scale,
+            hold_seconds=settings.hold_seconds,
+            limits=Limits(minimum_requests=settings.minimum_requests),
+        )
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Plan":
-        return cls(**fields | {"weights": tuple(fields["weights"])})
+        return cls(**fields | {"weights": tuple(fields["weights"]), "limits": Limits(**fields["limits"])})

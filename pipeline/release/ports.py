@@ -1,9 +1,11 @@
 """What the controller needs of the world. ``pipeline.release.aws`` implements it on AWS; tests bring their own."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.release.record import Release
+from pipeline.release.samples import Samples
 from pipeline.release.traffic import Move, Traffic, Versions
 
 
@@ -37,9 +39,38 @@ class TrafficRouter(Protocol):
 
 
 class Alarms(Protocol):
+    """CloudWatch alarms. Every method raises ``Unavailable``."""
+
     def ringing(self) -> Sequence[str]:
-        """Names of the rollback alarms in state ALARM. Raises ``Unavailable``."""
+        """Names of the rollback alarms in state ALARM."""
         ...
+
+    def freezing(self) -> Sequence[str]:
+        """Names of the freeze alarms in state ALARM."""
+        ...
+
+
+class Metrics(Protocol):
+    def read(self, colour: str, versions: Versions, since: float, until: float) -> Samples:
+        """What ``colour`` (blue: stable, green: candidate), made of ``versions``, did. Raises ``Unavailable``."""
+        ...
+
+
+class Announcer(Protocol):
+    def announce(self, release: Release) -> None:
+        """Tell the world of the release's last event. Raises ``Unavailable``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What an operator asks of the controller that runs."""
+
+    request_id: str
+    release_id: str
+    command: str
+    """``pause``, ``resume``, ``abort``, ``promote`` (end this bake) or ``promote-now`` (skip all bakes)."""
+    asked_by: str
 
 
 class Records(Protocol):
@@ -51,6 +82,14 @@ class Records(Protocol):
 
     def save(self, release: Release) -> Release:
         """Write it, and return it with its new revision. Raises ``LeaseLost`` if someone else wrote meanwhile."""
+        ...
+
+    def ask(self, request: Request) -> None:
+        """Leave a request for the controller that runs; the last one counts."""
+        ...
+
+    def asked(self) -> Request | None:
+        """The request that was left last."""
         ...
 
     def acquire(self) -> None:

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from pipeline.release.analysis import Finding, Look, Verdict
 from pipeline.release.plan import Plan
+from pipeline.release.samples import Sample
 from pipeline.release.traffic import Function, Traffic, Versions, shifted, steady
 
 
@@ -31,6 +33,8 @@ class Event:
     weight: int
     """Percent of traffic that the candidate is meant to have."""
     text: str
+    loud: bool = True
+    """Worth a message to the people on duty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,10 @@ class Release:
     plan: Plan
     started_by: str
     commit: str | None = None
+    """The commit of the candidate."""
+    stable_commit: str | None = None
+    undoes: bool = False
+    """The candidate is an earlier version: what was stable before the release that is undone."""
     home: str | None = None
     """The version that alias green of the processing function gets back at the end, if the release has to move it."""
     phase: Phase = Phase.PENDING
@@ -57,6 +65,15 @@ class Release:
     """Why it was rolled back."""
     rejected: bool = False
     """The candidate itself was found bad: it is not shifted again unless a person says so."""
+    hurry: bool = False
+    """Someone asked to promote at once: bakes and analysis are skipped, alarms are not."""
+    ignored_alarms: tuple[str, ...] = ()
+    """Alarms that rang at the start and were overridden."""
+    override: str | None = None
+    """Why a guard was overridden."""
+    handled: str | None = None
+    """The last request of an operator that was obeyed."""
+    looks: tuple[Look, ...] = ()
     events: tuple[Event, ...] = ()
 
     @property
@@ -85,14 +102,13 @@ class Release:
             case _:
                 return shifted(self.stable, self.candidate, self.weight)
 
-    def to(self, phase: Phase, at: float, text: str, **changes: Any) -> "Release":
+    def to(self, phase: Phase, at: float, text: str, *, loud: bool = True, **changes: Any) -> "Release":
         """This release in ``phase`` since ``at``, with the reason in its story."""
-        moved = replace(self, phase=phase, since=at, **changes)
-        return moved.note(at, text)
+        return replace(self, phase=phase, since=at, **changes).note(at, text, loud=loud)
 
-    def note(self, at: float, text: str) -> "Release":
+    def note(self, at: float, text: str, *, loud: bool = True) -> "Release":
         """This release with one more event."""
-        event = Event(at=at, phase=self.phase, weight=self.weight, text=text)
+        event = Event(at=at, phase=self.phase, weight=self.weight, text=text, loud=loud)
         return replace(self, events=(*self.events, event))
 
     def written(self) -> "Release":
@@ -113,6 +129,8 @@ class Release:
                 "candidate": _versions(fields["candidate"]),
                 "plan": Plan.from_dict(fields["plan"]),
                 "phase": Phase(fields["phase"]),
+                "ignored_alarms": tuple(fields["ignored_alarms"]),
+                "looks": tuple(_look(look) for look in fields["looks"]),
                 "events": tuple(Event(**event | {"phase": Phase(event["phase"])}) for event in fields["events"]),
             }
         )
@@ -120,3 +138,15 @@ class Release:
 
 def _versions(raw: Mapping[str, str]) -> dict[Function, str]:
     return {Function(name): version for name, version in raw.items()}
+
+
+def _look(raw: dict[str, Any]) -> Look:
+    samples = {
+        colour: {
+            Function(name): Sample(**sample | {"latencies": tuple(sample["latencies"])})
+            for name, sample in raw[colour].items()
+        }
+        for colour in ("stable", "candidate")
+    }
+    findings = tuple(Finding(verdict=Verdict(f["verdict"]), text=f["text"]) for f in raw["findings"])
+    return Look(**raw | samples | {"findings": findings})

@@ -1,4 +1,4 @@
-"""The platform's rollback alarms."""
+"""The alarms that end a release, and those that keep one from starting."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ if TYPE_CHECKING:
 
 
 class AwsAlarms:
-    """``Alarms`` of the given names."""
+    """``Alarms`` with these names."""
 
-    def __init__(self, aws: boto3.Session, names: Sequence[str]):
+    def __init__(self, aws: boto3.Session, *, rollback: Sequence[str], freeze: Sequence[str]):
         self._cloudwatch = aws.client("cloudwatch", config=CLIENT_CONFIG)
-        self._names = list(names)
+        self._rollback = list(rollback)
+        self._freeze = list(freeze)
 
     def ringing(self) -> Sequence[str]:
+        return self._in_alarm(self._rollback)
+
+    def freezing(self) -> Sequence[str]:
+        return self._in_alarm(self._freeze) if self._freeze else []
+
+    def _in_alarm(self, names: list[str]) -> Sequence[str]:
         with calling("reading the alarms"):
-            found = self._cloudwatch.describe_alarms(
-                AlarmNames=self._names, AlarmTypes=["MetricAlarm", "CompositeAlarm"]
-            )
+            found = self._cloudwatch.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         states = {alarm["AlarmName"]: alarm["StateValue"] for alarm in found["MetricAlarms"]}
         states |= {alarm["AlarmName"]: alarm["StateValue"] for alarm in found["CompositeAlarms"]}
-        if missing := [name for name in self._names if name not in states]:
+        if missing := [name for name in names if name not in states]:
             raise Unavailable(f"reading the alarms: there is no alarm {', '.join(missing)}")
-        return [name for name in self._names if states[name] == "ALARM"]
+        return [name for name in names if states[name] == "ALARM"]

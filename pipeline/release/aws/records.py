@@ -1,26 +1,30 @@
 """Records and lease in the DynamoDB table ``payment-releases-<env>`` (keys ``environment``, ``release_id``).
 
-A release's item holds its record as JSON, with phase and revision beside it for those who look at the table. The
-lease is the item whose ``release_id`` is ``lease``; it sorts after all releases, whose ids start with a digit.
+A release's item holds its record as JSON, with phase and revision beside it for those who look at the table. Lease
+and last request of an operator are the items whose ``release_id`` is ``lease`` and ``request``; they sort after all
+releases, whose ids start with a digit.
 """
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from pipeline.release.aws import CLIENT_CONFIG, calling
-from pipeline.release.ports import LeaseHeld, LeaseLost
+from pipeline.release.ports import LeaseHeld, LeaseLost, Request
 from pipeline.release.record import Release
 
 if TYPE_CHECKING:
     import boto3
 
 LEASE = "lease"
+REQUEST = "request"
 LEASE_SECONDS = 30
 """How long the environment stays closed to others after a controller was killed."""
 
@@ -73,6 +77,15 @@ class AwsRecords:
             if not self._put(item, condition) and self._get(saved.release_id) != item:
                 raise LeaseLost(f"someone else wrote release {release.release_id}")
         return saved
+
+    def ask(self, request: Request) -> None:
+        with calling("leaving a request for the controller"):
+            self._put(self._key(REQUEST) | {"request": {"S": json.dumps(asdict(request))}}, {})
+
+    def asked(self) -> Request | None:
+        with calling("reading the operators' requests"):
+            item = self._get(REQUEST)
+        return Request(**json.loads(item["request"]["S"])) if item else None
 
     def acquire(self) -> None:
         now = self._now()

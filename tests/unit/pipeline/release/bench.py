@@ -1,15 +1,20 @@
 """A controller on the fake AWS, with a clock that tests turn."""
 
 from collections.abc import Callable
+from typing import Any
 
+from pipeline.environments import ReleaseSettings
 from pipeline.release.aws.alarms import AwsAlarms
+from pipeline.release.aws.announcer import AwsAnnouncer
+from pipeline.release.aws.metrics import AwsMetrics
 from pipeline.release.aws.records import AwsRecords
 from pipeline.release.aws.traffic import AwsTraffic
 from pipeline.release.commands import Commands
+from pipeline.release.controller import World
 from pipeline.release.plan import Plan
 from tests.unit.pipeline.release.fake_aws import OUTPUTS, FakeAws
 
-PLAN = Plan(weights=(10, 25, 50, 100), bake_seconds=60)
+PLAN = Plan(weights=(10, 25, 50, 100), bake_seconds=60, hold_seconds=120)
 
 
 class FakeClock:
@@ -45,25 +50,38 @@ class Bench:
         self.aws = FakeAws(stable=stable, candidate=candidate)
         self.clock = FakeClock()
         self.plan = plan
+        self.settings = ReleaseSettings()
+        self.commit = "c0ffee"
         self.told: list[str] = []
 
-    def controller(self, holder: str = "ann") -> Commands:
+    def controller(self, holder: str = "ann", *, override: str | None = None, dry_run: bool = False) -> Commands:
         """The commands, in the hands of a new process."""
+        aws: Any = self.aws
         return Commands(
             environment="test",
+            settings=self.settings,
             plan=self.plan,
-            router=AwsTraffic(self.aws, OUTPUTS),  # type: ignore[arg-type]
-            alarms=AwsAlarms(self.aws, OUTPUTS["RollbackAlarmNames"].split(",")),  # type: ignore[arg-type]
-            records=AwsRecords(
-                self.aws,  # type: ignore[arg-type]
-                table=OUTPUTS["ReleaseTableName"],
-                environment="test",
-                holder=holder,
-                now=self.clock.now,
+            world=World(
+                router=AwsTraffic(aws, OUTPUTS),
+                alarms=AwsAlarms(
+                    aws, rollback=OUTPUTS["RollbackAlarmNames"].split(","), freeze=self.settings.freeze_alarms
+                ),
+                metrics=AwsMetrics(aws, OUTPUTS),
+                records=AwsRecords(
+                    aws,
+                    table=OUTPUTS["ReleaseTableName"],
+                    environment="test",
+                    holder=holder,
+                    now=self.clock.now,
+                ),
+                announcer=AwsAnnouncer(aws, OUTPUTS),
+                clock=self.clock,
+                tell=self.told.append,
             ),
-            clock=self.clock,
-            tell=self.told.append,
-            started_by=holder,
+            asked_by=holder,
+            commit=self.commit,
+            override=override,
+            dry_run=dry_run,
         )
 
     def all_on(self, version: str) -> bool:

@@ -5,7 +5,8 @@
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,9 +19,10 @@ OUTPUTS = PlatformOutputs(
         "ValidationFunctionName": "payment-validation-test",
         "FraudDetectionFunctionName": "payment-fraud-detection-test",
         "ProcessingFunctionName": "payment-processing-test",
-        "ListenerArn": "listener",
-        "BlueTargetGroupArn": "blue",
-        "GreenTargetGroupArn": "green",
+        "ListenerArn": "arn:aws:elasticloadbalancing:us-east-1:1:listener/app/alb/1/2",
+        "BlueTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/blue/1",
+        "GreenTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/green/1",
+        "AlertTopicArn": "topic",
         "RollbackAlarmNames": "api-errors,api-latency",
         "ReleaseTableName": "payment-releases-test",
     },
@@ -35,6 +37,15 @@ def refused(operation: str, code: str = "ThrottlingException") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "refused by the test"}}, operation)
 
 
+@dataclass
+class Behaviour:
+    """How one version answers."""
+
+    errors: float = 0.0
+    """Share of requests that fail."""
+    milliseconds: float = 12.0
+
+
 class FakeAws:
     """Stands in for a ``boto3.Session``; its attributes are the state of the account."""
 
@@ -45,6 +56,11 @@ class FakeAws:
             self.aliases[function, "blue"] = (stable, {})
             self.aliases[function, "green"] = (candidate, {})
         self.alarms = {"api-errors": "OK", "api-latency": "INSUFFICIENT_DATA"}
+        self.behaviour: dict[str, Behaviour] = {}
+        self.requests_per_second = 3.0
+        """On each route."""
+        self.weight_metric: list[float] = []
+        self.messages: list[tuple[str, str]] = []
         self.table: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
         self.disturb: Disturb = lambda operation, when: None
@@ -82,13 +98,16 @@ class FakeAws:
         return result
 
     def describe_listeners(self, *, ListenerArns: list[str]) -> Any:
-        groups = [{"TargetGroupArn": colour, "Weight": weight} for colour, weight in self.weights.items()]
+        groups = [
+            {"TargetGroupArn": OUTPUTS[f"{colour.capitalize()}TargetGroupArn"], "Weight": weight}
+            for colour, weight in self.weights.items()
+        ]
         action = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
         return self._called("DescribeListeners", lambda: {"Listeners": [{"DefaultActions": [action]}]})
 
     def modify_listener(self, *, ListenerArn: str, DefaultActions: list[Any]) -> Any:
         groups = DefaultActions[0]["ForwardConfig"]["TargetGroups"]
-        wanted = {group["TargetGroupArn"]: group["Weight"] for group in groups}
+        wanted = {group["TargetGroupArn"].split("/")[1]: group["Weight"] for group in groups}
         assert set(wanted) == {"blue", "green"}
         return self._called("ModifyListener", lambda: self.weights.update(wanted))
 
@@ -110,6 +129,42 @@ class FakeAws:
     def describe_alarms(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> Any:
         found = [{"AlarmName": name, "StateValue": self.alarms[name]} for name in AlarmNames if name in self.alarms]
         return self._called("DescribeAlarms", lambda: {"MetricAlarms": found, "CompositeAlarms": []})
+
+    def put_metric_data(self, *, Namespace: str, MetricData: list[Any]) -> Any:
+        values = [datum["Value"] for datum in MetricData]
+        return self._called("PutMetricData", lambda: self.weight_metric.extend(values))
+
+    def publish(self, *, TopicArn: str, Subject: str, Message: str) -> Any:
+        assert len(Subject) <= 100
+        return self._called("Publish", lambda: self.messages.append((Subject, Message)))
+
+    def get_paginator(self, operation: str) -> "FakeAws":
+        assert operation == "get_metric_data"
+        return self
+
+    def paginate(self, *, MetricDataQueries: list[Any], StartTime: Any, EndTime: Any) -> Iterator[Any]:
+        seconds = (EndTime - StartTime).total_seconds()
+        results = [{"Id": q["Id"], "Values": [self._metric(q["MetricStat"], seconds)]} for q in MetricDataQueries]
+        yield self._called("GetMetricData", lambda: {"MetricDataResults": results})
+
+    def _metric(self, stat: Any, seconds: float) -> float:
+        """What a metric shows after ``seconds`` of steady traffic with the weights of now."""
+        dimensions = {d["Name"]: d["Value"] for d in stat["Metric"]["Dimensions"]}
+        if "TargetGroup" in dimensions:
+            assert dimensions["LoadBalancer"] == "app/alb/1"
+            return 0.0
+        function, _, colour = dimensions["Resource"].partition(":")
+        version = dimensions.get("ExecutedVersion") or self.aliases[function, colour][0]
+        behaviour = self.behaviour.get(version, Behaviour())
+        share = self.shares()[function].get(version, 0.0)
+        requests = round(self.requests_per_second * seconds * share)
+        if stat["Metric"]["MetricName"] == "Errors":
+            return round(requests * behaviour.errors)
+        if match := re.fullmatch(r"TC\((\d*):(\d*)\)", stat["Stat"]):
+            low, high = float(match[1] or 0), float(match[2] or "inf")
+            return requests if low < behaviour.milliseconds <= high else 0
+        assert stat["Metric"]["MetricName"] == "Invocations"
+        return requests
 
     def put_item(self, *, TableName: str, Item: Any, **condition: Any) -> Any:
         key = Item["release_id"]["S"]

@@ -145,7 +145,7 @@ def test_the_record_is_written_before_each_move() -> None:
 
     def disturb(operation: str, when: str) -> None:
         if operation in ("ModifyListener", "UpdateAlias") and when == "before":
-            written.append(bench.controller().records.latest()[0].phase)
+            written.append(bench.controller().world.records.latest()[0].phase)
 
     bench.aws.disturb = disturb
 
@@ -158,7 +158,7 @@ def test_traffic_is_not_moved_when_the_record_cannot_be_written() -> None:
     bench = Bench()
 
     def disturb(operation: str, when: str) -> None:
-        if operation == "PutItem" and when == "before" and bench.aws.table:
+        if operation == "PutItem" and when == "before" and len(bench.aws.table) > 1:
             raise refused(operation)
 
     bench.aws.disturb = disturb

@@ -1,0 +1,117 @@
+"""Is the candidate as good as the stable version? Judged over the same minutes, at each step. Pure.
+
+A difference counts when it is both significant (it is hardly chance) and large enough to matter. A difference that
+would matter but may be chance, and too few requests, are *inconclusive*: the step is held until there is more data or
+its deadline has come. So "pass" always rests on data.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.release.samples import Sample, Samples, total
+from pipeline.release.statistics import highest_plausible_rate, more_errors, slower
+
+
+class Verdict(StrEnum):
+    PASS = "pass"  # noqa: S105 - not a password
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a difference counts."""
+
+    minimum_requests: int = 20
+    """Requests of the candidate, all routes together, under which nothing can pass."""
+    minimum_per_route: int = 5
+    significance: float = 0.01
+    """Chance of a false alarm that one test accepts at the end of a bake."""
+    early_significance: float = 0.001
+    """The same during the bake, where the data are looked at again and again."""
+    error_margin: float = 0.01
+    """Difference of error rates that matters."""
+    effect: float = 0.64
+    """Chance that a request of the candidate is slower than one of stable, from which on it matters."""
+    latency_margin_ms: float = 20.0
+    """A difference of the 90th percentiles under this is not noticed by anyone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One test's verdict and its reasoning, as people read it."""
+
+    verdict: Verdict
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One analysis, as it is kept in the record."""
+
+    at: float
+    weight: int
+    stable: Samples
+    candidate: Samples
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst finding decides."""
+        found = {finding.verdict for finding in self.findings}
+        return next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in found), Verdict.PASS)
+
+    @property
+    def reasons(self) -> str:
+        """The findings that led to the verdict."""
+        return "; ".join(finding.text for finding in self.findings if finding.verdict is self.verdict)
+
+
+def judge(stable: Samples, candidate: Samples, limits: Limits, *, early: bool) -> tuple[Finding, ...]:
+    """Compare the colours; ``early`` during a bake, when only a clear failure may end it."""
+    significance = limits.early_significance if early else limits.significance
+    return tuple(_findings(stable, candidate, limits, significance))
+
+
+def _findings(stable: Samples, candidate: Samples, limits: Limits, significance: float) -> Iterator[Finding]:
+    everything = total(candidate.values())
+    yield _enough("all routes", everything, limits.minimum_requests)
+    yield _errors("all routes", total(stable.values()), everything, limits, significance)
+    for route, sample in candidate.items():
+        yield _enough(route, sample, limits.minimum_per_route)
+        yield _enough(f"{route}, stable", stable[route], limits.minimum_per_route)
+        yield _errors(route, stable[route], sample, limits, significance)
+        yield _latency(route, stable[route], sample, limits, significance)
+
+
+def _enough(label: str, sample: Sample, minimum: int) -> Finding:
+    verdict = Verdict.PASS if sample.requests >= minimum else Verdict.INCONCLUSIVE
+    return Finding(verdict=verdict, text=f"{label}: {sample.requests} requests of the {minimum} that a verdict needs")
+
+
+def _errors(label: str, stable: Sample, candidate: Sample, limits: Limits, significance: float) -> Finding:
+    p = more_errors(candidate.errors, candidate.requests, stable.errors, stable.requests)
+    difference = candidate.error_rate - stable.error_rate
+    text = (
+        f"{label}: {candidate.errors} of {candidate.requests} failed ({candidate.error_rate:.1%}, "
+        f"up to {highest_plausible_rate(candidate.errors, candidate.requests):.1%} possible), "
+        f"stable {stable.errors} of {stable.requests} ({stable.error_rate:.1%}), p {p:.2g}"
+    )
+    return Finding(verdict=_weigh(difference >= limits.error_margin, p, significance), text=text)
+
+
+def _latency(label: str, stable: Sample, candidate: Sample, limits: Limits, significance: float) -> Finding:
+    here, there = candidate.quantile(0.9), stable.quantile(0.9)
+    if here is None or there is None:
+        return Finding(verdict=Verdict.INCONCLUSIVE, text=f"{label}: no latencies to compare")
+    p, effect = slower(candidate.latencies, stable.latencies)
+    matters = effect >= limits.effect and here - there >= limits.latency_margin_ms
+    text = f"{label}: p90 {here:.0f} ms, stable {there:.0f} ms, slower with chance {effect:.2f}, p {p:.2g}"
+    return Finding(verdict=_weigh(matters, p, significance), text=text)
+
+
+def _weigh(matters: bool, p: float, significance: float) -> Verdict:
+    if not matters:
+        return Verdict.PASS
+    return Verdict.FAIL if p < significance else Verdict.INCONCLUSIVE

@@ -1,0 +1,120 @@
+"""A release as one SVG picture: the candidate's weight over latency and errors of both colours, on one time axis."""
+
+from collections.abc import Callable, Sequence
+from html import escape
+
+from pipeline.release.analysis import Look
+from pipeline.release.record import Phase, Release
+from pipeline.release.samples import Sample, Samples, total
+
+WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 880, 150, 64, 16, 28, 46
+Point = tuple[float, float]
+
+
+def chart(release: Release) -> str:
+    """The picture, sized by its ``viewBox``; colours come from the page's style sheet."""
+    begin, end = release.events[0].at, max(release.events[-1].at, release.events[0].at + 1)
+
+    def x(at: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (at - begin) / (end - begin)
+
+    panels = [
+        ("Weight of the candidate, %", [("green", _weights(release, end))], 100.0),
+        ("Latency p90, ms", [(colour, _series(release, colour, _p90)) for colour in ("blue", "green")], None),
+        ("Errors, %", [(colour, _series(release, colour, _errors)) for colour in ("blue", "green")], None),
+    ]
+    height = TOP + len(panels) * (PANEL + GAP)
+    body = [_events(release, x, height)]
+    for index, (title, lines, top) in enumerate(panels):
+        body.append(_panel(title, lines, top, TOP + index * (PANEL + GAP), x))
+    body.append(_time_axis(begin, end, x, height - GAP + 16))
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Weights, latency and errors over time">'
+        + "".join(body)
+        + "</svg>"
+    )
+
+
+def _weights(release: Release, end: float) -> list[Point]:
+    """Steps: the weight holds until the next event. What the record asks for; it is read back before a bake."""
+    points: list[Point] = []
+    weight = 0
+    for event in release.events:
+        now = 0 if event.phase in (Phase.PENDING, Phase.ROLLING_BACK, Phase.ROLLED_BACK) else event.weight
+        points += [(event.at, weight), (event.at, now)]
+        weight = now
+    return [*points, (end, weight)]
+
+
+def _series(release: Release, colour: str, value: Callable[[Sample], float | None]) -> list[Point]:
+    def samples(look: Look) -> Samples:
+        return look.stable if colour == "blue" else look.candidate
+
+    looked = [(look.at, value(total(samples(look).values()))) for look in release.looks]
+    return [(at, found) for at, found in looked if found is not None]
+
+
+def _p90(sample: Sample) -> float | None:
+    return sample.quantile(0.9)
+
+
+def _errors(sample: Sample) -> float | None:
+    return 100 * sample.error_rate if sample.requests else None
+
+
+def _panel(
+    title: str, lines: Sequence[tuple[str, list[Point]]], top: float | None, y0: float, x: Callable[[float], float]
+) -> str:
+    highest = top or _round_up(max((value for _, points in lines for _, value in points), default=0.0))
+
+    def y(value: float) -> float:
+        return y0 + PANEL * (1 - value / highest)
+
+    parts = [f'<text class="title" x="{LEFT}" y="{y0 - 8}">{escape(title)}</text>']
+    for share in (0, 0.5, 1):
+        level = highest * share
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(level):.1f}" y2="{y(level):.1f}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y(level) + 4:.1f}" text-anchor="end">{level:g}</text>')
+    for colour, points in lines:
+        path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in points)
+        parts.append(f'<polyline class="{colour}" points="{path}"/>')
+        if len(points) < 40:
+            parts += [f'<circle class="{colour}" cx="{x(a):.1f}" cy="{y(v):.1f}" r="2.5"/>' for a, v in points]
+    if not any(points for _, points in lines):
+        parts.append(f'<text class="tick" x="{LEFT + 12}" y="{y0 + PANEL / 2}">no data</text>')
+    return "".join(parts)
+
+
+def _events(release: Release, x: Callable[[float], float], height: float) -> str:
+    lines = []
+    for event in release.events:
+        kind = "bad" if event.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK) else "event"
+        lines.append(
+            f'<line class="{kind}" x1="{x(event.at):.1f}" x2="{x(event.at):.1f}" y1="{TOP}" y2="{height - GAP}">'
+            f"<title>{escape(event.text)}</title></line>"
+        )
+    return "".join(lines)
+
+
+def _time_axis(begin: float, end: float, x: Callable[[float], float], y: float) -> str:
+    ticks = [begin + (end - begin) * part / 4 for part in range(5)]
+    anchors = ("start", "middle", "middle", "middle", "end")
+    return "".join(
+        f'<text class="tick" x="{x(at):.1f}" y="{y}" text-anchor="{anchor}">{_span(at - begin)}</text>'
+        for at, anchor in zip(ticks, anchors, strict=True)
+    )
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def _round_up(value: float) -> float:
+    """A round number at or above ``value`` for the top of an axis."""
+    scale = 1.0
+    while scale * 10 < value:
+        scale *= 10
+    while scale > value > 0:
+        scale /= 10
+    return next((scale * step for step in (1, 2, 5, 10) if scale * step >= value), 1.0) if value > 0 else 1.0

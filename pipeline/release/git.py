@@ -1,0 +1,87 @@
+"""The tie between a release and git: which commit it is, and the revert that makes git agree with what runs."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.release.record import Phase, Release
+
+COMMIT_VARIABLES = ("SOURCE_COMMIT", "CODEBUILD_RESOLVED_SOURCE_VERSION")
+"""Where the engines say which commit they deliver; CodeBuild sets the second one itself."""
+
+
+class GitError(Exception):
+    """git could not do it; the message is git's own."""
+
+
+def current_commit(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The commit that is being delivered: from the engine, else the checkout's head, else unknown."""
+    for variable in COMMIT_VARIABLES:
+        if environ.get(variable):
+            return environ[variable]
+    try:
+        return _git(Path.cwd(), "rev-parse", "HEAD")
+    except GitError:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """git's head says ``ahead``, production runs ``running``."""
+
+    release: Release
+    running: str
+    ahead: str
+
+    @classmethod
+    def after(cls, release: Release | None) -> "Disagreement | None":
+        """What ``release`` left behind: a rollback or an undo whose commits are known and differ."""
+        if release is None:
+            return None
+        if release.phase is Phase.ROLLED_BACK and not release.undoes:
+            running, ahead = release.stable_commit, release.commit
+        elif release.phase is Phase.PROMOTED and release.undoes:
+            running, ahead = release.commit, release.stable_commit
+        else:
+            return None
+        if not running or not ahead or running == ahead:
+            return None
+        return cls(release=release, running=running, ahead=ahead)
+
+    @property
+    def branch(self) -> str:
+        return f"revert/{self.release.environment}-{self.release.release_id}"
+
+    @property
+    def advice(self) -> str:
+        return (
+            f"git says {self.ahead[:10]}, {self.release.environment} runs {self.running[:10]}. To make them agree: "
+            f"git revert --no-edit {self.running[:10]}..{self.ahead[:10]}   (or --open-revert for a branch)"
+        )
+
+    def open_revert(self, repository: Path) -> str:
+        """Prepare a branch with one commit that brings ``ahead`` back to ``running``; the work tree is not touched.
+
+        One commit with the running tree works for merges too, and merges into a head that has moved on. Returns the
+        branch. Raises ``GitError``.
+        """
+        message = (
+            f"Return to {self.running[:10]}, which runs in {self.release.environment}\n\n"
+            f"Release {self.release.release_id} left {self.ahead[:10]}: {self.release.cause or 'undone'}"
+        )
+        tree = _git(repository, "rev-parse", f"{self.running}^{{tree}}")
+        commit = _git(repository, "commit-tree", tree, "-p", self.ahead, "-m", message)
+        _git(repository, "branch", self.branch, commit)
+        return self.branch
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    except FileNotFoundError as error:
+        raise GitError("git is not installed") from error
+    except subprocess.CalledProcessError as error:
+        raise GitError(f"git {arguments[0]}: {error.stderr.strip()}") from error
+    return done.stdout.strip()

@@ -1,0 +1,76 @@
+"""When a release may start. Pure: each guard gives the reason for a refusal, or nothing."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, time
+
+from pipeline.release.record import Phase, Release
+from pipeline.release.traffic import Traffic, Versions
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def refusals(
+    *,
+    now: float,
+    traffic: Traffic,
+    candidate: Versions,
+    ringing: Sequence[str],
+    frozen_by: Sequence[str],
+    windows: Sequence[str],
+    history: Sequence[Release],
+) -> Iterator[str]:
+    """Every reason not to start now. All but drift may be overridden."""
+    if frozen_by:
+        yield f"frozen by alarm {', '.join(frozen_by)}"
+    if ringing:
+        yield f"alarm before any traffic moved: {', '.join(ringing)}"
+    if windows and not any(is_open(window, now) for window in windows):
+        yield f"outside of the deployment windows ({'; '.join(windows)}; UTC)"
+    if because := rejection(candidate, history):
+        yield because
+
+
+def drift(traffic: Traffic) -> str | None:
+    """Weights that no release explains; never overridden, but repaired by ``rollback``."""
+    if traffic.is_steady:
+        return None
+    weights = traffic.listener
+    shares = {f.value: dict(alias.shares) for f, alias in traffic.blue.items() if alias.shares}
+    return (
+        f"drift: listener blue {weights.blue}, green {weights.green}, alias shares {shares or 'none'}: not the steady "
+        "state, and no release explains it. `rollback` puts all traffic on the stable version"
+    )
+
+
+def rejection(candidate: Versions, history: Sequence[Release]) -> str | None:
+    """Why ``candidate`` was found bad, if the last release that it was part of says so. ``history``: newest first."""
+    for release in history:
+        if release.candidate == candidate:
+            if release.phase is Phase.ROLLED_BACK and release.rejected:
+                return f"this candidate was rolled back in {release.release_id}: {release.cause}. `retry` tries again"
+            if release.phase is Phase.PROMOTED:
+                return None
+        if release.undoes and release.phase is Phase.PROMOTED and release.stable == candidate:
+            return f"this candidate was undone in {release.release_id}. `retry` brings it back"
+    return None
+
+
+def previous_stable(stable: Versions, history: Sequence[Release]) -> Release | None:
+    """The release that made ``stable`` stable, and so names what was stable before it. ``history``: newest first."""
+    for release in history:
+        if release.phase is Phase.PROMOTED and release.candidate == stable and not release.undoes:
+            return release
+    return None
+
+
+def is_open(window: str, now: float) -> bool:
+    """Whether ``window`` ("Mon-Fri 08:00-16:30", in UTC) contains ``now``. Raises ``ValueError`` for another form."""
+    try:
+        days, hours = window.split()
+        first, _, last = days.partition("-")
+        begin, end = (time.fromisoformat(hour) for hour in hours.split("-"))
+        open_days = range(DAYS.index(first), DAYS.index(last or first) + 1)
+    except ValueError as error:
+        raise ValueError(f'deployment window {window!r}: write it as "Mon-Fri 08:00-16:30"') from error
+    at = datetime.fromtimestamp(now, UTC)
+    return at.weekday() in open_days and begin <= at.time() < end

@@ -1,0 +1,51 @@
+"""What each colour did during a bake: requests, errors, and the distribution of latencies."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pipeline.release.traffic import Function
+
+EDGES_MS = (0, 5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 3000)
+"""Bounds of the latency classes: above one, up to and including the next; the last class is open."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One colour of one function (or of several, summed) over some minutes."""
+
+    requests: int = 0
+    errors: int = 0
+    latencies: tuple[int, ...] = (0,) * len(EDGES_MS)
+    """How many requests fell in each class of ``EDGES_MS``."""
+
+    def __add__(self, other: "Sample") -> "Sample":
+        return Sample(
+            requests=self.requests + other.requests,
+            errors=self.errors + other.errors,
+            latencies=tuple(a + b for a, b in zip(self.latencies, other.latencies, strict=True)),
+        )
+
+    @property
+    def error_rate(self) -> float:
+        return self.errors / self.requests if self.requests else 0.0
+
+    def quantile(self, share: float) -> float | None:
+        """Latency in milliseconds that ``share`` of the requests stay under, interpolated in its class."""
+        total = sum(self.latencies)
+        if not total:
+            return None
+        below, rank = 0, share * total
+        for count, (low, high) in zip(self.latencies, pairwise(EDGES_MS), strict=False):
+            if below + count >= rank:
+                return low + (high - low) * (rank - below) / count if count else float(low)
+            below += count
+        return float(EDGES_MS[-1])
+
+
+Samples = Mapping[Function, Sample]
+
+
+def total(samples: Iterable[Sample]) -> Sample:
+    """All routes together."""
+    return sum(samples, start=Sample())

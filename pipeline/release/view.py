@@ -1,0 +1,133 @@
+"""How people read releases: lines of text, the same for `status`, `watch`, messages and reports."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from pipeline.release.analysis import Look
+from pipeline.release.plan import Plan
+from pipeline.release.record import Phase, Release
+from pipeline.release.samples import total
+from pipeline.release.traffic import ROUTED, Function, Traffic, Versions
+
+ROUTES = {Function.VALIDATION: "/validate", Function.FRAUD_DETECTION: "/fraud-check", Function.PROCESSING: "/process"}
+
+
+def name(versions: Versions) -> str:
+    """A set of versions: one number when all are the same."""
+    if len(set(versions.values())) == 1:
+        return f"version {next(iter(versions.values()))}"
+    return ", ".join(f"{function} {version}" for function, version in versions.items())
+
+
+def when(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def describe(release: Release) -> Iterator[str]:
+    """A release's story, line by line."""
+    yield f"release {release.release_id} of {release.environment}: {release.phase}"
+    yield f"{name(release.stable)} → {name(release.candidate)}, commit {release.commit or 'unknown'}"
+    for event in release.events:
+        yield f"{when(event.at)}  {event.weight:3d} %  {event.text}"
+
+
+def tree(
+    *,
+    environment: str,
+    traffic: Traffic,
+    deployed: Versions,
+    ringing: Sequence[str],
+    last: Release | None,
+    now: float,
+) -> list[str]:
+    """Everything about an environment on one screen: who serves what, how healthy, which step, and why it waits."""
+    branches = [
+        f"stable     {name(traffic.stable):12}  {_shares(traffic, traffic.stable)}",
+        f"candidate  {name(deployed):12}  {_shares(traffic, deployed)}"
+        if deployed != traffic.stable
+        else "candidate  none: what is deployed is stable",
+        f"alarms     {', '.join(ringing) or 'all quiet'}",
+    ]
+    if last is None:
+        return _branch(f"{environment}: no release yet", branches)
+    if look := next(iter(last.looks[-1:]), None):
+        branches += [f"stable     {_health(look, 'stable')}", f"candidate  {_health(look, 'candidate')}"]
+        branches.append(f"verdict    {look.verdict} at {look.weight} %: {look.reasons}")
+    branches.append(f"steps      {_steps(last)}")
+    branches.append(f"now        {_waiting(last, now)}")
+    return _branch(f"{environment}: {last.phase}, release {last.release_id}", branches)
+
+
+def plan_lines(environment: str, plan: Plan, windows: Sequence[str], freeze: Sequence[str]) -> list[str]:
+    """The plan on one screen."""
+    limits = plan.limits
+    return _branch(
+        f"{environment}: {' → '.join(map(str, plan.weights))} %",
+        [
+            f"bake          {plan.bake_seconds:g} s at each step, looked at every {plan.tick_seconds:g} s; "
+            f"at least {plan.bake_seconds * len(plan.weights):g} s in all",
+            f"analysis      every {plan.look_seconds:g} s, candidate against stable over the same minutes",
+            f"errors        fail from {limits.error_margin:.1%} more than stable (Fisher's exact test)",
+            f"latency       fail from a chance of {limits.effect} to be slower and {limits.latency_margin_ms:g} ms at "
+            "the p90 (Mann-Whitney test)",
+            f"significance  p < {limits.significance:g} at the end of a bake, p < {limits.early_significance:g} before",
+            f"enough data   {limits.minimum_requests} requests of the candidate, {limits.minimum_per_route} a route",
+            f"inconclusive  held up to {plan.hold_seconds:g} s, then rolled back",
+            f"failing calls {plan.failures_allowed} rounds in a row, then rolled back",
+            f"windows       {'; '.join(windows) + ' UTC' if windows else 'always open'}",
+            f"freeze alarms {', '.join(freeze) or 'none'}",
+        ],
+    )
+
+
+def history_lines(releases: Sequence[Release]) -> list[str]:
+    """One line for each release, newest first."""
+    return [
+        f"{release.release_id}  {release.phase:12}  {'undo' if release.undoes else 'shift':5}  "
+        f"{name(release.stable)} → {name(release.candidate)}  {(release.commit or '')[:10]:10}  "
+        f"{release.cause or release.events[-1].text}"
+        for release in releases
+    ] or ["no release yet"]
+
+
+def _branch(root: str, branches: Sequence[str]) -> list[str]:
+    return [root, *(f"├─ {line}" for line in branches[:-1]), f"└─ {branches[-1]}"]
+
+
+def _shares(traffic: Traffic, versions: Versions) -> str:
+    total_weight = traffic.listener.blue + traffic.listener.green
+    parts = []
+    for function, version in versions.items():
+        if function in ROUTED:
+            alias = traffic.blue[function]
+            extra = alias.shares.get(version, 0.0)
+            share = 100 - sum(alias.shares.values()) if alias.version == version else extra
+        else:
+            weights = [(traffic.blue[function].version, traffic.listener.blue), (traffic.green, traffic.listener.green)]
+            share = sum(100 * weight / total_weight for behind, weight in weights if behind == version and total_weight)
+        parts.append(f"{ROUTES[function]} {share:g} %")
+    return "  ".join(parts)
+
+
+def _health(look: Look, colour: str) -> str:
+    sample = total((look.stable if colour == "stable" else look.candidate).values())
+    quantiles = [(sample.quantile(share), label) for share, label in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"))]
+    latency = "  ".join(f"{label} {value:.0f} ms" for value, label in quantiles if value is not None)
+    return f"{sample.errors} of {sample.requests} requests failed  {latency}"
+
+
+def _steps(release: Release) -> str:
+    def mark(step: int) -> str:
+        if release.phase in (Phase.PROMOTED, Phase.PROMOTING) or step < release.step:
+            return "✔"
+        return "▶" if step == release.step and not release.finished else "✘" if release.cause else "·"
+
+    return "  ".join(f"{mark(step)} {weight} %" for step, weight in enumerate(release.plan.weights))
+
+
+def _waiting(release: Release, now: float) -> str:
+    text = release.events[-1].text
+    if release.phase is Phase.BAKING:
+        left = release.since + release.plan.bake_seconds - now
+        return f"baking, {left:.0f} s to go" if left > 0 else text
+    return text
