@@ -5,7 +5,7 @@ created once and afterwards moved by the release controller alone: the template 
 nor its version, so no deployment, retry or drift repair can move production traffic.
 """
 
-from aws_cdk import ArnFormat, CustomResource, Duration, Stack
+from aws_cdk import ArnFormat, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -54,11 +54,10 @@ class BlueGreenFunction(Construct):
         self.function_name = function.function_name
         self.candidate_version = self.function.current_version.version
         self.green = lambda_.Alias(self, "Green", alias_name=GREEN, version=self.function.current_version)
-        self._blue = CustomResource(
+        self._blue = blue_alias.function.custom_resource(
             self,
             "Blue",
             resource_type="Custom::BlueAlias",
-            service_token=blue_alias.function.function.function_arn,
             properties={"FunctionName": self.function_name, "Version": self.candidate_version},
         )
         self.green_arn = self.green.function_arn

@@ -17,7 +17,7 @@ NAME = "payments"
 APP_USER = "payments_app"
 ADMIN_USER = "payments_admin"
 ROTATION_DAYS = 30
-ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_5)
+ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9)
 
 
 class Database(Construct):
@@ -153,11 +153,10 @@ class Database(Construct):
                 *self._base.security.read_secret(self.app_secret.secret_arn),
             ],
         )
-        schema = CustomResource(
+        schema = function.custom_resource(
             self,
             "SchemaVersion",
             resource_type="Custom::DatabaseSchema",
-            service_token=function.function.function_arn,
             properties={
                 "Host": writer,
                 "Port": self.port,
@@ -168,8 +167,9 @@ class Database(Construct):
                 "MigrationsHash": migrations_hash(SOURCE / "schema"),
             },
         )
-        # The endpoint exists before the instances do; only with them it answers.
-        schema.node.add_dependency(self.cluster)
+        # The endpoint exists before the instances do, and the groups before their rules; only with them it answers.
+        network = self._base.network
+        schema.node.add_dependency(self.cluster, network.functions_group, network.database_group)
         return schema
 
     def _rotate(self, admin_secret: secretsmanager.ISecret) -> None:

@@ -1,6 +1,6 @@
 """Close the default security group of the VPC: it must not connect anything that names no group."""
 
-from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -36,10 +36,9 @@ class ClosedDefaultSecurityGroup(Construct):
                 ),
             ],
         )
-        CustomResource(
+        closer.custom_resource(
             vpc,
             "RestrictDefaultSecurityGroupCustomResource",
             resource_type="Custom::VpcRestrictDefaultSG",
-            service_token=closer.function.function_arn,
             properties={"SecurityGroupId": vpc.vpc_default_security_group},
         )

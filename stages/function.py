@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import CustomResource, Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -44,6 +44,7 @@ class PlatformFunction(Construct):
         memory_mb: int = 256,
     ) -> None:
         super().__init__(scope, id)
+        self._timeout = timeout
         self.function_name = f"payment-{name}-{base.environment.name}"
         log_group = base.security.log_group(self, "Logs", name=f"/aws/lambda/{self.function_name}")
         self._policy = iam.ManagedPolicy(
@@ -92,6 +93,22 @@ class PlatformFunction(Construct):
                 **(environment or {}),
             },
             current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
+        )
+
+    def custom_resource(
+        self, scope: Construct, id: str, *, resource_type: str, properties: dict[str, str]
+    ) -> CustomResource:
+        """A custom resource of which this function is the service token.
+
+        CloudFormation gives up a minute after the function must have answered, instead of an hour.
+        """
+        return CustomResource(
+            scope,
+            id,
+            resource_type=resource_type,
+            service_token=self.function.function_arn,
+            service_timeout=self._timeout.plus(Duration.minutes(1)),
+            properties=properties,
         )
 
     def allow(self, *statements: iam.PolicyStatement) -> None:

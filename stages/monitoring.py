@@ -7,6 +7,7 @@ from aws_cdk import (
 )
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -53,6 +54,16 @@ class Monitoring(Construct):
             enforce_ssl=True,
         )
         self.topic.apply_removal_policy(RemovalPolicy.DESTROY)
+        # A topic with a policy of its own loses the default one, by which alarms may publish.
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsOfThisAccount",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            )
+        )
         sns.Subscription(
             self, "AlertEmail", topic=self.topic, protocol=sns.SubscriptionProtocol.EMAIL, endpoint=alert_email
         )

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from aws_cdk import CustomResource, Duration, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_iam as iam
@@ -81,11 +81,10 @@ class PrivateIntegration(Construct):
                 )
             ],
         )
-        accepted = CustomResource(
+        accepted = setter.custom_resource(
             self,
             "PrivateCertificate",
             resource_type="Custom::IntegrationTls",
-            service_token=setter.function.function_arn,
             properties={
                 "RestApiId": api_id,
                 "ResourceId": resource_id,

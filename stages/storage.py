@@ -3,7 +3,6 @@
 from typing import cast
 
 from aws_cdk import (
-    CustomResource,
     Duration,
     RemovalPolicy,
     Stack,
@@ -177,12 +176,8 @@ class Storage(Construct):
                 actions=["s3:DeleteObject", "s3:DeleteObjectVersion"], resources=[bucket.arn_for_objects("*")]
             ),
         )
-        emptied = CustomResource(
-            self,
-            id,
-            resource_type="Custom::EmptyBucket",
-            service_token=self._emptier.function.function_arn,
-            properties={"BucketName": bucket.bucket_name},
+        emptied = self._emptier.custom_resource(
+            self, id, resource_type="Custom::EmptyBucket", properties={"BucketName": bucket.bucket_name}
         )
         cast(s3.BucketPolicy, bucket.policy).node.add_dependency(emptied)
 
