@@ -60,9 +60,10 @@ def extend() -> None:
         identity,
         load_balancer,
         metrics,
+        no_silent_drops,
         properties,
-        references,
         resources,
+        template_secrets,
         workers,
     )
 

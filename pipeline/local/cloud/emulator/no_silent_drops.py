@@ -1,0 +1,89 @@
+"""A property that no handler looks at fails the deployment, unless ``ignored.toml`` says why it may be ignored.
+
+Looking at a property is not honouring it: ``docs/local-cloud.md`` says what the local cloud does with which resource.
+"""
+
+import contextlib
+import json
+import threading
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ministack.services.cloudformation import provisioners, stacks
+
+from pipeline.local.cloud.emulator.itself import settings
+from pipeline.local.cloud.emulator.upstream import Function, replaces
+from pipeline.local.cloud.emulator.watched import Watched
+
+IGNORED = Path(__file__).with_name("ignored.toml")
+OBSERVED = "unread-properties.json"
+"""File in the cloud's folder: per resource type, the properties that no handler has looked at so far."""
+
+_reviewed: Mapping[str, Mapping[str, str]] = tomllib.loads(IGNORED.read_text())
+_observed: dict[str, set[str]] = {}
+_writing = threading.Lock()
+
+
+class IgnoredProperty(ValueError):
+    """The local cloud would ignore a property of the template, and nobody reviewed that."""
+
+
+def reviewed(resource_type: str, path: str) -> bool:
+    """Whether the property, or one that holds it, is in ``ignored.toml``."""
+    entries = _reviewed.get(resource_type, {})
+    parts = path.split(".")
+    return any(".".join(parts[:length]) in entries for length in range(1, len(parts) + 1))
+
+
+def _check(resource_type: str, logical_id: str, unread: Iterable[str]) -> None:
+    unread = list(unread)
+    if unread:
+        with _writing:
+            _observed.setdefault(resource_type, set()).update(unread)
+            content = {kind: sorted(paths) for kind, paths in sorted(_observed.items())}
+            (Path(settings().folder) / OBSERVED).write_text(json.dumps(content, indent=1))
+    unknown = [path for path in unread if not reviewed(resource_type, path)]
+    if unknown:
+        raise IgnoredProperty(
+            f"{resource_type} {logical_id}: the local cloud would ignore {', '.join(unknown)}. Teach it, or write into "
+            f"{IGNORED.name} why it may"
+        )
+
+
+@replaces(provisioners, "_provision_resource", stacks)
+def provision(make: Function, resource_type: str, logical_id: str, props: Any, stack_name: str) -> Any:
+    if resource_type not in provisioners._RESOURCE_HANDLERS and not resource_type.startswith("Custom::"):
+        raise ValueError(f"{resource_type} {logical_id}: the local cloud can't make resources of this type")
+    if isinstance(props, Watched):
+        return make(resource_type, logical_id, props, stack_name)  # an update that creates anew is checked there
+    watched = Watched(props)
+    made = make(resource_type, logical_id, watched, stack_name)
+    try:
+        _check(resource_type, logical_id, watched.unread())
+    except IgnoredProperty:
+        with contextlib.suppress(Exception):  # the engine does not know of it, so nobody else would remove it
+            provisioners._delete_resource(resource_type, made[0], props, stack_name, logical_id)
+        raise
+    return made
+
+
+@replaces(provisioners, "_update_resource", stacks)
+def update(
+    change: Function,
+    resource_type: str,
+    physical_id: str,
+    old_props: Any,
+    new_props: Any,
+    stack_name: str,
+    logical_id: str | None = None,
+    old_attrs: Any = None,
+) -> Any:
+    """Of an update, the properties that changed must have been looked at."""
+    watched = Watched(new_props)
+    changed = change(resource_type, physical_id, old_props, watched, stack_name, logical_id, old_attrs)
+    differing = {key for key in new_props if new_props[key] != old_props.get(key)}
+    unread = [path for path in watched.unread() if path.partition(".")[0] in differing]
+    _check(resource_type, logical_id or physical_id, unread)
+    return changed
