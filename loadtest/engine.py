@@ -27,12 +27,14 @@ from pipeline.environments import GateSettings
 class Plan:
     """All that a generating process must know, in a form that locust's transport (msgpack) carries.
 
-    ``urls``: the targets, loaded side by side. ``rate``: requests a second on each of them, over all processes.
+    ``urls``: the targets, loaded side by side. ``rate``: requests a second on each of them, over all processes, reached
+    after ``ramp`` seconds.
     """
 
     run_id: str
     urls: list[str]
     rate: float
+    ramp: float
     seed: int
     mix: list[tuple[str, int]]
     concurrency: int
@@ -40,12 +42,15 @@ class Plan:
     signed: bool
 
     @classmethod
-    def of(cls, settings: GateSettings, urls: list[str], *, signed: bool, rate: float | None = None) -> "Plan":
+    def of(
+        cls, settings: GateSettings, urls: list[str], *, signed: bool, rate: float | None = None, ramp: float = 0.0
+    ) -> "Plan":
         """A new run by an environment's settings, at their rate unless another is given."""
         return cls(
             run_id=uuid.uuid4().hex,
             urls=urls,
             rate=rate or settings.rate,
+            ramp=ramp,
             seed=settings.seed,
             mix=list(settings.mix),
             concurrency=settings.concurrency,
@@ -73,7 +78,7 @@ class Engine:
         self._plan, self._began, self._observer = plan, began, observer
         self._scenario = Scenario(plan.mix, plan.seed)
         self._schedule = Schedule(
-            rate=plan.rate, seed=plan.seed, targets=len(plan.urls), worker=worker, workers=workers
+            rate=plan.rate, ramp=plan.ramp, seed=plan.seed, targets=len(plan.urls), worker=worker, workers=workers
         )
         self._clients = [self._client(Target.parse(url)) for url in plan.urls]
         self._samples = Samples()

@@ -96,7 +96,8 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path
     stable_url: str | None = arguments.compare
     if stable_url == STABLE_OF_THE_ENVIRONMENT:
         stable_url = platform_url(arguments.env, "ApiGatewayUrl")
-    plan = Plan.of(settings, [url, *([stable_url] if stable_url else [])], signed=not arguments.unsigned)
+    urls = [url, stable_url] if stable_url else [url]
+    plan = Plan.of(settings, urls, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
     first_ms, *_ = [first_answers(target, plan) for target in plan.urls]
 
     started = timestamp()

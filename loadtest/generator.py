@@ -35,7 +35,7 @@ class Generator:
     def __init__(self, plan: Plan, workforce: Workforce) -> None:
         logging.getLogger("locust").setLevel(logging.WARNING)
         self._plan = plan
-        self._schedule = Schedule(rate=plan.rate, seed=plan.seed, targets=len(plan.urls))
+        self._schedule = Schedule(rate=plan.rate, ramp=plan.ramp, seed=plan.seed, targets=len(plan.urls))
         self._children: list[subprocess.Popen[bytes]] = []
         self._began = 0.0
         self._end = math.inf

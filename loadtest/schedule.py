@@ -1,10 +1,12 @@
 """When each request is meant to start: an open model, so that a slow system can't slow its own examination.
 
-Time is cut into slots of ``1 / rate`` seconds. Each slot holds one request per target, at a seeded random point of the
-slot: the rate is exact in every stretch of time, and no request keeps step with anything periodic in the system.
+Time is cut into slots of ``1 / rate`` seconds, longer ones while the rate ramps up. Each slot holds one request per
+target, at a seeded random point of the slot: the rate is exact in every stretch of time, and no request keeps step with
+anything periodic in the system.
 A latency counts from the intended start, whoever was late to send it.
 """
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -21,12 +23,15 @@ class Ticket:
 class Schedule:
     """The tickets of one process out of ``workers`` equal ones, in the order of their slots.
 
-    ``rate``: slots a second, over all workers together. ``targets``: how many systems are loaded side by side; they get
-    the same requests at the same rate.
+    ``rate``: slots a second, over all workers together, from ``ramp`` seconds on; before, it grows linearly from zero,
+    so that a cold system meets its first requests one by one. ``targets``: how many systems are loaded side by side;
+    they get the same requests at the same rate.
     """
 
-    def __init__(self, *, rate: float, seed: int, targets: int = 1, worker: int = 0, workers: int = 1) -> None:
-        self._rate, self._seed, self._targets, self._workers = rate, seed, targets, workers
+    def __init__(
+        self, *, rate: float, seed: int, ramp: float = 0.0, targets: int = 1, worker: int = 0, workers: int = 1
+    ) -> None:
+        self._rate, self._seed, self._ramp, self._targets, self._workers = rate, seed, ramp, targets, workers
         self._slot, self._target = worker, 0
 
     def take(self) -> Ticket:
@@ -39,10 +44,18 @@ class Schedule:
 
     def count_before(self, end: float) -> int:
         """How many requests, over all workers and targets, are meant to start before ``end`` seconds."""
-        whole = int(end * self._rate)
+        whole = int(self._slots_until(end))
         edge = sum(self._start(whole, target) < end for target in range(self._targets))
         return whole * self._targets + edge
 
     def _start(self, slot: int, target: int) -> float:
         dice = random.Random(((self._seed * 8 + target) << 40) + slot)  # noqa: S311
-        return (slot + dice.random()) / self._rate
+        place, ramped = slot + dice.random(), self._rate * self._ramp / 2
+        if place < ramped:
+            return math.sqrt(2 * self._ramp * place / self._rate)
+        return self._ramp + (place - ramped) / self._rate
+
+    def _slots_until(self, end: float) -> float:
+        if end < self._ramp:
+            return self._rate * end * end / (2 * self._ramp)
+        return self._rate * (end - self._ramp / 2)

@@ -40,7 +40,7 @@ def _header(result: Result) -> str:
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in result.reasons)
     ended = ", stopped early because failure was certain" if result.aborted else ""
     return (
-        f'<header><h1>Load gate of {escape(result.subject.environment)}</h1>'
+        f"<header><h1>Load gate of {escape(result.subject.environment)}</h1>"
         f'<span class="verdict {result.verdict}">{result.verdict}</span>'
         f'<span class="dim">{result.subject.started} · {result.rate:g} requests/s · {result.measured_seconds:g} s '
         f"measured{ended}</span></header><ul>{reasons}</ul><p></p>"
@@ -49,20 +49,20 @@ def _header(result: Result) -> str:
 
 def _route_card(result: Result, route: RouteJudgement) -> str:
     high = max(result.limit_ms * 1.15, (route.p99_upper_ms or route.p99_ms or 0) * 1.05)
-    axis = charts.horizontal(0.0, high)
-    lower, upper = route.p99_lower_ms or 0.0, route.p99_upper_ms or high
-    strip = (
-        f'<svg viewBox="0 0 {charts.WIDTH} 46" role="img" aria-label="where the p99 lies">'
-        f'<rect class="interval" x="{axis.at(lower):.1f}" y="12" width="{max(axis.at(upper) - axis.at(lower), 2):.1f}" '
-        'height="14" rx="3"/>'
-        + (f'<rect class="point" x="{axis.at(route.p99_ms) - 1.5:.1f}" y="8" width="3" height="22"/>' if route.p99_ms else "")
-        + f'<line class="axis" x1="{charts.LEFT}" y1="32" x2="{charts.WIDTH - charts.RIGHT}" y2="32"/>'
-        + "".join(f'<text x="{axis.at(tick):.1f}" y="44" text-anchor="middle">{tick:g}</text>' for tick in axis.ticks())
-        + f'<line class="limit" x1="{axis.at(result.limit_ms):.1f}" y1="2" x2="{axis.at(result.limit_ms):.1f}" y2="32"/>'
-        "</svg>"
-    )
+    x = charts.horizontal(0.0, high)
+    lower, upper, found = x.at(route.p99_lower_ms or 0.0), x.at(route.p99_upper_ms or high), route.p99_ms
+    limit = x.at(result.limit_ms)
+    marks = [
+        f'<rect class="interval" x="{lower:.1f}" y="12" width="{max(upper - lower, 2):.1f}" height="14" rx="3"/>',
+        f'<rect class="point" x="{x.at(found) - 1.5:.1f}" y="8" width="3" height="22"/>' if found else "",
+        f'<line class="axis" x1="{x.begin}" y1="32" x2="{x.end}" y2="32"/>',
+        *(f'<text x="{x.at(tick):.1f}" y="44" text-anchor="middle">{tick:g}</text>' for tick in x.ticks()),
+        f'<line class="limit" x1="{limit:.1f}" y1="2" x2="{limit:.1f}" y2="32"/>',
+    ]
+    strip = f'<svg viewBox="0 0 {charts.WIDTH} 46" role="img" aria-label="where the p99 lies">{"".join(marks)}</svg>'
     return (
-        f'<article class="card"><span class="verdict {route.verdict}">{route.verdict}</span><h3>{escape(route.route)}</h3>'
+        f'<article class="card"><span class="verdict {route.verdict}">{route.verdict}</span>'
+        f"<h3>{escape(route.route)}</h3>"
         f'<div class="big">{ms(route.p99_ms)} <small>ms p99 of {route.samples:,} answers</small></div>{strip}'
         f'<div class="dim">p99 lies between {ms(route.p99_lower_ms)} and {ms(route.p99_upper_ms)} ms; '
         f"{route.over_limit} over {result.limit_ms:g} ms, {route.errors} errors</div></article>"
@@ -71,7 +71,9 @@ def _route_card(result: Result, route: RouteJudgement) -> str:
 
 def _histogram(result: Result, route: RouteJudgement) -> str:
     recorded = HdrHistogram.decode(result.histograms[route.route])
-    values = [(item.value_iterated_to / 1000, item.count_at_value_iterated_to) for item in recorded.get_recorded_iterator()]
+    values = [
+        (item.value_iterated_to / 1000, item.count_at_value_iterated_to) for item in recorded.get_recorded_iterator()
+    ]
     if not values:
         return _figure(route.route, "", "no right answer")
     low, high = values[0][0] * 0.98, max(values[-1][0] * 1.02, result.limit_ms * 1.1)
@@ -152,23 +154,23 @@ def _numbers(result: Result) -> str:
         (r.route, f"{r.samples:,}", ms(r.p50_ms), ms(r.p90_ms), ms(r.p99_ms), ms(r.p99_upper_ms), ms(r.max_ms),
          f"{r.over_limit} ({max(r.allowed_over, 0)})", str(r.errors), ms(result.warmth[r.route].first_ms),
          ms(result.warmth[r.route].slowest_ms),
-         ", ".join(f"{version}: {count}" for version, count in result.versions.get(r.route, {}).items()) or "–")
+         ", ".join(f"{version}: {count}" for version, count in result.versions.get(r.route, {}).items()) or "-")
         for r in result.routes
     ]  # fmt: skip
-    headings = ("route", "answers", "p50 ms", "p90 ms", "p99 ms", "proven p99 ≤", "max ms", "over limit (allowed)", "errors",
-                "first answer ms", "slowest of warm-up ms", "function versions")  # fmt: skip
+    headings = ("route", "answers", "p50 ms", "p90 ms", "p99 ms", "proven p99 ≤", "max ms", "over limit (allowed)",
+                "errors", "first answer ms", "slowest of warm-up ms", "function versions")  # fmt: skip
     return _table("Numbers", headings, rows)
 
 
 def _footer(result: Result) -> str:
     generator = result.generator
     return (
-        f"<footer><p>Target <code>{escape(result.subject.url)}</code>. Generator: {result.subject.workers} process(es), "
-        f"{generator.achieved_rate:.1f} of {generator.target_rate:g} requests/s, CPU {generator.cpu_share:.0%} of a core "
-        f"each, event loop late by {generator.lag_p99_ms:.1f} ms (p99) and {generator.lag_max_ms:.1f} ms (max), "
+        f"<footer><p>API <code>{escape(result.subject.url)}</code>. Generator: {result.subject.workers} process(es), "
+        f"{generator.achieved_rate:.1f} of {generator.target_rate:g} requests/s, CPU {generator.cpu_share:.0%} of a "
+        f"core each, event loop late by {generator.lag_p99_ms:.1f} ms (p99) and {generator.lag_max_ms:.1f} ms (max), "
         f"{generator.reconnects} reconnects. Seed {result.seed}, run <code>{escape(result.subject.run_id)}</code>, "
-        f"look {result.looks}.</p><p>Requests start when they are due, whatever the system does; a latency counts from then. "
-        f"A route passes when the upper {1 - result.alpha:.2%} confidence bound of its p99 is at most "
+        f"look {result.looks}.</p><p>Requests start when they are due, whatever the system does; a latency counts from "
+        f"then. A route passes when the upper {1 - result.alpha:.2%} confidence bound of its p99 is at most "
         f"{result.limit_ms:g} ms, and fails when the lower bound is above it (order statistics; no distribution is "
         f"assumed). Errors are no part of any percentile; their budget is {result.error_budget:.2%}.</p></footer>"
     )

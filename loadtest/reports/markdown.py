@@ -18,7 +18,7 @@ def render(result: Result) -> str:
             for r in result.routes
         ),
         "",
-        f"Target {result.subject.url}, {result.rate:g} requests/s asked, {result.generator.achieved_rate:.1f} achieved, "
+        f"API {result.subject.url}: {result.rate:g} requests/s asked, {result.generator.achieved_rate:.1f} achieved, "
         f"{result.measured_seconds:g} s measured after {result.warm_up_seconds:g} s of warm-up. "
         f"p99 bounds: order statistics at {1 - result.alpha:.2%} confidence.",
     ]
@@ -27,4 +27,4 @@ def render(result: Result) -> str:
 
 def ms(value: float | None) -> str:
     """A latency for people; what isn't known is a dash."""
-    return "–" if value is None else f"{value:.1f}"
+    return "-" if value is None else f"{value:.1f}"

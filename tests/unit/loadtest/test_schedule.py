@@ -1,0 +1,55 @@
+"""The open model's schedule."""
+
+from itertools import takewhile
+
+import pytest
+
+from loadtest.schedule import Schedule, Ticket
+
+
+def tickets(end: float, **options: float) -> list[Ticket]:
+    schedule = Schedule(seed=1, **options)  # type: ignore[arg-type]
+    return list(takewhile(lambda ticket: ticket.start < end, iter(schedule.take, None)))
+
+
+def test_the_rate_is_exact_in_every_second() -> None:
+    # Given 40 requests a second
+    starts = [ticket.start for ticket in tickets(60, rate=40)]
+    # Then each second has exactly 40, at times that keep no step
+    assert [sum(second <= start < second + 1 for start in starts) for second in range(60)] == [40] * 60
+    gaps = {round(later - earlier, 4) for earlier, later in zip(starts, starts[1:], strict=False)}
+    assert len(gaps) > 200
+
+
+def test_workers_share_the_very_same_requests() -> None:
+    # Given the schedule of one process, and the parts of four
+    alone = tickets(30, rate=40)
+    parts = [tickets(30, rate=40, worker=worker, workers=4) for worker in range(4)]
+    # Then the parts together are the whole
+    assert sorted((t for part in parts for t in part), key=lambda t: t.index) == alone
+
+
+def test_targets_get_the_same_requests_at_the_same_rate() -> None:
+    both = [Schedule(rate=40, seed=1, targets=2).take() for _ in range(1)] + tickets(10, rate=40, targets=2)
+    candidate = [ticket.index for ticket in both[1:] if ticket.target == 0]
+    stable = [ticket.index for ticket in both[1:] if ticket.target == 1]
+    assert candidate[:390] == stable[:390]
+    # And not at the same moments: neither is always the first
+    firsts = {min((t for t in both[1:] if t.index == index), key=lambda t: t.start).target for index in range(50)}
+    assert firsts == {0, 1}
+
+
+def test_the_rate_ramps_up_from_zero() -> None:
+    # Given ten seconds of ramp to 40 a second
+    starts = [ticket.start for ticket in tickets(20, rate=40, ramp=10)]
+    # Then each second of it has some 4 requests more than the one before, and afterwards the rate is exact
+    per_second = [sum(second <= start < second + 1 for start in starts) for second in range(20)]
+    assert per_second[:10] == pytest.approx([2 + 4 * second for second in range(10)], abs=1)
+    assert per_second[10:] == [40] * 10
+
+
+@pytest.mark.parametrize("end", [0.001, 3.7, 10.0, 17.523])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_it_knows_how_many_are_due(end: float, targets: int) -> None:
+    due = sum(1 for t in tickets(30, rate=33, ramp=10, targets=targets) if t.start < end)
+    assert Schedule(rate=33, seed=1, ramp=10, targets=targets).count_before(end) == due
