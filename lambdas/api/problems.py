@@ -28,6 +28,8 @@ _PROBLEMS: Final[dict[str, tuple[int, str]]] = {
 }
 """Status and title of each problem by its code, the last part of its type URI."""
 
+CODES: Final = tuple(_PROBLEMS)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

@@ -1,7 +1,6 @@
 """HTTP requests as they reach a function: REST API proxy events and load balancer events, and the answers to them."""
 
 import base64
-import binascii
 import json
 import os
 import re
@@ -84,7 +83,7 @@ class Request:
             if self.content_is_base64:
                 return base64.b64decode(self.content, validate=True)
             return self.content.encode()
-        except (binascii.Error, UnicodeEncodeError):
+        except ValueError:
             raise Problem("body_not_json") from None
 
 

@@ -1,0 +1,110 @@
+"""A card number can be used, and can't be seen."""
+
+import copy
+import json
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdas.payments.cards import Card, CardNumber, mask_card_numbers, passes_luhn
+
+KEY = b"k" * 32
+digits = st.text(alphabet="0123456789", min_size=12, max_size=19)
+
+
+def with_check_digit(body: str) -> str:
+    return next(body + last for last in "0123456789" if passes_luhn(body + last))
+
+
+@given(st.text(alphabet="0123456789", min_size=11, max_size=18), st.data())
+def test_exactly_one_check_digit_fits_and_any_single_wrong_digit_is_noticed(body: str, data: st.DataObject) -> None:
+    number = with_check_digit(body)
+    assert sum(passes_luhn(body + last) for last in "0123456789") == 1
+    place = data.draw(st.integers(0, len(number) - 1))
+    wrong = data.draw(st.sampled_from([digit for digit in "0123456789" if digit != number[place]]))
+    assert not passes_luhn(number[:place] + wrong + number[place + 1 :])
+
+
+@given(digits)
+def test_no_text_form_shows_more_than_the_last_four(number: str) -> None:
+    card = CardNumber(number)
+    forms = [
+        str(card),
+        repr(card),
+        f"{card}",
+        f"{card:>30}",
+        "{}".format(card),  # noqa: UP032
+        json.dumps(card, default=str),
+        repr([card]),
+    ]
+    hidden = number[:-4]
+    assert not any(hidden in form for form in forms)
+
+
+def test_it_can_be_neither_pickled_nor_copied() -> None:
+    card = CardNumber("4111111111111111")
+    for leak in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="never serialised"):
+            leak(card)
+
+
+@pytest.mark.parametrize("number", ["", "4111", "4" * 20, "4111-1111-1111-1111", "\u0664" * 16, "41111111111111 1"])
+def test_what_is_no_number_is_refused_without_being_quoted(number: str) -> None:
+    with pytest.raises(ValueError, match="12 to 19 digits") as refused:
+        CardNumber(number)
+    assert not number or number not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "brand"),
+    [
+        ("4111111111111111", "visa"),
+        ("5555555555554444", "mastercard"),
+        ("2223000048400011", "mastercard"),
+        ("378282246310005", "amex"),
+        ("6011111111111117", "discover"),
+        ("3530111333300000", "jcb"),
+        ("30569309025904", "diners"),
+        ("6200000000000005", "unionpay"),
+        ("6759649826438453", "maestro"),
+    ],
+)
+def test_the_brands_published_test_numbers_are_payable(number: str, brand: str) -> None:
+    card = CardNumber(number)
+    assert card.brand == brand
+    assert card.faults() == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        ("4111111111111112", "card_check_digit_wrong"),
+        ("411111111111116", "card_length_wrong"),
+        ("9999999999999995", "card_brand_unknown"),
+    ],
+)
+def test_each_fault_has_its_code(number: str, fault: str) -> None:
+    assert CardNumber(number).faults() == (fault,)
+
+
+@given(digits, digits)
+def test_a_fingerprint_tells_cards_apart_and_depends_on_its_key(one: str, other: str) -> None:
+    same = CardNumber(one).fingerprint(KEY) == CardNumber(other).fingerprint(KEY)
+    assert same == (one == other)
+    assert CardNumber(one).fingerprint(KEY) != CardNumber(one).fingerprint(b"another")
+    assert one not in repr(Card.of(CardNumber(one), KEY))
+
+
+@given(
+    st.text(alphabet="0123456789", min_size=14, max_size=14), st.text(alphabet='abc {}:,"'), st.text(alphabet="abc ")
+)
+def test_a_card_number_anywhere_in_a_line_is_masked(body: str, before: str, after: str) -> None:
+    number = with_check_digit("4" + body)
+    assert number not in mask_card_numbers(before + number + after)
+
+
+def test_other_numbers_stay_readable() -> None:
+    line = '{"account":"111111111111","at":1763850000123,"arn":"arn:aws:lambda:us-east-1:222222222222:function:x"}'
+    assert mask_card_numbers(line) == line

@@ -1,0 +1,65 @@
+"""The OpenAPI document: valid, complete, and what the functions answer by."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from lambdas.api import contract, problems
+from lambdas.api.problems import Problem
+
+DOCUMENT: dict[str, Any] = json.loads(contract.OPENAPI.read_text())
+OPERATIONS = {path: item["post"] for path, item in DOCUMENT["paths"].items()}
+
+
+def resolved(node: Any) -> Any:
+    """``node`` with local references replaced."""
+    if isinstance(node, dict):
+        if "$ref" in node:
+            target = DOCUMENT
+            for part in node["$ref"].removeprefix("#/").split("/"):
+                target = target[part]
+            return resolved(target)
+        return {name: resolved(value) for name, value in node.items()}
+    return [resolved(value) for value in node] if isinstance(node, list) else node
+
+
+def test_it_is_a_valid_openapi_3_1_document() -> None:
+    OpenAPIV31SpecValidator(DOCUMENT).validate()
+
+
+@pytest.mark.parametrize("path", OPERATIONS)
+def test_its_examples_are_what_its_schemas_say(path: str) -> None:
+    operation = OPERATIONS[path]
+    contents = [operation["requestBody"]["content"]["application/json"]]
+    contents += [answer["content"]["application/json"] for code, answer in operation["responses"].items() if code < "3"]
+    for content in contents:
+        for example in content["examples"].values():
+            jsonschema.validate(example["value"], resolved(content["schema"]))
+
+
+@pytest.mark.parametrize("code", problems.CODES)
+def test_every_problem_has_its_status_in_the_contract_and_the_documented_shape(code: str) -> None:
+    problem = Problem(code)
+    assert any(str(problem.status) in operation["responses"] for operation in OPERATIONS.values())
+    jsonschema.validate(problem.body("request-1"), resolved(DOCUMENT["components"]["schemas"]["Problem"]))
+
+
+def test_the_functions_refuse_exactly_what_the_schema_refuses() -> None:
+    """API Gateway, other JSON Schema validators and the functions must agree on the schema."""
+    validator = jsonschema.Draft202012Validator(contract.schema("PaymentRequest"))
+    good = OPERATIONS["/validate"]["requestBody"]["content"]["application/json"]["examples"]["payment"]["value"]
+    bodies: list[Any] = [None, [], {}, "x", good, good | {"cvv": "1"}]
+    for name in contract.schema("PaymentRequest")["properties"]:
+        values = [None, True, 0, -1, 1, 1.5, "", "A", "1", "US", "USD", "2030-01", "::1", "4111111111111111", [], {}]
+        bodies += [good | {name: value} for value in values]
+        bodies.append({key: value for key, value in good.items() if key != name})
+    for body in bodies:
+        try:
+            contract.check(body)
+            accepted = True
+        except Problem:
+            accepted = False
+        assert accepted == validator.is_valid(body), body

@@ -1,0 +1,109 @@
+"""The kept connection: a fail-over or a rotated password costs a retry, not a request."""
+
+import ssl
+from typing import Any
+
+import pytest
+from pg8000.exceptions import DatabaseError, InterfaceError
+
+from lambdas.adapters import database, deadline
+from lambdas.adapters.database import Database
+from lambdas.payments.errors import Unavailable
+
+ADMIN_SHUTDOWN = DatabaseError({"C": "57P01", "M": "terminating connection due to administrator command"})
+WRONG_PASSWORD = DatabaseError({"C": "28P01", "M": "password authentication failed"})
+UNDEFINED_TABLE = DatabaseError({"C": "42P01", "M": "relation does not exist"})
+
+
+class Server:
+    """What connections meet, in order: a failure to raise, or rows."""
+
+    def __init__(self, *connects: Any, runs: list[Any]) -> None:
+        self.connects, self.runs = list(connects), runs
+        self.opened = self.closed = 0
+
+    def connect(self, login: Any, place: Any) -> "Server":
+        self.opened += 1
+        outcome = self.connects.pop(0) if self.connects else None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return self
+
+    def run(self, sql: str, **parameters: Any) -> Any:
+        outcome = self.runs.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Logins:
+    def __init__(self) -> None:
+        self.fresh: list[bool] = []
+
+    def __call__(self, *, fresh: bool) -> dict[str, str]:
+        self.fresh.append(fresh)
+        return {"username": "u", "password": "p"}
+
+
+@pytest.mark.parametrize("failure", [ADMIN_SHUTDOWN, InterfaceError("network error"), OSError("reset"), TimeoutError()])
+def test_a_broken_connection_is_replaced_within_the_request(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(runs=[[["warm"]], failure, [["answer"]]])
+    monkeypatch.setattr(database, "connect", server.connect)
+    kept = Database(Logins())
+    kept.query("SELECT 1")
+    assert kept.query("SELECT 1") == [["answer"]]
+    assert (server.opened, server.closed) == (2, 1)
+
+
+def test_a_rotated_password_is_read_again_within_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, logins = Server(WRONG_PASSWORD, runs=[[["answer"]]]), Logins()
+    monkeypatch.setattr(database, "connect", server.connect)
+    assert Database(logins).query("SELECT 1") == [["answer"]]
+    assert logins.fresh == [False, True]
+
+
+def test_a_database_that_is_down_is_unavailable_after_one_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(OSError("refused"), OSError("refused"), runs=[])
+    monkeypatch.setattr(database, "connect", server.connect)
+    with pytest.raises(Unavailable):
+        Database(Logins()).query("SELECT 1")
+    assert server.opened == 2
+
+
+def test_a_mistake_in_a_statement_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(runs=[UNDEFINED_TABLE])
+    monkeypatch.setattr(database, "connect", server.connect)
+    with pytest.raises(DatabaseError):
+        Database(Logins()).query("SELECT 1")
+
+
+def test_an_old_connection_is_renewed_so_that_new_readers_get_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, now = Server(runs=[[], []]), [0.0]
+    monkeypatch.setattr(database, "connect", server.connect)
+    kept = Database(Logins(), clock=lambda: now[0])
+    kept.query("SELECT 1")
+    now[0] = 601.0
+    kept.query("SELECT 1")
+    assert (server.opened, server.closed) == (2, 1)
+
+
+def test_certificates_are_verified() -> None:
+    context = database._tls(None)
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_no_call_begins_after_the_request_s_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    deadline.start(lambda: now[0])
+    server = Server(runs=[[]])
+    monkeypatch.setattr(database, "connect", server.connect)
+    now[0] = deadline.SECONDS + 1
+    with pytest.raises(Unavailable):
+        Database(Logins()).query("SELECT 1")
+    assert server.opened == 0
+    deadline.start()

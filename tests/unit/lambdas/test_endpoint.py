@@ -1,0 +1,228 @@
+"""The front door of a function: every request gets an answer of the contract, and none shows the card."""
+
+import base64
+import io
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lambdas.api.endpoint import endpoint, logger
+from lambdas.api.idempotency_key import idempotency_key
+from lambdas.api.problems import Problem
+from lambdas.api.requests import Answer, Request
+from lambdas.payments.errors import Unavailable
+from lambdas.payments.payment import Payment
+
+CARD = "4111111111111111"
+BODY = {"customer_id": "cust-12345", "amount": 99.99, "currency": "USD", "card_number": CARD}
+CONTEXT = SimpleNamespace(
+    aws_request_id="00000000-0000-0000-0000-000000000001",
+    function_name="payment-validation-dev",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn:aws:lambda:us-east-1:111111111111:function:payment-validation-dev",
+)
+
+
+@endpoint("validate")
+def echo(request: Request, payment: Payment, context: Any) -> Answer:
+    return Answer(status=200, body={"amount": str(payment.money), "caller": request.caller})
+
+
+def event(body: Any = BODY, **changes: Any) -> dict[str, Any]:
+    text = body if isinstance(body, str) or body is None else json.dumps(body)
+    return {
+        "requestContext": {"requestId": "request-1", "identity": {"caller": "AIDA"}},
+        "httpMethod": "POST",
+        "path": "/validate",
+        "headers": {"Content-Type": "application/json"},
+        "multiValueHeaders": {"Content-Type": ["application/json"]},
+        "body": text,
+        "isBase64Encoded": False,
+    } | changes
+
+
+def call(sent: dict[str, Any]) -> tuple[int, dict[str, Any], dict[str, str]]:
+    answer = echo(sent, CONTEXT)
+    headers = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+    return answer["statusCode"], json.loads(answer["body"]), headers
+
+
+def test_a_request_from_the_api_is_answered_with_the_version_that_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_VERSION", "42")
+    status, body, headers = call(event())
+    assert (status, body) == (200, {"amount": "99.99", "caller": "AIDA"})
+    assert headers["X-Function-Version"] == "42"
+    assert headers["X-Request-Id"] == "request-1"
+
+
+@pytest.mark.parametrize("path", ["/validate", "/dev/validate", "/candidate/validate/"])
+def test_the_path_may_hold_the_stage(path: str) -> None:
+    assert call(event(path=path))[0] == 200
+
+
+def test_behind_the_load_balancer_caller_and_id_come_from_the_api_s_headers() -> None:
+    headers = {"content-type": ["application/json"], "x-caller": ["AIDA"], "x-request-id": ["abcdef-123456"]}
+    status, body, answered = call(event(requestContext={"elb": {}}, multiValueHeaders=headers))
+    assert (status, body["caller"], answered["X-Request-Id"]) == (200, "AIDA", "abcdef-123456")
+
+
+def test_the_api_s_caller_is_not_taken_from_a_header() -> None:
+    headers = {"content-type": ["application/json"], "X-Caller": ["somebody else"]}
+    assert call(event(multiValueHeaders=headers))[1]["caller"] == "AIDA"
+
+
+def test_a_body_may_come_in_base64() -> None:
+    encoded = base64.b64encode(json.dumps(BODY).encode()).decode()
+    assert call(event(encoded, isBase64Encoded=True))[0] == 200
+
+
+def body_with(**changes: Any) -> str:
+    return json.dumps({key: value for key, value in (BODY | changes).items() if value is not ...})
+
+
+def raw(amount: str) -> str:
+    return body_with(amount="@").replace('"@"', amount)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem", "field"),
+    [
+        (None, 400, "body-missing", None),
+        ("", 400, "body-missing", None),
+        ("{", 400, "body-not-json", None),
+        ("\ufeff{}", 400, "body-not-json", None),
+        ("[" * 5000, 400, "body-not-json", None),
+        (raw("NaN"), 400, "body-not-json", None),
+        (raw("-Infinity"), 400, "body-not-json", None),
+        (raw("01"), 400, "body-not-json", None),
+        (raw("1" * 5000), 400, "body-not-json", None),
+        ('{"amount": 1, "amount": 2}', 400, "body-not-json", None),
+        ("null", 400, "body-shape", ""),
+        ("[]", 400, "body-shape", ""),
+        (body_with(customer_id=...), 400, "body-shape", "/customer_id"),
+        (body_with(customer_id=None), 400, "body-shape", "/customer_id"),
+        (body_with(customer_id="x" * 65), 400, "body-shape", "/customer_id"),
+        (body_with(customer_id="\ud800"), 400, "body-shape", "/customer_id"),
+        (body_with(customer_id="a\n"), 400, "body-shape", "/customer_id"),
+        (body_with(cvv="123"), 400, "body-shape", ""),
+        (body_with(card_number=4111111111111111), 400, "body-shape", "/card_number"),
+        (body_with(card_number=CARD + "\n"), 400, "body-shape", "/card_number"),
+        (body_with(currency="usd"), 400, "body-shape", "/currency"),
+        (body_with(amount=True), 400, "body-shape", "/amount"),
+        (body_with(amount=[1]), 400, "body-shape", "/amount"),
+        (body_with(card_expiry="2030-13"), 400, "body-shape", "/card_expiry"),
+        (raw("1E+400"), 422, "amount-malformed", "/amount"),
+        (raw("1" * 30), 422, "amount-malformed", "/amount"),
+        (body_with(amount="1,5"), 422, "amount-malformed", "/amount"),
+        (body_with(amount="0"), 422, "amount-not-positive", "/amount"),
+        (raw("-0.0"), 422, "amount-not-positive", "/amount"),
+        (body_with(amount=-5), 422, "amount-not-positive", "/amount"),
+        (body_with(amount="-5"), 422, "amount-not-positive", "/amount"),
+        (body_with(amount=1.005), 422, "amount-too-precise", "/amount"),
+        (body_with(amount="1.5", currency="JPY"), 422, "amount-too-precise", "/amount"),
+        (body_with(amount="0.00001"), 422, "amount-too-precise", "/amount"),
+        (body_with(currency="XXX"), 422, "currency-unknown", "/currency"),
+        (body_with(currency="IRR"), 422, "currency-not-accepted", "/currency"),
+        (body_with(merchant_reference="x" * 9000), 413, "body-too-large", None),
+    ],
+)
+def test_each_fault_has_its_own_problem(body: str | None, status: int, problem: str, field: str | None) -> None:
+    answered, document, headers = call(event(body))
+    assert (answered, document["type"]) == (status, f"urn:problem-type:payments:{problem}")
+    assert headers["Content-Type"] == "application/problem+json"
+    assert document["request_id"] == "request-1"
+    assert [error["field"] for error in document.get("errors", [])] == ([] if field is None else [field])
+
+
+@pytest.mark.parametrize("media_type", [[], ["text/plain"], ["application/json; charset=latin-1"], ["a", "b"]])
+def test_another_media_type_is_refused(media_type: list[str]) -> None:
+    assert call(event(multiValueHeaders={"content-type": media_type} if media_type else {}))[0] == 415
+
+
+@pytest.mark.parametrize(("changes", "status"), [({"path": "/process"}, 404), ({"httpMethod": "GET"}, 405)])
+def test_another_route_or_method_is_refused(changes: dict[str, str], status: int) -> None:
+    assert call(event(**changes))[0] == status
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe{}", json.dumps(BODY).encode("utf-16"), json.dumps(BODY).encode("utf-32")]
+)
+def test_another_encoding_is_refused(content: bytes) -> None:
+    encoded = base64.b64encode(content).decode()
+    assert call(event(encoded, isBase64Encoded=True))[1]["type"].endswith("body-not-json")
+
+
+def test_broken_base64_is_refused() -> None:
+    assert call(event("*", isBase64Encoded=True))[0] == 400
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sampled_from([*BODY, "card_expiry", "country", "client_ip", "unknown"]), json_values)
+def test_no_value_of_any_field_breaks_the_function_or_comes_back(field: str, value: Any) -> None:
+    status, document, _ = call(event(BODY | {field: value}))
+    assert status in (200, 400, 413, 422)
+    assert CARD not in json.dumps(document)
+
+
+@settings(deadline=None)
+@given(st.text() | st.binary().map(lambda content: base64.b64encode(content).decode()), st.booleans())
+def test_no_body_breaks_the_function(content: str, is_base64: bool) -> None:
+    assert call(event(content, isBase64Encoded=is_base64))[0] in (400, 413)
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"), [(Unavailable("customer database"), 503), (RuntimeError(f"no place for {CARD}"), 500)]
+)
+def test_a_failure_is_logged_without_the_card_and_answered_without_details(
+    failure: Exception, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(logger.handlers[0], "stream", log)
+
+    @endpoint("validate")
+    def failing(request: Request, payment: Payment, context: Any) -> Answer:
+        raise failure
+
+    answer = failing(event(), CONTEXT)
+    assert answer["statusCode"] == status
+    assert ("Retry-After" in answer["multiValueHeaders"]) == (status == 503)
+    assert CARD not in answer["body"] + log.getvalue()
+    assert "request-1" in log.getvalue()
+
+
+def key_of(*values: str) -> str:
+    headers = {"Idempotency-Key": list(values)} if values else {}
+    return idempotency_key(Request.of(event(multiValueHeaders=headers), "id"))
+
+
+@pytest.mark.parametrize("sent", ["8e03978e-40d5-43dd-bc93-6894a57f9324", '"8e03978e-40d5-43dd-bc93-6894a57f9324"'])
+def test_the_idempotency_key_may_be_quoted(sent: str) -> None:
+    assert key_of(sent) == "8e03978e-40d5-43dd-bc93-6894a57f9324"
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ([], "idempotency_key_missing"),
+        ([""], "idempotency_key_malformed"),
+        (["a" * 129], "idempotency_key_malformed"),
+        (['"a'], "idempotency_key_malformed"),
+        (["a b"], "idempotency_key_malformed"),
+        (["a", "b"], "idempotency_key_malformed"),
+    ],
+)
+def test_a_missing_or_malformed_key_is_refused(sent: list[str], code: str) -> None:
+    with pytest.raises(Problem) as refused:
+        key_of(*sent)
+    assert (refused.value.code, refused.value.status) == (code, 400)
