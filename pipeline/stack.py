@@ -24,6 +24,7 @@ from aws_cdk import aws_ssm as ssm
 from aws_cdk import pipelines
 from constructs import Construct
 
+from pipeline.bootstrap.connection import PARAMETER as CONNECTION_PARAMETER
 from pipeline.definition import declare_promotion
 from pipeline.environments import Environment, PipelineSettings
 from pipeline.least_privilege import narrow
@@ -31,7 +32,6 @@ from pipeline.steps import REPORT_NAME, Synth
 from stages.platform_stage import PlatformStage
 
 STACK_NAME = "payment-pipeline"
-CONNECTION_PARAMETER = "/payment/pipeline/connection-arn"
 PACKAGE_JSON = Path(__file__).parent.parent / "package.json"
 
 

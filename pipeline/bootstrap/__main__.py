@@ -1,0 +1,103 @@
+"""Prepare an AWS account, once and as often as you like: a second run changes nothing but what is missing or runs out.
+
+For an environment: a certificate for its private load balancer, the parameters from which its stack reads certificate
+and host name, and the role with which API Gateway writes logs. For the pipeline: the connection to the repository.
+"""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipeline import aws
+from pipeline.bootstrap import account, certificate, connection
+from pipeline.environments import PIPELINE, Environment, environment
+
+FAILED, USAGE = 1, 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if bool(options.certificate_arn) != bool(options.host_name):
+        parser.error("--certificate-arn and --host-name go together")
+    try:
+        if options.pipeline:
+            _prepare_pipeline(aws.session(), options)
+        else:
+            _prepare_environment(aws.session(), environment(options.env), options)
+    except ValueError as error:
+        print(f"bootstrap: {error}", file=sys.stderr)
+        return USAGE
+    except (account.WrongAccount, certificate.UnusableCertificate, connection.ConnectionNotReady) as error:
+        print(f"bootstrap: {error}", file=sys.stderr)
+        return FAILED
+    except (BotoCoreError, ClientError) as error:
+        print(f"bootstrap: AWS refused: {error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def _prepare_environment(session: boto3.Session, target: Environment, options: argparse.Namespace) -> None:
+    _say("account", account.check(session, account=target.account))
+    ssm, acm, now = session.client("ssm"), session.client("acm"), datetime.now(UTC)
+    arn_parameter, host_parameter = (
+        f"/payment/{name}-{target.name}" for name in ("alb-certificate-arn", "alb-host-name")
+    )
+    if options.certificate_arn:
+        host_name, arn = options.host_name, options.certificate_arn
+        done = certificate.check(acm, arn=arn, host_name=host_name, now=now)
+        if not target.alb_certificate_verified:
+            done += "; set alb_certificate_verified for this environment if a public authority signed it"
+    else:
+        if target.alb_certificate_verified:
+            raise ValueError(
+                f"{target.name} expects a certificate of a public authority: name it with --certificate-arn"
+            )
+        host_name = f"payments.{target.name}.internal"
+        known = account.parameter(ssm, arn_parameter)
+        arn, done = certificate.ensure(acm, host_name=host_name, known_arn=known, now=now)
+    _say("certificate", f"{done} ({host_name})")
+    _say(arn_parameter, account.ensure_parameter(ssm, arn_parameter, arn))
+    _say(host_parameter, account.ensure_parameter(ssm, host_parameter, host_name))
+    _say("API Gateway logs", account.ensure_api_logs(session.client("apigateway"), session.client("iam")))
+
+
+def _prepare_pipeline(session: boto3.Session, options: argparse.Namespace) -> None:
+    _say("account", account.check(session, account=PIPELINE.account))
+    client = session.client("codeconnections")
+    arn = connection.ensure(client, settings=PIPELINE, provider=options.provider, arn=options.connection_arn)
+    _say("connection", f"{arn} to {PIPELINE.repository}")
+    _say(connection.PARAMETER, account.ensure_parameter(session.client("ssm"), connection.PARAMETER, arn))
+    print("Ready: `cdk deploy` creates the pipeline; from then on it updates itself at every push.")
+
+
+def _say(what: str, done: str) -> None:
+    print(f"{what}: {done}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.bootstrap",
+        description=__doc__,
+        epilog="Exit codes: 0 ready, 1 not ready (the message says what to do), 2 usage.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--env", metavar="NAME", help="prepare the account of this environment")
+    what.add_argument("--pipeline", action="store_true", help="prepare the account of the pipeline")
+    own = parser.add_argument_group("with --env, a certificate of your own domain instead of one made here")
+    own.add_argument("--certificate-arn", metavar="ARN", help="certificate in ACM, in the environment's region")
+    own.add_argument("--host-name", metavar="NAME", help="a name on that certificate; it needs no DNS record")
+    source = parser.add_argument_group("with --pipeline")
+    source.add_argument(
+        "--connection-arn", metavar="ARN", help="connection to use (default: one called payment-pipeline)"
+    )
+    source.add_argument("--provider", default="GitHub", help="host of the repository, if the connection must be made")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What an account holds for the platform besides its stacks, and the checks that it is the right one."""
+
+import json
+from typing import TYPE_CHECKING
+
+import boto3
+
+from pipeline.environments import PIPELINE
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigateway import APIGatewayClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_ssm import SSMClient
+
+TOOLKIT_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
+TOOLKIT_VERSION = 21
+"""The version of CDK's own bootstrap stack that this CDK asks for."""
+LOG_ROLE = "payment-api-gateway-logs"
+LOG_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+
+
+class WrongAccount(Exception):
+    """The account can't take the app as it is; the message says what to do."""
+
+
+def check(aws: boto3.Session, *, account: str | None) -> str:
+    """Make sure that these are the credentials of ``account`` (``None``: any) and that CDK is bootstrapped there.
+
+    Returns ``account/region``. Raises ``WrongAccount``.
+    """
+    here = aws.client("sts").get_caller_identity()["Account"]
+    if account and account != here:
+        raise WrongAccount(f"the credentials are of account {here}, but settings name {account}: use that account's")
+    version = parameter(aws.client("ssm"), TOOLKIT_PARAMETER)
+    if version is None or int(version) < TOOLKIT_VERSION:
+        trust = ""
+        if PIPELINE.account and PIPELINE.account != here:
+            policy = "arn:aws:iam::aws:policy/AdministratorAccess"
+            trust = f" --trust {PIPELINE.account} --cloudformation-execution-policies {policy}"
+        state = "not there" if version is None else f"at version {version}, {TOOLKIT_VERSION} is needed"
+        raise WrongAccount(
+            f"CDK's bootstrap stack is {state}: run  cdk bootstrap aws://{here}/{aws.region_name}{trust}"
+        )
+    return f"{here}/{aws.region_name}"
+
+
+def parameter(ssm: "SSMClient", name: str) -> str | None:
+    """The value of an SSM parameter, or ``None``."""
+    try:
+        return ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    except ssm.exceptions.ParameterNotFound:
+        return None
+
+
+def ensure_parameter(ssm: "SSMClient", name: str, value: str) -> str:
+    """Make sure that SSM parameter ``name`` holds ``value``; return what was done."""
+    if parameter(ssm, name) == value:
+        return "kept"
+    ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+    return "written"
+
+
+def ensure_api_logs(api: "APIGatewayClient", iam: "IAMClient") -> str:
+    """Make sure that API Gateway may write its logs. That role belongs to the account, so no stack may own it."""
+    if api.get_account().get("cloudwatchRoleArn"):
+        return "kept"
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+    try:
+        role = iam.create_role(RoleName=LOG_ROLE, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    except iam.exceptions.EntityAlreadyExistsException:
+        role = iam.get_role(RoleName=LOG_ROLE)["Role"]["Arn"]
+    iam.attach_role_policy(RoleName=LOG_ROLE, PolicyArn=LOG_POLICY)
+    api.update_account(patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}])
+    return "role made and set"

@@ -1,0 +1,58 @@
+"""The connection through which CodePipeline reads the repository. A person must confirm it once, in a browser."""
+
+from typing import TYPE_CHECKING, cast
+
+from pipeline.environments import PipelineSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_codeconnections import CodeConnectionsClient
+    from mypy_boto3_codeconnections.literals import ProviderTypeType
+
+NAME = "payment-pipeline"
+PARAMETER = "/payment/pipeline/connection-arn"
+"""SSM parameter from which the pipeline's stack reads the connection's ARN."""
+PLACEHOLDER = PipelineSettings().repository
+
+
+class ConnectionNotReady(Exception):
+    """The pipeline can't read its repository yet; the message says what to do."""
+
+
+def ensure(client: "CodeConnectionsClient", *, settings: PipelineSettings, provider: str, arn: str | None) -> str:
+    """The ARN of a connection that is ready for use: ``arn``, or the one called ``NAME``, made if it is missing.
+
+    ``provider``: as CodeConnections calls the repository's host. Raises ``ConnectionNotReady``.
+    """
+    if settings.repository == PLACEHOLDER:
+        raise ConnectionNotReady(
+            f"the repository is still the placeholder {PLACEHOLDER}: set PipelineSettings.repository in"
+            " pipeline/environments.py to owner/name, commit, and run this again"
+        )
+    arn = arn or _named(client) or _create(client, provider)
+    try:
+        status = client.get_connection(ConnectionArn=arn)["Connection"]["ConnectionStatus"]
+    except client.exceptions.ResourceNotFoundException as error:
+        raise ConnectionNotReady(f"this account and region has no connection {arn}") from error
+    if status != "AVAILABLE":
+        raise ConnectionNotReady(
+            f"connection {arn} is {status}: open the AWS console at Developer Tools > Settings > Connections, choose"
+            " 'Update pending connection', and run this again"
+        )
+    return arn
+
+
+def _named(client: "CodeConnectionsClient") -> str | None:
+    token = ""
+    while True:
+        page = client.list_connections(NextToken=token) if token else client.list_connections()
+        for connection in page["Connections"]:
+            if connection["ConnectionName"] == NAME:
+                return connection["ConnectionArn"]
+        token = page.get("NextToken", "")
+        if not token:
+            return None
+
+
+def _create(client: "CodeConnectionsClient", provider: str) -> str:
+    kind = cast("ProviderTypeType", provider)
+    return client.create_connection(ConnectionName=NAME, ProviderType=kind)["ConnectionArn"]
