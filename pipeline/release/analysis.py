@@ -12,6 +12,9 @@ from enum import StrEnum
 from pipeline.release.samples import Sample, Samples, total
 from pipeline.release.statistics import highest_plausible_rate, more_errors, slower
 
+REASONS = 2
+"""How many findings a verdict names in one line; the report has them all."""
+
 
 class Verdict(StrEnum):
     PASS = "pass"  # noqa: S105 - not a password
@@ -27,9 +30,9 @@ class Limits:
     """Requests of the candidate, all routes together, under which nothing can pass."""
     minimum_per_route: int = 5
     significance: float = 0.01
-    """Chance of a false alarm that one test accepts at the end of a bake."""
-    early_significance: float = 0.001
-    """The same during the bake, where the data are looked at again and again."""
+    """Chance of a false alarm that one test accepts, at the end of a bake."""
+    repeated_significance: float = 0.001
+    """The same during a bake and while a step is held, where the data are looked at again and again."""
     error_margin: float = 0.01
     """Difference of error rates that matters."""
     effect: float = 0.64
@@ -64,17 +67,29 @@ class Look:
 
     @property
     def reasons(self) -> str:
-        """The findings that led to the verdict."""
-        return "; ".join(finding.text for finding in self.findings if finding.verdict is self.verdict)
+        """The findings that led to the verdict, the first few of them."""
+        if self.verdict is Verdict.PASS:
+            return f"{len(self.findings)} checks passed, {total(self.candidate.values()).requests} requests"
+        texts = [finding.text for finding in self.findings if finding.verdict is self.verdict]
+        more = [f"and {len(texts) - REASONS} more"] if len(texts) > REASONS else []
+        return "; ".join(texts[:REASONS] + more)
 
 
-def judge(stable: Samples, candidate: Samples, limits: Limits, *, early: bool) -> tuple[Finding, ...]:
-    """Compare the colours; ``early`` during a bake, when only a clear failure may end it."""
-    significance = limits.early_significance if early else limits.significance
-    return tuple(_findings(stable, candidate, limits, significance))
+def judge(
+    stable: Samples, candidate: Samples, limits: Limits, *, repeated: bool, same_minutes: bool = True
+) -> tuple[Finding, ...]:
+    """Compare the colours.
+
+    ``repeated``: one of many looks at growing data (during a bake, or while held), which each must be surer of itself.
+    Without ``same_minutes`` stable is that of the minutes before: enough for errors, but latencies follow the load.
+    """
+    significance = limits.repeated_significance if repeated else limits.significance
+    return tuple(_findings(stable, candidate, limits, significance, same_minutes))
 
 
-def _findings(stable: Samples, candidate: Samples, limits: Limits, significance: float) -> Iterator[Finding]:
+def _findings(
+    stable: Samples, candidate: Samples, limits: Limits, significance: float, same_minutes: bool
+) -> Iterator[Finding]:
     everything = total(candidate.values())
     yield _enough("all routes", everything, limits.minimum_requests)
     yield _errors("all routes", total(stable.values()), everything, limits, significance)
@@ -82,7 +97,8 @@ def _findings(stable: Samples, candidate: Samples, limits: Limits, significance:
         yield _enough(route, sample, limits.minimum_per_route)
         yield _enough(f"{route}, stable", stable[route], limits.minimum_per_route)
         yield _errors(route, stable[route], sample, limits, significance)
-        yield _latency(route, stable[route], sample, limits, significance)
+        if same_minutes:
+            yield _latency(route, stable[route], sample, limits, significance)
 
 
 def _enough(label: str, sample: Sample, minimum: int) -> Finding:
@@ -103,8 +119,9 @@ def _errors(label: str, stable: Sample, candidate: Sample, limits: Limits, signi
 
 def _latency(label: str, stable: Sample, candidate: Sample, limits: Limits, significance: float) -> Finding:
     here, there = candidate.quantile(0.9), stable.quantile(0.9)
-    if here is None or there is None:
-        return Finding(verdict=Verdict.INCONCLUSIVE, text=f"{label}: no latencies to compare")
+    if here is None or there is None or min(candidate.requests, stable.requests) < limits.minimum_per_route:
+        # The first requests of a version may be its cold starts, and nothing else.
+        return Finding(verdict=Verdict.INCONCLUSIVE, text=f"{label}: too few latencies to compare")
     p, effect = slower(candidate.latencies, stable.latencies)
     matters = effect >= limits.effect and here - there >= limits.latency_margin_ms
     text = f"{label}: p90 {here:.0f} ms, stable {there:.0f} ms, slower with chance {effect:.2f}, p {p:.2g}"

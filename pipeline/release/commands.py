@@ -15,7 +15,7 @@ from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, Request
 from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions, moves, shifted
-from pipeline.release.view import history_lines, name, plan_lines, tree
+from pipeline.release.view import history_lines, name, tree
 
 HISTORY = 50
 """How many releases back the guards and `history` look."""
@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Commands:
-    """The commands on one environment. All but ``status``, ``history`` and ``plan`` move traffic."""
+    """The commands on one environment. All but ``status`` and ``history`` move traffic."""
 
     environment: str
     settings: ReleaseSettings
@@ -128,11 +128,6 @@ class Commands:
     def history(self) -> Outcome:
         """The last releases, newest first."""
         return _done("\n".join(history_lines(self.world.records.latest(HISTORY))))
-
-    def show_plan(self) -> Outcome:
-        """The plan on one screen: weights, bakes, analysis, limits, windows, freeze alarms."""
-        settings = self.settings
-        return _done("\n".join(plan_lines(self.environment, self.plan, settings.windows, settings.freeze_alarms)))
 
     @property
     def _by(self) -> str:

@@ -141,18 +141,19 @@ def _forward(release: Release, seen: Observation) -> Release:
 
 def _analysed(release: Release, seen: Observation, stable: Samples, candidate: Samples) -> Release:
     baked = _baked(release, seen.now)
-    if release.weight == 100:
-        stable = _last_stable(release) or stable
-    findings = judge(stable, candidate, release.plan.limits, early=not baked)
-    look = Look(at=seen.now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
     holding = release.events[-1].text.startswith(HOLDING)
+    alone = release.weight == 100
+    if alone:
+        stable = _last_stable(release) or stable
+    findings = judge(stable, candidate, release.plan.limits, repeated=not baked or holding, same_minutes=not alone)
+    look = Look(at=seen.now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
     release = replace(release, looks=(*(release.looks[:-1] if holding else release.looks), look))
     if look.verdict is Verdict.FAIL:
         return roll_back(release, seen.now, f"analysis: {look.reasons}", rejected=True)
     if not baked:
         return release
     if look.verdict is Verdict.PASS and seen.alarms is not None and seen.traffic is not None:
-        return _next_step(release, seen, "healthy")
+        return _next_step(release, seen, f"healthy ({look.reasons})")
     waited = seen.now - release.since - release.plan.bake_seconds
     if waited >= release.plan.hold_seconds:
         return roll_back(release, seen.now, f"inconclusive until the deadline: {look.reasons}")
@@ -162,7 +163,7 @@ def _analysed(release: Release, seen: Observation, stable: Samples, candidate: S
 
 
 def _last_stable(release: Release) -> Samples | None:
-    """Stable as it was at the step before: at 100 % it has no traffic to compare with."""
+    """Stable as it was at the step before: at 100 % it has no traffic."""
     return next((look.stable for look in reversed(release.looks) if look.weight < release.weight), None)
 
 

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 from pipeline.environments import ReleaseSettings
 from pipeline.release.analysis import Limits
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,5 +55,12 @@ class Plan:
         )
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Plan":
-        return cls(**fields | {"weights": tuple(fields["weights"]), "limits": Limits(**fields["limits"])})
+    def from_dict(cls, raw: dict[str, Any]) -> "Plan":
+        """Read what ``asdict`` wrote, in this or another version of the controller."""
+        return known(cls, raw | {"weights": tuple(raw["weights"]), "limits": known(Limits, raw["limits"])})
+
+
+def known(cls: type[T], raw: dict[str, Any]) -> T:
+    """A dataclass from stored fields: those that it no longer has are dropped, those that are new have defaults."""
+    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
+    return cls(**{name: value for name, value in raw.items() if name in names})

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.release.analysis import Finding, Look, Verdict
-from pipeline.release.plan import Plan
+from pipeline.release.plan import Plan, known
 from pipeline.release.samples import Sample
 from pipeline.release.traffic import Function, Traffic, Versions, shifted, steady
 
@@ -120,19 +120,23 @@ class Release:
 
     @classmethod
     def from_json(cls, text: str) -> "Release":
-        """Read what ``to_json`` wrote. Raises ``ValueError``, ``KeyError`` or ``TypeError`` for anything else."""
-        fields = json.loads(text)
-        return cls(
-            **fields
+        """Read what ``to_json`` wrote, in this or another version of the controller.
+
+        Raises ``ValueError``, ``KeyError`` or ``TypeError`` for anything else.
+        """
+        raw = json.loads(text)
+        return known(
+            cls,
+            raw
             | {
-                "stable": _versions(fields["stable"]),
-                "candidate": _versions(fields["candidate"]),
-                "plan": Plan.from_dict(fields["plan"]),
-                "phase": Phase(fields["phase"]),
-                "ignored_alarms": tuple(fields["ignored_alarms"]),
-                "looks": tuple(_look(look) for look in fields["looks"]),
-                "events": tuple(Event(**event | {"phase": Phase(event["phase"])}) for event in fields["events"]),
-            }
+                "stable": _versions(raw["stable"]),
+                "candidate": _versions(raw["candidate"]),
+                "plan": Plan.from_dict(raw["plan"]),
+                "phase": Phase(raw["phase"]),
+                "ignored_alarms": tuple(raw.get("ignored_alarms", ())),
+                "looks": tuple(_look(look) for look in raw.get("looks", ())),
+                "events": tuple(known(Event, event | {"phase": Phase(event["phase"])}) for event in raw["events"]),
+            },
         )
 
 
@@ -143,10 +147,10 @@ def _versions(raw: Mapping[str, str]) -> dict[Function, str]:
 def _look(raw: dict[str, Any]) -> Look:
     samples = {
         colour: {
-            Function(name): Sample(**sample | {"latencies": tuple(sample["latencies"])})
+            Function(name): known(Sample, sample | {"latencies": tuple(sample["latencies"])})
             for name, sample in raw[colour].items()
         }
         for colour in ("stable", "candidate")
     }
-    findings = tuple(Finding(verdict=Verdict(f["verdict"]), text=f["text"]) for f in raw["findings"])
-    return Look(**raw | samples | {"findings": findings})
+    findings = tuple(known(Finding, f | {"verdict": Verdict(f["verdict"])}) for f in raw["findings"])
+    return known(Look, raw | samples | {"findings": findings})

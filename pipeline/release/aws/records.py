@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from pipeline.release.aws import CLIENT_CONFIG, calling
-from pipeline.release.ports import LeaseHeld, LeaseLost, Request
+from pipeline.release.ports import LeaseHeld, LeaseLost, Request, Unavailable
 from pipeline.release.record import Release
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class AwsRecords:
                 Limit=count,
                 ConsistentRead=True,
             )
-        return [Release.from_json(item["document"]["S"]) for item in found["Items"]]
+        return [_release(item) for item in found["Items"]]
 
     def save(self, release: Release) -> Release:
         saved = release.written()
@@ -145,6 +145,13 @@ class AwsRecords:
                 return False
             raise
         return True
+
+
+def _release(item: Mapping[str, Any]) -> Release:
+    try:
+        return Release.from_json(item["document"]["S"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unavailable(f"release record {item['release_id']['S']} cannot be read: {error!r}") from error
 
 
 def _condition_failed(error: ClientError) -> bool:
