@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from pipeline.aws import PlatformNotDeployed, PlatformOutputs, session
-from pipeline.environments import environment
+from pipeline.environments import Environment, environment
 from pipeline.release.aws import calling
 from pipeline.release.aws.alarms import AwsAlarms
 from pipeline.release.aws.announcer import AwsAnnouncer
@@ -29,6 +29,7 @@ from pipeline.release.git import Disagreement, GitError, current_commit
 from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
 from pipeline.release.report import write_reports
+from pipeline.release.view import plan_lines
 
 EXIT_CODES = """\
 exit codes:
@@ -40,6 +41,13 @@ exit codes:
   5  refused, with the reason; nothing was moved
 """
 WATCH_SECONDS = 2.0
+
+
+def show_plan(settings: Environment) -> Outcome:
+    """The plan on one screen: weights, bakes, analysis, limits, windows, freeze alarms. Needs no AWS."""
+    release = settings.release
+    lines = plan_lines(settings.name, Plan.of(release), release.windows, release.freeze_alarms)
+    return Outcome(code=ExitCode.DONE, text="\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ COMMANDS = {
     "retry": Command(Commands.retry),
     "undo": Command(Commands.undo, has_now=True),
     "history": Command(Commands.history, moves=False),
-    "plan": Command(Commands.show_plan, moves=False),
+    "plan": Command(show_plan, moves=False),
 }
 
 
@@ -72,10 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     console = Console(soft_wrap=True, highlight=False, markup=False, stderr=arguments.json)
     try:
-        commands = _commands(arguments, console)
-        outcome = (
-            _watch(commands) if arguments.command == "watch" and console.is_terminal else _run(arguments, commands)
-        )
+        outcome = _run(arguments, console)
         if outcome.release and COMMANDS[arguments.command].moves and not arguments.dry_run:
             write_reports(Path("reports") / arguments.env, outcome.release)
             outcome = _with_revert(outcome, open_branch=arguments.open_revert)
@@ -147,7 +152,12 @@ def _commands(arguments: argparse.Namespace, console: Console) -> Commands:
     )
 
 
-def _run(arguments: argparse.Namespace, commands: Commands) -> Outcome:
+def _run(arguments: argparse.Namespace, console: Console) -> Outcome:
+    if arguments.command == "plan":
+        return show_plan(environment(arguments.env))
+    commands = _commands(arguments, console)
+    if arguments.command == "watch" and console.is_terminal:
+        return _watch(commands)
     command = COMMANDS[arguments.command]
     return command.run(commands, now=arguments.now) if command.has_now else command.run(commands)
 
