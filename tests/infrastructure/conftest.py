@@ -1,0 +1,55 @@
+"""Each environment's platform, synthesised once for the whole session."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aws_cdk import App
+
+from pipeline.environments import DEV, PROMOTION_ORDER, Environment, environment
+from stages.platform_stage import PlatformStage
+from tests.infrastructure.platform_template import PlatformTemplate
+
+ROOT = Path(__file__).resolve().parents[2]
+
+EPHEMERAL = environment("pr42")
+KEEPING = replace(DEV, name="keeping", retain_data=True, alb_certificate_verified=True)
+"""An environment with every choice that none of the promoted ones makes."""
+
+
+@pytest.fixture(scope="session")
+def platforms(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, PlatformTemplate]:
+    """The templates by the environment's name: dev, staging, prod, an ephemeral one, and ``keeping``."""
+    app = App(
+        outdir=str(tmp_path_factory.mktemp("assembly")),
+        context=json.loads((ROOT / "cdk.json").read_text())["context"],
+        # Nothing of this is looked at here, and it takes most of the time.
+        tree_metadata=False,
+        stack_traces=False,
+        builtin_cloud_formation_validation=False,
+        analytics_reporting=False,
+    )
+    stages = {each.name: _stage(app, each) for each in (*PROMOTION_ORDER, EPHEMERAL, KEEPING)}
+    app.synth()
+    return {name: PlatformTemplate(Path(_template_file(stage))) for name, stage in stages.items()}
+
+
+@pytest.fixture(scope="session", params=[each.name for each in PROMOTION_ORDER])
+def platform(request: pytest.FixtureRequest, platforms: Mapping[str, PlatformTemplate]) -> PlatformTemplate:
+    """Each promoted environment's template in turn."""
+    return platforms[request.param]
+
+
+@pytest.fixture
+def dev(platforms: Mapping[str, PlatformTemplate]) -> PlatformTemplate:
+    return platforms["dev"]
+
+
+def _stage(app: App, environment: Environment) -> PlatformStage:
+    return PlatformStage(app, environment.name.capitalize(), environment=environment)
+
+
+def _template_file(stage: PlatformStage) -> str:
+    return stage.synth().get_stack_by_name(stage.platform.stack_name).template_full_path

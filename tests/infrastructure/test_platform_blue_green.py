@@ -1,0 +1,145 @@
+"""Stable is blue, candidate is green, and no deployment can move production traffic."""
+
+import re
+
+from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
+
+
+def test_cloudformation_owns_the_green_aliases_only(platform: PlatformTemplate) -> None:
+    assert [alias["Name"] for alias in platform.properties("AWS::Lambda::Alias")] == ["green"] * 3
+
+
+def test_the_template_names_no_version_of_blue(platform: PlatformTemplate) -> None:
+    # Given everything that mentions blue
+    mentions = {
+        id: text(resource["Properties"])
+        for id, resource in platform.resources().items()
+        if re.search(r"\bblue\b", text(resource["Properties"]), re.IGNORECASE)
+    }
+    assert mentions
+    # Then no literal version stands in it: blue's only version is the one to begin with, a candidate's
+    for id, properties in mentions.items():
+        assert not re.search(r'"(FunctionVersion|Version|ExecutedVersion)": "\d+"', properties), id
+    versions = platform.resources("AWS::Lambda::Version")
+    for blue in platform.properties("Custom::BlueAlias"):
+        assert logical_id(blue["Version"]) in versions
+
+
+def test_blue_and_green_of_a_function_begin_at_the_same_version(platform: PlatformTemplate) -> None:
+    functions = {id: f["Properties"]["FunctionName"] for id, f in platform.resources("AWS::Lambda::Function").items()}
+    green = {
+        functions[logical_id(alias["FunctionName"])]: logical_id(alias["FunctionVersion"])
+        for alias in platform.properties("AWS::Lambda::Alias")
+    }
+    blue = {b["FunctionName"]: logical_id(b["Version"]) for b in platform.properties("Custom::BlueAlias")}
+    assert blue == green
+    assert {name.removeprefix("payment-").rpartition("-")[0] for name in blue} == {
+        "validation",
+        "fraud-detection",
+        "processing",
+    }
+
+
+def test_versions_outlive_the_deployment_that_replaces_them(platform: PlatformTemplate) -> None:
+    for version in platform.resources("AWS::Lambda::Version").values():
+        assert version["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_listener_always_says_the_steady_state(platform: PlatformTemplate) -> None:
+    [action] = platform.only("AWS::ElasticLoadBalancingV2::Listener")["DefaultActions"]
+    groups = platform.resources("AWS::ElasticLoadBalancingV2::TargetGroup")
+    weights = {
+        groups[logical_id(target["TargetGroupArn"])]["Properties"]["Name"].split("-")[1]: target["Weight"]
+        for target in action["ForwardConfig"]["TargetGroups"]
+    }
+    assert weights == {"blue": 100, "green": 0}
+
+
+def test_only_requests_marked_as_the_candidates_reach_green_at_weight_zero(platform: PlatformTemplate) -> None:
+    rule = platform.only("AWS::ElasticLoadBalancingV2::ListenerRule")
+    assert rule["Conditions"] == [
+        {
+            "Field": "http-header",
+            "HttpHeaderConfig": {"HttpHeaderName": "X-Release", "Values": ["candidate"]},
+        }
+    ]
+    groups = platform.resources("AWS::ElasticLoadBalancingV2::TargetGroup")
+    [action] = rule["Actions"]
+    assert groups[logical_id(action["TargetGroupArn"])]["Properties"]["Name"].startswith("payment-green-")
+
+
+def test_target_groups_lead_to_the_alias_of_their_colour(platform: PlatformTemplate) -> None:
+    for properties in platform.properties("AWS::ElasticLoadBalancingV2::TargetGroup"):
+        [target] = properties["Targets"]
+        resource = platform.body["Resources"][logical_id(target["Id"])]
+        if properties["Name"].startswith("payment-blue-"):
+            assert resource["Type"] == "Custom::BlueAlias"
+            assert resource["Properties"]["FunctionName"].startswith("payment-processing-")
+        else:
+            assert (resource["Type"], resource["Properties"]["Name"]) == ("AWS::Lambda::Alias", "green")
+
+
+def test_both_stages_serve_one_deployment_and_differ_in_the_version_that_answers(platform: PlatformTemplate) -> None:
+    stages = platform.properties("AWS::ApiGateway::Stage")
+    assert len({logical_id(stage["DeploymentId"]) for stage in stages}) == 1
+    variables = {stage["StageName"]: stage["Variables"] for stage in stages}
+    assert variables.pop("candidate") == {"alias": "green", "release": "candidate"}
+    assert list(variables.values()) == [{"alias": "blue", "release": "stable"}]
+
+
+def test_the_stage_chooses_the_alias_of_a_function_and_the_mark_of_a_private_request(
+    platform: PlatformTemplate,
+) -> None:
+    integrations = [method["Integration"] for method in platform.properties("AWS::ApiGateway::Method")]
+    functions = [each for each in integrations if each["Type"] == "AWS_PROXY"]
+    assert len(functions) == 2
+    for each in functions:
+        assert ":${stageVariables.alias}/invocations" in text(each["Uri"])
+    [private] = [each for each in integrations if each["Type"] == "HTTP_PROXY"]
+    # Set by the API over whatever the client sends, so that none can pose as the candidate or as another caller.
+    assert private["RequestParameters"] == {
+        "integration.request.header.X-Release": "stageVariables.release",
+        "integration.request.header.X-Caller": "context.identity.caller",
+        "integration.request.header.X-Request-Id": "context.requestId",
+    }
+
+
+def test_each_alias_may_be_invoked_from_its_own_source_only(dev: PlatformTemplate) -> None:
+    seen = set()
+    for permission in dev.properties("AWS::Lambda::Permission"):
+        if permission["Principal"] == "secretsmanager.amazonaws.com":
+            continue
+        alias = dev.body["Resources"][logical_id(permission["FunctionName"])]
+        colour = "blue" if alias["Type"] == "Custom::BlueAlias" else "green"
+        stage, group = {"blue": ("/dev/", "/payment-blue-dev/"), "green": ("/candidate/", "/payment-green-dev/")}[
+            colour
+        ]
+        source = text(permission["SourceArn"])
+        assert (group if "elasticloadbalancing" in permission["Principal"] else stage) in source
+        seen.add((permission["Principal"], colour, logical_id(permission["FunctionName"])))
+    assert len(seen) == 6
+
+
+def test_a_target_group_exists_only_after_it_may_invoke_its_alias(dev: PlatformTemplate) -> None:
+    permissions = {
+        id
+        for id, each in dev.resources("AWS::Lambda::Permission").items()
+        if each["Properties"]["Principal"] == "elasticloadbalancing.amazonaws.com"
+    }
+    for group in dev.resources("AWS::ElasticLoadBalancingV2::TargetGroup").values():
+        assert permissions <= set(group["DependsOn"])
+
+
+def test_a_candidate_appears_only_after_its_migrations(platform: PlatformTemplate) -> None:
+    [schema] = platform.resources("Custom::DatabaseSchema")
+    for alias in platform.resources("AWS::Lambda::Alias").values():
+        assert schema in alias["DependsOn"]
+
+
+def test_a_changed_private_integration_makes_a_new_deployment(dev: PlatformTemplate) -> None:
+    """The certificate's setting is lost when the integration is written; it is set again before each deployment."""
+    setting = dev.only("Custom::IntegrationTls")
+    [deployment] = dev.resources("AWS::ApiGateway::Deployment")
+    assert setting["Revision"] == deployment
+    [setter] = dev.resources("Custom::IntegrationTls")
+    assert setter in dev.body["Resources"][deployment]["DependsOn"]

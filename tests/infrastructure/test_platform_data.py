@@ -1,0 +1,217 @@
+"""What is stored: where, how encrypted, for how long, and what becomes of it when the stack goes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pipeline.environments import PROMOTION_ORDER
+from stages.database import migrations_hash
+from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
+
+STATEFUL = {
+    "StorageIdempotency5C96D584": "AWS::DynamoDB::Table",
+    "StorageReleases6BB98AF1": "AWS::DynamoDB::Table",
+    "StorageTransactions8E612C29": "AWS::DynamoDB::Table",
+    "SecurityDataKeyA8BBAEFF": "AWS::KMS::Key",
+    "SecurityOperationsKey51147136": "AWS::KMS::Key",
+    "DatabaseCluster5B53A178": "AWS::RDS::DBCluster",
+    "DatabaseClusterReader78FE9854": "AWS::RDS::DBInstance",
+    "DatabaseClusterWriterD43085C6": "AWS::RDS::DBInstance",
+    "StorageAccessLogs96FB524C": "AWS::S3::Bucket",
+    "StorageAudit9012A908": "AWS::S3::Bucket",
+    "ComputeCardFingerprintD46CE44B": "AWS::SecretsManager::Secret",
+    "DatabaseAppSecret2E50FD00": "AWS::SecretsManager::Secret",
+}
+"""Logical ids that a refactoring must not change: CloudFormation would replace what lies behind them."""
+
+STATEFUL_TYPES = (
+    "AWS::DynamoDB::Table",
+    "AWS::KMS::Key",
+    "AWS::RDS::DBCluster",
+    "AWS::RDS::DBInstance",
+    "AWS::S3::Bucket",
+    "AWS::SecretsManager::Secret",
+)
+
+
+def test_no_refactoring_replaces_what_holds_data(platform: PlatformTemplate) -> None:
+    found = {id: resource["Type"] for id, resource in platform.resources(*STATEFUL_TYPES).items()}
+    assert found == STATEFUL
+
+
+def test_the_stack_leaves_nothing_behind(platforms: Mapping[str, PlatformTemplate]) -> None:
+    # Given the environments that keep no data, prod too once its protection was lifted
+    for name in ("dev", "staging", "prod", "pr42"):
+        kept = {
+            resource["Type"]
+            for resource in platforms[name].resources().values()
+            if resource.get("DeletionPolicy", "Delete") not in ("Delete", "RetainExceptOnCreate")
+        }
+        # Then only the schedule of RDS's own secret is left to RDS, which deletes it with the cluster
+        assert kept == {"AWS::SecretsManager::RotationSchedule"}
+
+
+def test_buckets_are_emptied_after_nothing_can_be_delivered_to_them_any_more(platform: PlatformTemplate) -> None:
+    emptied = {
+        logical_id(e["Properties"]["BucketName"]): id for id, e in platform.resources("Custom::EmptyBucket").items()
+    }
+    assert set(emptied) == set(platform.resources("AWS::S3::Bucket"))
+    # A dependent is deleted first: the policy by which AWS services deliver logs goes before the emptying.
+    for policy in platform.resources("AWS::S3::BucketPolicy").values():
+        assert emptied[logical_id(policy["Properties"]["Bucket"])] in policy["DependsOn"]
+
+
+def test_one_setting_keeps_the_data(platforms: Mapping[str, PlatformTemplate]) -> None:
+    template = platforms["keeping"]
+    kept = template.resources("AWS::RDS::DBCluster", "AWS::DynamoDB::Table")
+    [audit] = [id for id in template.resources("AWS::S3::Bucket") if "Audit" in id]
+    [data_key] = [id for id in template.resources("AWS::KMS::Key") if "DataKey" in id]
+    for id in (*kept, audit, data_key):
+        assert template.body["Resources"][id]["DeletionPolicy"] == "Retain", id
+    assert audit not in text(template.properties("Custom::EmptyBucket"))
+
+
+def test_only_prod_must_be_unlocked_before_it_can_go(platforms: Mapping[str, PlatformTemplate]) -> None:
+    for each in PROMOTION_ORDER:
+        template, locked = platforms[each.name], each.name == "prod"
+        assert template.only("AWS::RDS::DBCluster")["DeletionProtection"] is locked
+        for table in template.properties("AWS::DynamoDB::Table"):
+            assert table["DeletionProtectionEnabled"] is locked
+        attributes = template.only("AWS::ElasticLoadBalancingV2::LoadBalancer")["LoadBalancerAttributes"]
+        assert {"Key": "deletion_protection.enabled", "Value": str(locked).lower()} in attributes
+
+
+def test_tables_are_recoverable_encrypted_and_paid_by_request(platform: PlatformTemplate) -> None:
+    tables = platform.properties("AWS::DynamoDB::Table")
+    assert len(tables) == 3
+    for table in tables:
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert table["SSESpecification"]["SSEType"] == "KMS"
+        assert "DataKey" in text(table["SSESpecification"]["KMSMasterKeyId"])
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_transactions_are_found_by_customer_card_and_status(dev: PlatformTemplate) -> None:
+    table = dev.named("AWS::DynamoDB::Table", TableName="payment-transactions-dev")
+    assert _keys(table) == ["transaction_id"]
+    assert {index["IndexName"]: _keys(index) for index in table["GlobalSecondaryIndexes"]} == {
+        "by-customer": ["customer_id", "created_at"],
+        "by-card": ["card_fingerprint", "created_at"],
+        "by-status": ["status", "created_at"],
+    }
+
+
+def test_idempotency_keys_expire_and_releases_are_kept_by_environment(dev: PlatformTemplate) -> None:
+    idempotency = dev.named("AWS::DynamoDB::Table", TableName="payment-idempotency-dev")
+    assert _keys(idempotency) == ["id"]
+    assert idempotency["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+    releases = dev.named("AWS::DynamoDB::Table", TableName="payment-releases-dev")
+    assert _keys(releases) == ["environment", "release_id"]
+
+
+def test_audit_records_are_versioned_encrypted_and_moved_to_glacier(platform: PlatformTemplate) -> None:
+    [audit] = [b["Properties"] for id, b in platform.resources("AWS::S3::Bucket").items() if "Audit" in id]
+    assert audit["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert "aws:kms" in text(audit["BucketEncryption"])
+    [rule] = audit["LifecycleConfiguration"]["Rules"]
+    assert rule["Transitions"] == [{"StorageClass": "GLACIER", "TransitionInDays": 90}]
+    assert audit["LoggingConfiguration"]["LogFilePrefix"]
+
+
+def test_no_bucket_is_public(platform: PlatformTemplate) -> None:
+    for bucket in platform.properties("AWS::S3::Bucket"):
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+def test_customers_live_in_aurora_with_a_writer_and_a_reader(platforms: Mapping[str, PlatformTemplate]) -> None:
+    for each in PROMOTION_ORDER:
+        template = platforms[each.name]
+        cluster = template.only("AWS::RDS::DBCluster")
+        assert cluster["Engine"] == "aurora-postgresql"
+        assert cluster["EngineVersion"].startswith("17.")
+        assert cluster["ServerlessV2ScalingConfiguration"] == {
+            "MinCapacity": each.aurora_min_acu,
+            "MaxCapacity": each.aurora_max_acu,
+        }
+        assert cluster["BackupRetentionPeriod"] == each.backup_days
+        assert cluster["StorageEncrypted"] is True
+        assert cluster["EnableIAMDatabaseAuthentication"] is True
+        instances = template.properties("AWS::RDS::DBInstance")
+        assert [instance["DBInstanceClass"] for instance in instances] == ["db.serverless"] * 2
+        assert not any(instance["PubliclyAccessible"] for instance in instances)
+
+
+def test_the_database_has_subnets_without_a_way_out(platform: PlatformTemplate) -> None:
+    group = platform.only("AWS::RDS::DBSubnetGroup")["SubnetIds"]
+    assert len(group) == 3
+    tables = {
+        logical_id(a["SubnetId"]): logical_id(a["RouteTableId"])
+        for a in platform.properties("AWS::EC2::SubnetRouteTableAssociation")
+    }
+    routed = {logical_id(route["RouteTableId"]) for route in platform.properties("AWS::EC2::Route")}
+    assert not {tables[logical_id(subnet)] for subnet in group} & routed
+
+
+def test_the_network_spans_three_zones_with_one_nat_gateway(platform: PlatformTemplate) -> None:
+    subnets = platform.properties("AWS::EC2::Subnet")
+    assert len(subnets) == 9
+    assert len({text(subnet["AvailabilityZone"]) for subnet in subnets}) == 3
+    assert len(platform.resources("AWS::EC2::NatGateway")) == 1
+    assert platform.only("AWS::EC2::FlowLog")["TrafficType"] == "ALL"
+
+
+def test_both_passwords_rotate_every_30_days_but_never_during_a_deployment(platform: PlatformTemplate) -> None:
+    assert platform.only("AWS::RDS::DBCluster")["ManageMasterUserPassword"] is True
+    schedules = platform.resources("AWS::SecretsManager::RotationSchedule")
+    assert len(schedules) == 2
+    [schema] = platform.resources("Custom::DatabaseSchema")
+    for schedule in schedules.values():
+        assert schedule["Properties"]["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
+        assert schedule["Properties"]["RotateImmediatelyOnUpdate"] is False
+        assert schema in schedule["DependsOn"]
+
+
+def test_migrations_run_when_the_instances_answer(platform: PlatformTemplate) -> None:
+    [schema] = platform.resources("Custom::DatabaseSchema").values()
+    assert set(platform.resources("AWS::RDS::DBInstance")) <= set(schema["DependsOn"])
+
+
+def test_demonstration_customers_stay_out_of_prod(platforms: Mapping[str, PlatformTemplate]) -> None:
+    seeded = {name: platforms[name].only("Custom::DatabaseSchema")["DemoCustomers"] for name in ("dev", "prod", "pr42")}
+    assert seeded == {"dev": "true", "prod": "false", "pr42": "true"}
+
+
+def test_any_changed_migration_runs_the_migrations_again(tmp_path: Path) -> None:
+    (tmp_path / "0001_customers.sql").write_text("CREATE TABLE customers ()")
+    first = migrations_hash(tmp_path)
+    (tmp_path / "0002_country.sql").write_text("ALTER TABLE customers ADD country text")
+    second = migrations_hash(tmp_path)
+    (tmp_path / "0002_country.sql").rename(tmp_path / "0003_country.sql")
+    assert len({first, second, migrations_hash(tmp_path)}) == 3
+
+
+@pytest.mark.parametrize("resource_type", ["AWS::SecretsManager::Secret", "AWS::SNS::Topic", "AWS::RDS::DBInstance"])
+def test_a_key_of_ours_encrypts_it(platform: PlatformTemplate, resource_type: str) -> None:
+    for properties in platform.properties(resource_type):
+        keys = [value for name, value in properties.items() if "Kms" in name or "KMS" in name]
+        assert keys
+        assert all("Key" in logical_id(key) for key in keys)
+
+
+def test_logs_are_encrypted_and_end_some_day(platforms: Mapping[str, PlatformTemplate]) -> None:
+    for each in PROMOTION_ORDER:
+        groups = platforms[each.name].properties("AWS::Logs::LogGroup")
+        assert groups
+        for group in groups:
+            assert group["RetentionInDays"] == each.log_retention_days
+            assert "OperationsKey" in text(group["KmsKeyId"])
+
+
+def test_keys_change_by_themselves(platform: PlatformTemplate) -> None:
+    for key in platform.properties("AWS::KMS::Key"):
+        assert key["EnableKeyRotation"] is True
+
+
+def _keys(table: dict[str, list[dict[str, str]]]) -> list[str]:
+    return [key["AttributeName"] for key in table["KeySchema"]]

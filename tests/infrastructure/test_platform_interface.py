@@ -1,0 +1,180 @@
+"""What others rely on: outputs, parameters, alarms, dashboard, names."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from pipeline.environments import PROMOTION_ORDER, environment
+from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
+
+FOR_OPERATIONS = {
+    "VpcId",
+    "AuroraClusterEndpoint",
+    "TransactionTableName",
+    "ApiGatewayUrl",
+    "AlbDnsName",
+    "AuditLogBucket",
+    "AlertTopicArn",
+    "KmsKeyId",
+    "DashboardUrl",
+}
+FOR_DELIVERY = {
+    "CandidateApiUrl",
+    "ListenerArn",
+    "BlueTargetGroupArn",
+    "GreenTargetGroupArn",
+    "ValidationFunctionName",
+    "FraudDetectionFunctionName",
+    "ProcessingFunctionName",
+    "RollbackAlarmNames",
+    "ReleaseTableName",
+    "ReleaseRoleArn",
+    "LoadTestRoleArn",
+}
+
+
+def test_every_environment_has_exactly_the_promised_outputs(platform: PlatformTemplate) -> None:
+    assert set(platform.outputs) == FOR_OPERATIONS | FOR_DELIVERY
+
+
+def test_outputs_and_their_parameters_say_the_same(platforms: Mapping[str, PlatformTemplate]) -> None:
+    for name in ("dev", "staging", "prod", "pr42"):
+        # Given the published parameters of an environment
+        template = platforms[name]
+        values = {p["Name"]: p["Value"] for p in template.properties("AWS::SSM::Parameter")}
+        # Then each has the value of the output of the same meaning
+        for parameter, output in {
+            "vpc-id": "VpcId",
+            "aurora-endpoint": "AuroraClusterEndpoint",
+            "transaction-table": "TransactionTableName",
+            "api-url": "ApiGatewayUrl",
+            "audit-bucket": "AuditLogBucket",
+            "kms-key-id": "KmsKeyId",
+        }.items():
+            assert values.pop(f"/payment/{parameter}-{name}") == template.outputs[output]
+        assert set(values) == {f"/payment/fraud-rules-{name}"}
+
+
+def test_the_two_addresses_are_the_stable_and_the_candidate_stage(dev: PlatformTemplate) -> None:
+    stages = dev.resources("AWS::ApiGateway::Stage")
+
+    def stage_of(output: str) -> str:
+        [id] = [id for id in stages if id in text(dev.outputs[output])]
+        return str(stages[id]["Properties"]["StageName"])
+
+    assert stage_of("ApiGatewayUrl") == "dev"
+    assert stage_of("CandidateApiUrl") == "candidate"
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "statistic", "threshold", "period"),
+    [
+        ("api-latency", "Latency", "p99", 200, 300),
+        ("api-errors", "5XXError", "Sum", 10, 300),
+        ("aurora-cpu", "CPUUtilization", "Average", 80, 300),
+    ],
+)
+def test_alarms_of_one_metric(
+    platform: PlatformTemplate, name: str, metric: str, statistic: str, threshold: float, period: int
+) -> None:
+    [alarm] = [a for a in platform.properties("AWS::CloudWatch::Alarm") if f"payment-{name}-" in a["AlarmName"]]
+    assert alarm["MetricName"] == metric
+    assert statistic in (alarm.get("ExtendedStatistic"), alarm.get("Statistic"))
+    assert alarm["Period"] == period
+    assert alarm["Threshold"] == threshold
+    assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+
+
+def test_the_api_alarms_watch_the_stage_that_clients_use(platform: PlatformTemplate) -> None:
+    stages = platform.resources("AWS::ApiGateway::Stage")
+    for name in ("api-latency", "api-errors"):
+        [alarm] = [a for a in platform.properties("AWS::CloudWatch::Alarm") if f"payment-{name}-" in a["AlarmName"]]
+        [stage] = [d["Value"] for d in alarm["Dimensions"] if d["Name"] == "Stage"]
+        assert stages[logical_id(stage)]["Properties"]["StageName"] != "candidate"
+
+
+def test_the_functions_errors_are_counted_together(platform: PlatformTemplate) -> None:
+    [alarm] = [a for a in platform.properties("AWS::CloudWatch::Alarm") if "payment-lambda-errors-" in a["AlarmName"]]
+    parts = [m["MetricStat"] for m in alarm["Metrics"] if "MetricStat" in m]
+    assert [part["Metric"]["MetricName"] for part in parts] == ["Errors"] * 3
+    assert {part["Period"] for part in parts} == {300}
+    assert alarm["Threshold"] == 5
+
+
+def test_every_alarm_notifies_the_topic_and_the_topic_lets_alarms_publish(platform: PlatformTemplate) -> None:
+    [topic] = platform.resources("AWS::SNS::Topic")
+    for alarm in platform.properties("AWS::CloudWatch::Alarm"):
+        assert [logical_id(action) for action in alarm["AlarmActions"]] == [topic]
+    policy = platform.only("AWS::SNS::TopicPolicy")["PolicyDocument"]
+    assert any(
+        s["Effect"] == "Allow" and s["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+        for s in policy["Statement"]
+    )
+
+
+def test_alarms_go_to_the_address_that_the_deployment_or_the_settings_name(
+    platforms: Mapping[str, PlatformTemplate],
+) -> None:
+    for each in PROMOTION_ORDER:
+        template = platforms[each.name]
+        assert template.body["Parameters"]["AlertEmail"]["Default"] == each.alert_email
+        subscription = template.only("AWS::SNS::Subscription")
+        assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", {"Ref": "AlertEmail"})
+
+
+def test_the_dashboard_shows_what_operations_asked_for(platform: PlatformTemplate) -> None:
+    body = text(platform.only("AWS::CloudWatch::Dashboard")["DashboardBody"])
+    for title, metrics in {
+        "API Gateway latency (p99 and median)": ("p99", "p50"),
+        "API Gateway errors (4xx and 5xx)": ("4XXError", "5XXError"),
+        "Lambda invocation counts": ("Invocations",),
+        "Lambda error rates": ("Errors",),
+        "DynamoDB read/write capacity": ("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"),
+        "DynamoDB throttled requests": ("ThrottledRequests",),
+    }.items():
+        assert title in body
+        for metric in metrics:
+            assert metric in body
+
+
+def test_only_alarms_that_tell_on_a_candidate_roll_back(dev: PlatformTemplate) -> None:
+    named = {id: a["Properties"]["AlarmName"] for id, a in dev.resources("AWS::CloudWatch::Alarm").items()}
+    listed = {named[logical_id(value)] for value in dev.outputs["RollbackAlarmNames"]["Fn::Join"][1]}
+    assert listed == {
+        "payment-api-errors-dev",
+        "payment-candidate-errors-dev",
+        "payment-candidate-server-errors-dev",
+        "payment-candidate-latency-dev",
+    }
+
+
+def test_the_candidate_is_watched_under_both_aliases(dev: PlatformTemplate) -> None:
+    """A shift sends a part of alias blue's calls to the candidate; only the executed version tells them apart."""
+    alarm = dev.named("AWS::CloudWatch::Alarm", AlarmName="payment-candidate-errors-dev")
+    dimensions = [
+        {d["Name"]: d["Value"] for d in m["MetricStat"]["Metric"]["Dimensions"]}
+        for m in alarm["Metrics"]
+        if "MetricStat" in m
+    ]
+    for name in ("validation", "fraud-detection", "processing"):
+        function = f"payment-{name}-dev"
+        assert {"FunctionName": function, "Resource": f"{function}:green"} in dimensions
+        [blue] = [d for d in dimensions if d["Resource"] == f"{function}:blue"]
+        version = dev.body["Resources"][logical_id(blue["ExecutedVersion"])]
+        assert version["Type"] == "AWS::Lambda::Version"
+
+
+def test_names_that_would_not_fit_aws_are_refused_before_anything_is_built() -> None:
+    for name in ("", "PR-42", "4you", "a" * 13, "under_score"):
+        with pytest.raises(ValueError, match="environment name"):
+            environment(name)
+
+
+def test_no_name_is_too_long_for_its_service(platforms: Mapping[str, PlatformTemplate]) -> None:
+    spare = 12 - len("pr42")  # an ephemeral environment's name may have 12 characters
+    template = platforms["pr42"]
+    for kind, limit in (("LoadBalancer", 32), ("TargetGroup", 32)):
+        for properties in template.properties(f"AWS::ElasticLoadBalancingV2::{kind}"):
+            assert len(properties["Name"]) + spare <= limit
+    for properties in template.properties("AWS::Lambda::Function"):
+        assert len(properties["FunctionName"]) + spare <= 64

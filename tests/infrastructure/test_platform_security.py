@@ -1,0 +1,271 @@
+"""Nothing is reachable, readable or allowed that need not be."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.platform_template import PlatformTemplate, as_list, logical_id, text
+
+WITHOUT_RESOURCES = {
+    # The service authorization reference names no resource type for these.
+    "cloudwatch:GetMetricData",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+    "elasticloadbalancing:DescribeListeners",
+    "elasticloadbalancing:DescribeRules",
+    "elasticloadbalancing:DescribeTargetGroups",
+    "elasticloadbalancing:DescribeTargetHealth",
+    "secretsmanager:GetRandomPassword",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
+}
+
+
+def test_no_policy_allows_every_action_or_needlessly_every_resource(platform: PlatformTemplate) -> None:
+    for policy, statement in platform.statements():
+        actions = as_list(statement["Action"])
+        assert not [action for action in actions if "*" in action], policy
+        if "*" in as_list(statement["Resource"]):
+            assert set(actions) <= WITHOUT_RESOURCES, policy
+
+
+def test_no_role_carries_an_inline_or_an_aws_managed_policy(platform: PlatformTemplate) -> None:
+    assert not platform.resources("AWS::IAM::Policy")
+    for role in platform.properties("AWS::IAM::Role"):
+        assert not role.get("Policies")
+        assert not [arn for arn in role.get("ManagedPolicyArns", []) if "aws:policy" in text(arn)]
+
+
+def test_each_function_has_a_role_of_its_own(platform: PlatformTemplate) -> None:
+    roles = [logical_id(function["Role"]) for function in platform.properties("AWS::Lambda::Function")]
+    assert len(roles) == len(set(roles))
+
+
+def test_the_data_key_serves_a_role_only_through_a_service(platform: PlatformTemplate) -> None:
+    [data_key] = [
+        id
+        for id, key in platform.resources("AWS::KMS::Key").items()
+        if "Payment data" in key["Properties"]["Description"]
+    ]
+    for policy, statement in platform.statements():
+        if any(data_key in text(resource) for resource in as_list(statement["Resource"])):
+            assert "kms:ViaService" in text(statement.get("Condition", {})), policy
+
+
+@pytest.mark.parametrize(
+    ("function", "may", "may_not"),
+    [
+        ("Validation", {"secretsmanager:GetSecretValue"}, {"dynamodb:PutItem", "dynamodb:Query", "s3:PutObject"}),
+        ("FraudDetection", {"dynamodb:Query", "ssm:GetParameter"}, {"dynamodb:PutItem", "s3:PutObject"}),
+        ("Processing", {"dynamodb:PutItem", "s3:PutObject"}, {"dynamodb:DeleteTable", "s3:DeleteObject"}),
+    ],
+)
+def test_a_function_may_do_what_it_does_and_no_more(
+    dev: PlatformTemplate, function: str, may: set[str], may_not: set[str]
+) -> None:
+    allowed = {
+        action
+        for policy, statement in dev.statements()
+        if policy.startswith(f"Compute{function}Policy")
+        for action in as_list(statement["Action"])
+    }
+    assert may <= allowed
+    assert not may_not & allowed
+
+
+def test_the_audit_trail_can_be_deleted_by_the_stack_alone(platform: PlatformTemplate) -> None:
+    deleting = {
+        policy
+        for policy, statement in platform.statements()
+        if any(action.startswith("s3:Delete") for action in as_list(statement["Action"]))
+    }
+    assert len(deleting) == 1
+    assert deleting.pop().startswith("StorageEmptierPolicy")
+
+
+def test_functions_run_in_private_subnets_traced_and_encrypted_within_the_apis_patience(
+    platform: PlatformTemplate,
+) -> None:
+    for function in platform.properties("AWS::Lambda::Function"):
+        assert function["Architectures"] == ["arm64"]
+        assert function["Runtime"] == "python3.14"
+        assert function["TracingConfig"] == {"Mode": "Active"}
+        assert function["KmsKeyArn"]
+        assert all("privateSubnet" in text(subnet) for subnet in function["VpcConfig"]["SubnetIds"])
+        assert len(function["VpcConfig"]["SubnetIds"]) == 3
+    aliased = {logical_id(alias["FunctionName"]) for alias in platform.properties("AWS::Lambda::Alias")}
+    for id in aliased:
+        assert platform.body["Resources"][id]["Properties"]["Timeout"] < 29
+
+
+def test_all_functions_are_one_artefact(platforms: Mapping[str, PlatformTemplate]) -> None:
+    """Built once, promoted unchanged."""
+    keys = {
+        function["Code"]["S3Key"]
+        for template in platforms.values()
+        for function in template.properties("AWS::Lambda::Function")
+    }
+    assert len(keys) == 1
+
+
+def test_every_route_asks_for_a_signed_and_well_formed_request(platform: PlatformTemplate) -> None:
+    methods = platform.properties("AWS::ApiGateway::Method")
+    paths = {
+        resource["PathPart"]: id
+        for id, resource in (
+            (id, each["Properties"]) for id, each in platform.resources("AWS::ApiGateway::Resource").items()
+        )
+    }
+    assert set(paths) == {"validate", "fraud-check", "process"}
+    for method in methods:
+        assert (method["HttpMethod"], method["AuthorizationType"]) == ("POST", "AWS_IAM")
+        assert method["RequestValidatorId"]
+        assert method["RequestModels"]["application/json"]
+    [process] = [m for m in methods if logical_id(m["ResourceId"]) == paths["process"]]
+    assert process["RequestParameters"] == {"method.request.header.Idempotency-Key": True}
+    validator = platform.only("AWS::ApiGateway::RequestValidator")
+    assert validator["ValidateRequestBody"] is True
+    assert validator["ValidateRequestParameters"] is True
+
+
+def test_the_gateways_model_is_the_contracts_without_patterns(platform: PlatformTemplate) -> None:
+    """API Gateway quotes a value that misses a pattern, and the value may be a card number."""
+    schema = platform.only("AWS::ApiGateway::Model")["Schema"]
+    assert set(schema["required"]) == {"customer_id", "amount", "currency", "card_number"}
+    assert "pattern" not in text(schema)
+
+
+def test_the_gateways_own_refusals_repeat_nothing_that_the_client_sent(platform: PlatformTemplate) -> None:
+    responses = platform.properties("AWS::ApiGateway::GatewayResponse")
+    assert {"BAD_REQUEST_BODY", "DEFAULT_4XX", "DEFAULT_5XX"} <= {r["ResponseType"] for r in responses}
+    for response in responses:
+        assert response["ResponseParameters"] == {"gatewayresponse.header.Content-Type": "'application/problem+json'"}
+        assert "validationErrorString" not in text(response["ResponseTemplates"])
+
+
+def test_both_stages_are_throttled_logged_and_behind_the_firewall(platform: PlatformTemplate) -> None:
+    stages = platform.resources("AWS::ApiGateway::Stage")
+    associated = text(platform.properties("AWS::WAFv2::WebACLAssociation"))
+    assert len(stages) == 2
+    for id, stage in stages.items():
+        properties = stage["Properties"]
+        assert "$context.requestId" in properties["AccessLogSetting"]["Format"]
+        [settings] = properties["MethodSettings"]
+        assert settings["ThrottlingRateLimit"] > 0
+        assert settings["DataTraceEnabled"] is False, "bodies hold card numbers"
+        assert id in associated
+    assert "Authorization" not in text([s["Properties"]["AccessLogSetting"] for s in stages.values()])
+
+
+def test_the_firewall_has_managed_rules_a_rate_limit_and_a_log_without_credentials(
+    platform: PlatformTemplate,
+) -> None:
+    rules = {rule["Name"]: rule for rule in platform.only("AWS::WAFv2::WebACL")["Rules"]}
+    assert "AWSManagedRulesCommonRuleSet" in rules
+    limited = rules["RequestsPerAddress"]
+    assert "Block" in limited["Action"]
+    assert limited["Statement"]["RateBasedStatement"]["AggregateKeyType"] == "IP"
+    logging = platform.only("AWS::WAFv2::LoggingConfiguration")
+    redacted = {field["SingleHeader"]["Name"] for field in logging["RedactedFields"]}
+    assert {"authorization", "x-amz-security-token"} <= redacted
+
+
+def test_everything_speaks_current_tls(platform: PlatformTemplate) -> None:
+    api = platform.only("AWS::ApiGateway::RestApi")
+    assert api["SecurityPolicy"].startswith("SecurityPolicy_TLS13_1_2")
+    listener = platform.only("AWS::ElasticLoadBalancingV2::Listener")
+    assert (listener["Protocol"], listener["Port"]) == ("HTTPS", 443)
+    assert listener["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2")
+    assert listener["Certificates"] == [{"CertificateArn": {"Ref": "AlbCertificateArn"}}]
+    parameters = platform.only("AWS::RDS::DBClusterParameterGroup")["Parameters"]
+    assert (parameters["rds.force_ssl"], parameters["ssl_min_protocol_version"]) == ("1", "TLSv1.2")
+    for bucket, policy in _bucket_policies(platform):
+        refused = [s for s in policy if s["Effect"] == "Deny" and s["Principal"] == {"AWS": "*"}]
+        assert any("aws:SecureTransport" in text(s["Condition"]) for s in refused), bucket
+        assert any("s3:TlsVersion" in text(s["Condition"]) for s in refused), bucket
+
+
+def test_the_listeners_certificate_needs_no_argument_of_a_deployment(dev: PlatformTemplate) -> None:
+    """Neither CDK Pipelines nor ``cdk deploy`` passes it: CloudFormation reads the named SSM parameters."""
+    for id, name in (("AlbCertificateArn", "alb-certificate-arn"), ("AlbHostName", "alb-host-name")):
+        parameter = dev.body["Parameters"][id]
+        assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
+        assert parameter["Default"] == f"/payment/{name}-dev"
+
+
+def test_a_private_certificate_is_accepted_by_setting_only(platforms: Mapping[str, PlatformTemplate]) -> None:
+    # Given dev with the bootstrap's own certificate, and an environment with a public one
+    assert platforms["dev"].resources("Custom::IntegrationTls")
+    # Then API Gateway verifies the public one
+    assert not platforms["keeping"].resources("Custom::IntegrationTls")
+
+
+def test_the_load_balancer_is_private_and_entered_through_the_link_alone(platform: PlatformTemplate) -> None:
+    assert platform.only("AWS::ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internal"
+    [link_group] = platform.only("AWS::ApiGatewayV2::VpcLink")["SecurityGroupIds"]
+    [rule] = [r for r in platform.properties("AWS::EC2::SecurityGroupIngress") if r["FromPort"] == 443]
+    assert rule["SourceSecurityGroupId"] == link_group
+
+
+def test_the_database_is_entered_by_the_functions_alone(platform: PlatformTemplate) -> None:
+    [database_group] = platform.only("AWS::RDS::DBCluster")["VpcSecurityGroupIds"]
+    [functions_group] = {
+        text(function["VpcConfig"]["SecurityGroupIds"]) for function in platform.properties("AWS::Lambda::Function")
+    }
+    [rule] = [r for r in platform.properties("AWS::EC2::SecurityGroupIngress") if r["GroupId"] == database_group]
+    assert text([rule["SourceSecurityGroupId"]]) == functions_group
+    assert (rule["FromPort"], rule["ToPort"]) == (5432, 5432)
+
+
+def test_no_security_group_is_open_to_the_world(platform: PlatformTemplate) -> None:
+    for group in platform.properties("AWS::EC2::SecurityGroup"):
+        assert not group.get("SecurityGroupIngress")
+    for rule in platform.properties("AWS::EC2::SecurityGroupIngress"):
+        assert "CidrIp" not in rule
+
+
+def test_the_default_security_group_is_closed(platform: PlatformTemplate) -> None:
+    [vpc] = platform.resources("AWS::EC2::VPC")
+    assert logical_id(platform.only("Custom::VpcRestrictDefaultSG")["SecurityGroupId"]) == vpc
+
+
+def test_custom_resources_are_our_own_functions(platform: PlatformTemplate) -> None:
+    """CDK's own are Node functions, which neither our artefact nor the local cloud has."""
+    for function in platform.properties("AWS::Lambda::Function"):
+        assert function["Handler"].startswith("lambdas.")
+    for id, resource in platform.resources().items():
+        if resource["Type"].startswith("Custom::"):
+            provider = platform.body["Resources"][logical_id(resource["Properties"]["ServiceToken"])]
+            assert provider["Type"] == "AWS::Lambda::Function", id
+            assert int(resource["Properties"]["ServiceTimeout"]) <= 960, id
+
+
+def test_only_the_pipelines_account_may_assume_the_delivery_roles(dev: PlatformTemplate) -> None:
+    for name in ("payment-release-dev", "payment-loadtest-dev"):
+        [statement] = dev.named("AWS::IAM::Role", RoleName=name)["AssumeRolePolicyDocument"]["Statement"]
+        assert "AWS::AccountId" in text(statement["Principal"])
+        assert "*" not in text(statement["Principal"])
+
+
+def test_the_load_gate_may_only_call_the_api_and_look_it_up(dev: PlatformTemplate) -> None:
+    allowed = {
+        action
+        for policy, statement in dev.statements()
+        if policy.startswith("DeliveryRolesLoadTestPolicy")
+        for action in as_list(statement["Action"])
+    }
+    assert allowed == {"cloudformation:DescribeStacks", "execute-api:Invoke"}
+
+
+def _bucket_policies(platform: PlatformTemplate) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    policies = {
+        logical_id(p["Bucket"]): p["PolicyDocument"]["Statement"] for p in platform.properties("AWS::S3::BucketPolicy")
+    }
+    for bucket in platform.resources("AWS::S3::Bucket"):
+        yield bucket, policies[bucket]
