@@ -20,7 +20,7 @@ from ministack.services import rds, secretsmanager
 from ministack.services.cloudformation import provisioners
 
 from pipeline.local.cloud.emulator.itself import settings
-from pipeline.local.cloud.emulator.properties import Attributes, after_write, on_worker_thread
+from pipeline.local.cloud.emulator.properties import Attributes, after_write
 from pipeline.local.cloud.emulator.upstream import Function, replaces
 
 CLUSTER = "AWS::RDS::DBCluster"
@@ -77,7 +77,6 @@ class Server:
 
 server = Server()
 atexit.register(server.stop)
-on_worker_thread.add(CLUSTER)
 
 
 @after_write(CLUSTER)

@@ -1,7 +1,7 @@
 """Completing the CloudFormation handlers of MiniStack that take a property and forget it.
 
-:func:`after_write` adds a step after a type's create and update. A step that calls the emulator's own APIs says so:
-its type then runs on a worker thread.
+:func:`after_write` adds a step after a type's create and update. Handlers run on worker threads, so a step may call
+the emulator's own APIs, and requests are served while a stack is deployed.
 """
 
 from collections.abc import Callable
@@ -17,18 +17,17 @@ Attributes = dict[str, Any]
 Step = Callable[[str, Any], Attributes | None]
 """Gets the physical id and the properties; may return the resource's attributes, when the step changed them."""
 
-on_worker_thread: set[str] = set()
+ON_THE_EVENT_LOOP = ("AWS::ApiGateway::Resource", "AWS::ApiGateway::Method")
+"""Their records are plain dictionaries that every request walks through: nobody may add to them meanwhile."""
 
 
 @replaces(stacks, "_runs_on_worker_thread")
-def runs_on_worker_thread(decide: Function, resource_type: str) -> bool:
-    return resource_type in on_worker_thread or bool(decide(resource_type))
+def runs_on_worker_thread(_: Function, resource_type: str) -> bool:
+    return resource_type not in ON_THE_EVENT_LOOP
 
 
-def after_write(resource_type: str, *, calls_itself: bool = False) -> Callable[[Step], Step]:
+def after_write(resource_type: str) -> Callable[[Step], Step]:
     """Decorator: run the step after each create and update of ``resource_type``."""
-    if calls_itself:
-        on_worker_thread.add(resource_type)
 
     def install(step: Step) -> Step:
         handler = provisioners._RESOURCE_HANDLERS[resource_type]
@@ -50,7 +49,7 @@ def _followed(write: Function, step: Step, properties_at: int) -> Function:
     return write_then_step
 
 
-@after_write("AWS::DynamoDB::Table", calls_itself=True)
+@after_write("AWS::DynamoDB::Table")
 def table_recovery_and_expiry(name: str, props: Any) -> None:
     dynamodb = client("dynamodb", get_region())
     recovery = (props.get("PointInTimeRecoverySpecification") or {}).get("PointInTimeRecoveryEnabled")
@@ -71,7 +70,7 @@ def table_recovery_and_expiry(name: str, props: Any) -> None:
         )
 
 
-@after_write("AWS::S3::Bucket", calls_itself=True)
+@after_write("AWS::S3::Bucket")
 def bucket_lifecycle_and_key(name: str, props: Any) -> None:
     s3 = client("s3", get_region())
     declared = (props.get("LifecycleConfiguration") or {}).get("Rules") or []

@@ -13,7 +13,6 @@ from ministack.core.responses import get_account_id, get_region, new_uuid
 from ministack.services.cloudformation import provisioners
 
 from pipeline.local.cloud.emulator.itself import client
-from pipeline.local.cloud.emulator.properties import on_worker_thread
 from pipeline.local.cloud.emulator.upstream import UpstreamChanged, original
 
 Made = tuple[str, dict[str, Any]]
@@ -33,7 +32,6 @@ def _register(resource_type: str, create: Create, delete: Delete) -> None:
         "update_with_logical_id": True,
         "delete": lambda physical_id, props: _tolerating_absence(delete, physical_id, props),
     }
-    on_worker_thread.add(resource_type)
 
 
 def _tolerating_absence(delete: Delete, physical_id: str, props: Any) -> None:
