@@ -11,12 +11,14 @@
 import json
 import os
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
 from constructs import Construct
 
+from pipeline.compliance.acknowledgements import load
 from pipeline.compliance.validation import enforce
 from pipeline.environments import PIPELINE, PROMOTION_ORDER, Environment, environment
 
@@ -29,10 +31,10 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
     ``context`` adds to that of ``cdk.json``, as the CLI's ``-c`` does; ``options`` are further ``cdk.App`` properties.
     """
     app = cdk.App(
-        context={**_committed_context(), **(context or {})},
+        context={**committed_context(), **(context or {})},
         outdir=outdir or os.environ.get("CDK_OUTDIR", "cdk.out"),
         analytics_reporting=False,
-        # cfn-lint checks the templates in the tests and in the pipeline: CDK's own port of it takes longer than all else.
+        # cfn-lint checks the templates in tests and pipeline: CDK's own port of it takes longer than all the rest.
         builtin_cloud_formation_validation=False,
         # Traces are of use with Python's frames in them, which they have only under this variable.
         stack_traces="JSII_HOST_STACK_TRACES" in os.environ,
@@ -43,16 +45,15 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
         _one_environment(app, environment(suffix))
     else:
         _promotion(app)
-    enforce(app)
+    enforce(app, load(), today=date.today())
     return app
 
 
-def _committed_context() -> dict[str, Any]:
+def committed_context() -> dict[str, Any]:
     """The context of ``cdk.json`` with what the CLI adds to it, so that every way to synthesise gives one template."""
     return {
         **json.loads(CDK_JSON.read_text())["context"],
         "aws:cdk:enable-path-metadata": True,
-        "aws:cdk:enable-asset-metadata": True,
     }
 
 

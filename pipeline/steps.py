@@ -32,14 +32,18 @@ def junit_report(directory: str, pattern: str) -> codebuild.BuildSpec:
 
 
 class Synth(pipelines.CodeBuildStep):
-    """Test the commit and synthesise its cloud assembly; a finding of the compliance packs fails it."""
+    """Test the commit and synthesise its cloud assembly; a finding of a compliance pack or of cfn-lint fails it."""
 
     def __init__(self, *, source: pipelines.IFileSetProducer | None = None) -> None:
         super().__init__(
             "Synth",
             input=source,
             install_commands=[*install("dev"), "npm ci --no-audit --no-fund"],
-            commands=["python -m pytest tests/unit --quiet --junitxml=reports/unit.junit.xml", "npx cdk synth --quiet"],
+            commands=[
+                "python -m pytest tests/unit --quiet --junitxml=reports/unit.junit.xml",
+                "npx cdk synth --quiet",
+                "cfn-lint --non-zero-exit-code warning 'cdk.out/**/*.template.json'",
+            ],
             primary_output_directory="cdk.out",
             project_name="payment-synth",
             partial_build_spec=junit_report("reports", "unit.junit.xml"),

@@ -22,21 +22,21 @@ from aws_cdk import PolicyValidationPluginReport as Report
 from cdk_nag import AwsSolutionsChecks, NagPack, NIST80053R5Checks, PCIDSS321Checks
 from constructs import IConstruct
 
-from pipeline.compliance.acknowledgements import Acknowledgement, load
+from pipeline.compliance.acknowledgements import Acknowledgement
 
 PLATFORM = "Platform"
 LEDGER = "Acknowledgements"
 
 
-def enforce(app: App, *, today: date | None = None) -> None:
+def enforce(app: App, acknowledgements: Sequence[Acknowledgement], *, today: date) -> None:
     """Check ``app`` whenever it is synthesised. Call it last: acknowledgements look for the constructs they name."""
-    claims = list(_claims(app, load()))
+    claims = list(_claims(app, acknowledgements))
     packs = [Pack(each(app)) for each in (AwsSolutionsChecks, PCIDSS321Checks, NIST80053R5Checks)]
     for claim in claims:
         if construct := _find(app, claim.path):
             reason = f"{claim.source.reason} ({claim.source.owner}, until {claim.source.expires})"
             Validations.of(construct).acknowledge(Acknowledgment(id=claim.finding, reason=reason))
-    Validations.of(app).add_plugins(*packs, Ledger(packs, claims, today or date.today()))
+    Validations.of(app).add_plugins(*packs, Ledger(packs, claims, today))
 
 
 @dataclass(frozen=True)

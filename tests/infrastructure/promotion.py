@@ -1,0 +1,63 @@
+"""The whole app, pipeline and all environments, synthesised once for all tests that look at it."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline_app import create_app
+
+Template = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A cloud assembly on disk."""
+
+    folder: Path
+
+    def top_level_stacks(self) -> list[str]:
+        """Names of the stacks that the CDK CLI selects from when it is told none."""
+        artifacts = json.loads((self.folder / "manifest.json").read_text())["artifacts"].items()
+        stacks = [(id, each["properties"]) for id, each in artifacts if each["type"] == "aws:cloudformation:stack"]
+        return [properties.get("stackName", id) for id, properties in stacks]
+
+    def template_files(self) -> list[Path]:
+        return sorted(self.folder.rglob("*.template.json"))
+
+    def read(self, file: str | Path) -> Any:
+        return json.loads((self.folder / file).read_text())
+
+
+@cache
+def promotion() -> Assembly:
+    return _synthesised()
+
+
+@cache
+def one_environment(name: str) -> Assembly:
+    return _synthesised(environmentSuffix=name)
+
+
+def pipeline_template() -> Template:
+    template: Template = promotion().read("payment-pipeline.template.json")
+    return template
+
+
+def resources(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of the resources of type ``kind``, by logical id."""
+    return {
+        id: resource.get("Properties", {}) for id, resource in template["Resources"].items() if resource["Type"] == kind
+    }
+
+
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+"""They are removed when the tests end."""
+
+
+def _synthesised(**context: str) -> Assembly:
+    _folders.append(tempfile.TemporaryDirectory(prefix="assembly-"))
+    create_app(context=context, outdir=_folders[-1].name, tree_metadata=False).synth()
+    return Assembly(Path(_folders[-1].name))

@@ -1,0 +1,122 @@
+"""Both engines run one promotion: the same stages, steps, order and commands, on the same templates."""
+
+import json
+from typing import Any
+
+import pytest
+
+from pipeline.environments import PROMOTION_ORDER
+from tests.infrastructure.promotion import one_environment, pipeline_template, promotion, resources
+
+Step = dict[str, Any]
+ENVIRONMENTS = [each.name for each in PROMOTION_ORDER]
+
+
+def plan_stages() -> list[dict[str, Any]]:
+    stages: list[dict[str, Any]] = promotion().read("plan.json")["stages"]
+    return stages
+
+
+def aws_stages() -> list[dict[str, Any]]:
+    """The stages of CodePipeline that deploy environments, their actions in the order in which they run."""
+    [pipeline] = resources(pipeline_template(), "AWS::CodePipeline::Pipeline").values()
+    deploying = [each for each in pipeline["Stages"] if each["Name"].lower() in ENVIRONMENTS]
+    return [each | {"Actions": sorted(each["Actions"], key=lambda action: action["RunOrder"])} for each in deploying]
+
+
+def build_specification(action: dict[str, Any]) -> dict[str, Any]:
+    project = resources(pipeline_template(), "AWS::CodeBuild::Project")[action["Configuration"]["ProjectName"]["Ref"]]
+    specification: dict[str, Any] = json.loads(project["Source"]["BuildSpec"])
+    return specification
+
+
+def actions(kind: str) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (stage["Name"], action)
+        for stage in aws_stages()
+        for action in stage["Actions"]
+        if action["ActionTypeId"]["Provider"] == kind
+    ]
+
+
+def steps(kind: str) -> list[tuple[str, Step]]:
+    return [
+        (stage["name"], step)
+        for stage in plan_stages()
+        for step in [*stage["pre"], *stage["post"]]
+        if step["kind"] == kind
+    ]
+
+
+def test_both_engines_promote_through_the_same_stages_in_the_order_of_the_settings() -> None:
+    assert [each["name"] for each in plan_stages()] == [each["Name"] for each in aws_stages()]
+    assert [each["environment"] for each in plan_stages()] == ENVIRONMENTS
+
+
+def test_both_engines_run_the_same_steps_around_the_same_deployments() -> None:
+    for planned, stage in zip(plan_stages(), aws_stages(), strict=True):
+        # CloudFormation deploys in two actions, a change set and its execution; the plan names the stack.
+        deployments = [f"{stack['name']}.{phase}" for stack in planned["stacks"] for phase in ("Prepare", "Deploy")]
+        expected = [*(step["name"] for step in planned["pre"]), *deployments, *(s["name"] for s in planned["post"])]
+        assert [action["Name"] for action in stage["Actions"]] == expected
+        orders = [action["RunOrder"] for action in stage["Actions"]]
+        assert len(set(orders)) == len(orders), f"{planned['name']}: actions run side by side"
+
+
+def test_both_engines_run_the_same_commands() -> None:
+    locally = [(stage, s["name"], s["install_commands"], s["commands"]) for stage, s in steps("commands")]
+    on_aws = [
+        (stage, action["Name"], phases["install"]["commands"], phases["build"]["commands"])
+        for stage, action in actions("CodeBuild")
+        for phases in [build_specification(action)["phases"]]
+    ]
+    assert locally == on_aws
+    assert ("Dev", "LoadGate", ["python -m loadtest.gate --env dev"]) in [(a, b, d) for a, b, _, d in locally]
+
+
+def test_both_engines_hand_the_same_outputs_of_the_stack_to_a_step() -> None:
+    def on_aws(action: dict[str, Any]) -> dict[str, str]:
+        variables = json.loads(action["Configuration"].get("EnvironmentVariables", "[]"))
+        return {each["name"]: each["value"].split(".")[-1].rstrip("}") for each in variables}
+
+    def locally(step: Step) -> dict[str, str]:
+        return {name: source["output"] for name, source in step["env_from_outputs"].items()}
+
+    assert [locally(step) for _, step in steps("commands")] == [on_aws(action) for _, action in actions("CodeBuild")]
+    for stage, step in steps("commands"):
+        assert {each["stack"] for each in step["env_from_outputs"].values()} == {f"payment-platform-{stage.lower()}"}
+
+
+def test_both_engines_ask_for_the_same_approvals_and_only_where_the_settings_say_so() -> None:
+    locally = [(stage, step["name"], step["comment"]) for stage, step in steps("approval")]
+    on_aws = [(stage, action["Name"], action["Configuration"]["CustomData"]) for stage, action in actions("Manual")]
+    assert locally == on_aws
+    assert [stage.lower() for stage, *_ in locally] == [each.name for each in PROMOTION_ORDER if each.requires_approval]
+
+
+def test_the_plan_names_templates_and_assets_that_exist() -> None:
+    for stage in plan_stages():
+        for stack in stage["stacks"]:
+            assert (promotion().folder / stack["template"]).is_file()
+            assert (promotion().folder / stack["assets"]).is_file()
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_has_one_template_however_it_is_deployed(name: str) -> None:
+    [stage] = [each for each in plan_stages() if each["environment"] == name]
+    [file] = one_environment(name).template_files()
+    assert file.read_bytes() == (promotion().folder / stage["stacks"][0]["template"]).read_bytes()
+
+
+@pytest.mark.parametrize("name", [*ENVIRONMENTS, "pr42"])
+def test_an_environment_alone_is_the_only_stack_that_the_cli_can_select(name: str) -> None:
+    assert one_environment(name).top_level_stacks() == [f"payment-platform-{name}"]
+
+
+def test_without_an_environment_the_pipeline_is_the_only_stack_that_the_cli_selects() -> None:
+    assert promotion().top_level_stacks() == ["payment-pipeline"]
+
+
+def test_a_name_that_can_be_no_environment_is_refused() -> None:
+    with pytest.raises(ValueError, match="environment name 'Prod!'"):
+        one_environment("Prod!")

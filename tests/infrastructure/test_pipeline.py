@@ -1,0 +1,174 @@
+"""The pipeline's stack, as CloudFormation will see it."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import assertions
+
+from pipeline.environments import DEV, PIPELINE, PROMOTION_ORDER
+from pipeline.stack import PipelineStack
+from pipeline_app import committed_context
+from stages.platform_stage import PlatformStage
+from tests.infrastructure.promotion import pipeline_template, promotion, resources
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pipeline() -> dict[str, Any]:
+    [found] = resources(pipeline_template(), "AWS::CodePipeline::Pipeline").values()
+    return found
+
+
+def action(stage: str, name: str) -> dict[str, Any]:
+    [found] = [a for s in pipeline()["Stages"] if s["Name"] == stage for a in s["Actions"] if a["Name"] == name]
+    return found  # type: ignore[no-any-return]
+
+
+def project(stage: str, name: str) -> dict[str, Any]:
+    return resources(pipeline_template(), "AWS::CodeBuild::Project")[
+        action(stage, name)["Configuration"]["ProjectName"]["Ref"]
+    ]
+
+
+def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the policies attached to a role (``{"Fn::GetAtt": [id, "Arn"]}``) allow."""
+    attached = {"Ref": role["Fn::GetAtt"][0]}
+    policies = resources(pipeline_template(), "AWS::IAM::ManagedPolicy").values()
+    return [s for each in policies if attached in each["Roles"] for s in each["PolicyDocument"]["Statement"]]
+
+
+def test_one_execution_waits_for_the_other_and_pushes_to_main_start_it() -> None:
+    assert (pipeline()["PipelineType"], pipeline()["ExecutionMode"]) == ("V2", "QUEUED")
+    source = action("Source", "Source")
+    assert source["ActionTypeId"]["Provider"] == "CodeStarSourceConnection"
+    assert source["Configuration"] | {"ConnectionArn": None} == {
+        "ConnectionArn": None,
+        "FullRepositoryId": PIPELINE.repository,
+        "BranchName": "main",
+        "DetectChanges": True,
+    }
+
+
+def test_the_connection_comes_from_the_account_at_each_deployment() -> None:
+    # A value in the code would name one account; a plain parameter would be lost when the pipeline deploys itself.
+    parameter = action("Source", "Source")["Configuration"]["ConnectionArn"]["Ref"]
+    assert pipeline_template()["Parameters"][parameter] == {
+        "Type": "AWS::SSM::Parameter::Value<String>",
+        "Default": "/payment/pipeline/connection-arn",
+    }
+    allowed = {a for s in statements(action("Source", "Source")["RoleArn"]) for a in s["Action"]}
+    assert {"codeconnections:UseConnection", "codestar-connections:UseConnection"} <= allowed
+
+
+def test_the_pipeline_updates_itself_before_it_touches_an_environment() -> None:
+    assert [stage["Name"] for stage in pipeline()["Stages"]] == [
+        "Source", "Build", "UpdatePipeline", "Assets", "Dev", "Staging", "Prod",
+    ]  # fmt: skip
+    specification = json.loads(project("UpdatePipeline", "SelfMutate")["Source"]["BuildSpec"])
+    version = json.loads((ROOT / "package.json").read_text())["devDependencies"]["aws-cdk"]
+    assert specification["phases"]["install"]["commands"] == [f"npm install -g aws-cdk@{version}"]
+    [command] = specification["phases"]["build"]["commands"]
+    assert command.startswith("cdk -a . deploy payment-pipeline ")
+
+
+def test_the_synthesis_tests_the_commit_with_pinned_tools_only() -> None:
+    phases = json.loads(project("Build", "Synth")["Source"]["BuildSpec"])["phases"]
+    install, build = phases["install"]["commands"], phases["build"]["commands"]
+    assert all("--require-hashes" in each for each in install if "pip install" in each)
+    assert [each for each in install if "npm" in each] == ["npm ci --no-audit --no-fund"]
+    assert [each.split(" --")[0] for each in build] == ["python -m pytest tests/unit", "npx cdk synth", "cfn-lint"]
+
+
+def test_approvers_are_told_and_so_are_they_of_failures() -> None:
+    [topic] = resources(pipeline_template(), "AWS::SNS::Topic")
+    assert action("Prod", "PromoteToProd")["Configuration"]["NotificationArn"] == {"Ref": topic}
+    [subscription] = resources(pipeline_template(), "AWS::SNS::Subscription").values()
+    assert subscription["Endpoint"] == PIPELINE.approver_email
+    [rule] = resources(pipeline_template(), "AWS::CodeStarNotifications::NotificationRule").values()
+    assert rule["EventTypeIds"] == ["codepipeline-pipeline-pipeline-execution-failed"]
+    assert rule["Targets"] == [{"TargetAddress": {"Ref": topic}, "TargetType": "SNS"}]
+
+
+def test_artifacts_logs_and_notices_are_encrypted_with_the_pipelines_own_rotated_key() -> None:
+    template = pipeline_template()
+    [(key, properties)] = resources(template, "AWS::KMS::Key").items()
+    assert properties["EnableKeyRotation"] is True
+    arn = {"Fn::GetAtt": [key, "Arn"]}
+    assert pipeline()["ArtifactStore"]["EncryptionKey"]["Id"] == arn
+    [logs] = resources(template, "AWS::Logs::LogGroup").values()
+    assert (logs["KmsKeyId"], logs["RetentionInDays"]) == (arn, 365)
+    [topic] = resources(template, "AWS::SNS::Topic").values()
+    assert topic["KmsMasterKeyId"] == arn
+
+
+def test_every_build_writes_to_that_one_log_group() -> None:
+    [group] = resources(pipeline_template(), "AWS::Logs::LogGroup")
+    for each in resources(pipeline_template(), "AWS::CodeBuild::Project").values():
+        assert each["LogsConfig"]["CloudWatchLogs"] == {"GroupName": {"Ref": group}, "Status": "ENABLED"}
+
+
+@pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
+@pytest.mark.parametrize(("step", "roles"), [("LoadGate", ["loadtest"]), ("BlueGreenShift", ["loadtest", "release"])])
+def test_a_step_may_assume_the_roles_of_its_own_environment_and_no_other(
+    name: str, step: str, roles: list[str]
+) -> None:
+    role = project(name.capitalize(), step)["ServiceRole"]
+    assumable = [s["Resource"] for s in statements(role) if "sts:AssumeRole" in s["Action"]]
+    expected = [f":role/payment-{each}-{name}" for each in roles]
+    found = [r["Fn::Join"][1][-1] for resource in assumable for r in resource]
+    assert found == expected
+
+
+def test_no_role_may_do_a_whole_family_of_actions() -> None:
+    for each in resources(pipeline_template(), "AWS::IAM::ManagedPolicy").values():
+        for statement in each["PolicyDocument"]["Statement"]:
+            assert not [action for action in statement["Action"] if "*" in action]
+    assert not resources(pipeline_template(), "AWS::IAM::Policy"), "an inline policy escaped the narrowing"
+
+
+def test_a_report_group_waits_for_each_build_that_reports() -> None:
+    groups = {each["Name"] for each in resources(pipeline_template(), "AWS::CodeBuild::ReportGroup").values()}
+    for each in resources(pipeline_template(), "AWS::CodeBuild::Project").values():
+        specification = each["Source"]["BuildSpec"]
+        reports = json.loads(specification).get("reports", {}) if specification.startswith("{") else {}
+        for name, report in reports.items():
+            assert f"{each['Name']}-{name}" in groups
+            assert report["file-format"] == "JUNITXML"
+            assert {"codebuild:CreateReport", "codebuild:BatchPutTestCases"} <= {
+                action for statement in statements(each["ServiceRole"]) for action in statement["Action"]
+            }
+    assert len(groups) == 1 + 2 * len(PROMOTION_ORDER)
+
+
+def test_a_step_has_time_for_all_that_its_settings_ask_for() -> None:
+    for each in PROMOTION_ORDER:
+        shift = project(each.name.capitalize(), "BlueGreenShift")["TimeoutInMinutes"]
+        assert shift * 60 > len(each.release.weights) * each.release.bake_seconds + 15 * 60
+        assert project(each.name.capitalize(), "LoadGate")["TimeoutInMinutes"] * 60 > each.gate.duration_seconds + 600
+
+
+def test_an_environment_in_another_account_is_deployed_under_that_accounts_roles() -> None:
+    # Given a dev environment of its own account
+    app = cdk.App(context=committed_context(), analytics_reporting=False)
+    dev = replace(DEV, account="111111111111", region="eu-west-1")
+    platforms = {dev: PlatformStage(app, "Dev", environment=dev)}
+    # When the pipeline, in an account of its own, promotes to it
+    settings = replace(PIPELINE, account="999999999999", region="eu-west-1")
+    stack = PipelineStack(app, "pipeline", settings=settings, platforms=platforms)
+    text = json.dumps(assertions.Template.from_stack(stack).to_json())
+    # Then CloudFormation and the steps act under roles of the environment's account, which may read the artifacts
+    assert re.search(r":iam::111111111111:role/cdk-\w+-deploy-role-111111111111-eu-west-1", text)
+    assert ":iam::111111111111:role/payment-release-dev" in text
+    assert "999999999999" not in promotion().read("payment-pipeline.template.json").__str__()
+
+
+def test_an_environment_in_another_account_needs_the_pipelines_account_named() -> None:
+    app = cdk.App(context=committed_context())
+    dev = replace(DEV, account="111111111111", region="eu-west-1")
+    with pytest.raises(ValueError, match="dev has an account of its own"):
+        PipelineStack(app, "pipeline", settings=PIPELINE, platforms={dev: PlatformStage(app, "Dev", environment=dev)})
