@@ -53,6 +53,7 @@ def extend() -> None:
         alarms,
         aliases,
         aurora,
+        buckets,
         custom_resources,
         expressions,
         function_logs,
