@@ -32,7 +32,9 @@ class DeliveryRoles(Construct):
         super().__init__(scope, id)
         self._environment = environment
         stack = Stack.of(self)
-        read_outputs = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[stack.stack_id])
+        # By name, as the commands ask for it: a stack's id changes when it is made anew.
+        this_stack = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
+        read_outputs = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[this_stack])
         functions = [function.function.function_arn for function in compute.functions]
         self.release = self._role(
             "Release",
