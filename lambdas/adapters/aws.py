@@ -1,5 +1,6 @@
 """AWS clients with bounded time, and the translation of their failures."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -58,3 +59,10 @@ def _may_pass(response: Any) -> bool:
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = response.get("Error", {}).get("Code", "")
     return status >= 500 or status == 429 or "Throttl" in code or code in ("RequestLimitExceeded", "SlowDown")
+
+
+if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency", "snap-start"):
+    # Initialised ahead of requests: then the SDK's import and models cost nobody anything. On demand a client waits
+    # for the initialisation too, so there it comes at first use.
+    for _service in ("dynamodb", "s3", "secretsmanager", "ssm"):
+        client(_service)

@@ -24,8 +24,7 @@ class Subsegment(BaseSegment):
     """One timed part of a request."""
 
     def __init__(self, name: str) -> None:
-        self._document: dict[str, Any] = {"name": name, "id": secrets.token_hex(8), "type": "subsegment"}
-        self._document["start_time"] = time.time()
+        self._document: dict[str, Any] = {"name": name, "type": "subsegment", "start_time": time.time()}
 
     def close(self, end_time: int | None = None) -> None:
         self._document["end_time"] = end_time or time.time()
@@ -45,11 +44,16 @@ class Subsegment(BaseSegment):
     def add_exception(self, exception: BaseException, stack: Any = None, remote: bool = False) -> None:
         """Only its type: a message may quote data."""
         self._document["fault"] = True
-        self._document["cause"] = {"exceptions": [{"id": secrets.token_hex(8), "type": type(exception).__name__}]}
+        self._document["cause"] = {"exceptions": [{"id": _new_id(), "type": type(exception).__name__}]}
 
     def under(self, trace: dict[str, str]) -> bytes:
         """The document as part of ``trace``, the parsed trace header."""
-        return json.dumps({**self._document, "trace_id": trace["Root"], "parent_id": trace["Parent"]}).encode()
+        place = {"id": _new_id(), "trace_id": trace["Root"], "parent_id": trace["Parent"]}
+        return json.dumps(self._document | place).encode()
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)
 
 
 class DaemonProvider(BaseProvider):

@@ -1,5 +1,6 @@
 """What a client asks for: one payment, read from a request body that already has the contract's shape."""
 
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,8 +41,6 @@ class Payment:
 
     def fingerprint(self, key: bytes) -> str:
         """A keyed digest of everything in the request: equal payments give equal values, and nothing leads back."""
-        import hmac
-
         facts = (
             self.customer_id, str(self.money.minor), self.money.currency.code, self.card_number.fingerprint(key),
             self.card_expiry, self.merchant_reference, self.client_ip, self.country,

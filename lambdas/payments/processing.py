@@ -45,7 +45,11 @@ class Evidence:
 
 
 class Examiner:
-    """Gathers what is known about a payment, in parallel, and applies the fraud rules."""
+    """Gathers what is known about a payment and applies the fraud rules.
+
+    The card's history is read beside the customer and the customer's history: two lanes, about equally long, for a
+    third one would cost more in handing over than it saves.
+    """
 
     def __init__(
         self, customers: Customers, ledger: Ledger, rules: Callable[[], Rules], card_key: Callable[[], bytes]
@@ -54,20 +58,20 @@ class Examiner:
         self._ledger = ledger
         self._rules = rules
         self._card_key = card_key
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="history")
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="card-history")
 
     def examine(self, payment: Payment, now: datetime) -> Evidence:
-        """Look up customer and histories at once. Raises ``Unavailable``."""
+        """Look up customer and histories. Raises ``Unavailable``."""
         card = Card.of(payment.card_number, self._card_key())
         since = now - HISTORY
-        by_customer = self._pool.submit(self._ledger.by_customer, payment.customer_id, since)
-        by_card = self._pool.submit(self._ledger.by_card, card.fingerprint, since)
+        by_card = self._beside.submit(self._ledger.by_card, card.fingerprint, since)
         customer = self._customers.find(payment.customer_id)
+        by_customer = self._ledger.by_customer(payment.customer_id, since)
         attempt = Attempt(
             customer_id=payment.customer_id, card_fingerprint=card.fingerprint, money=payment.money,
             country=payment.country,
         )  # fmt: skip
-        assessment = assess(attempt, customer, by_customer.result(), by_card.result(), self._rules(), now)
+        assessment = assess(attempt, customer, by_customer, by_card.result(), self._rules(), now)
         return Evidence(customer=customer, card=card, assessment=assessment)
 
     def payment_fingerprint(self, payment: Payment) -> str:

@@ -1,0 +1,201 @@
+"""What the functions cost: cold import, time of their own per request, memory: ``python -m benchmarks.functions``.
+
+Ratios are taken in one run on one machine. "Own time" is the processor time of a request whose SDK and database calls
+return at once (canned answers), so it holds everything but network calls: reading and checking the request, the rules,
+masking, logging, metrics, Powertools' idempotency and tracing. Processor time, because what else the machine does is
+none of the functions' business.
+"""
+
+import contextlib
+import cProfile
+import io
+import json
+import os
+import pstats
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+FUNCTIONS = {"validate": "validation", "fraud-check": "fraud_detection", "process": "processing"}
+BASELINE = "from aws_lambda_powertools import Logger; Logger()"
+IMPORTS = 9
+WARM_UP, REQUESTS = 200, 3000
+
+LIMIT_IMPORT_RATIO, LIMIT_OWN_MS, LIMIT_MEMORY_MIB = 3.0, 2.0, 128
+
+
+def main() -> None:
+    print(f"cold import, best of {IMPORTS} (goal: at most {LIMIT_IMPORT_RATIO} times Powertools' logger alone)")
+    baseline = _import_ms(BASELINE)
+    print(f"  {'logger alone':<16}{baseline:7.1f} ms")
+    for route, package in FUNCTIONS.items():
+        took = _import_ms(f"import lambdas.{package}.handler")
+        print(f"  {route:<16}{took:7.1f} ms  {took / baseline:.2f} times")
+    sdk = _import_ms("import boto3; boto3.client('dynamodb', region_name='us-east-1')")
+    print(f"  {'SDK, first use':<16}{sdk:7.1f} ms  {sdk / baseline:.2f} times, not in the above")
+
+    print(
+        f"\nown time a request, {REQUESTS} warm requests (goal: p99 under {LIMIT_OWN_MS} ms), and peak memory with the"
+    )
+    print(f"SDK's clients made (goal: at most {LIMIT_MEMORY_MIB} MiB)")
+    for route in FUNCTIONS:
+        found = _in_a_process_of_its_own(route)
+        print(f"  {route:<16}p50 {found['p50']:.2f} ms  p99 {found['p99']:.2f} ms  {found['peak_mib']:.0f} MiB")
+    print("\nprofile of what is left of /process, milliseconds of own time per request\n" + found["profile"])
+
+
+def _import_ms(statement: str) -> float:
+    script = f"import time; start = time.perf_counter(); {statement}; print(time.perf_counter() - start)"
+    run = [sys.executable, "-c", script]
+    return 1000 * min(
+        float(subprocess.run(run, cwd=ROOT, check=True, capture_output=True).stdout) for _ in range(IMPORTS)
+    )
+
+
+def _in_a_process_of_its_own(route: str) -> dict[str, Any]:
+    run = [sys.executable, "-m", "benchmarks.functions", route]
+    found: dict[str, Any] = json.loads(subprocess.run(run, cwd=ROOT, check=True, capture_output=True).stdout)
+    return found
+
+
+def _measure(route: str) -> dict[str, Any]:
+    """In the process of one function."""
+    os.environ.update(ENVIRONMENT)
+    from lambdas.adapters import aws, database
+
+    for service in ("dynamodb", "s3", "secretsmanager", "ssm"):
+        aws.client(service)  # the real ones, for their memory
+    canned = CannedSdk()
+    aws.client = lambda service: canned  # type: ignore[assignment]
+    database.connect = lambda login, place: CannedDatabase()
+    handler = __import__(f"lambdas.{FUNCTIONS[route]}.handler", fromlist=["handler"]).handler
+    from lambdas.api.endpoint import logger
+
+    logger.handlers[0].stream = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()):
+        for n in range(WARM_UP):
+            _request(handler, route, n)
+        times = sorted(_request(handler, route, n) for n in range(REQUESTS))
+        profile = cProfile.Profile()
+        profile.enable()
+        for n in range(REQUESTS):
+            _request(handler, route, n)
+        profile.disable()
+    return {
+        "p50": statistics.median(times),
+        "p99": times[int(REQUESTS * 0.99)],
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "profile": _top(profile),
+    }
+
+
+def _request(handler: Callable[[Any, Any], Any], route: str, n: int) -> float:
+    """Milliseconds of processor time of one request."""
+    body = {"customer_id": f"load-{n % 2000:05}", "amount": 12.5, "currency": "USD", "card_number": "4242424242424242"}
+    event = {
+        "requestContext": {"elb": {}},
+        "httpMethod": "POST",
+        "path": f"/dev/{route}",
+        "multiValueHeaders": {
+            "content-type": ["application/json"], "x-caller": ["AIDA"], "idempotency-key": [f"key-{n}"],
+        },
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }  # fmt: skip
+    start = time.process_time()
+    answer = handler(event, CONTEXT)
+    took = 1000 * (time.process_time() - start)
+    assert answer["statusCode"] < 300, answer
+    return took
+
+
+def _top(profile: cProfile.Profile) -> str:
+    stats: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    largest = sorted(stats.items(), key=lambda item: item[1][2], reverse=True)[:12]
+    return "\n".join(
+        f"  {1000 * own / REQUESTS:.4f}  {Path(file).name}:{function}"
+        for (file, _, function), (_, _, own, _, _) in largest
+    )
+
+
+class CannedDatabase:
+    """A PostgreSQL connection that knows an active customer by every id."""
+
+    def run(self, sql: str, **parameters: Any) -> list[list[Any]]:
+        return [["active", "US", ["USD", "EUR"], {}]]
+
+
+class CannedSdk:
+    """Every AWS client that the functions use; it answers at once, with a full page of history."""
+
+    def __init__(self) -> None:
+        now = datetime.now(UTC)
+        self._page = {"Items": [_past(now - timedelta(minutes=n + 1)) for n in range(50)]}
+        never = type("Never", (Exception,), {})
+        self.exceptions = SimpleNamespace(ConditionalCheckFailedException=never)
+        self.meta = SimpleNamespace(
+            events=SimpleNamespace(register_first=lambda *a, **k: None, register=lambda *a, **k: None)
+        )
+
+    def query(self, **arguments: Any) -> Any:
+        return self._page
+
+    def get_parameter(self, **arguments: Any) -> Any:
+        return {"Parameter": {"Value": (ROOT / "lambdas/payments/fraud_rules.json").read_text()}}
+
+    def get_secret_value(self, **arguments: Any) -> Any:
+        return {"SecretString": json.dumps({"username": "payments_app", "password": "p"})}
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        return lambda **arguments: {}
+
+
+def _past(moment: datetime) -> dict[str, dict[str, str]]:
+    return {
+        "created_at": {"S": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")},
+        "customer_id": {"S": "load-00001"},
+        "card_fingerprint": {"S": "f"},
+        "currency": {"S": "USD"},
+        "minor": {"N": "1250"},
+        "status": {"S": "approved"},
+    }
+
+
+CONTEXT = SimpleNamespace(
+    aws_request_id="00000000-0000-0000-0000-000000000001",
+    function_name="function",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn:aws:lambda:us-east-1:111111111111:function:function",
+    get_remaining_time_in_millis=lambda: 15_000,
+)
+ENVIRONMENT = {
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "POWERTOOLS_SERVICE_NAME": "benchmark",
+    "POWERTOOLS_METRICS_NAMESPACE": "Payments",
+    "TRANSACTION_TABLE": "transactions",
+    "IDEMPOTENCY_TABLE": "idempotency",
+    "AUDIT_BUCKET": "audit",
+    "AUDIT_KEY_ID": "key",
+    "DATABASE_HOST": "database",
+    "DATABASE_PORT": "5432",
+    "DATABASE_NAME": "payments",
+    "DATABASE_SECRET_ARN": "database",
+    "FINGERPRINT_SECRET_ARN": "fingerprint",
+    "FRAUD_RULES_PARAMETER": "rules",
+}
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(_measure(sys.argv[1])))
+    else:
+        main()
