@@ -4,6 +4,7 @@ Every setting has one place: here. Templates, gate, release controller and local
 per-environment value.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 
 
@@ -141,12 +142,14 @@ PROMOTION_ORDER = (DEV, STAGING, PROD)
 def environment(name: str) -> Environment:
     """The settings of environment ``name``; an unknown name is an ephemeral environment with dev's settings.
 
-    Raises ``ValueError`` for a name that can't be part of AWS resource names (1 to 12 of ``a-z0-9-``, a letter first).
+    Raises ``ValueError`` for a name that can't be part of AWS resource names, or is that of the candidate's API stage.
     """
     for known in PROMOTION_ORDER:
         if known.name == name:
             return known
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    if not (0 < len(name) <= 12 and name[0] in letters and not set(name) - set(letters + "0123456789-")):
-        raise ValueError(f"environment name {name!r}: use 1 to 12 of a-z, 0-9 and '-', a letter first")
+    if not (2 <= len(name) <= 12 and re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", name)) or name == "candidate":
+        raise ValueError(
+            f"environment name {name!r}: use 2 to 12 of a-z and 0-9, a letter first, single '-' between them, "
+            "and not 'candidate'"
+        )
     return replace(DEV, name=name)

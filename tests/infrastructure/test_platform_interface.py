@@ -165,7 +165,7 @@ def test_the_candidate_is_watched_under_both_aliases(dev: PlatformTemplate) -> N
 
 
 def test_names_that_would_not_fit_aws_are_refused_before_anything_is_built() -> None:
-    for name in ("", "PR-42", "4you", "a" * 13, "under_score"):
+    for name in ("", "a", "PR-42", "4you", "a" * 13, "under_score", "pr-", "pr--42", "candidate"):
         with pytest.raises(ValueError, match="environment name"):
             environment(name)
 
