@@ -97,6 +97,9 @@ class Environment:
         return f"payment-platform-{self.name}"
 
 
+PLACEHOLDER_REPOSITORY = "example/payment-pipeline"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PipelineSettings:
     """Where the AWS pipeline lives and what it listens to.
@@ -107,7 +110,7 @@ class PipelineSettings:
 
     account: str | None = None
     region: str | None = None
-    repository: str = "example/payment-pipeline"
+    repository: str = PLACEHOLDER_REPOSITORY
     """``owner/name`` of the repository whose pushes are promoted."""
     branch: str = "main"
     approver_email: str = "approvers@example.com"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, cast
 
-from pipeline.environments import PipelineSettings
+from pipeline.environments import PLACEHOLDER_REPOSITORY, PipelineSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_codeconnections import CodeConnectionsClient
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 NAME = "payment-pipeline"
 PARAMETER = "/payment/pipeline/connection-arn"
 """SSM parameter from which the pipeline's stack reads the connection's ARN."""
-PLACEHOLDER = PipelineSettings().repository
 
 
 class ConnectionNotReady(Exception):
@@ -23,10 +22,10 @@ def ensure(client: "CodeConnectionsClient", *, settings: PipelineSettings, provi
 
     ``provider``: as CodeConnections calls the repository's host. Raises ``ConnectionNotReady``.
     """
-    if settings.repository == PLACEHOLDER:
+    if settings.repository == PLACEHOLDER_REPOSITORY:
         raise ConnectionNotReady(
-            f"the repository is still the placeholder {PLACEHOLDER}: set PipelineSettings.repository in"
-            " pipeline/environments.py to owner/name, commit, and run this again"
+            f"the repository is still the placeholder {PLACEHOLDER_REPOSITORY}: give PIPELINE in"
+            " pipeline/environments.py its owner/name, commit, and run this again"
         )
     arn = arn or _named(client) or _create(client, provider)
     try:

@@ -1,0 +1,78 @@
+"""The table of acknowledged findings: what it says, and what it may not say."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from pipeline.compliance.acknowledgements import MalformedAcknowledgements, load
+
+GOOD = """
+[[acknowledgement]]
+constructs = ["Platform/Api/{environment}"]
+findings = ["AwsSolutions::AwsSolutions-IAM5[Resource::*]"]
+reason = "There is no resource\\n to name for this action."
+owner = "platform"
+expires = 2030-01-31
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return tmp_path / "acknowledgements.toml"
+
+
+def test_an_entry_is_meant_in_every_environment_by_its_name(table: Path) -> None:
+    table.write_text(GOOD)
+    [entry] = load(table)
+    assert (entry.entry, entry.owner, entry.expires) == (1, "platform", date(2030, 1, 31))
+    assert entry.reason == "There is no resource to name for this action."
+    assert list(entry.pairs_in("prod")) == [("AwsSolutions::AwsSolutions-IAM5[Resource::*]", "Platform/Api/prod")]
+    assert [entry.covers(name) for name in ("dev", "staging", "prod", "pr42")] == [True] * 4
+
+
+def test_an_entry_for_some_environments_covers_ephemeral_ones_as_it_does_dev(table: Path) -> None:
+    table.write_text(GOOD + 'environments = ["dev"]\n')
+    assert [load(table)[0].covers(name) for name in ("dev", "prod", "pr42")] == [True, False, True]
+    table.write_text(GOOD + 'environments = ["prod"]\n')
+    assert [load(table)[0].covers(name) for name in ("dev", "prod", "pr42")] == [False, True, False]
+
+
+def test_each_finding_is_acknowledged_at_each_construct(table: Path) -> None:
+    two_by_two = GOOD.replace('["Platform/Api/{environment}"]', '["a", "b"]').replace('*]"]', '*]", "Pack::Rule"]')
+    table.write_text(two_by_two)
+    [entry] = load(table)
+    assert len(list(entry.pairs())) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("expires = 2030-01-31", "", "entry 1: missing expires"),
+        ("expires = 2030-01-31", 'expires = "2030-01-31"', "entry 1: expires must be a date"),
+        ("owner =", "ower =", "entry 1: missing owner"),
+        ("owner =", "ower = 'x'\nowner =", "entry 1: unknown ower"),
+        ("There is no resource\\n to name for this action.", "wontfix", "says too little"),
+        ("AwsSolutions::AwsSolutions-IAM5", "AwsSolutions-IAM5", "is not a long id"),
+        ('owner = "platform"', 'owner = "platform"\nenvironments = ["production"]', "unknown environment production"),
+        ("[[acknowledgement]]", "[[acknowledgment]]", "unknown table acknowledgment"),
+        ("[[acknowledgement]]", "[[acknowledgement]", "is not TOML"),
+        ('["Platform/Api/{environment}"]', "[]", "constructs must be a list that is not empty"),
+    ],
+)
+def test_a_malformed_table_is_refused_with_the_place_and_the_fault(
+    table: Path, before: str, after: str, message: str
+) -> None:
+    table.write_text(GOOD.replace(before, after))
+    with pytest.raises(MalformedAcknowledgements, match=message):
+        load(table)
+
+
+def test_nothing_is_acknowledged_twice(table: Path) -> None:
+    table.write_text(GOOD + GOOD)
+    with pytest.raises(MalformedAcknowledgements, match="acknowledged 2 times"):
+        load(table)
+
+
+def test_the_projects_own_table_can_be_read() -> None:
+    assert load()

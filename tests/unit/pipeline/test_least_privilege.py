@@ -1,0 +1,54 @@
+"""The roles of the pipeline keep what they use and lose what CDK's grants add."""
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import assertions
+from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+
+from pipeline.least_privilege import narrow
+
+
+def narrowed(stack: cdk.Stack) -> list[dict[str, Any]]:
+    narrow(stack, report_name="results")
+    template = assertions.Template.from_stack(stack)
+    assert not template.find_resources("AWS::IAM::Policy")
+    policies = template.find_resources("AWS::IAM::ManagedPolicy").values()
+    return [s for each in policies for s in each["Properties"]["PolicyDocument"]["Statement"]]
+
+
+def test_families_of_actions_become_the_actions_that_are_used() -> None:
+    # Given a role with CDK's grant of a bucket
+    stack = cdk.Stack()
+    role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
+    s3.Bucket(stack, "Bucket").grant_read_write(role)
+    # When its policy is narrowed
+    actions = {action for statement in narrowed(stack) for action in statement["Action"]}
+    # Then it reads and writes objects, and deletes none
+    assert {"s3:GetObject", "s3:ListBucket", "s3:PutObject"} <= actions
+    assert not [action for action in actions if "*" in action or "Delete" in action]
+
+
+def test_a_build_reports_to_its_own_group_and_logs_to_the_given_one() -> None:
+    # Given a build project as CDK makes it
+    stack = cdk.Stack()
+    codebuild.PipelineProject(stack, "Project", project_name="gate")
+    # When its role's policy is narrowed
+    statements = narrowed(stack)
+    # Then report groups are named and the log group that CodeBuild would make is gone
+    assert ":report-group/" in str(statements)
+    assert "-results" in str(statements)
+    assert "-*" not in str(statements)
+    assert "/aws/codebuild/" not in str(statements)
+    assert "CreateReportGroup" not in str(statements)
+
+
+def test_a_statement_that_names_what_it_is_about_stays_as_it_is() -> None:
+    stack = cdk.Stack()
+    role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
+    role.add_to_policy(iam.PolicyStatement(actions=["sts:AssumeRole"], resources=["arn:aws:iam::1:role/release"]))
+    assert narrowed(stack) == [
+        {"Action": ["sts:AssumeRole"], "Effect": "Allow", "Resource": ["arn:aws:iam::1:role/release"]}
+    ]
