@@ -56,12 +56,8 @@ class DeliveryRoles(Construct):
                     actions=["lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetFunctionConfiguration"],
                     resources=[*functions, *(f"{arn}:*" for arn in functions)],
                 ),
-                # Nor can reading metrics.
-                iam.PolicyStatement(actions=["cloudwatch:GetMetricData"], resources=["*"]),
-                iam.PolicyStatement(
-                    actions=["cloudwatch:DescribeAlarms"],
-                    resources=[alarm.alarm_arn for alarm in monitoring.rollback_alarms],
-                ),
+                # Nor can reading metrics; and composite alarms are described only to who may describe all alarms.
+                iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"], resources=["*"]),
                 iam.PolicyStatement(
                     actions=[
                         "dynamodb:GetItem",
