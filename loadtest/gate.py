@@ -54,14 +54,14 @@ def main(argv: list[str] | None = None) -> int:
     reports.write_trouble(environment, None, folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result = _examine(arguments, settings, folder)
+        result, locust_page = _examine(arguments, settings)
     except (GateError, KeyboardInterrupt) as reason:
         interrupted = GateError(ExitCode.INTERRUPTED, "interrupted before the verdict")
         trouble = reason if isinstance(reason, GateError) else interrupted
         reports.write_trouble(environment, trouble, folder)
         print(f"load gate {environment}: no verdict: {trouble}", file=sys.stderr)
         return trouble.code
-    reports.write(result, folder)
+    reports.write(result, locust_page, folder)
     print_summary(result)
     print(f"reports: {folder}/")
     return result.exit_code
@@ -90,8 +90,8 @@ def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
         parser.error(str(error))
 
 
-def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path) -> Result:
-    """Load the candidate and judge it. Raises ``GateError``."""
+def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Result, str]:
+    """Load the candidate and judge it; the result, and locust's own report. Raises ``GateError``."""
     url: str = arguments.url or platform_url(arguments.env, "CandidateApiUrl")
     stable_url: str | None = arguments.compare
     if stable_url == STABLE_OF_THE_ENVIRONMENT:
@@ -106,7 +106,6 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path
         moment = run(generator, settings, _progress())
     finally:
         generator.close()
-    reports.write_locust_report(generator.environment, folder)
     subject = Subject(
         environment=arguments.env.name,
         url=url,
@@ -121,7 +120,7 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path
         expected=generator.count_before(moment.end),
         first_ms=first_ms,
     )
-    return conclude(evidence, settings, moment, subject)
+    return conclude(evidence, settings, moment, subject), generator.locust_page()
 
 
 def _progress() -> Progress:

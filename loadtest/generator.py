@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+from locust.html import get_html_report
 from locust.rpc import Message
 from locust.runners import LocalRunner, MasterRunner
 from locust.stats import stats_history
@@ -41,14 +42,14 @@ class Generator:
         self._end = math.inf
         self.samples = Samples()
         self.health = Health()
-        self.environment = PaymentEnvironment(user_classes=[PaymentUser], host=plan.urls[0])
+        self._environment = PaymentEnvironment(user_classes=[PaymentUser], host=plan.urls[0])
         self._runner: LocalRunner | MasterRunner
         if workforce.is_alone:
-            self._runner = self.environment.create_local_runner()
-            self.environment.payments = Worker(self.environment, self._runner)
+            self._runner = self._environment.create_local_runner()
+            self._environment.payments = Worker(self._environment, self._runner)
             self._workers = [self._runner.client_id]
         else:
-            self._runner = self.environment.create_master_runner(workforce.bind, workforce.port)
+            self._runner = self._environment.create_master_runner(workforce.bind, workforce.port)
             self._workers = self._gather(self._runner, workforce)
         self._runner.register_message("report", self._on_report)
         gevent.spawn(stats_history, self._runner)
@@ -89,6 +90,11 @@ class Generator:
     def worker_count(self) -> int:
         return len(self._workers)
 
+    def locust_page(self) -> str:
+        """locust's own report of the run (HTML)."""
+        page: str = get_html_report(self._environment, show_download_link=False)  # type: ignore[no-untyped-call]
+        return page
+
     def check(self) -> None:
         """Raise ``GateError`` if a part of the generator is gone: its share of the requests would be missing."""
         if isinstance(self._runner, MasterRunner):
@@ -103,8 +109,8 @@ class Generator:
     def close(self) -> None:
         """Stop at once and free everything."""
         self._runner.quit()
-        if hasattr(self.environment, "payments"):
-            self.environment.payments.close()
+        if hasattr(self._environment, "payments"):
+            self._environment.payments.close()
         for child in self._children:
             child.terminate()
         for child in self._children:

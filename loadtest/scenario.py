@@ -8,6 +8,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 LOAD_CUSTOMERS = 2000
@@ -39,11 +40,14 @@ OVER_ANY_LIMIT = 50_000
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """One request of the load: where it goes, its JSON body, and what sort of payment it is."""
+    """One request of the load: where it goes, what sort of payment it is, its JSON body, and of that the amount and
+    currency, which the answer must repeat."""
 
     route: str
     kind: Kind
     body: bytes
+    amount: float
+    currency: str
 
 
 class Scenario:
@@ -65,29 +69,26 @@ class Scenario:
             self._block, self._shuffled = block, dice.sample(self._deck, len(self._deck))
         dice = random.Random((self._seed << 40) + index)  # noqa: S311
         kind = KINDS[int(dice.random() * len(KINDS))]
-        body = _payment(kind, dice)
-        return PaymentRequest(route=self._shuffled[place], kind=kind, body=json.dumps(body).encode())
+        customer = 1 + int(dice.random() * LOAD_CUSTOMERS)
+        currency = CURRENCIES[int(dice.random() * len(CURRENCIES))]
+        amount = _amount(kind, currency, dice)
+        customer_id = f"load-9{customer:04d}" if kind is Kind.UNKNOWN_CUSTOMER else f"load-{customer:05d}"
+        card = card_number(customer, check_digit_off_by=1 if kind is Kind.BAD_CARD else 0)
+        body = (
+            f'{{"customer_id": "{customer_id}", "amount": {amount}, "currency": "{currency}", "card_number": "{card}"}}'
+        )
+        return PaymentRequest(self._shuffled[place], kind, body.encode(), amount, currency)
 
 
-def _payment(kind: Kind, dice: random.Random) -> dict[str, Any]:
-    customer = 1 + int(dice.random() * LOAD_CUSTOMERS)
-    currency = CURRENCIES[int(dice.random() * len(CURRENCIES))]
-    dollars = min(dice.lognormvariate(3.5, 1.0) + 1, 2_000.0)  # half of all under 35, one in a hundred over 340
+def _amount(kind: Kind, currency: str, dice: random.Random) -> float:
+    """Half of all are under 35 dollars, one in a hundred is over 340."""
+    dollars = min(dice.lognormvariate(3.5, 1.0) + 1, 2_000.0)
     if kind is Kind.OVER_LIMIT:
         dollars += OVER_ANY_LIMIT
-    payment = {
-        "customer_id": f"load-{customer:05d}",
-        "amount": int(dollars * YEN_PER_DOLLAR) if currency == "JPY" else round(dollars, 2),
-        "currency": currency,
-        "card_number": card_number(customer),
-    }
-    if kind is Kind.BAD_CARD:
-        payment["card_number"] = card_number(customer, check_digit_off_by=1)
-    elif kind is Kind.UNKNOWN_CUSTOMER:
-        payment["customer_id"] = f"load-9{customer:04d}"
-    return payment
+    return int(dollars * YEN_PER_DOLLAR) if currency == "JPY" else round(dollars, 2)
 
 
+@cache
 def card_number(customer: int, check_digit_off_by: int = 0) -> str:
     """The 16-digit card number of a synthetic customer, with its Luhn check digit (ISO/IEC 7812-1, annex B)."""
     digits = CARD_PREFIXES[customer % len(CARD_PREFIXES)] + f"{customer:09d}"
@@ -135,10 +136,14 @@ def _process_fault(request: PaymentRequest, answer: dict[str, Any]) -> str | Non
         return "no status in the body"
     if request.kind is not Kind.ORDINARY and status == "approved":
         return f"{request.kind} payment approved"
-    sent = json.loads(request.body)
-    if answer.get("currency") != sent["currency"] or float(answer.get("amount", "nan")) != sent["amount"]:
+    if answer.get("currency") != request.currency or answer.get("amount") not in _same_amounts(request):
         return "another payment's amount in the body"
     return None
+
+
+def _same_amounts(request: PaymentRequest) -> tuple[object, ...]:
+    """The request's amount as a number, and as the decimal string that keeps money exact."""
+    return request.amount, str(request.amount) if request.currency == "JPY" else f"{request.amount:.2f}"
 
 
 _CHECKS = {"/validate": _validate_fault, "/fraud-check": _fraud_check_fault, "/process": _process_fault}

@@ -3,27 +3,20 @@
 import json
 from pathlib import Path
 
-from locust.env import Environment
-from locust.html import get_html_report
-
 from loadtest.reports import html, junit, markdown
 from loadtest.result import GateError, Result
 
 UNFINISHED = "the gate has not finished: it is running, or it was killed"
 
 
-def write(result: Result, folder: Path) -> None:
-    """Write every report of ``result`` into ``folder``. The JSON comes last: where it is, all are."""
+def write(result: Result, locust_page: str, folder: Path) -> None:
+    """Write every report of ``result`` into ``folder``, the JSON last; and locust's own page beside them, with its
+    rounded percentiles, for those who know it."""
+    (folder / "locust.html").write_text(locust_page)
     (folder / "gate.junit.xml").write_text(junit.render(result))
     (folder / "gate.md").write_text(markdown.render(result))
     (folder / "gate.html").write_text(html.render(result))
     (folder / "gate.json").write_text(json.dumps(result.to_json(), indent=2) + "\n")
-
-
-def write_locust_report(environment: Environment, folder: Path) -> None:
-    """locust's own page, with its rounded percentiles, for those who know it."""
-    page: str = get_html_report(environment, show_download_link=False)  # type: ignore[no-untyped-call]
-    (folder / "locust.html").write_text(page)
 
 
 def write_trouble(environment: str, trouble: GateError | None, folder: Path) -> None:

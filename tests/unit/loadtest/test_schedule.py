@@ -1,6 +1,6 @@
 """The open model's schedule."""
 
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_the_rate_is_exact_in_every_second() -> None:
     starts = [ticket.start for ticket in tickets(60, rate=40)]
     # Then each second has exactly 40, at times that keep no step
     assert [sum(second <= start < second + 1 for start in starts) for second in range(60)] == [40] * 60
-    gaps = {round(later - earlier, 4) for earlier, later in zip(starts, starts[1:], strict=False)}
+    gaps = {round(later - earlier, 4) for earlier, later in pairwise(starts)}
     assert len(gaps) > 200
 
 

@@ -1,0 +1,138 @@
+"""The judgement of a whole run, and its reports."""
+
+import json
+import re
+from array import array
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from loadtest.health import Health
+from loadtest.judge import Evidence, Moment, conclude
+from loadtest.looks import alphas, look_times
+from loadtest.reports import html, junit, markdown
+from loadtest.result import ExitCode, Result, Subject
+from loadtest.samples import Samples
+from loadtest.schedule import Schedule
+from loadtest.verdict import Verdict
+from pipeline.environments import GateSettings
+
+SETTINGS = GateSettings(rate=40, duration_seconds=30, warm_up_seconds=5, max_seconds=30)
+END = 35.0
+HEALTHY = Health(cpu=4.0, wall=40.0, lags_us=array("I", [1000] * 2000))
+
+
+def run(
+    *, latency: float = 0.02, stall: float = 0.0, share: float = 1.0, health: Health = HEALTHY, stable: float = 0.0
+) -> Result:
+    """The result of a run whose answers take ``latency`` seconds, except that all requests due in the 10th second wait
+    ``stall`` more; of all requests only ``share`` are known of. With ``stable``, one that takes so long runs beside."""
+    samples, routes = Samples(), [route for route, _ in SETTINGS.mix]
+    schedule = Schedule(rate=40, ramp=5, seed=1)
+    due = schedule.count_before(END)
+    for ticket in (schedule.take() for _ in range(due)):
+        route = routes[ticket.index % 3]
+        if ticket.index % 100 < share * 100:
+            extra = stall if 10 <= ticket.start < 11 else 0.0
+            samples.answer(0, route, ticket.start, latency + 0.000_01 * (ticket.index % 97) + extra)
+        if stable:
+            samples.answer(1, route, ticket.start, stable + 0.000_01 * (ticket.index % 89))
+    samples.versions[0, "/process", "7"] = 400
+    evidence = Evidence(samples=samples, health=health, expected=due, first_ms={"/process": 812.0})
+    subject = Subject(
+        environment="dev", url="https://a.example/<dev>", stable_url="https://b.example" if stable else None,
+        run_id="r", started="2026-01-02T03:04:05Z", workers=1,
+    )  # fmt: skip
+    if stable:
+        evidence = replace(evidence, expected=2 * due)
+    return conclude(evidence, SETTINGS, Moment(end=END, look=1, alpha=0.05), subject)
+
+
+def test_a_healthy_run_passes() -> None:
+    result = run()
+    assert (result.verdict, result.exit_code) == (Verdict.PASS, ExitCode.PASS)
+    assert result.generator.achieved_rate == pytest.approx(40, rel=0.01)
+    assert result.warmth["/process"].first_ms == 812.0
+
+
+def test_a_stall_shows_in_full() -> None:
+    # Given one second of thirty in which nothing was answered for 2 s: 3 % of the requests
+    result = run(stall=2.0)
+    # Then the run fails, though 97 % of the answers were fast
+    assert result.verdict is Verdict.FAIL
+
+
+def test_requests_that_nothing_is_known_of_are_no_pass() -> None:
+    result = run(share=0.97)
+    assert (result.verdict, result.exit_code) == (Verdict.INVALID, ExitCode.INVALID)
+    assert "nothing is known" in result.reasons[0]
+
+
+def test_a_rate_that_was_not_reached_is_no_pass() -> None:
+    result = run(share=0.9)
+    assert result.verdict is Verdict.INVALID
+    assert any("the system was too slow" in reason for reason in result.reasons)
+
+
+@pytest.mark.parametrize(
+    "health", [replace(HEALTHY, cpu=39.0), replace(HEALTHY, lags_us=array("I", [1000] * 900 + [90_000] * 100))]
+)
+def test_a_generator_in_trouble_voids_a_failure_but_no_pass(health: Health) -> None:
+    failed = run(latency=0.3, health=health)
+    assert failed.verdict is Verdict.INVALID
+    assert "trouble of its own" in failed.reasons[0]
+    assert run(health=health).verdict is Verdict.PASS
+
+
+def test_a_generator_in_trouble_is_named_as_the_cause_of_a_low_rate() -> None:
+    result = run(share=0.9, health=replace(HEALTHY, cpu=39.0))
+    assert any("the generator was too slow" in reason for reason in result.reasons)
+
+
+def test_slower_than_stable_fails_under_the_limit() -> None:
+    result = run(latency=0.05, stable=0.04)
+    assert result.verdict is Verdict.FAIL
+    assert all(route.verdict is Verdict.PASS for route in result.routes)
+    assert "slower than stable" in " ".join(result.reasons)
+    assert "Candidate against stable" in html.render(result)
+
+
+def test_looks_wait_until_they_can_decide() -> None:
+    # Given a rate at which 30 s bring too few samples
+    slow = replace(SETTINGS, rate=20.0, max_seconds=120.0)
+    # Then the first look comes when a pass is possible, and all looks share the error probability
+    assert look_times(slow)[0] == pytest.approx(369 / (20 / 3), abs=0.01)
+    assert look_times(slow)[-1] == 120.0
+    assert sum(alphas(slow)) == pytest.approx(0.05)
+    # And a run that can't be extended spends all of it at once
+    assert look_times(SETTINGS) == [30.0]
+    assert alphas(SETTINGS) == pytest.approx([0.05])
+
+
+@pytest.mark.parametrize(("latency", "passed"), [(0.02, True), (0.3, False)])
+def test_only_a_pass_is_a_passed_test(latency: float, passed: bool) -> None:
+    suite = Xml.fromstring(junit.render(run(latency=latency))).find("testsuite")
+    assert suite is not None
+    assert suite.get("tests") == "4"
+    assert (suite.find(".//failure") is None) is passed
+    assert ("pass" in markdown.render(run(latency=latency)).splitlines()[0]) is passed
+
+
+def test_the_page_is_self_contained_and_escapes_what_it_shows() -> None:
+    page = html.render(run(stall=2.0))
+    assert not re.search(r"(src|href)=|@import|url\(", page)
+    assert "<script" not in page
+    assert "<dev>" not in page
+    assert "&lt;dev&gt;" in page
+    for drawn in re.findall(r"<svg.*?</svg>", page):
+        Xml.fromstring(drawn)
+
+
+def test_the_json_holds_what_the_page_shows(tmp_path: Path) -> None:
+    stored = json.loads(json.dumps(run().to_json()))
+    assert stored["environment"] == "dev"
+    assert stored["verdict"] == "pass"
+    assert {route["route"] for route in stored["routes"]} == {"/validate", "/fraud-check", "/process"}
+    assert stored["timeline"]

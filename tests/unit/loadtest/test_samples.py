@@ -1,0 +1,80 @@
+"""Exact samples and their merge."""
+
+import random
+
+import msgpack
+import numpy as np
+import pytest
+from hdrh.histogram import HdrHistogram
+
+from loadtest.samples import Samples, histogram, microseconds
+
+
+def measured(count: int) -> list[tuple[float, float]]:
+    dice = random.Random(5)
+    return [(index / 100, dice.lognormvariate(-3.5, 1.2)) for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "whole"), [(0.2, 200_000), (0.1999999, 200_000), (0.2000001, 200_001), (0.200000001, 200_001), (0, 0)]
+)
+def test_microseconds_round_up_so_that_over_a_limit_stays_over(seconds: float, whole: int) -> None:
+    assert microseconds(seconds) == whole
+
+
+def test_four_workers_give_the_same_histogram_as_one() -> None:
+    # Given 20,000 latencies measured by one process
+    alone = Samples()
+    workers = [Samples() for _ in range(4)]
+    for index, (start, latency) in enumerate(measured(20_000)):
+        alone.answer(0, "/process", start, latency)
+        workers[index % 4].answer(0, "/process", start, latency)
+    # When four processes measure them and their reports travel to the control as locust sends them
+    together = Samples()
+    for worker in workers:
+        together.merge(Samples.from_message(msgpack.unpackb(msgpack.packb(worker.to_message()), strict_map_key=False)))
+    # Then the histogram is the same, bucket by bucket, and no latency was changed at all
+    one, four = (histogram(samples.latencies(0, "/process", 0, 1000)) for samples in (alone, together))
+    assert one.encode() == four.encode()
+    assert one.get_total_count() == 20_000
+    exact = [np.sort(samples.latencies(0, "/process", 0, 1000)) for samples in (alone, together)]
+    assert (exact[0] == exact[1]).all()
+
+
+def test_the_histogram_holds_four_significant_digits() -> None:
+    latencies = [microseconds(latency) for _, latency in measured(5_000)]
+    decoded = HdrHistogram.decode(histogram(latencies).encode())
+    for percentile in (50, 90, 99, 99.9):
+        exact = sorted(latencies)[int(np.ceil(len(latencies) * percentile / 100)) - 1]
+        assert decoded.get_value_at_percentile(percentile) == pytest.approx(exact, rel=1e-4)
+
+
+def test_the_warm_up_is_no_part_of_the_window() -> None:
+    # Given one answer in each second
+    samples = Samples()
+    for second in range(10):
+        samples.answer(0, "/validate", float(second), 0.001 * (second + 1))
+    # When looking at [3, 7), then it is the intended start that counts
+    assert samples.latencies(0, "/validate", 3.0, 7.0).tolist() == [4000, 5000, 6000, 7000]
+    assert samples.count_before(7.0) == 7
+
+
+def test_errors_are_kept_apart_and_counted_by_reason() -> None:
+    samples = Samples()
+    samples.answer(0, "/validate", 1.0, 0.02)
+    for second in (1.1, 1.2, 9.0):
+        samples.error(0, "/validate", second, 0.0001, "status 500")
+    samples.error(0, "/validate", 1.3, 0.0001, "timeout")
+    assert samples.latencies(0, "/validate", 0, 10).tolist() == [20_000]
+    assert samples.faults(0, "/validate", 0, 5) == {"status 500": 2, "timeout": 1}
+    assert samples.count_before(10) == 5
+
+
+def test_when_the_last_request_of_a_window_ended() -> None:
+    samples = Samples()
+    samples.answer(0, "/validate", 1.0, 3.5)
+    samples.error(0, "/validate", 2.0, 0.1, "timeout")
+    samples.answer(0, "/validate", 9.0, 9.0)
+    count, last = samples.finished(0.0, 5.0)
+    assert count == 2
+    assert last == pytest.approx(4.5)

@@ -1,0 +1,103 @@
+"""The payments of the load, and the check of their answers."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from lambdas.payments.cards import CardNumber
+from loadtest.scenario import Kind, PaymentRequest, Scenario, fault
+
+MIX = (("/validate", 2), ("/fraud-check", 1), ("/process", 1))
+
+
+def requests(count: int, seed: int = 1) -> list[PaymentRequest]:
+    scenario = Scenario(MIX, seed)
+    return [scenario.request(index) for index in range(count)]
+
+
+def of_kind(kind: Kind, route: str) -> PaymentRequest:
+    return next(request for request in requests(5000) if request.kind is kind and request.route == route)
+
+
+def test_same_seed_same_payments_whoever_sends_them() -> None:
+    # Given two processes that send different parts of the same run
+    odd, even = Scenario(MIX, 1), Scenario(MIX, 1)
+    # Then together they send what one alone would
+    assert [(odd if index % 2 else even).request(index) for index in range(200)] == requests(200)
+    assert requests(200, seed=2) != requests(200)
+
+
+def test_each_route_has_its_exact_share_without_a_rhythm() -> None:
+    sent = [request.route for request in requests(4000)]
+    assert Counter(sent) == {"/validate": 2000, "/fraud-check": 1000, "/process": 1000}
+    assert len({tuple(sent[block : block + 4]) for block in range(0, 4000, 4)}) > 3
+
+
+def test_payments_are_of_all_kinds_and_say_what_they_are() -> None:
+    found = Counter(request.kind for request in requests(10_000))
+    assert found[Kind.ORDINARY] / 10_000 == pytest.approx(0.9, abs=0.01)
+    for request in requests(2000):
+        body = json.loads(request.body)
+        card_is_good = not CardNumber(body["card_number"]).faults()
+        assert card_is_good is (request.kind is not Kind.BAD_CARD)
+        assert (body["customer_id"] > "load-02000") is (request.kind is Kind.UNKNOWN_CUSTOMER)
+        assert (request.amount, request.currency) == (body["amount"], body["currency"])
+
+
+def test_a_customer_has_one_card_of_their_own() -> None:
+    bodies = [json.loads(request.body) for request in requests(5000) if request.kind is Kind.ORDINARY]
+    cards = {(body["customer_id"], body["card_number"]) for body in bodies}
+    assert len(cards) == len({card for _, card in cards}) == len({customer for customer, _ in cards})
+
+
+RIGHT: dict[str, dict[str, object]] = {
+    "/validate": {"valid": True, "reasons": []},
+    "/fraud-check": {"decision": "review", "score": 40, "reasons": ["x"]},
+    "/process": {"transaction_id": "t", "status": "review"},
+}
+
+
+def answer(request: PaymentRequest, **changes: object) -> str | None:
+    amount = str(request.amount) if request.currency == "JPY" else f"{request.amount:.2f}"
+    body = {"amount": amount, "currency": request.currency, **RIGHT[request.route], **changes}
+    return fault(request, 201 if request.route == "/process" else 200, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("route", RIGHT)
+def test_a_right_answer_is_right(route: str) -> None:
+    assert answer(of_kind(Kind.ORDINARY, route)) is None
+
+
+def test_a_payment_turned_down_as_it_should_be_is_a_right_answer() -> None:
+    for kind in (Kind.BAD_CARD, Kind.UNKNOWN_CUSTOMER, Kind.OVER_LIMIT):
+        assert answer(of_kind(kind, "/validate"), valid=False, reasons=["why"]) is None
+        assert answer(of_kind(kind, "/process"), status="declined") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "route", "changes", "reason"),
+    [
+        (Kind.ORDINARY, "/validate", {"valid": False, "reasons": ["x"]}, "judged valid=False"),
+        (Kind.BAD_CARD, "/validate", {}, "judged valid=True"),
+        (Kind.BAD_CARD, "/validate", {"valid": False}, "without a reason"),
+        (Kind.ORDINARY, "/validate", {"valid": "yes"}, "no verdict"),
+        (Kind.ORDINARY, "/fraud-check", {"decision": "maybe"}, "no decision"),
+        (Kind.ORDINARY, "/fraud-check", {"score": None}, "no score"),
+        (Kind.ORDINARY, "/process", {"transaction_id": ""}, "no transaction id"),
+        (Kind.ORDINARY, "/process", {"status": "lost"}, "no status"),
+        (Kind.BAD_CARD, "/process", {"status": "approved"}, "approved"),
+        (Kind.ORDINARY, "/process", {"amount": "0.01"}, "another payment's amount"),
+        (Kind.ORDINARY, "/process", {"currency": "KWD"}, "another payment's amount"),
+    ],
+)
+def test_a_wrong_answer_is_a_fault(kind: Kind, route: str, changes: dict[str, object], reason: str) -> None:
+    assert reason in str(answer(of_kind(kind, route), **changes))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [(500, b"{}", "status 500"), (200, b"<html>", "not JSON"), (200, b"[]", "not an object")],
+)
+def test_anything_else_is_a_fault(status: int, body: bytes, reason: str) -> None:
+    assert reason in str(fault(of_kind(Kind.ORDINARY, "/validate"), status, body))
