@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
         return trouble.code
     reports.write(result, locust_page, folder)
     print_summary(result)
-    print(f"reports: {folder}/")
+    print(f"  reports: {folder}/")
     return result.exit_code
 
 

@@ -81,7 +81,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "traffic.json").write_text(json.dumps(report, indent=2) + "\n")
     print(
-        f"traffic {arguments.env.name}: {report['sent']} sent, {report['lost']} lost, {report['wrong']} wrong; "
+        f"  traffic {arguments.env.name}: {report['sent']} sent, {report['lost']} lost, {report['wrong']} wrong; "
         f"answered by {report['versions'] or 'nobody'}",
         flush=True,
     )

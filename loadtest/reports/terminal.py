@@ -42,10 +42,17 @@ def summary(result: Result) -> RenderableType:
             f"{generator.cpu_share:.0%} of a core, event loop late by {generator.lag_p99_ms:.1f} ms (p99)",
             style="dim",
         ),
-        Text(f"load gate {result.subject.environment}: {result.verdict}", style=_STYLES[result.verdict]),
+        Text(_conclusion(result), style=_STYLES[result.verdict]),
         *(Text(f"  {reason}") for reason in result.reasons),
     )
 
 
+def _conclusion(result: Result) -> str:
+    measured = ", ".join(f"{route.route} {ms(route.p99_ms)} ms" for route in result.routes)
+    return f"load gate {result.subject.environment}: {result.verdict}; p99 {measured}"
+
+
 def print_summary(result: Result) -> None:
-    Console().print(summary(result))
+    console = Console()
+    # A log is not as narrow as the terminal that it does not have.
+    console.print(summary(result), width=None if console.is_terminal else 160)

@@ -47,7 +47,9 @@ def run_commands(
     on_line: Callable[[str], None],
     on_start: Callable[[dict[str, float]], None],
 ) -> str:
-    """Run shell commands one after the other, as CodeBuild does, and return their last line of output.
+    """Run shell commands one after the other, as CodeBuild does, and return what they conclude.
+
+    Their conclusion is the last line of output that is not indented: a detail of what stands above it.
 
     Output goes to ``log``, which the commands hold themselves: should this process be killed, they are not. Each line
     is passed to ``on_line`` too. Raises ``StepFailed`` when a command fails. An interrupt is passed on to the
@@ -71,8 +73,8 @@ def run_commands(
             while running:
                 running = process.poll() is None
                 for line in _new_lines(output, unfinished=not running):
-                    last = line
-                    on_line(line)
+                    last = last if line[0].isspace() else line
+                    on_line(line.strip())
                 time.sleep(0.05 if running else 0)
         except BaseException:
             _end_group(process.pid, process.wait)
@@ -89,7 +91,7 @@ def _new_lines(output: BinaryIO, *, unfinished: bool) -> Iterator[str]:
         if not (line.endswith(b"\n") or unfinished):
             output.seek(-len(line), os.SEEK_CUR)
             return
-        if text := line.decode(errors="replace").strip():
+        if text := line.decode(errors="replace").rstrip():
             yield text
 
 
