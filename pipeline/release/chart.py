@@ -50,7 +50,9 @@ def _series(release: Release, colour: str, value: Callable[[Sample], float | Non
     def samples(look: Look) -> Samples:
         return look.stable if colour == "blue" else look.candidate
 
-    looked = [(look.at, value(total(samples(look).values()))) for look in release.looks]
+    # At 100 % stable answers nothing: what the look compares with is the step before.
+    looks = [look for look in release.looks if colour == "green" or look.weight < 100]
+    looked = [(look.at, value(total(samples(look).values()))) for look in looks]
     return [(at, found) for at, found in looked if found is not None]
 
 
@@ -78,7 +80,7 @@ def _panel(
     for colour, points in lines:
         path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in points)
         parts.append(f'<polyline class="{colour}" points="{path}"/>')
-        if len(points) < 40:
+        if top is None and len(points) < 40:
             parts += [f'<circle class="{colour}" cx="{x(a):.1f}" cy="{y(v):.1f}" r="2.5"/>' for a, v in points]
     if not any(points for _, points in lines):
         parts.append(f'<text class="tick" x="{LEFT + 12}" y="{y0 + PANEL / 2}">no data</text>')

@@ -180,7 +180,7 @@ def _with_revert(outcome: Outcome, *, open_branch: bool) -> Outcome:
     text = disagreement.advice
     if open_branch:
         text = f"branch {disagreement.open_revert(Path.cwd())} returns git to what runs"
-    return replace(outcome, text=f"{outcome.text}\n{text}")
+    return replace(outcome, text=f"{outcome.text}\n  {text}")
 
 
 def _show(outcome: Outcome, arguments: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from pipeline.release.controller import Controller, World
 from pipeline.release.guards import drift, previous_stable, refusals
 from pipeline.release.machine import roll_back, take_over
 from pipeline.release.plan import Plan
-from pipeline.release.ports import LeaseHeld, Request
+from pipeline.release.ports import LeaseHeld, Request, Unavailable
 from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions, moves, shifted
 from pipeline.release.view import history_lines, name, tree
@@ -190,6 +190,8 @@ class Commands:
         home: str | None = None,
     ) -> Release:
         now = self.world.clock.now()
+        if last := next(iter(self.world.records.latest()), None):
+            now = max(now, last.events[0].at + 0.001)  # ids are times in milliseconds, and sort
         because = f", overriding guards: {self.override}" if self.override else ""
         return Release(
             environment=self.environment,
@@ -281,7 +283,10 @@ class Commands:
         try:
             yield
         finally:
-            self.world.records.give_up()
+            try:
+                self.world.records.give_up()
+            except Unavailable as error:
+                self.world.tell(f"  the lease ends by itself in a moment: {error}")
 
     def _outwait(self, held: LeaseHeld) -> None:
         self.world.tell(f"held by {held}; waiting to see whether it is alive")

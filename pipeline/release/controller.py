@@ -146,7 +146,6 @@ class Controller:
     def _pause(self, release: Release) -> float:
         if self._errors:
             return min(LONGEST_RETRY_SECONDS, 2.0 ** min(self._failed_rounds - 1, 4))
-        if release.phase is Phase.BAKING:
-            left = release.since + release.plan.bake_seconds - self._world.clock.now()
-            return max(0.0, min(release.plan.tick_seconds, left))
-        return release.plan.tick_seconds
+        left = release.since + release.plan.bake_seconds - self._world.clock.now()
+        ends_soon = release.phase is Phase.BAKING and 0 < left < release.plan.tick_seconds
+        return left if ends_soon else release.plan.tick_seconds

@@ -35,6 +35,7 @@ class Observation:
 
 def advance(release: Release, seen: Observation) -> Release:
     """The next record; the same object when nothing changes."""
+    release = _leave_a_deployment_alone(release, seen.traffic)
     match release.phase:
         case Phase.ROLLING_BACK:
             return _finish(release, seen, Phase.ROLLED_BACK, "traffic is back on the stable version, read back")
@@ -63,6 +64,14 @@ def take_over(release: Release, now: float) -> Release:
 def roll_back(release: Release, now: float, cause: str, *, rejected: bool = False) -> Release:
     """``release`` on its way back to the stable version."""
     return release.to(Phase.ROLLING_BACK, now, f"rolling back: {cause}", cause=cause, rejected=rejected)
+
+
+def _leave_a_deployment_alone(release: Release, traffic: Traffic | None) -> Release:
+    """An undo lends alias green to an earlier version; what a deployment puts there meanwhile is not overwritten."""
+    if release.home is None or traffic is None:
+        return release
+    ours = (release.home, release.candidate[Function.PROCESSING])
+    return release if traffic.green in ours else replace(release, home=None)
 
 
 def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:

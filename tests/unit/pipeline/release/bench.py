@@ -12,6 +12,7 @@ from pipeline.release.aws.traffic import AwsTraffic
 from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.plan import Plan
+from pipeline.release.ports import Request
 from tests.unit.pipeline.release.fake_aws import OUTPUTS, FakeAws
 
 PLAN = Plan(weights=(10, 25, 50, 100), bake_seconds=60, hold_seconds=120)
@@ -29,8 +30,8 @@ class FakeClock:
         return self.time
 
     def sleep(self, seconds: float) -> None:
-        assert seconds >= 0
-        self.time += max(seconds, 0.001)
+        assert seconds >= 0.1, "a controller that hardly sleeps is a busy loop"
+        self.time += seconds
         due = [plan for plan in self._planned if plan[0] <= self.time]
         self._planned = [plan for plan in self._planned if plan[0] > self.time]
         for _, happen in due:
@@ -38,6 +39,10 @@ class FakeClock:
 
     def after(self, seconds: float, happen: Callable[[], None]) -> None:
         self._planned.append((self.time + seconds, happen))
+
+    def forget(self) -> None:
+        """What was planned and has not happened yet does not happen."""
+        self._planned.clear()
 
     def interrupt(self) -> None:
         self.interrupted = True
@@ -82,6 +87,19 @@ class Bench:
             commit=self.commit,
             override=override,
             dry_run=dry_run,
+        )
+
+    def ask(self, command: str) -> None:
+        """What another process's command leaves for the controller that runs."""
+        records = self.controller("bob").world.records
+        release = records.latest()[0]
+        records.ask(
+            Request(
+                request_id=f"{command} {self.clock.time}",
+                release_id=release.release_id,
+                command=command,
+                asked_by="bob",
+            )
         )
 
     def all_on(self, version: str) -> bool:

@@ -8,7 +8,7 @@ from pipeline.release.ports import LeaseHeld, LeaseLost
 from tests.unit.pipeline.release.bench import Bench
 
 WRITES = ("PutItem", "DeleteItem", "ModifyListener", "UpdateAlias", "Publish")
-SHORT = Plan(weights=(50, 100), bake_seconds=15, hold_seconds=60)
+SHORT = Plan(weights=(50, 100), bake_seconds=5, hold_seconds=60)
 
 
 class Killed(BaseException):
@@ -50,7 +50,7 @@ def test_killed_between_any_two_calls_the_next_controller_finishes_the_release()
         assert outcome.code is ExitCode.DONE, f"killed at call {call}: {outcome.text}"
         assert bench.all_on("2"), f"killed at call {call}"
         bench = Bench(plan=SHORT)
-    assert call > 100
+    assert call > 60
 
 
 def test_killed_between_any_two_calls_an_operator_can_roll_back() -> None:

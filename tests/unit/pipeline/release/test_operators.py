@@ -1,0 +1,269 @@
+"""What operators ask of a release that is under way, and what they do afterwards."""
+
+import pytest
+
+from pipeline.release.commands import ExitCode
+from pipeline.release.record import Phase
+from tests.unit.pipeline.release.bench import Bench
+from tests.unit.pipeline.release.fake_aws import FUNCTIONS, PROCESSING, refused
+
+
+def promoted(bench: Bench) -> Bench:
+    """Given version 1 was replaced by version 2."""
+    assert bench.controller().shift().code is ExitCode.DONE
+    bench.aws.calls.clear()
+    return bench
+
+
+def test_pause_holds_the_weights_until_resume_and_the_step_bakes_again() -> None:
+    bench = Bench()
+    weights: list[int] = []
+    bench.clock.after(90, lambda: bench.ask("pause"))
+    bench.clock.after(1000, lambda: weights.append(bench.aws.weights["green"]))
+    bench.clock.after(1010, lambda: bench.ask("resume"))
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.DONE
+    assert weights == [25]
+    assert bench.clock.time - 1_800_000_000 >= 1010 + 3 * 60
+
+
+def test_alarms_roll_back_a_paused_release() -> None:
+    bench = Bench()
+    bench.clock.after(90, lambda: bench.ask("pause"))
+    bench.clock.after(300, lambda: bench.aws.alarms.update({"api-errors": "ALARM"}))
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert bench.all_on("1")
+
+
+def test_abort_brings_all_traffic_back_and_rejects_the_candidate() -> None:
+    bench = Bench()
+    bench.clock.after(90, lambda: bench.ask("abort"))
+
+    aborted = bench.controller().shift()
+    again = bench.controller().shift()
+
+    assert aborted.code is ExitCode.ROLLED_BACK
+    assert "abort, asked for by bob" in aborted.text
+    assert again.code is ExitCode.REFUSED
+    assert bench.all_on("1")
+
+
+def test_retry_gives_a_rejected_candidate_another_chance() -> None:
+    bench = Bench()
+    bench.clock.after(90, lambda: bench.ask("abort"))
+    bench.controller().shift()
+
+    outcome = bench.controller().retry()
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.all_on("2")
+
+
+def test_promote_ends_the_bake_and_promote_now_all_bakes() -> None:
+    bench = Bench()
+    bench.clock.after(10, lambda: bench.ask("promote"))
+    bench.clock.after(20, lambda: bench.ask("promote-now"))
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.all_on("2")
+    assert bench.clock.time - 1_800_000_000 < 60
+
+
+def test_promote_now_without_a_release_shifts_at_once_but_still_through_100_percent_on_green() -> None:
+    bench = Bench()
+    weights: list[int] = []
+    bench.aws.on_change = lambda: weights.append(bench.aws.weights["green"])
+
+    outcome = bench.controller().promote(now=True)
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.all_on("2")
+    assert weights[0] == 100
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "abort", "promote"])
+def test_requests_without_a_release_are_refused(command: str) -> None:
+    outcome = getattr(Bench().controller(), command)()
+
+    assert outcome.code is ExitCode.REFUSED
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_undo_goes_back_to_what_was_stable_and_gives_green_back_to_the_deployment(now: bool) -> None:
+    bench = promoted(Bench())
+    started = bench.clock.time
+
+    outcome = bench.controller().undo(now=now)
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.all_on("1")
+    assert bench.aws.aliases[PROCESSING, "green"][0] == "2"
+    assert (bench.clock.time - started < 60) is now
+
+
+def test_an_undone_candidate_is_not_shifted_again_by_the_pipeline() -> None:
+    bench = promoted(Bench())
+    bench.controller().undo(now=True)
+
+    again = bench.controller().shift()
+    anew = bench.controller().retry()
+
+    assert again.code is ExitCode.REFUSED
+    assert "undone" in again.text
+    assert anew.code is ExitCode.DONE
+    assert bench.all_on("2")
+
+
+def test_a_deployment_during_an_undo_keeps_its_alias() -> None:
+    bench = promoted(Bench())
+    bench.clock.after(90, lambda: bench.aws.deploy("3"))
+
+    outcome = bench.controller().undo()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert bench.all_on("2")
+    assert bench.aws.aliases[PROCESSING, "green"][0] == "3"
+
+
+def test_an_undo_that_fails_leaves_everything_as_before() -> None:
+    bench = promoted(Bench())
+    bench.clock.after(90, lambda: bench.aws.alarms.update({"api-errors": "ALARM"}))
+
+    outcome = bench.controller().undo()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert bench.all_on("2")
+    assert bench.aws.aliases[PROCESSING, "green"][0] == "2"
+
+
+def test_undo_is_possible_while_an_alarm_rings_that_it_is_to_silence() -> None:
+    bench = promoted(Bench())
+    bench.aws.alarms["api-errors"] = "ALARM"
+
+    outcome = bench.controller().undo()
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.all_on("1")
+
+
+def test_undo_without_a_record_of_an_earlier_version_is_refused() -> None:
+    outcome = Bench().controller().undo()
+
+    assert outcome.code is ExitCode.REFUSED
+
+
+def test_the_next_deployment_is_shifted_after_a_rejected_one() -> None:
+    bench = Bench()
+    bench.clock.after(90, lambda: bench.ask("abort"))
+    bench.controller().shift()
+    bench.aws.deploy("3")
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.all_on("3")
+
+
+def test_rollback_with_nothing_to_roll_back_says_so() -> None:
+    outcome = Bench().controller().rollback()
+
+    assert outcome.code is ExitCode.DONE
+    assert "nothing to do" in outcome.text
+
+
+@pytest.mark.parametrize("command", ["shift", "retry", "promote", "undo", "rollback", "abort"])
+def test_a_dry_run_changes_nothing_at_all(command: str) -> None:
+    bench = promoted(Bench())
+    bench.aws.deploy("3")
+    table = dict(bench.aws.table)
+
+    getattr(bench.controller(dry_run=True), command)()
+
+    assert not {"PutItem", "DeleteItem", "ModifyListener", "UpdateAlias", "Publish"} & set(bench.aws.calls)
+    assert bench.aws.table == table
+
+
+def test_a_dry_run_lists_the_calls_of_each_step() -> None:
+    outcome = Bench().controller(dry_run=True).shift()
+
+    assert "10 %  listener → blue 90, green 10" in outcome.text
+    assert "promote  processing alias blue → version 2" in outcome.text
+
+
+def test_status_shows_who_serves_what_and_why_the_release_waits() -> None:
+    bench = Bench()
+    shown: list[str] = []
+    bench.clock.after(90, lambda: shown.append(bench.controller("bob").status().text))
+
+    bench.controller().shift()
+
+    assert "test: baking" in shown[0]
+    assert "candidate  version 2     /validate 25 %  /fraud-check 25 %  /process 25 %" in shown[0]
+    assert "✔ 10 %  ▶ 25 %  · 50 %  · 100 %" in shown[0]
+    assert "baking, 30 s to go" in shown[0]
+
+
+def test_history_lists_releases_newest_first() -> None:
+    bench = promoted(Bench())
+    bench.controller().undo(now=True)
+
+    lines = bench.controller().history().text.splitlines()
+
+    assert "undo " in lines[0]
+    assert "shift" in lines[1]
+
+
+def test_people_are_told_of_start_verdicts_and_end_and_the_weight_is_a_metric() -> None:
+    bench = promoted(Bench())
+
+    subjects = [subject for subject, _ in bench.aws.messages]
+
+    assert [subject.split(": ")[1] for subject in subjects] == [
+        "pending, version 2",
+        *["shifting, version 2"] * 4,
+        "promoting, version 2",
+        "promoted, version 2",
+    ]
+    assert sorted(set(bench.aws.weight_metric)) == [0, 10, 25, 50, 100]
+
+
+def test_a_release_does_not_depend_on_being_announced() -> None:
+    bench = Bench()
+
+    def disturb(operation: str, when: str) -> None:
+        if operation in ("Publish", "PutMetricData"):
+            raise refused(operation)
+
+    bench.aws.disturb = disturb
+
+    assert bench.controller().shift().code is ExitCode.DONE
+
+
+def test_a_function_with_one_version_in_both_colours_is_compared_and_undone_too() -> None:
+    bench = Bench()
+    bench.aws.aliases[FUNCTIONS[0], "green"] = ("1", {})
+    assert bench.controller().shift().code is ExitCode.DONE
+
+    outcome = bench.controller().undo(now=True)
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.all_on("1")
+
+
+def test_the_record_keeps_the_commits_of_both_versions() -> None:
+    bench = promoted(Bench())
+    bench.commit = "bad5eed"
+    bench.aws.deploy("3")
+
+    release = bench.controller().shift().release
+
+    assert release
+    assert release.phase is Phase.PROMOTED
+    assert (release.stable_commit, release.commit) == ("c0ffee", "bad5eed")

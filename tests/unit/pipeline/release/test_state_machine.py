@@ -1,0 +1,218 @@
+"""Random commands, crashes, failing calls, alarms, deployments and meddling hands: the promises hold all the same."""
+
+import random
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from pipeline.release.commands import Commands, ExitCode, Outcome
+from pipeline.release.plan import Plan
+from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
+from pipeline.release.record import Phase, Release
+from tests.unit.pipeline.release.bench import Bench
+from tests.unit.pipeline.release.fake_aws import PROCESSING, Behaviour, refused
+from tests.unit.pipeline.release.test_crash import WRITES, Killed
+
+PLAN = Plan(weights=(25, 100), bake_seconds=10, hold_seconds=20)
+MOST_FAILURES = 40
+"""Then AWS recovers: a rollback that is refused for ever never ends, and should not."""
+
+COMMANDS: dict[str, Callable[[Commands], Outcome]] = {
+    "shift": Commands.shift,
+    "retry": Commands.retry,
+    "undo": Commands.undo,
+    "undo now": lambda commands: commands.undo(now=True),
+    "promote": Commands.promote,
+    "promote now": lambda commands: commands.promote(now=True),
+    "resume": Commands.resume,
+    "abort": Commands.abort,
+    "rollback": Commands.rollback,
+}
+BEHAVIOURS = [Behaviour(), Behaviour(), Behaviour(errors=0.5), Behaviour(milliseconds=700)]
+MEANWHILE = ["nothing", "nothing", "alarm", "signal", "pause", "abort", "promote", "promote-now", "deploy", "meddle",
+             "second controller", "stalled"]  # fmt: skip
+
+
+class Releases(RuleBasedStateMachine):
+    @initialize()
+    def given_a_platform(self) -> None:
+        self.bench = Bench(stable="1", candidate="2", plan=PLAN)
+        self.aws, self.clock = self.bench.aws, self.bench.clock
+        self.aws.on_change = self.traffic_changed
+        self.version = 2
+        self.controllers = 0
+        self.meddled = False
+        self.dethroned = False
+
+    # What is promised
+
+    def traffic_changed(self) -> None:
+        """At every instant, after each single call that moves anything."""
+        assert sum(self.aws.weights.values()) > 0
+        assert not self.dethroned, "a controller that lost its lease moved traffic"
+        record = self.record()
+        if not record or self.meddled:
+            return
+        expected = {*record.stable.values(), *record.candidate.values()}
+        moved_by_deployment = {self.aws.aliases[PROCESSING, "green"][0]}
+        for share in self.aws.shares().values():
+            assert set(share) <= expected | moved_by_deployment
+            assert 0.999 < sum(share.values()) < 1.001
+
+    @invariant()
+    def no_traffic_for_a_rejected_candidate(self) -> None:
+        record = self.record()
+        if record and record.phase is Phase.ROLLED_BACK and record.rejected and not self.meddled:
+            gone = set(record.candidate.values()) - set(record.stable.values())
+            assert not any(gone & set(share) for share in self.aws.shares().values())
+
+    def record(self) -> Release | None:
+        """The last record, read past all disturbances."""
+        keys = sorted(key for key in self.aws.table if key < "lease")
+        return Release.from_json(self.aws.table[keys[-1]]["document"]["S"]) if keys else None
+
+    # What happens
+
+    @rule(behaviour=st.sampled_from(BEHAVIOURS))
+    def a_deployment(self, behaviour: Behaviour) -> None:
+        self.version += 1
+        self.aws.behaviour[str(self.version)] = behaviour
+        self.aws.deploy(str(self.version))
+
+    @rule(rate=st.sampled_from([0.0, 1.0, 3.0, 10.0]))
+    def traffic_becomes(self, rate: float) -> None:
+        self.aws.requests_per_second = rate
+
+    @rule(green=st.integers(0, 100))
+    def someone_moves_the_weights(self, green: int) -> None:
+        self.meddled = True
+        self.aws.weights = {"blue": 100 - green, "green": green}
+
+    @rule(
+        name=st.sampled_from(["shift", "shift", "shift", *sorted(COMMANDS)]),
+        fresh=st.booleans(),
+        crash=st.none() | st.integers(1, 60),
+        failing=st.sampled_from([0.0, 0.0, 0.05, 0.4]),
+        seed=st.integers(0, 1000),
+        event=st.sampled_from(MEANWHILE),
+        delay=st.integers(1, 40),
+    )
+    def a_command(
+        self, name: str, fresh: bool, crash: int | None, failing: float, seed: int, event: str, delay: int
+    ) -> None:
+        if fresh:
+            self.a_deployment(Behaviour())
+        before = self.record()
+        self.controllers += 1
+        self.running = f"{name} {self.controllers}"
+        self.clock.interrupted = False
+        self.aws.alarms["api-errors"] = "OK"
+        self.clock.after(delay, lambda: self.meanwhile(event))
+        self.clock.after(400, lambda: self.ask("resume"))
+        self.aws.disturb = self.disturbance(crash, failing, seed)
+        try:
+            outcome = COMMANDS[name](self.bench.controller(self.running))
+        except (Killed, Unavailable, LeaseHeld, LeaseLost):
+            return
+        finally:
+            self.aws.disturb = lambda operation, when: None
+            self.clock.forget()
+            self.dethroned = False
+        self.check(name, outcome, before)
+
+    def check(self, name: str, outcome: Outcome, before: Release | None) -> None:
+        """A command that ended by itself leaves the steady state, on the version that it names."""
+        if outcome.code is ExitCode.REFUSED or self.meddled:
+            self.meddled &= not (name == "rollback" and outcome.code is ExitCode.DONE)
+            return
+        assert self.aws.weights == {"blue": 100, "green": 0}
+        record = self.record()
+        if outcome.release is None or record is None or record.release_id != outcome.release.release_id:
+            return
+        serving = outcome.release.candidate if outcome.release.phase is Phase.PROMOTED else outcome.release.stable
+        assert all(self.bench.all_on(version) for version in set(serving.values()))
+        if name == "shift" and before and before.phase is Phase.ROLLED_BACK and before.rejected:
+            assert outcome.release.candidate != before.candidate, "a rejected candidate was shifted again unasked"
+
+    def meanwhile(self, event: str) -> None:
+        match event:
+            case "alarm":
+                self.aws.alarms["api-errors"] = "ALARM"
+            case "signal":
+                self.clock.interrupt()
+            case "pause" | "abort" | "promote" | "promote-now":
+                self.ask(event)
+            case "deploy":
+                self.a_deployment(Behaviour())
+            case "meddle":
+                self.aws.weights = {"blue": 33, "green": 67}
+            case "second controller":
+                self.undisturbed(self.a_second_controller_is_refused)
+            case "stalled":
+                self.clock.time += 100
+                self.undisturbed(self.a_second_controller_takes_over)
+
+    def a_second_controller_is_refused(self) -> None:
+        lease = self.aws.table.get("lease")
+        if lease and float(lease["expires_at"]["N"]) >= self.clock.time:
+            try:
+                self.bench.controller("second").world.records.acquire()
+            except LeaseHeld:
+                return
+            raise AssertionError("two controllers at once")
+
+    def a_second_controller_takes_over(self) -> None:
+        self.clock.forget()
+        self.clock.after(400, lambda: self.ask("resume"))
+        holder = self.aws.table.get("lease", {}).get("holder", {}).get("S")
+        self.bench.controller("second").rollback()
+        self.dethroned = holder == self.running
+
+    def ask(self, command: str) -> None:
+        if self.record():
+            self.undisturbed(lambda: self.bench.ask(command))
+
+    def undisturbed(self, what: Callable[[], None]) -> None:
+        disturb, self.aws.disturb = self.aws.disturb, lambda operation, when: None
+        try:
+            what()
+        finally:
+            self.aws.disturb = disturb
+
+    def disturbance(self, crash: int | None, failing: float, seed: int) -> Callable[[str, str], None]:
+        chance, writes, failures, dead = random.Random(seed), 0, 0, False
+
+        def disturb(operation: str, when: str) -> None:
+            nonlocal writes, failures, dead
+            writes += operation in WRITES
+            dead = dead or (crash is not None and writes >= crash)
+            if dead:
+                raise Killed
+            if failures < MOST_FAILURES and chance.random() < failing:
+                failures += 1
+                raise refused(operation)
+
+        return disturb
+
+    def teardown(self) -> None:
+        """Whatever has happened: one undisturbed command, and everything is in order."""
+        if not hasattr(self, "bench"):
+            return
+        self.clock.interrupted = False
+        self.aws.alarms = dict.fromkeys(self.aws.alarms, "OK")
+        self.clock.after(400, lambda: self.ask("resume"))
+        outcome = self.bench.controller("the last").rollback()
+
+        assert outcome.code in (ExitCode.DONE, ExitCode.REFUSED), outcome.text
+        assert self.aws.weights == {"blue": 100, "green": 0}
+        assert all(len(share) == 1 for share in self.aws.shares().values())
+        record = self.record()
+        assert record is None or record.finished
+
+
+TestReleases = Releases.TestCase
+TestReleases.settings = settings(
+    max_examples=80, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+)
