@@ -132,7 +132,7 @@ class PipelineStack(cdk.Stack):
         access_logs = self._bucket("AccessLogs", keep=cdk.Duration.days(365), encryption=s3.BucketEncryption.S3_MANAGED)
         return self._bucket(
             "Artifacts",
-            keep=cdk.Duration.days(90),
+            keep=cdk.Duration.days(365),
             encryption=s3.BucketEncryption.KMS,
             encryption_key=key,
             bucket_key_enabled=True,

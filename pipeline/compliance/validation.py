@@ -7,6 +7,7 @@ one that has expired.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Protocol
 
 import jsii
 from aws_cdk import (
@@ -22,16 +23,25 @@ from aws_cdk import PolicyValidationPluginReport as Report
 from cdk_nag import AwsSolutionsChecks, NagPack, NIST80053R5Checks, PCIDSS321Checks
 from constructs import IConstruct
 
+from pipeline.compliance import pci_dss_4
 from pipeline.compliance.acknowledgements import Acknowledgement
+from pipeline.compliance.template_pack import TemplatePack
 
+NAG_PACKS = (AwsSolutionsChecks, PCIDSS321Checks, NIST80053R5Checks)
 PLATFORM = "Platform"
 LEDGER = "Acknowledgements"
+
+
+class Findings(Protocol):
+    """A pack that remembers what it found: long id and path of the construct."""
+
+    found: set[tuple[str, str]]
 
 
 def enforce(app: App, acknowledgements: Sequence[Acknowledgement], *, today: date) -> None:
     """Check ``app`` whenever it is synthesised. Call it last: acknowledgements look for the constructs they name."""
     claims = list(_claims(app, acknowledgements))
-    packs = [Pack(each(app)) for each in (AwsSolutionsChecks, PCIDSS321Checks, NIST80053R5Checks)]
+    packs: list[NagPlugin | TemplatePack] = [*(NagPlugin(each(app)) for each in NAG_PACKS), pci_dss_4.pack()]
     for claim in claims:
         if construct := _find(app, claim.path):
             reason = f"{claim.source.reason} ({claim.source.owner}, until {claim.source.expires})"
@@ -71,13 +81,12 @@ def _find(app: App, path: str) -> IConstruct | None:
 
 
 @jsii.implements(IPolicyValidationPlugin)
-class Pack:
+class NagPlugin:
     """A rule pack of cdk-nag that remembers its findings, and for which a warning weighs as much as an error."""
 
     def __init__(self, pack: NagPack) -> None:
         self._pack = pack
         self.found: set[tuple[str, str]] = set()
-        """Finding (long id) and path of the construct."""
 
     @property
     def name(self) -> str:
@@ -114,7 +123,7 @@ class Pack:
 class Ledger:
     """Finds the acknowledgements that have outlived their finding or their date."""
 
-    def __init__(self, packs: Sequence[Pack], claims: Sequence[Claim], today: date) -> None:
+    def __init__(self, packs: Sequence[Findings], claims: Sequence[Claim], today: date) -> None:
         self._packs = packs
         self._claims = claims
         self._today = today

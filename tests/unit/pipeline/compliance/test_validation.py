@@ -13,7 +13,14 @@ from pipeline.compliance.validation import enforce
 
 TODAY = date(2030, 6, 1)
 TLS = "AwsSolutions::AwsSolutions-SNS3"
-KEY = ("PCI.DSS.321::PCI.DSS.321-SNSEncryptedKMS", "NIST.800.53.R5::NIST.800.53.R5-SNSEncryptedKMS")
+REST = (
+    "PCI.DSS.321::PCI.DSS.321-SNSEncryptedKMS",
+    "NIST.800.53.R5::NIST.800.53.R5-SNSEncryptedKMS",
+    "PCI.DSS.401::PCI.DSS.401-3.5.1-EncryptedAtRest",
+    "PCI.DSS.401::PCI.DSS.401-4.2.1-TopicTls",
+    "PCI.DSS.401::PCI.DSS.401-10.7.2-NoticesHeard",
+)
+"""What the packs say of such a topic besides."""
 TOPIC = "Platform/Topic/Resource"
 
 
@@ -35,7 +42,12 @@ def folders(tmp_path: Path) -> Iterator[Path]:
 
 def synthesise(folder: Path, acknowledgements: Sequence[Acknowledgement]) -> None:
     """Dev and staging, each with a topic that has no key and takes plain HTTP."""
-    app = cdk.App(outdir=str(folder), tree_metadata=False, builtin_cloud_formation_validation=False)
+    app = cdk.App(
+        outdir=str(folder),
+        context={"aws:cdk:enable-path-metadata": True},
+        tree_metadata=False,
+        builtin_cloud_formation_validation=False,
+    )
     for name in ("Dev", "Staging"):
         sns.Topic(cdk.Stack(cdk.Stage(app, name), "Platform"), "Topic")
     enforce(app, acknowledgements, today=TODAY)
@@ -49,7 +61,7 @@ def failure(folders: Iterator[Path], *acknowledgements: Acknowledgement) -> str:
 
 
 def test_a_finding_that_nobody_acknowledged_fails_and_says_how_to_acknowledge_it(folders: Iterator[Path]) -> None:
-    said = failure(folders, acknowledged(*KEY))
+    said = failure(folders, acknowledged(*REST))
     assert "The SNS Topic does not require publishers to use SSL" in said
     assert "Dev/Platform/Topic/Resource" in said
     assert f"Acknowledge with '{TLS}'" in said
@@ -58,29 +70,29 @@ def test_a_finding_that_nobody_acknowledged_fails_and_says_how_to_acknowledge_it
 
 def test_acknowledged_findings_pass_in_every_environment(folders: Iterator[Path]) -> None:
     folder = next(folders)
-    synthesise(folder, [acknowledged(TLS, *KEY)])
+    synthesise(folder, [acknowledged(TLS, *REST)])
     report = (folder / "validation-report.json").read_text()
     assert "Only a test publishes to it. (the tests, until 2030-06-01)" in report
 
 
 def test_an_acknowledgement_of_some_environments_leaves_the_finding_in_the_others(folders: Iterator[Path]) -> None:
-    only_dev = Acknowledgement(**{**acknowledged(TLS, *KEY).__dict__, "environments": ("dev",)})
+    only_dev = Acknowledgement(**{**acknowledged(TLS, *REST).__dict__, "environments": ("dev",)})
     said = failure(folders, only_dev)
     assert "Staging/Platform/Topic/Resource" in said
     assert "Dev/" not in said
 
 
 def test_an_acknowledgement_without_a_finding_fails(folders: Iterator[Path]) -> None:
-    said = failure(folders, acknowledged(TLS, *KEY), acknowledged(TLS, construct="Platform/Gone/Resource"))
+    said = failure(folders, acknowledged(TLS, *REST), acknowledged(TLS, construct="Platform/Gone/Resource"))
     assert f"acknowledgements.toml, entry 7: {TLS} is not found here any more: remove it" in said
     assert "Dev/Platform/Gone/Resource" in said
 
 
 def test_an_acknowledgement_of_a_stack_outside_of_the_app_says_nothing(folders: Iterator[Path]) -> None:
     # As when one environment is synthesised alone, without the pipeline.
-    synthesise(next(folders), [acknowledged(TLS, *KEY), acknowledged(TLS, construct="payment-pipeline/X")])
+    synthesise(next(folders), [acknowledged(TLS, *REST), acknowledged(TLS, construct="payment-pipeline/X")])
 
 
 def test_an_acknowledgement_past_its_date_fails(folders: Iterator[Path]) -> None:
-    said = failure(folders, acknowledged(TLS, *KEY, expires=date(2030, 5, 31)))
+    said = failure(folders, acknowledged(TLS, *REST, expires=date(2030, 5, 31)))
     assert "expired on 2030-05-31: the tests must look at it again" in said

@@ -1,0 +1,160 @@
+"""A rule pack over synthesised templates: what CloudFormation will get, overrides of properties included.
+
+cdk-nag's rules look at constructs, where a property that was overridden still has its former value; and each look of a
+rule written in Python would cross over to Node and back. A template is read once.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jsii
+from aws_cdk import (
+    IPolicyValidationContext,
+    IPolicyValidationPlugin,
+    PolicyViolatingResource,
+    PolicyViolation,
+)
+from aws_cdk import PolicyValidationPluginReport as Report
+
+
+class Template:
+    """A CloudFormation template, asked about its resources."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.resources = [Resource(id, each, self) for id, each in document.get("Resources", {}).items()]
+
+    def of(self, *kinds: str) -> "list[Resource]":
+        return [each for each in self.resources if each.kind in kinds]
+
+
+@dataclass(frozen=True, eq=False)
+class Resource:
+    """One resource of a template."""
+
+    id: str
+    body: dict[str, Any]
+    template: Template
+
+    @property
+    def kind(self) -> str:
+        return str(self.body["Type"])
+
+    @property
+    def construct_path(self) -> str:
+        return str(self.body.get("Metadata", {}).get("aws:cdk:path", self.id))
+
+    def get(self, path: str) -> Any:
+        """The property at ``A.B.0.C``; ``None`` where there is none."""
+        found: Any = self.body.get("Properties", {})
+        for part in path.split("."):
+            if isinstance(found, list):
+                found = found[int(part)] if int(part) < len(found) else None
+            elif isinstance(found, dict):
+                found = found.get(part)
+            else:
+                return None
+        return found
+
+    def items(self, path: str) -> list[Any]:
+        """The property at ``path`` as a list: empty where there is none, of one where it is no list."""
+        found = self.get(path)
+        return found if isinstance(found, list) else [] if found is None else [found]
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Logical ids of the resources that this one refers to."""
+        return frozenset(_references(self.body.get("Properties", {})))
+
+    def referrers(self, *kinds: str) -> "list[Resource]":
+        """The resources of these kinds that refer to this one."""
+        return [each for each in self.template.of(*kinds) if self.id in each.names]
+
+
+def text(value: Any) -> str:
+    """A property as text: what is only known at deployment is left out."""
+    if isinstance(value, str):
+        return value
+    parts = value.get("Fn::Join", ["", []])[1] if isinstance(value, dict) else []
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _references(each)
+    elif isinstance(value, dict):
+        if isinstance(value.get("Ref"), str):
+            yield value["Ref"]
+        elif isinstance(value.get("Fn::GetAtt"), list):
+            yield value["Fn::GetAtt"][0]
+        else:
+            for each in value.values():
+                yield from _references(each)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What resources of some kinds must be like."""
+
+    requirement: str
+    name: str
+    kinds: tuple[str, ...]
+    demand: str
+    """One sentence: what the rule wants."""
+    holds: Callable[[Resource], bool]
+
+
+@jsii.implements(IPolicyValidationPlugin)
+class TemplatePack:
+    """Rules as a validation plugin of CDK. Its findings are named as cdk-nag names its own: ``<pack>-<rule>``."""
+
+    def __init__(self, name: str, rules: Sequence[Rule]) -> None:
+        self._name = name
+        self._rules = rules
+        self.found: set[tuple[str, str]] = set()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def version(self) -> str | None:
+        return None
+
+    @property
+    def rule_ids(self) -> list[str] | None:
+        return [self._id(rule) for rule in self._rules]
+
+    def validate(self, context: IPolicyValidationContext) -> Report:
+        violations = []
+        for path in context.template_paths:
+            template = Template(json.loads(Path(path).read_text()))
+            for rule in self._rules:
+                broken = [each for each in template.of(*rule.kinds) if not rule.holds(each)]
+                self.found.update((f"{self._name}::{self._id(rule)}", each.construct_path) for each in broken)
+                if broken:
+                    violations.append(self._violation(rule, broken, path))
+        return Report(success=not violations, violations=violations)
+
+    def _id(self, rule: Rule) -> str:
+        return f"{self._name}-{rule.requirement}-{rule.name}"
+
+    def _violation(self, rule: Rule, broken: Sequence[Resource], template: str) -> PolicyViolation:
+        return PolicyViolation(
+            rule_name=self._id(rule),
+            description=f"{rule.demand} (requirement {rule.requirement})",
+            severity="error",
+            violating_resources=[
+                PolicyViolatingResource(
+                    construct_path=each.construct_path,
+                    resource_logical_id=each.id,
+                    template_path=template,
+                    locations=["Properties"],
+                )
+                for each in broken
+            ],
+        )
