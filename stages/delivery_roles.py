@@ -9,6 +9,7 @@ from stages.api import Api
 from stages.compute import Compute
 from stages.load_balancer import CANDIDATE, LoadBalancer
 from stages.monitoring import Monitoring
+from stages.release_row import NAMESPACE as RELEASE_NAMESPACE
 from stages.security import Security
 from stages.storage import Storage
 
@@ -58,11 +59,16 @@ class DeliveryRoles(Construct):
                 ),
                 # Nor can reading metrics; and composite alarms are described only to who may describe all alarms.
                 iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"], resources=["*"]),
+                # Metrics have no ARN; their namespace limits who writes which.
+                iam.PolicyStatement(
+                    actions=["cloudwatch:PutMetricData"],
+                    resources=["*"],
+                    conditions={"StringEquals": {"cloudwatch:namespace": RELEASE_NAMESPACE}},
+                ),
                 iam.PolicyStatement(
                     actions=[
                         "dynamodb:GetItem",
                         "dynamodb:PutItem",
-                        "dynamodb:UpdateItem",
                         "dynamodb:DeleteItem",
                         "dynamodb:Query",
                     ],

@@ -16,6 +16,7 @@ from stages.api import Api
 from stages.compute import Compute
 from stages.database import Database
 from stages.load_balancer import LoadBalancer
+from stages.release_row import release_row
 from stages.security import Security
 from stages.storage import Storage
 
@@ -190,6 +191,7 @@ class Monitoring(Construct):
                         ],
                     ),
                 ],
+                release_row(self._environment, compute, balancer),
             ],
         )
         region = Stack.of(self).region

@@ -10,6 +10,7 @@ from tests.infrastructure.platform_template import PlatformTemplate, as_list, lo
 WITHOUT_RESOURCES = {
     # The service authorization reference names no resource type for these.
     "cloudwatch:GetMetricData",
+    "cloudwatch:PutMetricData",  # limited by its namespace
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
