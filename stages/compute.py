@@ -9,6 +9,7 @@ from stages.blue_green import BlueAliasProvider, BlueGreenFunction
 from stages.configuration import Configuration
 from stages.database import NAME, Database
 from stages.function import FunctionBase, PlatformFunction
+from stages.steady_state import SteadyState
 from stages.storage import BY_CARD, BY_CUSTOMER, Storage
 
 # Under API Gateway's 29 s, and far over any honest answer.
@@ -110,6 +111,7 @@ class Compute(Construct):
             database=database,
         )
         self.functions = (self.validation, self.fraud_detection, self.processing)
+        SteadyState(self, "SteadyState", base=base, functions=self.functions)
 
     def _function(
         self,

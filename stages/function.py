@@ -1,6 +1,6 @@
 """How every function of the platform is built: one artefact, a role of its own, encrypted logs, private subnets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import CustomResource, Duration, RemovalPolicy
@@ -96,7 +96,7 @@ class PlatformFunction(Construct):
         )
 
     def custom_resource(
-        self, scope: Construct, id: str, *, resource_type: str, properties: dict[str, str]
+        self, scope: Construct, id: str, *, resource_type: str, properties: Mapping[str, str | Sequence[str]]
     ) -> CustomResource:
         """A custom resource of which this function is the service token.
 
@@ -108,7 +108,7 @@ class PlatformFunction(Construct):
             resource_type=resource_type,
             service_token=self.function.function_arn,
             service_timeout=self._timeout.plus(Duration.minutes(1)),
-            properties=properties,
+            properties=dict(properties),
         )
 
     def allow(self, *statements: iam.PolicyStatement) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -38,9 +39,31 @@ class Platform:
         """A session of the account's root. Clients need ``endpoint_url`` and ``verify``: see ``client``."""
         return session(self.cloud)
 
-    def client(self, service: str) -> object:
+    def client(self, service: str) -> Any:
         variables = self.cloud.environ()
-        return self.aws.client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])  # type: ignore[call-overload]
+        client: Any = self.aws.client
+        return client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])
+
+    def template(self) -> dict[str, Any]:
+        """The deployed template, to change and deploy again."""
+        (path,) = self.assembly.glob("*Platform*.template.json")
+        document: dict[str, Any] = json.loads(path.read_text())
+        return document
+
+    def update_stack(self, template: dict[str, Any]) -> None:
+        """Deploy a changed template, and wait until that is done."""
+        variables, key = self.cloud.environ(), "changed.template.json"
+        bucket = f"cdk-hnb659fds-assets-{self.cloud.account}-{variables['AWS_DEFAULT_REGION']}"
+        self.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(template))
+        stacks = self.client("cloudformation")
+        stacks.update_stack(
+            StackName=DEV.stack_name,
+            TemplateURL=f"{variables['AWS_ENDPOINT_URL']}/{bucket}/{key}",
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )
+        stacks.get_waiter("stack_update_complete").wait(
+            StackName=DEV.stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run ``python -m …`` against the platform."""
