@@ -9,24 +9,34 @@ import os
 from dataclasses import dataclass
 
 import boto3
+import botocore.session
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import ClientError
 
 DEFAULT_REGION = "us-east-1"
 
 
 def session() -> boto3.Session:
-    """A session in the target environment, under ``PLATFORM_ROLE_ARN`` when that is set."""
-    base = boto3.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION)
+    """A session in the target environment, under ``PLATFORM_ROLE_ARN`` when that is set.
+
+    A role's credentials live for an hour; they are renewed before that, for a shift may bake longer.
+    """
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
     role = os.environ.get("PLATFORM_ROLE_ARN")
     if not role:
-        return base
-    granted = base.client("sts").assume_role(RoleArn=role, RoleSessionName="payment-pipeline")["Credentials"]
-    return boto3.Session(
-        aws_access_key_id=granted["AccessKeyId"],
-        aws_secret_access_key=granted["SecretAccessKey"],
-        aws_session_token=granted["SessionToken"],
-        region_name=base.region_name,
+        return boto3.Session(region_name=region)
+    own = botocore.session.Session()
+    own.set_config_variable("region", region)
+    fetcher = AssumeRoleCredentialFetcher(
+        client_creator=own.create_client,
+        source_credentials=own.get_credentials(),
+        role_arn=role,
+        extra_args={"RoleSessionName": "payment-pipeline"},
     )
+    renewed = DeferredRefreshableCredentials(refresh_using=fetcher.fetch_credentials, method="assume-role")
+    assumed = botocore.session.Session()
+    assumed._credentials = renewed  # type: ignore[attr-defined]  # botocore offers no public way
+    return boto3.Session(botocore_session=assumed, region_name=region)
 
 
 class PlatformNotDeployed(Exception):

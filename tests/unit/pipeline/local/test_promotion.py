@@ -178,8 +178,8 @@ def test_steps_see_no_credentials_of_the_person(
 
 def test_outputs_of_a_stack_reach_the_step_that_asks_for_them(project: Project, tmp_path: Path) -> None:
     # Given a step that wants an output (written here as the deployment writes it)
-    wanting = {**commands("Gate", f"echo $ROLE > {tmp_path}/role"),
-               "env_from_outputs": {"ROLE": {"stack": "payment-platform-dev", "output": "LoadTestRoleArn"}}}  # fmt: skip
+    reference = {"ROLE": {"stack": "payment-platform-dev", "output": "LoadTestRoleArn"}}
+    wanting = {**commands("Gate", f"echo $ROLE > {tmp_path}/role"), "env_from_outputs": reference}
     outputs = json.dumps({"LoadTestRoleArn": "arn:aws:iam::111111111111:role/payment-loadtest-dev"})
     project(stage("Dev", commands("Deploy", f"echo '{outputs}' > ../outputs/payment-platform-dev.json"), wanting))
     # When
