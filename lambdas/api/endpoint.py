@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger
 
 from lambdas.adapters import deadline
 from lambdas.adapters.tracing import tracer
-from lambdas.api import contract
+from lambdas.api import contract, metrics
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
 from lambdas.payments.cards import mask_card_numbers
@@ -42,6 +42,8 @@ def endpoint(route: str) -> Callable[[UseCase], Callable[[dict[str, Any], Any], 
             request = Request.of(event, context.aws_request_id)
             logger.append_keys(correlation_id=request.request_id)
             answer = _answer(use_case, route, request, context)
+            if answer.status >= 500:
+                metrics.server_error()
             logger.info("answered", route=route, status=answer.status, **_telling(answer))
             return answer.to_event(request)
 

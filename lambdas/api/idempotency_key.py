@@ -4,13 +4,14 @@ import re
 
 from lambdas.api.problems import Fault, Problem
 from lambdas.api.requests import Request
+from lambdas.payments.payment import Payment
 
 _HEADER = "Idempotency-Key"
 _KEY = re.compile(r'("?)([A-Za-z0-9._:-]{1,128})\1')
 
 
-def idempotency_key(request: Request) -> str:
-    """The request's key, without the quotes of the draft's string form. Raises ``Problem``."""
+def idempotency_key(request: Request, payment: Payment) -> str:
+    """The key of ``payment``'s request, without the quotes of the draft's string form. Raises ``Problem``."""
     values = request.headers.get(_HEADER.lower(), ())
     if not values:
         raise Problem("idempotency_key_missing", Fault(_HEADER, "required", "Send a key of your own for each payment."))
@@ -20,4 +21,6 @@ def idempotency_key(request: Request) -> str:
             "idempotency_key_malformed",
             Fault(_HEADER, "pattern", "Send one key: 1 to 128 letters, digits or any of . _ : -"),
         )
+    if payment.card_number.appears_in(match[2]):
+        raise Problem("card_number_misplaced", Fault(_HEADER, "card_number_misplaced", "Send a key without the card."))
     return match[2]

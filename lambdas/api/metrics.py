@@ -1,5 +1,6 @@
-"""Business metrics as CloudWatch embedded metric format: payments by outcome, amounts by currency, fraud by reason."""
+"""Metrics as CloudWatch embedded metric format: payments by outcome, amounts by currency, fraud by reason, failures."""
 
+import os
 from collections.abc import Iterable
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
@@ -16,3 +17,9 @@ def amount(currency: str, major_units: float) -> None:
     """Record a payment's amount under its currency. A statistic, so a float is good enough here."""
     with single_metric(name="Amount", unit=MetricUnit.NoUnit, value=major_units) as metric:
         metric.add_dimension(name="Currency", value=currency)
+
+
+def server_error() -> None:
+    """Count a 5xx answer under the version that gives it: to Lambda it is a success, but a release has to see it."""
+    with single_metric(name="ServerErrors", unit=MetricUnit.Count, value=1) as metric:
+        metric.add_dimension(name="FunctionVersion", value=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"))

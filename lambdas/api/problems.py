@@ -21,6 +21,7 @@ _PROBLEMS: Final[dict[str, tuple[int, str]]] = {
     "amount_malformed": (422, "The amount can't be read"),
     "amount_not_positive": (422, "The amount is not positive"),
     "amount_too_precise": (422, "The amount has too many decimals"),
+    "card_number_misplaced": (422, "A field holds the card number that must not"),
     "currency_unknown": (422, "The currency does not exist"),
     "currency_not_accepted": (422, "The currency is not accepted"),
     "internal": (500, "The request failed"),

@@ -98,6 +98,10 @@ class CardNumber:
             return ("card_length_wrong",)
         return () if passes_luhn(self._digits) else ("card_check_digit_wrong",)
 
+    def appears_in(self, text: str) -> bool:
+        """Whether ``text`` gives the number away."""
+        return self._digits in text
+
     def fingerprint(self, key: bytes) -> str:
         """HMAC-SHA-256 of the number, hex: the same card gives the same value, and only ``key`` leads from one to the
         other."""

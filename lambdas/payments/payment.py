@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambdas.payments.cards import CardNumber
+from lambdas.payments.errors import InvalidField
 from lambdas.payments.money import Currency, Money
 
 
@@ -27,12 +28,17 @@ class Payment:
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> "Payment":
-        """Read ``body``, valid by the schema ``PaymentRequest``. Raises ``InvalidField`` for impossible values."""
+        """Read ``body``, valid by the schema ``PaymentRequest``. Raises ``InvalidField`` for impossible values, and for
+        a card number that was put in another field, where it would be stored."""
         currency = Currency.of(body["currency"])
+        card_number = CardNumber(body["card_number"])
+        for field in ("customer_id", "merchant_reference"):
+            if card_number.appears_in(body.get(field, "")):
+                raise InvalidField(field, "card_number_misplaced", "The card number belongs in card_number only.")
         return cls(
             customer_id=body["customer_id"],
             money=Money.parse(body["amount"], currency),
-            card_number=CardNumber(body["card_number"]),
+            card_number=card_number,
             card_expiry=body.get("card_expiry"),
             merchant_reference=body.get("merchant_reference"),
             client_ip=body.get("client_ip"),

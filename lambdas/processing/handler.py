@@ -33,7 +33,7 @@ def _services() -> tuple[Idempotency, Examiner, Processor]:
 
 @endpoint("process")
 def handler(request: Request, payment: Payment, context: Any) -> Answer:
-    key = idempotency_key(request)
+    key = idempotency_key(request, payment)
     if request.caller is None:
         raise Problem("caller_unknown")
     caller = request.caller

@@ -127,6 +127,8 @@ def raw(amount: str) -> str:
         (body_with(amount="0.00001"), 422, "amount-too-precise", "/amount"),
         (body_with(currency="XXX"), 422, "currency-unknown", "/currency"),
         (body_with(currency="IRR"), 422, "currency-not-accepted", "/currency"),
+        (body_with(customer_id=CARD), 422, "card-number-misplaced", "/customer_id"),
+        (body_with(merchant_reference=f"order:{CARD}"), 422, "card-number-misplaced", "/merchant_reference"),
         (body_with(merchant_reference="x" * 9000), 413, "body-too-large", None),
     ],
 )
@@ -185,9 +187,10 @@ def test_no_body_breaks_the_function(content: str, is_base64: bool) -> None:
     ("failure", "status"), [(Unavailable("customer database"), 503), (RuntimeError(f"no place for {CARD}"), 500)]
 )
 def test_a_failure_is_logged_without_the_card_and_answered_without_details(
-    failure: Exception, status: int, monkeypatch: pytest.MonkeyPatch
+    failure: Exception, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = io.StringIO()
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_VERSION", "7")
     monkeypatch.setattr(logger.handlers[0], "stream", log)
 
     @endpoint("validate")
@@ -199,11 +202,16 @@ def test_a_failure_is_logged_without_the_card_and_answered_without_details(
     assert ("Retry-After" in answer["multiValueHeaders"]) == (status == 503)
     assert CARD not in answer["body"] + log.getvalue()
     assert "request-1" in log.getvalue()
+    counted = json.loads(capsys.readouterr().out)
+    assert counted["ServerErrors"] == [1.0]
+    assert counted["FunctionVersion"] == "7"
 
 
 def key_of(*values: str) -> str:
     headers = {"Idempotency-Key": list(values)} if values else {}
-    return idempotency_key(Request.of(event(multiValueHeaders=headers), "id"))
+    return idempotency_key(
+        Request.of(event(multiValueHeaders=headers), "id"), Payment.parse(BODY | {"amount": "99.99"})
+    )
 
 
 @pytest.mark.parametrize("sent", ["8e03978e-40d5-43dd-bc93-6894a57f9324", '"8e03978e-40d5-43dd-bc93-6894a57f9324"'])
@@ -226,3 +234,9 @@ def test_a_missing_or_malformed_key_is_refused(sent: list[str], code: str) -> No
     with pytest.raises(Problem) as refused:
         key_of(*sent)
     assert (refused.value.code, refused.value.status) == (code, 400)
+
+
+def test_the_card_number_is_no_key() -> None:
+    with pytest.raises(Problem) as refused:
+        key_of(CARD)
+    assert refused.value.code == "card_number_misplaced"

@@ -1,0 +1,214 @@
+"""The API on the local cloud, from outside: routes, refusals, idempotency, secrecy, rotation, the audit log."""
+
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.scenario import card_number
+from tests.integration.conftest import Platform
+from tests.integration.merchant import Merchant
+
+PAYMENT = {"customer_id": "cust-10001", "amount": 99.99, "currency": "USD", "card_number": "4242424242424242"}
+
+
+@pytest.fixture(scope="module")
+def api(platform: Platform) -> Merchant:
+    return Merchant(platform.outputs["ApiGatewayUrl"], platform.cloud.environ())
+
+
+@pytest.fixture(scope="module")
+def candidate(platform: Platform) -> Merchant:
+    return Merchant(platform.outputs["CandidateApiUrl"], platform.cloud.environ())
+
+
+def new_key() -> str:
+    return str(uuid.uuid4())
+
+
+def customer(number: int) -> dict[str, Any]:
+    """An ordinary payment of a synthetic customer with a card of its own."""
+    return PAYMENT | {"customer_id": f"load-{number:05}", "card_number": card_number(number)}
+
+
+@pytest.mark.parametrize("stage", ["api", "candidate"])
+def test_each_route_answers_on_both_stages(stage: str, request: pytest.FixtureRequest) -> None:
+    client: Merchant = request.getfixturevalue(stage)
+    valid, fraud = client.post("/validate", customer(1)), client.post("/fraud-check", customer(1))
+    made = client.post("/process", customer(1), key=new_key())
+    assert (valid.status, valid.body["valid"], valid.body["reasons"]) == (200, True, [])
+    assert (fraud.status, fraud.body["decision"], fraud.body["score"]) == (200, "approve", 0)
+    assert (made.status, made.body["status"], made.body["amount"]) == (201, "approved", "99.99")
+    assert all(reply.headers["x-function-version"].isdigit() for reply in (valid, fraud, made))
+
+
+@pytest.mark.parametrize(
+    ("customer_id", "reason"),
+    [("cust-10049", "customer_not_active"), ("cust-00000", "customer_unknown"), ("cust-10048", "amount_over_limit")],
+)
+def test_the_customer_database_decides(customer_id: str, reason: str, api: Merchant) -> None:
+    payment = PAYMENT | {"customer_id": customer_id}
+    assert api.post("/validate", payment).body["reasons"] == [reason]
+    made = api.post("/process", payment, key=new_key())
+    assert (made.status, made.body["status"]) == (201, "declined")
+    assert reason in made.body["reasons"]
+
+
+def test_an_unsigned_request_is_refused(api: Merchant) -> None:
+    assert api.post("/validate", PAYMENT, signed=False).status == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("{", 400),
+        ({"customer_id": "cust-10001"}, 400),
+        (PAYMENT | {"cvv": "123"}, 400),
+        (PAYMENT | {"amount": -1}, 422),
+        (PAYMENT | {"currency": "XXX"}, 422),
+    ],
+)
+@pytest.mark.parametrize("route", ["/validate", "/fraud-check", "/process"])
+def test_a_faulty_request_is_a_problem_and_changes_nothing(
+    route: str, body: Any, status: int, api: Merchant, platform: Platform
+) -> None:
+    before = _count(platform)
+    reply = api.post(route, body, key=new_key())
+    assert (reply.status, reply.headers["content-type"]) == (status, "application/problem+json")
+    assert {"type", "title", "status", "request_id"} <= reply.body.keys()
+    assert _count(platform) == before
+
+
+def test_the_first_answer_is_replayed_to_the_same_payment_and_refused_to_another(api: Merchant) -> None:
+    key = new_key()
+    first, again = api.post("/process", customer(2), key=key), api.post("/process", customer(2), key=key)
+    assert (first.status, first.text) == (again.status, again.text)
+    assert ("idempotent-replayed" in first.headers, again.headers["idempotent-replayed"]) == (False, "true")
+    assert api.post("/process", customer(2) | {"amount": 1}, key=key).status == 422
+    assert api.post("/process", customer(2)).status == 400
+
+
+def test_callers_do_not_share_keys(api: Merchant, platform: Platform, other_caller: Merchant) -> None:
+    key = new_key()
+    mine, theirs = api.post("/process", customer(3), key=key), other_caller.post("/process", customer(4), key=key)
+    assert (mine.status, theirs.status) == (201, 201)
+    assert mine.body["transaction_id"] != theirs.body["transaction_id"]
+
+
+@pytest.fixture(scope="module")
+def other_caller(platform: Platform) -> Merchant:
+    iam: Any = platform.client("iam")
+    iam.create_user(UserName="another-merchant")
+    allowed = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
+    iam.put_user_policy(
+        UserName="another-merchant",
+        PolicyName="pay",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
+    )
+    key = iam.create_access_key(UserName="another-merchant")["AccessKey"]
+    environ = platform.cloud.environ() | {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+    return Merchant(platform.outputs["ApiGatewayUrl"], environ)
+
+
+def test_simultaneous_duplicates_make_one_payment(api: Merchant, platform: Platform) -> None:
+    before, key = _count(platform), new_key()
+    with ThreadPoolExecutor(8) as clients:
+        replies = list(clients.map(lambda _: api.post("/process", customer(5), key=key), range(24)))
+    assert {reply.status for reply in replies} <= {201, 409}
+    assert len({reply.text for reply in replies if reply.status == 201}) == 1
+    assert all("retry-after" in reply.headers for reply in replies if reply.status == 409)
+    assert _count(platform) == (before[0] + 1, before[1] + 1)
+
+
+def _count(platform: Platform) -> tuple[int, int]:
+    """How many transactions and how many audit records there are."""
+    return len(list(_transactions(platform))), len(list(_audit_objects(platform)))
+
+
+def _transactions(platform: Platform) -> Iterator[dict[str, Any]]:
+    dynamodb: Any = platform.client("dynamodb")
+    for page in dynamodb.get_paginator("scan").paginate(TableName=platform.outputs["TransactionTableName"]):
+        yield from page["Items"]
+
+
+def _audit_objects(platform: Platform) -> Iterator[str]:
+    s3: Any = platform.client("s3")
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=platform.outputs["AuditLogBucket"]):
+        yield from (found["Key"] for found in page.get("Contents", []))
+
+
+def test_no_card_number_is_kept_anywhere(api: Merchant, platform: Platform) -> None:
+    # Given payments of all outcomes with a card of their own
+    card = card_number(random.randrange(10**6, 10**9))
+    payments = [PAYMENT | {"card_number": card}, PAYMENT | {"card_number": card, "customer_id": card}]
+    payments += [PAYMENT | {"card_number": card, "amount": 1e9}, PAYMENT | {"card_number": card, card: card}]
+    payments += [PAYMENT | {"card_number": card, "merchant_reference": card}]
+    replies = [api.post(route, body, key=new_key()) for body in payments for route in ROUTES]
+    replies += [api.post("/process", payments[0], key=card)]
+    assert {reply.status for reply in replies} == {200, 201, 400, 422}
+    # Then it is in no answer, log line, table, audit record or metric
+    dynamodb: Any = platform.client("dynamodb")
+    s3: Any = platform.client("s3")
+    cloudwatch: Any = platform.client("cloudwatch")
+    places = {"answers": "".join(reply.text for reply in replies)}
+    for table in dynamodb.list_tables()["TableNames"]:
+        places[table] = json.dumps(dynamodb.scan(TableName=table)["Items"], default=str)
+    for key in _audit_objects(platform):
+        places[key] = s3.get_object(Bucket=platform.outputs["AuditLogBucket"], Key=key)["Body"].read().decode()
+    places["metrics"] = json.dumps(list(cloudwatch.get_paginator("list_metrics").paginate()), default=str)
+    for file in Path(platform.cloud.folder).rglob("*.log*"):
+        places[str(file)] = file.read_text(errors="replace")
+    assert [place for place, text in places.items() if card in text] == []
+
+
+ROUTES = ("/validate", "/fraud-check", "/process")
+
+
+def test_a_rotated_password_costs_no_request(api: Merchant, platform: Platform) -> None:
+    # Given functions with open connections
+    assert api.post("/validate", customer(6)).status == 200
+    # When the application's password is rotated
+    secret = f"payment/database-app-{platform.cloud.name}"
+    secrets: Any = platform.client("secretsmanager")
+    before = secrets.get_secret_value(SecretId=secret)["SecretString"]
+    token = str(uuid.uuid4())
+    secrets.put_secret_value(
+        SecretId=secret, ClientRequestToken=token, SecretString=before, VersionStages=["AWSPENDING"]
+    )
+    functions: Any = platform.client("lambda")
+    for step in ("createSecret", "setSecret", "testSecret", "finishSecret", "finishSecret"):
+        event = {"SecretId": secret, "ClientRequestToken": token, "Step": step}
+        answer = functions.invoke(
+            FunctionName=f"payment-rotation-{platform.cloud.name}", Payload=json.dumps(event).encode()
+        )
+        assert "FunctionError" not in answer, answer["Payload"].read()
+    # Then every request goes on being answered
+    assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
+
+
+def test_the_day_s_audit_log_is_whole_until_a_record_is_changed(api: Merchant, platform: Platform) -> None:
+    for _ in range(3):
+        assert api.post("/process", customer(7), key=new_key()).status == 201
+    day = datetime.now(UTC).date().isoformat()
+    verify = ("lambdas.audit_log", "verify", "--env", platform.cloud.name, "--day", day)
+    whole = platform.run(*verify)
+    assert (whole.returncode, whole.stdout.splitlines()[-1]) == (0, "whole"), whole.stdout + whole.stderr
+
+    key = sorted(_audit_objects(platform))[0]
+    s3: Any = platform.client("s3")
+    bucket = platform.outputs["AuditLogBucket"]
+    original = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    s3.put_object(Bucket=bucket, Key=key, Body=original.replace(b'"minor":', b'"minor":1'))
+    broken = platform.run(*verify)
+    s3.put_object(Bucket=bucket, Key=key, Body=original)
+    assert broken.returncode == 1
+    assert f"BROKEN {key}" in broken.stdout

@@ -1,0 +1,69 @@
+"""Generated requests against the running API: every answer is one of the contract, and none is a server error."""
+
+import uuid
+from typing import Any
+
+import jsonschema
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+
+from lambdas.api.contract import OPENAPI, schema
+from tests.integration.conftest import Platform
+from tests.integration.merchant import Merchant, Reply
+
+CONTRACT = schemathesis.openapi.from_path(str(OPENAPI))
+VALIDATOR = jsonschema.Draft202012Validator(schema("PaymentRequest"))
+ROUTES = ("/validate", "/fraud-check", "/process")
+
+
+@pytest.fixture(scope="module")
+def candidate(platform: Platform) -> Merchant:
+    return Merchant(platform.outputs["CandidateApiUrl"], platform.cloud.environ())
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_answer_to_generated_requests_is_of_the_contract(
+    route: str, mode: GenerationMode, candidate: Merchant
+) -> None:
+    operation = CONTRACT[route]["POST"]
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: schemathesis.Case) -> None:
+        request = requests.Request(**case.as_transport_kwargs(base_url="https://api.invalid")).prepare()
+        headers = {name: value for name, value in request.headers.items() if name.lower() in SENT}
+        reply = candidate.send("POST", route, headers, _bytes(request.body))
+        assert reply.status < 500, reply.text
+        operation.validate_response(_as_response(request, reply))
+        if not VALIDATOR.is_valid(case.body):
+            assert 400 <= reply.status < 500
+
+    check()
+
+
+SENT = ("content-type", "idempotency-key")
+
+
+def _bytes(body: Any) -> bytes:
+    return body.encode() if isinstance(body, str) else body or b""
+
+
+def _as_response(request: requests.PreparedRequest, reply: Reply) -> schemathesis.Response:
+    headers = {name: [value] for name, value in reply.headers.items()}
+    return schemathesis.Response(reply.status, headers, reply.text.encode(), request, elapsed=0.0, verify=True)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_answer_of_each_kind_is_of_the_contract(route: str, candidate: Merchant) -> None:
+    """What generated requests rarely meet: a known customer, and a repeated key."""
+    body = {"customer_id": "load-00020", "amount": "5.00", "currency": "USD", "card_number": "4242420000000208"}
+    key = str(uuid.uuid4())
+    for sent in (body, body, body | {"amount": "6.00"}):
+        request = requests.Request("POST", f"https://api.invalid{route}", json=sent).prepare()
+        reply = candidate.post(route, sent, key=key)
+        assert reply.status < 500, reply.text
+        CONTRACT[route]["POST"].validate_response(_as_response(request, reply))
