@@ -38,7 +38,7 @@ class Signer:
         self._prefix = ""
 
     def headers(self, path: str, body: bytes, now: float | None = None) -> dict[str, str]:
-        """The headers that authenticate a POST of ``body`` to ``path`` at ``now`` (seconds since the epoch)."""
+        """What authenticates a POST of ``body`` to ``path`` at ``now`` (seconds since the epoch), beside ``Host``."""
         credentials = self._source.get_frozen_credentials()
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         date = stamp[:8]
@@ -47,7 +47,7 @@ class Signer:
             self._key = _signing_key(str(credentials.secret_key), date, self._region)
             self._key_of = (date, str(credentials.secret_key))
 
-        headers = {"Host": self._host, "X-Amz-Date": stamp}
+        headers = {"X-Amz-Date": stamp}
         canonical = f"host:{self._host}\nx-amz-date:{stamp}\n"
         signed = "host;x-amz-date"
         if credentials.token:
