@@ -191,6 +191,7 @@ def test_a_failure_is_logged_without_the_card_and_answered_without_details(
 ) -> None:
     log = io.StringIO()
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_VERSION", "7")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Payments")
     monkeypatch.setattr(logger.handlers[0], "stream", log)
 
     @endpoint("validate")
