@@ -1,4 +1,4 @@
-"""What each colour did, from CloudWatch: Lambda's metrics by alias and version, the load balancer's by target group.
+"""What each colour did, from CloudWatch: Lambda's metrics by alias and version, the functions' own by version.
 
 Latencies come as counts per class (the statistic ``TC(low:high)``, "trimmed count": how many values are above ``low``
 and not above ``high``), so that a rank test can use every request although CloudWatch keeps no single values.
@@ -45,11 +45,6 @@ class AwsMetrics:
     def __init__(self, aws: boto3.Session, outputs: PlatformOutputs):
         self._cloudwatch = aws.client("cloudwatch", config=CLIENT_CONFIG)
         self._names = {function: outputs[output] for function, output in NAME_OUTPUTS.items()}
-        # arn:…:listener/app/NAME/ID/LISTENER and arn:…:targetgroup/NAME/ID: the dimensions are parts of the ARNs.
-        self._balancer = outputs["ListenerArn"].partition(":listener/")[2].rpartition("/")[0]
-        self._groups = {
-            colour: outputs[f"{colour.capitalize()}TargetGroupArn"].rpartition(":")[2] for colour in ("blue", "green")
-        }
 
     def read(self, colour: str, versions: Versions, since: float, until: float) -> Mapping[Function, Sample]:
         wanted = [series for function in Function for series in self._series(function, colour, versions[function])]
@@ -83,18 +78,17 @@ class AwsMetrics:
 
         found = [of_lambda("requests", "Invocations"), of_lambda("errors", "Errors")]
         found += [of_lambda("latencies", "Duration", statistic) for statistic in CLASSES]
-        if function not in ROUTED:
-            # Server errors that the function answered itself; those that it died of are Lambda's errors above.
-            found.append(
-                _Series(
-                    function=function,
-                    field="errors",
-                    namespace="AWS/ApplicationELB",
-                    metric="HTTPCode_Target_5XX_Count",
-                    statistic="Sum",
-                    dimensions={"LoadBalancer": self._balancer, "TargetGroup": self._groups[colour]},
-                )
+        # Server errors that the function answered itself; those that it died of are Lambda's errors above.
+        found.append(
+            _Series(
+                function=function,
+                field="errors",
+                namespace="Payments",
+                metric="ServerErrors",
+                statistic="Sum",
+                dimensions={"service": f"payment-{function}", "FunctionVersion": version},
             )
+        )
         return found
 
     def _sums(self, wanted: list[_Series], since: float, until: float) -> list[int]:
