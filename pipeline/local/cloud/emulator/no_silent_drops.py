@@ -1,4 +1,6 @@
-"""A property that no handler looks at fails the deployment, unless ``ignored.toml`` says why it may be ignored.
+"""A resource type without a handler, and a property that no handler looks at, fail the deployment by name.
+
+``ignored.toml`` lists the properties that may be ignored, each with its reason.
 
 Looking at a property is not honouring it: ``docs/local-cloud.md`` says what the local cloud does with which resource.
 """
@@ -11,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ministack.services.cloudformation import provisioners, stacks
+from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
 from pipeline.local.cloud.emulator.itself import settings
 from pipeline.local.cloud.emulator.upstream import Function, replaces
@@ -52,10 +54,25 @@ def _check(resource_type: str, logical_id: str, unread: Iterable[str]) -> None:
         )
 
 
+@replaces(engine, "validate_template_support", changesets, handlers)
+def validate_template(validate: Function, template: Any, conditions: Any, params: Any = None) -> None:
+    """Before anything is made. MiniStack names the types, but not the resources."""
+    unknown = [
+        f"{logical_id} ({resource['Type']})"
+        for logical_id, resource in (template.get("Resources") or {}).items()
+        if conditions.get(resource.get("Condition"), True) and not _can_make(resource["Type"])
+    ]
+    if unknown:
+        raise ValueError(f"the local cloud can't make {', '.join(unknown)}")
+    validate(template, conditions, params)
+
+
+def _can_make(resource_type: str) -> bool:
+    return resource_type in provisioners._RESOURCE_HANDLERS or resource_type.startswith("Custom::")
+
+
 @replaces(provisioners, "_provision_resource", stacks)
 def provision(make: Function, resource_type: str, logical_id: str, props: Any, stack_name: str) -> Any:
-    if resource_type not in provisioners._RESOURCE_HANDLERS and not resource_type.startswith("Custom::"):
-        raise ValueError(f"{resource_type} {logical_id}: the local cloud can't make resources of this type")
     if isinstance(props, Watched):
         return make(resource_type, logical_id, props, stack_name)  # an update that creates anew is checked there
     watched = Watched(props)

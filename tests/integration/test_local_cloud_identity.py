@@ -1,0 +1,85 @@
+"""IAM on the local cloud: who is refused, and what the platform's roles may do."""
+
+import boto3
+import pytest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from tests.integration.api_client import ApiClient
+from tests.integration.conftest import Platform, session
+
+
+def assumed(platform: Platform, output: str) -> boto3.Session:
+    granted = platform.client("sts").assume_role(RoleArn=platform.outputs[output], RoleSessionName="test")  # type: ignore[attr-defined]
+    keys = granted["Credentials"]
+    return boto3.Session(
+        keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=platform.aws.region_name
+    )
+
+
+def client(platform: Platform, aws: boto3.Session, service: str) -> object:
+    variables = platform.cloud.environ()
+    return aws.client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])  # type: ignore[call-overload]
+
+
+def forged(key: str, secret: str) -> Credentials:
+    return Credentials(key, secret)
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [None, forged("AKIAAAAAAAAAAAAAAAAA", "x"), forged("111111111111", "test"), forged("test", "test")],
+    ids=["unsigned", "unknown key", "account number", "test"],
+)
+def test_who_can_not_prove_who_it_is_is_refused(platform: Platform, credentials: Credentials | None) -> None:
+    answer = ApiClient(platform.cloud.environ(), credentials).post(platform.outputs["ApiGatewayUrl"] + "validate")
+
+    assert answer.status == 403
+
+
+def test_the_right_key_with_a_wrong_secret_is_refused(platform: Platform) -> None:
+    variables = platform.cloud.environ()
+    aws = boto3.Session(variables["AWS_ACCESS_KEY_ID"], "wrong", region_name="us-east-1")
+
+    with pytest.raises(ClientError, match="signature we calculated does not match"):
+        client(platform, aws, "dynamodb").list_tables()  # type: ignore[attr-defined]
+
+
+def test_the_load_test_role_calls_the_api_and_reads_no_data(platform: Platform) -> None:
+    # Given the role of the load gate
+    role = assumed(platform, "LoadTestRoleArn")
+    # When it calls the candidate, then it is served
+    api = ApiClient(platform.cloud.environ(), role.get_credentials())
+    assert api.post(platform.outputs["CandidateApiUrl"] + "validate").status == 200
+    # When it reads transactions, then it is refused
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client(platform, role, "dynamodb").scan(TableName=platform.outputs["TransactionTableName"])  # type: ignore[attr-defined]
+
+
+def test_the_release_role_can_not_touch_payments(platform: Platform) -> None:
+    role = assumed(platform, "ReleaseRoleArn")
+    item = {"transaction_id": {"S": "forged"}}
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client(platform, role, "dynamodb").put_item(TableName=platform.outputs["TransactionTableName"], Item=item)  # type: ignore[attr-defined]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client(platform, role, "s3").list_objects_v2(Bucket=platform.outputs["AuditLogBucket"])  # type: ignore[attr-defined]
+
+
+def test_a_function_works_under_its_own_role_alone(platform: Platform) -> None:
+    # Given a payment, for which the function writes to its table and to the audit bucket
+    api = ApiClient(platform.cloud.environ(), session(platform.cloud).get_credentials())
+    assert api.post(platform.outputs["ApiGatewayUrl"] + "process").status == 201
+    # When its role loses its policies, then the function is refused
+    iam = platform.client("iam")
+    function = platform.client("lambda").get_function(FunctionName=platform.outputs["ProcessingFunctionName"])  # type: ignore[attr-defined]
+    role = function["Configuration"]["Role"].rsplit("/", 1)[-1]
+    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]  # type: ignore[attr-defined]
+    for policy in attached:
+        iam.detach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])  # type: ignore[attr-defined]
+    try:
+        assert api.post(platform.outputs["ApiGatewayUrl"] + "process").status >= 500
+    finally:
+        for policy in attached:
+            iam.attach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])  # type: ignore[attr-defined]
+    assert api.post(platform.outputs["ApiGatewayUrl"] + "process").status == 201

@@ -1,0 +1,102 @@
+"""Starting and stopping a local cloud, whatever happened before."""
+
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.local.cloud import LocalCloud, LocalCloudError
+from pipeline.local.cloud import cloud as cloud_module
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[LocalCloud]:
+    """A local cloud on which nothing is deployed."""
+    cloud = LocalCloud("lifecycle", tmp_path)
+    yield cloud
+    cloud.stop()
+
+
+def process(cloud: LocalCloud) -> psutil.Process:
+    found = cloud._process()
+    assert found is not None
+    return found
+
+
+def test_it_starts_once_and_stops_with_all_that_it_started(small: LocalCloud) -> None:
+    # Given a running cloud
+    small.start()
+    first, endpoint = process(small), small.endpoint
+    # When it is started again, then the same one goes on
+    small.start()
+    assert process(small) == first
+    assert small.endpoint == endpoint
+    assert small.is_running()
+    # When it is stopped, then it is gone
+    small.stop()
+    assert not first.is_running()
+    assert not small.is_running()
+
+
+def test_it_listens_on_loopback_only_and_keeps_its_secrets_private(small: LocalCloud) -> None:
+    small.start()
+
+    listening = {c.laddr.ip for c in process(small).net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
+    private = [small.folder / "settings.json", small.log_path, *(small.folder / "tls").iterdir()]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in private} == {0o600}
+    secret = small.environ()["AWS_SECRET_ACCESS_KEY"]
+    assert secret not in small.log_path.read_text()
+    assert secret not in " ".join(process(small).cmdline())
+
+
+def test_after_a_kill_the_next_start_needs_no_clean_up(small: LocalCloud) -> None:
+    # Given a cloud that was killed
+    small.start()
+    killed, secret = process(small), small.environ()["AWS_SECRET_ACCESS_KEY"]
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait(10)
+    assert not small.is_running()
+    # When it is started, then a new one runs, with new credentials
+    small.start()
+    assert small.is_running()
+    assert small.environ()["AWS_SECRET_ACCESS_KEY"] != secret
+
+
+def test_another_process_with_the_recorded_number_is_left_alone(small: LocalCloud) -> None:
+    # Given a record that names a living process which is not the cloud
+    small.folder.mkdir(parents=True)
+    (small.folder / "process.json").write_text(f'{{"pid": {os.getpid()}, "started": 1.0}}')
+    # When the cloud is stopped, then that process lives on, as this line shows
+    small.stop()
+    assert not small.is_running()
+
+
+def test_a_taken_port_is_not_waited_for(small: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        monkeypatch.setitem(cloud_module.PREFERRED_PORTS, "lifecycle", taken)
+
+        small.start()
+
+        assert small.is_running()
+        assert not small.endpoint.endswith(f":{taken}")
+
+
+def test_one_that_dies_at_its_start_says_where_its_log_is_and_how_it_ends(small: LocalCloud) -> None:
+    # Given something that keeps the emulator from starting
+    small.folder.mkdir(parents=True)
+    (small.folder / "scratch").write_text("in the way")
+    # When it is started, then the message is enough to act on
+    with pytest.raises(LocalCloudError) as failure:
+        small.start()
+    assert "ended with exit code 1" in str(failure.value)
+    assert str(small.log_path) in str(failure.value)
+    assert "FileExistsError" in str(failure.value)

@@ -1,0 +1,116 @@
+"""The database, the logs and the alarms of the local cloud."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline.local.cloud.postgres import Postgres, PostgresError
+from tests.integration.api_client import ApiClient
+from tests.integration.conftest import Platform, session
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Postgres]:
+    server = Postgres(tmp_path / "postgres")
+    server.start()
+    yield server
+    server.stop()
+
+
+def cluster_port(platform: Platform) -> int:
+    rds: Any = platform.client("rds")
+    return int(rds.describe_db_clusters()["DBClusters"][0]["Port"])
+
+
+def test_the_database_refuses_a_client_without_tls(platform: Platform) -> None:
+    pg8000 = pytest.importorskip("pg8000.native")
+
+    with pytest.raises(pg8000.DatabaseError, match="no encryption"):
+        pg8000.Connection(
+            "payments_app", host="127.0.0.1", port=cluster_port(platform), password="x", ssl_context=False
+        )
+
+
+def test_a_killed_database_is_ended_and_its_data_dropped_by_the_next_one(server: Postgres, tmp_path: Path) -> None:
+    # Given a server with a database, whose owner is gone
+    server.ensure_database("owner", "secret", "payments")
+    assert server._process is not None
+    left_over = psutil.Process(server._process.pid)
+    # When a new one starts on the same folder
+    fresh = Postgres(tmp_path / "postgres")
+    fresh.start()
+    try:
+        # Then the old one has ended, and the new one is empty
+        assert not left_over.is_running() or left_over.status() == psutil.STATUS_ZOMBIE
+        with pytest.raises(PostgresError, match='database "payments" does not exist'):
+            fresh._psql("SELECT 1;", PGDATABASE="payments")
+    finally:
+        fresh.stop()
+
+
+def test_names_and_passwords_with_quotes_are_data(server: Postgres) -> None:
+    server.ensure_database("o'wner\"s", "p'\"; DROP ROLE x; --", 'pay"ments')
+    server.ensure_database("o'wner\"s", "another", 'pay"ments')
+
+    server._psql("SELECT 1;", PGDATABASE='pay"ments')
+
+
+def test_a_functions_log_lines_are_in_a_file_and_in_cloudwatch(platform: Platform) -> None:
+    # Given a request
+    api = ApiClient(platform.cloud.environ(), session(platform.cloud).get_credentials())
+    request_id = api.post(platform.outputs["ApiGatewayUrl"] + "validate").body["request_id"]
+    name = platform.outputs["ValidationFunctionName"]
+    # Then its line is in the file beside the emulator's log, and in the function's log group
+    functions: Any = platform.client("lambda")
+    group = functions.get_function(FunctionName=name)["Configuration"]["LoggingConfig"]["LogGroup"]
+    logs: Any = platform.client("logs")
+
+    def seen() -> bool:
+        events = logs.filter_log_events(logGroupName=group)["events"]
+        file = (platform.cloud.folder / "logs" / f"{name}.log").read_text()
+        return request_id in file and any(request_id in event["message"] for event in events)
+
+    assert eventually(seen)
+
+
+def test_an_alarm_follows_its_metric_and_a_composite_alarm_follows_it(platform: Platform) -> None:
+    # Given an alarm on the 90th percentile of one dimension, and a composite alarm above it
+    cloudwatch: Any = platform.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="slow", Namespace="Test", MetricName="Latency", ExtendedStatistic="p90", Period=60,
+        Dimensions=[{"Name": "Color", "Value": "green"}], EvaluationPeriods=1, Threshold=100,
+        ComparisonOperator="GreaterThanThreshold", TreatMissingData="notBreaching",
+    )  # fmt: skip
+    cloudwatch.put_composite_alarm(AlarmName="any", AlarmRule="ALARM(slow)")
+
+    def state(name: str) -> str:
+        found = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        return str((found["MetricAlarms"] + found["CompositeAlarms"])[0]["StateValue"])
+
+    def measure(color: str, values: list[float]) -> None:
+        dimensions = [{"Name": "Color", "Value": color}]
+        data = [{"MetricName": "Latency", "Dimensions": dimensions, "Values": values}]
+        cloudwatch.put_metric_data(Namespace="Test", MetricData=data)
+
+    # When the other colour is slow, then it stays quiet
+    measure("blue", [500.0] * 10)
+    assert eventually(lambda: state("slow") == "OK")
+    # When this colour is slow, then both alarms go off
+    measure("green", [10.0] * 8 + [500.0] * 2)
+    assert eventually(lambda: (state("slow"), state("any")) == ("ALARM", "ALARM"))
+    cloudwatch.delete_alarms(AlarmNames=["any"])
+    cloudwatch.delete_alarms(AlarmNames=["slow"])
+
+
+def eventually(condition: Any, seconds: float = 30) -> bool:
+    """Whether it comes true before time is up; the time is only there to end a test that fails."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True

@@ -1,0 +1,115 @@
+"""Where requests go: weights, stages, headers and request validation on the local cloud."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.api_client import PAYMENT, ApiClient
+from tests.integration.conftest import Platform, session
+
+
+@pytest.fixture
+def api(platform: Platform) -> ApiClient:
+    return ApiClient(platform.cloud.environ(), session(platform.cloud).get_credentials())
+
+
+@pytest.fixture
+def candidate(platform: Platform) -> Iterator[str]:
+    """A second version of two functions, under the alias green; afterwards all is as it was."""
+    functions: Any = platform.client("lambda")
+    names = [platform.outputs["ProcessingFunctionName"], platform.outputs["ValidationFunctionName"]]
+    before = [functions.get_alias(FunctionName=name, Name="green")["FunctionVersion"] for name in names]
+    for name in names:  # a version is only published of a function that changed
+        functions.update_function_configuration(FunctionName=name, Description="Candidate")
+    fresh = [functions.publish_version(FunctionName=name)["Version"] for name in names]
+    assert fresh[0] == fresh[1] != before[0]
+    for name, version in zip(names, fresh, strict=True):
+        functions.update_alias(FunctionName=name, Name="green", FunctionVersion=version)
+    yield fresh[0]
+    for name, version in zip(names, before, strict=True):
+        functions.update_alias(FunctionName=name, Name="green", FunctionVersion=version)
+
+
+def test_each_stage_reaches_its_own_colour(platform: Platform, api: ApiClient, candidate: str) -> None:
+    for route in ("validate", "process"):
+        assert api.post(platform.outputs["CandidateApiUrl"] + route).version == candidate
+        assert api.post(platform.outputs["ApiGatewayUrl"] + route).version != candidate
+
+
+def test_a_client_can_not_choose_the_candidate(platform: Platform, api: ApiClient, candidate: str) -> None:
+    answer = api.post(platform.outputs["ApiGatewayUrl"] + "process", headers={"X-Release": "candidate"})
+
+    assert answer.status == 201
+    assert answer.version != candidate
+
+
+def test_listener_weights_share_the_traffic(platform: Platform, api: ApiClient, candidate: str) -> None:
+    balancer: Any = platform.client("elbv2")
+    listener = platform.outputs["ListenerArn"]
+
+    def weigh(blue: int, green: int) -> None:
+        weights = {"BlueTargetGroupArn": blue, "GreenTargetGroupArn": green}
+        groups = [{"TargetGroupArn": platform.outputs[name], "Weight": weight} for name, weight in weights.items()]
+        action = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
+        balancer.modify_listener(ListenerArn=listener, DefaultActions=[action])
+
+    try:
+        # When all weight is on green, then it gets everything, and the weights read back
+        weigh(0, 100)
+        assert {api.post(platform.outputs["ApiGatewayUrl"] + "process").version for _ in range(5)} == {candidate}
+        stored = balancer.describe_listeners(ListenerArns=[listener])["Listeners"][0]["DefaultActions"][0]
+        assert [group["Weight"] for group in stored["ForwardConfig"]["TargetGroups"]] == [0, 100]
+        # When it is shared, then both get some (by chance one in 2^29 runs has none)
+        weigh(50, 50)
+        versions = Counter(api.post(platform.outputs["ApiGatewayUrl"] + "process").version for _ in range(30))
+        assert len(versions) == 2
+    finally:
+        weigh(100, 0)
+
+
+def test_alias_weights_share_the_traffic(platform: Platform, api: ApiClient, candidate: str) -> None:
+    functions: Any = platform.client("lambda")
+    name = platform.outputs["ValidationFunctionName"]
+
+    def weigh(share: float) -> None:
+        weights = {candidate: share} if share else {}
+        functions.update_alias(FunctionName=name, Name="blue", RoutingConfig={"AdditionalVersionWeights": weights})
+
+    try:
+        weigh(1.0)
+        assert {api.post(platform.outputs["ApiGatewayUrl"] + "validate").version for _ in range(5)} == {candidate}
+        weigh(0.5)
+        versions = Counter(api.post(platform.outputs["ApiGatewayUrl"] + "validate").version for _ in range(30))
+        assert len(versions) == 2
+    finally:
+        weigh(0)
+
+
+def test_the_service_metrics_tell_the_versions_apart(platform: Platform, api: ApiClient, candidate: str) -> None:
+    # Given requests to the candidate
+    for _ in range(3):
+        api.post(platform.outputs["CandidateApiUrl"] + "validate")
+    # When somebody asks for its metrics by alias and executed version
+    name = platform.outputs["ValidationFunctionName"]
+    dimensions = [
+        {"Name": "FunctionName", "Value": name},
+        {"Name": "Resource", "Value": f"{name}:green"},
+        {"Name": "ExecutedVersion", "Value": candidate},
+    ]
+    metric = {"Namespace": "AWS/Lambda", "MetricName": "Invocations", "Dimensions": dimensions}
+    query = {"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
+    cloudwatch: Any = platform.client("cloudwatch")
+    found = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=0, EndTime=2**32)["MetricDataResults"]
+    # Then they count these requests and no others
+    assert sum(found[0]["Values"]) == 3
+
+
+def test_a_body_that_the_model_refuses_reaches_no_function(platform: Platform, api: ApiClient) -> None:
+    body = {name: value for name, value in PAYMENT.items() if name != "customer_id"}
+
+    answer = api.post(platform.outputs["ApiGatewayUrl"] + "validate", body)
+
+    assert answer.status == 400
+    assert "X-Function-Version" not in answer.headers
