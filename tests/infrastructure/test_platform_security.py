@@ -7,34 +7,6 @@ import pytest
 
 from tests.infrastructure.platform_template import PlatformTemplate, as_list, logical_id, text
 
-WITHOUT_RESOURCES = {
-    # The service authorization reference names no resource type for these.
-    "cloudwatch:GetMetricData",
-    "cloudwatch:PutMetricData",  # limited by its namespace
-    "ec2:AssignPrivateIpAddresses",
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSecurityGroups",
-    "ec2:DescribeSubnets",
-    "ec2:UnassignPrivateIpAddresses",
-    "elasticloadbalancing:DescribeListeners",
-    "elasticloadbalancing:DescribeRules",
-    "elasticloadbalancing:DescribeTargetGroups",
-    "elasticloadbalancing:DescribeTargetHealth",
-    "secretsmanager:GetRandomPassword",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
-
-
-def test_no_policy_allows_every_action_or_needlessly_every_resource(platform: PlatformTemplate) -> None:
-    for policy, statement in platform.statements():
-        actions = as_list(statement["Action"])
-        assert not [action for action in actions if "*" in action], policy
-        if "*" in as_list(statement["Resource"]):
-            assert set(actions) <= WITHOUT_RESOURCES, policy
-
 
 def test_no_role_carries_an_inline_or_an_aws_managed_policy(platform: PlatformTemplate) -> None:
     assert not platform.resources("AWS::IAM::Policy")
