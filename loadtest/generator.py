@@ -42,14 +42,14 @@ class Generator:
         self._end = math.inf
         self.samples = Samples()
         self.health = Health()
-        self._environment = PaymentEnvironment(user_classes=[PaymentUser], host=plan.urls[0])
+        self.environment = PaymentEnvironment(user_classes=[PaymentUser], host=plan.urls[0])
         self._runner: LocalRunner | MasterRunner
         if workforce.is_alone:
-            self._runner = self._environment.create_local_runner()
-            self._environment.payments = Worker(self._environment, self._runner)
+            self._runner = self.environment.create_local_runner()
+            self.environment.payments = Worker(self.environment, self._runner)
             self._workers = [self._runner.client_id]
         else:
-            self._runner = self._environment.create_master_runner(workforce.bind, workforce.port)
+            self._runner = self.environment.create_master_runner(workforce.bind, workforce.port)
             self._workers = self._gather(self._runner, workforce)
         self._runner.register_message("report", self._on_report)
         gevent.spawn(stats_history, self._runner)
@@ -78,7 +78,7 @@ class Generator:
 
     def finish(self, patience: float) -> int:
         """Send nothing more, wait up to ``patience`` seconds for what is under way, return how many were sent."""
-        end = min(round(self.elapsed, 3), self._end)
+        end = min(round(max(self.elapsed, 0.0), 3), self._end)
         self.end_at(end)
         sent = self.count_before(end)
         deadline = time.perf_counter() + patience + 2 * REPORT_SECONDS
@@ -92,7 +92,7 @@ class Generator:
 
     def locust_page(self) -> str:
         """locust's own report of the run (HTML)."""
-        page: str = get_html_report(self._environment, show_download_link=False)  # type: ignore[no-untyped-call]
+        page: str = get_html_report(self.environment, show_download_link=False)  # type: ignore[no-untyped-call]
         return page
 
     def check(self) -> None:
@@ -109,8 +109,8 @@ class Generator:
     def close(self) -> None:
         """Stop at once and free everything."""
         self._runner.quit()
-        if hasattr(self._environment, "payments"):
-            self._environment.payments.close()
+        if hasattr(self.environment, "payments"):
+            self.environment.payments.close()
         for child in self._children:
             child.terminate()
         for child in self._children:

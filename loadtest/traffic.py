@@ -66,6 +66,8 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
     started, generator = timestamp(), Generator(plan, Workforce())
     try:
         generator.start()
+        while generator.elapsed < 0:  # nothing of the command goes unwatched
+            gevent.sleep(POLL_SECONDS)
         code = _run_command(command, arguments.most_seconds, generator)
         sent = generator.finish(settings.timeout_seconds)
     finally:

@@ -51,12 +51,6 @@ def samples_needed(alpha: float, share: float = SLOW_SHARE) -> int:
     return int(np.ceil(np.log(alpha) / np.log1p(-share)))
 
 
-def alpha_of_look(confidence: float, look: int, looks: int) -> float:
-    """The part of ``1 - confidence`` that look number ``look`` (from 1) of at most ``looks`` may spend: half of what is
-    left, and the last look all of it."""
-    return float((1 - confidence) / 2 ** min(look, looks - 1))
-
-
 @dataclass(frozen=True, kw_only=True)
 class RouteJudgement:
     """The verdict on one route and the numbers it follows from. Latencies in ms; ``None`` without enough samples."""
@@ -98,7 +92,7 @@ def judge_route(
 
     lower = rank(n - proven_slow + 1)
     upper = rank(n - allowed) if allowed >= 0 else None
-    sure, counted = f"with {1 - alpha:.1%} confidence", f"{over} of {n} over {limit_ms:g} ms"
+    sure, counted = f"with {1 - alpha:.2%} confidence", f"{over} of {n} over {limit_ms:g} ms"
     verdicts, reasons = [], []
     if n == 0:
         verdicts.append(Verdict.INCONCLUSIVE)

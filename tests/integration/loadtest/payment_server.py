@@ -52,6 +52,9 @@ class PaymentServer:
                 arrived = time.perf_counter()
                 headers = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if line)
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
+                if head.lower().count("\r\nhost: ") != 1:  # RFC 9112, 3.2
+                    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                    continue
                 path = head.split(" ", 2)[1]
                 status, answer = await self._answer(path[path.rindex("/") :], body, arrived)
                 text = json.dumps(answer).encode()

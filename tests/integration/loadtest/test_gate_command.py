@@ -1,30 +1,25 @@
 """The gate as a user runs it, against a real HTTP server."""
 
-import json
+import signal
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as Xml
 
 import pytest
 
-from tests.integration.loadtest.conftest import Cli, Serve
+from tests.integration.loadtest.conftest import Begin, Cli, Report, Serve
 
-SHORT = ("--rate", "450", "--duration", "3", "--warm-up", "0.5", "--max-duration", "3")
-
-
-def report(folder: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((folder / "reports/dev/gate.json").read_text())
-    return loaded
+SHORT = ("--rate", "450", "--duration", "3", "--warm-up", "0.4", "--max-duration", "3")
 
 
-def test_a_fast_candidate_passes(serve: Serve, cli: Cli, tmp_path: Path) -> None:
+def test_a_fast_candidate_passes(serve: Serve, cli: Cli, report: Report, tmp_path: Path) -> None:
     # Given a healthy server
     url = serve(latency_ms=5)
-    # When the gate loads it
-    done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", *SHORT)
+    # When the gate loads it, with signed requests
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
+    done = cli("loadtest.gate", "--env", "dev", "--url", url, *SHORT, **keys)
     # Then it passes, and each route has its exact share of the samples
     assert done.returncode == 0, done.stdout + done.stderr
-    found = report(tmp_path)
+    found = report()
     assert found["verdict"] == "pass"
     assert [route["samples"] for route in found["routes"]] == [450, 450, 450]
     assert all(route["p50_ms"] >= 5 for route in found["routes"])
@@ -33,14 +28,14 @@ def test_a_fast_candidate_passes(serve: Serve, cli: Cli, tmp_path: Path) -> None
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "0", "0")
 
 
-def test_a_slow_route_fails_early(serve: Serve, cli: Cli, tmp_path: Path) -> None:
+def test_a_slow_route_fails_early(serve: Serve, cli: Cli, report: Report, tmp_path: Path) -> None:
     # Given one route that takes 300 ms
     url = serve(latency_ms=300, only_route="/process")
     # When the gate would have a minute of time
     done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--rate", "150", "--duration", "60")
     # Then it fails long before, because of that route only
     assert done.returncode == 1, done.stdout + done.stderr
-    found = report(tmp_path)
+    found = report()
     assert found["aborted"]
     assert found["measured_seconds"] < 30
     assert [route["verdict"] for route in found["routes"]][2] == "fail"
@@ -48,14 +43,16 @@ def test_a_slow_route_fails_early(serve: Serve, cli: Cli, tmp_path: Path) -> Non
     assert "<failure" in (tmp_path / "reports/dev/gate.junit.xml").read_text()
 
 
-def test_a_right_status_with_a_wrong_body_is_an_error(serve: Serve, cli: Cli, tmp_path: Path) -> None:
-    url = serve(wrong_every=10)
+def test_a_right_status_with_a_wrong_body_is_an_error(serve: Serve, cli: Cli, report: Report, tmp_path: Path) -> None:
+    url = serve(wrong_every=20)
     done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", *SHORT)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert any("in the body" in reason for reason in report(tmp_path)["reasons"])
+    assert any("in the body" in reason for reason in report()["reasons"])
 
 
-def test_an_endpoint_that_always_fails_has_its_own_exit_code(serve: Serve, cli: Cli, tmp_path: Path) -> None:
+def test_an_endpoint_that_always_fails_has_its_own_exit_code(
+    serve: Serve, cli: Cli, report: Report, tmp_path: Path
+) -> None:
     url = serve(status=500, only_route="/fraud-check")
     done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", *SHORT)
     assert done.returncode == 8, done.stdout + done.stderr
@@ -71,7 +68,7 @@ def test_an_endpoint_that_always_fails_has_its_own_exit_code(serve: Serve, cli: 
     ],
 )
 def test_no_verdict_has_a_clear_message_and_code(
-    cli: Cli, tmp_path: Path, arguments: list[str], code: int, message: str
+    cli: Cli, report: Report, tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     # Given the report of an older run that passed
     (tmp_path / "reports/dev").mkdir(parents=True)
@@ -82,7 +79,7 @@ def test_no_verdict_has_a_clear_message_and_code(
     assert done.returncode == code, done.stdout + done.stderr
     assert message in done.stderr
     # And no report looks like a pass
-    assert report(tmp_path)["verdict"] == "error"
+    assert report()["verdict"] == "error"
     assert "<error" in (tmp_path / "reports/dev/gate.junit.xml").read_text()
 
 
@@ -91,3 +88,61 @@ def test_refused_credentials(serve: Serve, cli: Cli) -> None:
     done = cli("loadtest.gate", "--env", "dev", "--url", url, AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="y")
     assert done.returncode == 6
     assert "refuses the credentials" in done.stderr
+
+
+def test_a_stall_shows_in_full(serve: Serve, cli: Cli, report: Report) -> None:
+    # Given a server that stands still for half a second of ten, and is fast otherwise
+    url = serve(latency_ms=2, stall_at=5, stall_for=0.5)
+    # When it is loaded by fewer connections than it keeps waiting
+    done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--concurrency", "4",
+               "--rate", "150", "--duration", "10", "--max-duration", "10", "--warm-up", "1")  # fmt: skip
+    # Then the requests that were due meanwhile count as slow, though most were not even sent: 3 % of all
+    assert done.returncode == 1, done.stdout + done.stderr
+    over = sum(route["over_limit"] for route in report()["routes"])
+    assert 35 <= over <= 75
+
+
+def test_slower_than_stable_fails_though_both_are_fast(serve: Serve, cli: Cli, report: Report) -> None:
+    candidate, stable = serve(latency_ms=40), serve(latency_ms=20)
+    done = cli("loadtest.gate", "--env", "dev", "--url", candidate, "--compare", stable, "--unsigned",
+               "--rate", "150", "--duration", "6", "--max-duration", "6", "--warm-up", "1")  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert [route["verdict"] for route in report()["routes"]] == ["pass"] * 3
+    assert all(comparison["slower"] for comparison in report()["comparisons"])
+
+
+def test_an_undecided_run_goes_on_until_it_is_decided(serve: Serve, cli: Cli, report: Report) -> None:
+    # Given one slow answer in 300: too many to pass at the first look, few enough to pass later
+    url = serve(latency_ms=2, slow_every=301, slow_ms=260)
+    done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--mix", "/validate=1",
+               "--rate", "450", "--duration", "1", "--max-duration", "20", "--warm-up", "0.4")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report()["looks"] > 1
+    assert report()["measured_seconds"] > 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_no_pass(serve: Serve, begin: Begin, report: Report, number: signal.Signals) -> None:
+    gate = begin("loadtest.gate", "--env", "dev", "--url", serve(), "--unsigned")
+    assert gate.stdout
+    assert "measured" in gate.stdout.readline()
+    gate.send_signal(number)
+    _, errors = gate.communicate(timeout=30)
+    assert gate.returncode == 130, errors
+    assert "interrupted" in errors
+    assert report()["verdict"] == "error"
+
+
+def test_a_killed_run_leaves_no_pass_behind(serve: Serve, begin: Begin, report: Report, tmp_path: Path) -> None:
+    # Given the report of an older run that passed
+    (tmp_path / "reports/dev").mkdir(parents=True)
+    (tmp_path / "reports/dev/gate.json").write_text('{"verdict": "pass"}')
+    # When a new one is killed half-way
+    gate = begin("loadtest.gate", "--env", "dev", "--url", serve(), "--unsigned")
+    assert gate.stdout
+    assert "measured" in gate.stdout.readline()
+    gate.kill()
+    gate.communicate(timeout=30)
+    # Then what it left is no pass
+    assert report()["verdict"] == "unfinished"
+    assert "<error" in (tmp_path / "reports/dev/gate.junit.xml").read_text()

@@ -7,7 +7,6 @@ from loadtest.samples import microseconds
 from loadtest.verdict import (
     RouteJudgement,
     Verdict,
-    alpha_of_look,
     fewest_over,
     judge_route,
     most_over,
@@ -96,9 +95,3 @@ def test_one_bad_route_decides() -> None:
     assert worst([Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE]) is Verdict.FAIL
     assert worst([Verdict.PASS, Verdict.INCONCLUSIVE]) is Verdict.INCONCLUSIVE
     assert worst([Verdict.PASS, Verdict.PASS]) is Verdict.PASS
-
-
-@pytest.mark.parametrize("looks", [1, 2, 5])
-def test_all_looks_together_err_no_more_than_one(looks: int) -> None:
-    spent = [alpha_of_look(0.95, look, looks) for look in range(1, looks + 1)]
-    assert sum(spent) == pytest.approx(0.05)

@@ -1,0 +1,78 @@
+"""Steady traffic while a command runs."""
+
+import signal
+import sys
+
+import pytest
+
+from tests.integration.loadtest.conftest import Begin, Cli, Report, Serve
+
+
+def test_counts_what_was_sent_and_who_answered(serve: Serve, cli: Cli, report: Report) -> None:
+    # Given a healthy API whose functions have version 7
+    url = serve(version="7")
+    # When a command runs for three seconds
+    done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "20", "--", "sleep", "3")
+    # Then every request sent meanwhile is accounted for
+    assert done.returncode == 0, done.stderr
+    found = report("traffic.json")
+    assert found["sent"] == found["right"] > 20
+    assert (found["lost"], found["wrong"]) == (0, 0)
+    assert sum(found["versions"][route]["7"] for route in found["versions"]) == found["sent"]
+
+
+@pytest.mark.parametrize(("command", "code"), [("exit 0", 3), ("exit 7", 7)])
+def test_a_lost_request_fails_a_command_that_succeeded(
+    serve: Serve, cli: Cli, report: Report, command: str, code: int
+) -> None:
+    url = serve(status=502, only_route="/process")
+    shell = ("--", "sh", "-c", f"sleep 2; {command}")
+    done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "20", *shell)
+    assert done.returncode == code, done.stderr
+    found = report("traffic.json")
+    assert found["reasons"] == {"/process: status 502": found["lost"]}
+    assert found["command_exit_code"] == int(command[-1])
+
+
+def test_a_wrong_answer_counts_too(serve: Serve, cli: Cli, report: Report) -> None:
+    url = serve(wrong_every=5)
+    done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "20", "--", "sleep", "2")
+    assert done.returncode == 3
+    assert report("traffic.json")["wrong"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_go_to_the_command_and_its_end_is_waited_for(
+    serve: Serve, begin: Begin, report: Report, number: signal.Signals
+) -> None:
+    # Given a command that takes a while to end when it is told to
+    script = (
+        "import signal, sys, time\n"
+        "def stop(number, _): time.sleep(1); print('cleaned up', number, flush=True); sys.exit(5)\n"
+        "signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)\n"
+        "print('ready', flush=True); time.sleep(30)"
+    )
+    traffic = begin(
+        "loadtest.traffic", "--env", "dev", "--url", serve(), "--unsigned", "--", sys.executable, "-c", script
+    )
+    assert traffic.stdout
+    assert traffic.stdout.readline() == "ready\n"
+    # When the traffic is told to
+    traffic.send_signal(number)
+    output, errors = traffic.communicate(timeout=30)
+    # Then the command had its time, and its exit code counts
+    assert f"cleaned up {int(number)}" in output
+    assert traffic.returncode == 5, errors
+    assert report("traffic.json")["lost"] == 0
+
+
+def test_nothing_runs_without_a_way_to_watch_it(cli: Cli) -> None:
+    done = cli("loadtest.traffic", "--env", "dev", "--url", "http://127.0.0.1:9/x", "--unsigned", "--", "echo", "ran")
+    assert done.returncode == 5
+    assert "ran" not in done.stdout
+
+
+def test_a_command_that_does_not_exist(serve: Serve, cli: Cli) -> None:
+    done = cli("loadtest.traffic", "--env", "dev", "--url", serve(), "--unsigned", "--", "no-such-command")
+    assert done.returncode == 127
+    assert cli("loadtest.traffic", "--env", "dev").returncode == 2
