@@ -2,8 +2,7 @@
 
 CodePipeline and CodeBuild read and write artifacts: the actions are those of "Manage the CodePipeline service role"
 and "Allow CodeBuild to interact with other services" in their user guides. Build logs go to the pipeline's own log
-group and test reports to report groups of the stack, so what CDK grants for groups that CodeBuild would create is left
-out.
+group and test reports to report groups of the stack, so what CDK grants for groups of CodeBuild's own is left out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,6 @@ from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
 EXACT = {
-    "codebuild:CreateReportGroup": (),
     "kms:GenerateDataKey*": ("kms:GenerateDataKey",),
     "kms:ReEncrypt*": ("kms:ReEncryptFrom", "kms:ReEncryptTo"),
     "s3:Abort*": ("s3:AbortMultipartUpload",),
@@ -22,11 +20,10 @@ EXACT = {
     "s3:GetObject*": ("s3:GetObject", "s3:GetObjectVersion"),
     "s3:List*": ("s3:ListBucket",),
 }
-LEFT_OUT = (":log-group:/aws/codebuild/", ":report-group/*")
-REPORT_GROUP = ":report-group/"
+LEFT_OUT = (":log-group:/aws/codebuild/", ":report-group/")
 
 
-def narrow(stack: Stack, *, report_name: str) -> None:
+def narrow(stack: Stack) -> None:
     """Rewrite every role's inline policy of ``stack`` as a narrower managed one.
 
     Call it when the stack is complete; later grants would be lost.
@@ -39,27 +36,19 @@ def narrow(stack: Stack, *, report_name: str) -> None:
             iam.CfnManagedPolicy(
                 policy,
                 construct.node.id,
-                policy_document={"Version": "2012-10-17", "Statement": list(_narrowed(statements, report_name))},
+                policy_document={"Version": "2012-10-17", "Statement": list(_narrowed(statements))},
                 roles=construct.roles,
             )
 
 
-def _narrowed(statements: Sequence[dict[str, Any]], report_name: str) -> Iterator[dict[str, Any]]:
+def _narrowed(statements: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for statement in statements:
         actions = [exact for action in _listed(statement["Action"]) for exact in EXACT.get(action, (action,))]
         resources = [each for each in _listed(statement["Resource"]) if not any(part in str(each) for part in LEFT_OUT)]
-        if REPORT_GROUP in str(resources):
-            resources = [_named_report(each, report_name) for each in resources]
         if resources == ["*"] and all(action.startswith("codebuild:") for action in actions):
             continue  # builds are started under another role, which names its projects
         if actions and resources:
             yield statement | {"Action": actions, "Resource": resources}
-
-
-def _named_report(resource: dict[str, Any], report_name: str) -> dict[str, Any]:
-    """``report-group/<project>-*`` becomes ``report-group/<project>-<report_name>``."""
-    separator, parts = resource["Fn::Join"]
-    return {"Fn::Join": [separator, [*parts[:-1], parts[-1].replace("-*", f"-{report_name}")]]}
 
 
 def _listed(value: Any) -> list[Any]:

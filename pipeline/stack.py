@@ -83,7 +83,7 @@ class PipelineStack(cdk.Stack):
         )
         self._report_groups(engine)
         _allow_codeconnections(engine.pipeline, connection)
-        narrow(self, report_name=REPORT_NAME)
+        narrow(self)
 
     def _key(self) -> kms.Key:
         key = kms.Key(
@@ -179,13 +179,18 @@ class PipelineStack(cdk.Stack):
         """Where CodeBuild files the JUnit reports: it finds the groups by the names of project and report."""
         posts = [step for wave in engine.waves for stage in wave.stages for step in stage.post]
         for step in [engine.synth, *posts]:
-            if isinstance(step, pipelines.CodeBuildStep):
-                codebuild.ReportGroup(
+            if isinstance(step, pipelines.CodeBuildStep) and step.partial_build_spec:
+                group = codebuild.ReportGroup(
                     self,
                     f"Reports-{step.project_name}",
                     report_group_name=f"{step.project_name}-{REPORT_NAME}",
                     removal_policy=cdk.RemovalPolicy.DESTROY,
                     delete_reports=True,
+                )
+                group.grant_write(step)
+                # CodeBuild asks for the group by name, which includes that it might have to make it.
+                step.grant_principal.add_to_principal_policy(
+                    iam.PolicyStatement(actions=["codebuild:CreateReportGroup"], resources=[group.report_group_arn])
                 )
 
 

@@ -62,8 +62,8 @@ class PlatformStep(pipelines.CodeBuildStep):
         commands: Sequence[str],
         roles: Mapping[str, CfnOutput],
         role_names: Sequence[str],
-        report: str,
         minutes: float,
+        report: str | None = None,
     ) -> None:
         """``roles``: environment variables that take a role's ARN from an output of the platform's stack;
         ``role_names``: the names of those roles; ``report``: JUnit file in ``reports/<environment>``."""
@@ -74,7 +74,7 @@ class PlatformStep(pipelines.CodeBuildStep):
             commands=commands,
             env_from_cfn_outputs=roles,
             project_name=f"{project}-{environment.name}",
-            partial_build_spec=junit_report(f"reports/{environment.name}", report),
+            partial_build_spec=junit_report(f"reports/{environment.name}", report) if report else None,
             role_policy_statements=[
                 iam.PolicyStatement(
                     actions=["sts:AssumeRole"],
@@ -96,8 +96,8 @@ class LoadGate(PlatformStep):
             commands=[f"python -m loadtest.gate --env {environment.name}"],
             roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"]},
             role_names=[f"payment-loadtest-{environment.name}"],
-            report="gate.junit.xml",
             minutes=15 + environment.gate.duration_seconds / 60,
+            report="gate.junit.xml",
         )
 
 
@@ -119,7 +119,6 @@ class BlueGreenShift(PlatformStep):
             commands=[f"python -m loadtest.traffic --env {name} -- {shift}"],
             roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"], "RELEASE_ROLE_ARN": outputs["ReleaseRoleArn"]},
             role_names=[f"payment-loadtest-{name}", f"payment-release-{name}"],
-            report="release.junit.xml",
             minutes=30 + release.bake_seconds * len(release.weights) / 60,
         )
 

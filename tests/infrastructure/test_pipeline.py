@@ -142,7 +142,7 @@ def test_a_report_group_waits_for_each_build_that_reports() -> None:
             assert {"codebuild:CreateReport", "codebuild:BatchPutTestCases"} <= {
                 action for statement in statements(each["ServiceRole"]) for action in statement["Action"]
             }
-    assert len(groups) == 1 + 2 * len(PROMOTION_ORDER)
+    assert len(groups) == 1 + len(PROMOTION_ORDER)
 
 
 def test_a_step_has_time_for_all_that_its_settings_ask_for() -> None:
