@@ -14,6 +14,8 @@ from pathlib import Path
 
 from pipeline.local.cloud.settings import Settings
 
+STOP_SECONDS = 2
+
 
 def configure(settings: Settings) -> None:
     """MiniStack reads its settings from the environment when it is imported; its Lambda workers inherit them."""
@@ -81,7 +83,7 @@ def serve(settings: Settings, listening: int) -> None:
     config.bind = [f"fd://{listening}"]
     config.certfile, config.keyfile = str(settings.tls / "server.pem"), str(settings.tls / "server.key")
     config.keep_alive_timeout = 75
-    config.graceful_timeout = 2
+    config.graceful_timeout = STOP_SECONDS
     config.accesslog = None
 
     async def run() -> None:
@@ -90,10 +92,15 @@ def serve(settings: Settings, listening: int) -> None:
             asyncio.get_running_loop().add_signal_handler(sign, stop.set)
         alarms.start_clock()
         tame_garbage_collection()
-        await serve_asgi(app, config, shutdown_trigger=stop.wait)
+        serving = asyncio.create_task(serve_asgi(app, config, shutdown_trigger=stop.wait))
+        await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        # Requests may end; idle connections of clients and functions are not waited for, as Hypercorn would.
+        await asyncio.wait([serving], timeout=STOP_SECONDS)
+        if serving.done():
+            serving.result()
 
     try:
-        asyncio.run(run())
+        asyncio.new_event_loop().run_until_complete(run())
     finally:
         lambda_runtime.reset()
         aurora.server.stop()
