@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 from lambdas.adapters import deadline, tracing
 from lambdas.payments.errors import Unavailable
 
 _DEPENDENCY = "customer database"
+
+_RDS_ROOTS = Path(__file__).with_name("rds-root-certificates.pem")
 
 _TIMEOUT_SECONDS = 1.5
 """For connecting, and for each answer."""
@@ -91,7 +94,22 @@ def connect(login: Mapping[str, str], place: Mapping[str, str]) -> Any:
 
 @cache
 def _tls(ca_bundle: str | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=ca_bundle)
+    """Trusts the authorities in the file ``ca_bundle``, or those of Amazon RDS in this region."""
+    if ca_bundle:
+        return ssl.create_default_context(cafile=ca_bundle)
+    return ssl.create_default_context(cadata=rds_roots(os.environ["AWS_REGION"]))
+
+
+def rds_roots(region: str) -> str:
+    """The root certificates of Amazon RDS in ``region``, PEM. Raises ``LookupError`` for a region that has none here.
+
+    The region's own few, for parsing all of them would take longer than connecting.
+    """
+    _, *roots = _RDS_ROOTS.read_text().split("# ")
+    own = [root for root in roots if root.startswith(f"Amazon RDS {region} ")]
+    if not own:
+        raise LookupError(f"{_RDS_ROOTS.name} has none for {region}: renew it, or set DATABASE_CA_BUNDLE")
+    return "".join(own)
 
 
 def sqlstate(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """The kept connection: a fail-over or a rotated password costs a retry, not a request."""
 
 import ssl
+import time
 from typing import Any
 
 import pytest
@@ -92,9 +93,19 @@ def test_an_old_connection_is_renewed_so_that_new_readers_get_their_share(monkey
     assert (server.opened, server.closed) == (2, 1)
 
 
-def test_certificates_are_verified() -> None:
-    context = database._tls(None)
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_certificates_are_verified_by_the_region_s_roots(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", region)
+    context = database._tls.__wrapped__(None)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    names = {field[0][1] for root in context.get_ca_certs() for field in root["subject"] if "RDS" in field[0][1]}
+    assert {f"Amazon RDS {region} Root CA {kind} G1" for kind in ("RSA2048", "RSA4096", "ECC384")} <= names
+    assert all(ssl.cert_time_to_seconds(root["notAfter"]) > time.time() for root in context.get_ca_certs())
+
+
+def test_a_region_without_roots_is_named() -> None:
+    with pytest.raises(LookupError, match="mars-north-1"):
+        database.rds_roots("mars-north-1")
 
 
 def test_no_call_begins_after_the_request_s_time(monkeypatch: pytest.MonkeyPatch) -> None:
