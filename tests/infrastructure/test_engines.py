@@ -63,6 +63,11 @@ def test_both_engines_run_the_same_steps_around_the_same_deployments() -> None:
         assert len(set(orders)) == len(orders), f"{planned['name']}: actions run side by side"
 
 
+def test_every_environment_is_gated_before_its_traffic_is_shifted() -> None:
+    for stage in plan_stages():
+        assert [step["name"] for step in stage["post"]] == ["LoadGate", "BlueGreenShift"]
+
+
 def test_both_engines_run_the_same_commands() -> None:
     locally = [(stage, s["name"], s["install_commands"], s["commands"]) for stage, s in steps("commands")]
     on_aws = [

@@ -1,0 +1,126 @@
+"""A walk through every policy of every template: who may do what, to what."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.promotion import promotion
+
+POLICIES = ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::Role")
+WITHOUT_RESOURCE = {
+    "cloudwatch:DescribeAlarms": "CloudWatch describes composite alarms only to who may describe all",
+    "cloudwatch:GetMetricData": "CloudWatch knows no resource for metrics",
+    "cloudwatch:PutMetricData": "CloudWatch knows no resource for metrics; a condition names their namespace",
+    "ec2:AssignPrivateIpAddresses": "Lambda in a VPC: the network interface does not exist yet",
+    "ec2:CreateNetworkInterface": "Lambda in a VPC: the network interface does not exist yet",
+    "ec2:DeleteNetworkInterface": "Lambda in a VPC: Lambda names the network interface",
+    "ec2:DescribeNetworkInterfaces": "EC2 knows no resource for descriptions",
+    "ec2:DescribeSecurityGroups": "EC2 knows no resource for descriptions",
+    "ec2:DescribeSubnets": "EC2 knows no resource for descriptions",
+    "ec2:UnassignPrivateIpAddresses": "Lambda in a VPC: Lambda names the network interface",
+    "elasticloadbalancing:DescribeListeners": "Elastic Load Balancing knows no resource for descriptions",
+    "elasticloadbalancing:DescribeLoadBalancers": "Elastic Load Balancing knows no resource for descriptions",
+    "elasticloadbalancing:DescribeTargetGroups": "Elastic Load Balancing knows no resource for descriptions",
+    "elasticloadbalancing:DescribeTargetHealth": "Elastic Load Balancing knows no resource for descriptions",
+    "secretsmanager:GetRandomPassword": "A password that belongs to no secret yet",
+    "xray:PutTelemetryRecords": "X-Ray knows no resource for traces",
+    "xray:PutTraceSegments": "X-Ray knows no resource for traces",
+}
+"""Actions for which the service offers no resource ("Actions, resources, and condition keys for AWS services")."""
+SELF_MUTATION = "payment-pipeline/Pipeline/UpdatePipeline/SelfMutation/Role/DefaultPolicy/Resource"
+OF_CDK = {(SELF_MUTATION, "cloudformation:DescribeStacks"), (SELF_MUTATION, "s3:ListBucket")}
+"""What CDK's self-mutation asks for on all resources; acknowledged, entry by entry, for this one role."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One statement that allows something."""
+
+    path: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    statement: dict[str, Any]
+
+
+@cache
+def grants() -> list[Grant]:
+    return [grant for file in promotion().template_files() for grant in read(json.loads(file.read_text()))]
+
+
+def read(template: dict[str, Any]) -> Iterator[Grant]:
+    for resource in template["Resources"].values():
+        if resource["Type"] in POLICIES:
+            properties = resource["Properties"]
+            documents = [each["PolicyDocument"] for each in [properties, *properties.get("Policies", [])]
+                         if "PolicyDocument" in each]  # fmt: skip
+            for statement in (each for document in documents for each in document["Statement"]):
+                if statement["Effect"] == "Allow":
+                    yield Grant(
+                        path=resource["Metadata"]["aws:cdk:path"],
+                        actions=tuple(listed(statement.get("Action", "*"))),
+                        resources=tuple(json.dumps(each) for each in listed(statement.get("Resource", "*"))),
+                        statement=statement,
+                    )
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_no_policy_allows_actions_by_wildcard_or_by_exclusion() -> None:
+    assert [grant for grant in grants() if any("*" in action for action in grant.actions)] == []
+    assert [grant for grant in grants() if {"NotAction", "NotResource"} & set(grant.statement)] == []
+
+
+def test_only_actions_that_know_no_resource_are_allowed_on_all_resources() -> None:
+    everywhere = {(grant.path, action) for grant in grants() if '"*"' in grant.resources for action in grant.actions}
+    assert {each for each in everywhere if each[1] not in WITHOUT_RESOURCE} == OF_CDK
+
+
+def test_the_list_of_exceptions_holds_nothing_that_is_not_used() -> None:
+    used = {action for grant in grants() if '"*"' in grant.resources for action in grant.actions}
+    assert set(WITHOUT_RESOURCE) <= used
+
+
+def test_no_role_may_pass_or_change_roles() -> None:
+    forbidden = ("iam:", "organizations:", "sts:AssumeRoleWith")
+    assert [grant for grant in grants() if any(action.startswith(forbidden) for action in grant.actions)] == []
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+@pytest.mark.parametrize(
+    ("function", "services"),
+    [
+        ("Validation", {"ec2", "logs", "kms", "rds-db", "secretsmanager", "ssm", "xray"}),
+        ("FraudDetection", {"dynamodb", "ec2", "logs", "kms", "secretsmanager", "ssm", "xray"}),
+        ("Processing", {"dynamodb", "ec2", "logs", "kms", "s3", "secretsmanager", "ssm", "xray"}),
+    ],
+)
+def test_a_function_reaches_only_the_services_of_its_work(environment: str, function: str, services: set[str]) -> None:
+    path = f"{environment.capitalize()}/Platform/Compute/{function}/"
+    actions = {action for grant in grants() if grant.path.startswith(path) for action in grant.actions}
+    assert actions, "the function's policy was not found"
+    assert {action.split(":")[0] for action in actions} <= services
+
+
+@pytest.mark.parametrize("environment", ["Dev", "Staging", "Prod"])
+def test_traffic_is_moved_by_the_release_role_and_taken_back_before_a_deployment_by_nobody_else(
+    environment: str,
+) -> None:
+    movers = {"elasticloadbalancing:ModifyListener", "lambda:UpdateAlias"}
+    assert {grant.path for grant in grants() if grant.path.startswith(environment) and movers & set(grant.actions)} == {
+        f"{environment}/Platform/DeliveryRoles/ReleasePolicy/Resource",
+        f"{environment}/Platform/Compute/SteadyState/Provider/Policy/Resource",
+    }
+
+
+@pytest.mark.parametrize("environment", ["Dev", "Staging", "Prod"])
+def test_only_the_load_test_role_calls_the_candidate(environment: str) -> None:
+    here = [grant for grant in grants() if grant.path.startswith(environment)]
+    assert {grant.path for grant in here if any("/candidate/" in each for each in grant.resources)} == {
+        f"{environment}/Platform/DeliveryRoles/LoadTestPolicy/Resource"
+    }
