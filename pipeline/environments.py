@@ -73,6 +73,10 @@ class Environment:
     backup_days: int = 7
     log_retention_days: int = 365
     audit_glacier_days: int = 90
+    audit_lock_days: int | None = None
+    """For so many days nobody, root included, can delete or change an audit record (S3 Object Lock, compliance mode).
+    Needs ``retain_data``: locked records outlive their stack, and so must their key. Choose it before the first
+    deployment, for a bucket that exists would be replaced."""
     throttle_rate: int = 500
     """Requests a second that each stage of the API admits, with a burst of ``throttle_burst`` at once."""
     throttle_burst: int = 1000
@@ -91,6 +95,10 @@ class Environment:
     """A person approves before the pipeline touches this environment."""
     gate: GateSettings = field(default_factory=GateSettings)
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
+
+    def __post_init__(self) -> None:
+        if self.audit_lock_days is not None and not self.retain_data:
+            raise ValueError(f"environment {self.name}: audit_lock_days needs retain_data")
 
     @property
     def stack_name(self) -> str:

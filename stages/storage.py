@@ -79,7 +79,9 @@ class Storage(Construct):
         )
 
     def _audit_bucket(self) -> s3.Bucket:
-        """One object per decided payment; moved to Glacier by age, never overwritten unseen (versioned)."""
+        """One object per decided payment; moved to Glacier by age, never overwritten unseen (versioned), and locked
+        where the environment asks for it."""
+        locked_days = self._base.environment.audit_lock_days
         bucket = s3.Bucket(
             self,
             "Audit",
@@ -87,6 +89,9 @@ class Storage(Construct):
             encryption_key=self._base.security.data_key,
             bucket_key_enabled=True,
             versioned=True,
+            object_lock_default_retention=(
+                s3.ObjectLockRetention.compliance(Duration.days(locked_days)) if locked_days else None
+            ),
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             enforce_ssl=True,

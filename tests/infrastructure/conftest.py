@@ -15,7 +15,7 @@ from tests.infrastructure.platform_template import PlatformTemplate
 ROOT = Path(__file__).resolve().parents[2]
 
 EPHEMERAL = environment("pr42")
-KEEPING = replace(DEV, name="keeping", retain_data=True, alb_certificate_verified=True)
+KEEPING = replace(DEV, name="keeping", retain_data=True, audit_lock_days=365, alb_certificate_verified=True)
 """An environment with every choice that none of the promoted ones makes."""
 
 

@@ -1,6 +1,7 @@
 """What is stored: where, how encrypted, for how long, and what becomes of it when the stack goes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -215,3 +216,16 @@ def test_keys_change_by_themselves(platform: PlatformTemplate) -> None:
 
 def _keys(table: dict[str, list[dict[str, str]]]) -> list[str]:
     return [key["AttributeName"] for key in table["KeySchema"]]
+
+
+def test_audit_records_are_locked_where_the_environment_asks_for_it(platforms: Mapping[str, PlatformTemplate]) -> None:
+    locked = platforms["keeping"].resources()["StorageAudit9012A908"]["Properties"]
+    assert locked["ObjectLockEnabled"] is True
+    retention = locked["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert retention == {"Mode": "COMPLIANCE", "Days": 365}
+    assert "ObjectLockEnabled" not in platforms["dev"].resources()["StorageAudit9012A908"]["Properties"]
+
+
+def test_a_lock_without_retained_data_is_refused() -> None:
+    with pytest.raises(ValueError, match="retain_data"):
+        replace(PROMOTION_ORDER[0], audit_lock_days=365)
