@@ -16,6 +16,7 @@ from stages.firewall import Firewall
 from stages.function import FunctionBase
 from stages.load_balancer import CANDIDATE, LoadBalancer
 from stages.private_integration import PrivateIntegration
+from stages.refusals import refuse_with_problems
 
 STABLE = "stable"
 API_GATEWAY = "apigateway.amazonaws.com"
@@ -67,7 +68,7 @@ class Api(Construct):
         self._validator = self.api.add_request_validator(
             "Validator", validate_request_body=True, validate_request_parameters=True
         )
-        self._gateway_responses()
+        refuse_with_problems(self.api)
 
         self._deployment = cast(apigateway.Deployment, self.api.latest_deployment)
         self._deployment.node.add_dependency(self._payment)
@@ -149,54 +150,8 @@ class Api(Construct):
             request_validator=self._validator,
         )
 
-    def _gateway_responses(self) -> None:
-        """API Gateway's own refusals speak the same problem details as the functions (RFC 9457)."""
-        request_id = "$context.requestId"
-        for code, (type_, status, title) in _REFUSALS.items():
-            problem = {"type": _PROBLEM + code, "title": title, "status": status, "request_id": request_id}
-            self._gateway_response(code, type_, json.dumps(problem))
-        for code, type_ in _OTHER_REFUSALS.items():
-            # API Gateway puts its message in quotes by itself.
-            head = f'{{"type": "{_PROBLEM + code}", "title": $context.error.messageString'
-            self._gateway_response(code, type_, head + f', "request_id": "{request_id}"}}')
 
-    def _gateway_response(self, code: str, type_: apigateway.ResponseType, problem: str) -> None:
-        self.api.add_gateway_response(
-            code,
-            type=type_,
-            response_headers={"Content-Type": "'application/problem+json'"},
-            templates={"application/json": problem},
-        )
-
-
-_PROBLEM = "urn:problem-type:payments:"
-_REFUSALS = {
-    "body-shape": (apigateway.ResponseType.BAD_REQUEST_BODY, 400, "The body is not what the contract says"),
-    # The only parameter that a route asks for.
-    "idempotency-key-missing": (
-        apigateway.ResponseType.BAD_REQUEST_PARAMETERS,
-        400,
-        "The Idempotency-Key header is missing",
-    ),
-    "not-allowed": (apigateway.ResponseType.ACCESS_DENIED, 403, "The caller may not do this"),
-    "not-signed": (
-        apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN,
-        403,
-        "The request is not signed, or there is no such route",
-    ),
-    "blocked": (apigateway.ResponseType.WAF_FILTERED, 403, "The firewall blocked the request"),
-    "body-too-large": (apigateway.ResponseType.REQUEST_TOO_LARGE, 413, "The body is too large"),
-    "too-many-requests": (apigateway.ResponseType.THROTTLED, 429, "Too many requests"),
-    "unavailable": (apigateway.ResponseType.INTEGRATION_FAILURE, 504, "The service can't answer now"),
-    "timed-out": (apigateway.ResponseType.INTEGRATION_TIMEOUT, 504, "The service did not answer in time"),
-}
-"""What API Gateway refuses by itself, by the code of the problem: never with a value that the client sent."""
-
-_OTHER_REFUSALS = {
-    "refused": apigateway.ResponseType.DEFAULT_4_XX,
-    "internal": apigateway.ResponseType.DEFAULT_5_XX,
-}
-
+# Only values without quotes of their own, which would break the JSON.
 _ACCESS_LOG = apigateway.AccessLogFormat.custom(
     json.dumps(
         {
@@ -212,8 +167,7 @@ _ACCESS_LOG = apigateway.AccessLogFormat.custom(
             "integration_status": "$context.integrationStatus",
             "ip": "$context.identity.sourceIp",
             "caller": "$context.identity.userArn",
-            "user_agent": "$context.identity.userAgent",
-            "error": "$context.error.message",
+            "error": "$context.error.responseType",
             "waf": "$context.waf.status",
             "trace": "$context.xrayTraceId",
         }

@@ -12,11 +12,11 @@ from constructs import Construct
 
 from stages.bundling import SOURCE
 from stages.function import FunctionBase, PlatformFunction
+from stages.rotation import rotate_passwords
 
 NAME = "payments"
 APP_USER = "payments_app"
 ADMIN_USER = "payments_admin"
-ROTATION_DAYS = 30
 ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9)
 
 
@@ -49,7 +49,18 @@ class Database(Construct):
             removal_policy=RemovalPolicy.DESTROY,
         )
         self.schema = self._schema(admin_secret)
-        self._rotate(admin_secret)
+        rotate_passwords(
+            self,
+            base=base,
+            admin_secret=admin_secret,
+            app_secret=self.app_secret,
+            login_place={
+                "DATABASE_HOST": self.cluster.cluster_endpoint.hostname,
+                "DATABASE_PORT": self.port,
+                "DATABASE_NAME": NAME,
+            },
+            after=self.schema,
+        )
 
     def _cluster(self) -> rds.DatabaseCluster:
         environment, security, network = self._base.environment, self._base.security, self._base.network
@@ -171,63 +182,6 @@ class Database(Construct):
         network = self._base.network
         schema.node.add_dependency(self.cluster, network.functions_group, network.database_group)
         return schema
-
-    def _rotate(self, admin_secret: secretsmanager.ISecret) -> None:
-        """Rotate both passwords, never during a deployment: the schema must be able to log in."""
-        rules = secretsmanager.CfnRotationSchedule.RotationRulesProperty(
-            schedule_expression=f"rate({ROTATION_DAYS} days)"
-        )
-        admin = secretsmanager.CfnRotationSchedule(
-            self,
-            "AdminRotation",
-            secret_id=admin_secret.secret_arn,
-            rotation_rules=rules,
-            rotate_immediately_on_update=False,
-        )
-        # Secret and schedule belong to RDS and go with the cluster; CloudFormation may not cancel it by itself.
-        admin.apply_removal_policy(RemovalPolicy.RETAIN)
-        admin.node.add_dependency(self.schema)
-
-        function = PlatformFunction(
-            self,
-            "Rotation",
-            base=self._base,
-            name="rotation",
-            description=f"Rotates the password of {APP_USER}",
-            timeout=Duration.minutes(1),
-            environment={
-                "DATABASE_HOST": self.cluster.cluster_endpoint.hostname,
-                "DATABASE_PORT": self.port,
-                "DATABASE_NAME": NAME,
-            },
-            statements=[
-                iam.PolicyStatement(
-                    actions=[
-                        "secretsmanager:DescribeSecret",
-                        "secretsmanager:GetSecretValue",
-                        "secretsmanager:PutSecretValue",
-                        "secretsmanager:UpdateSecretVersionStage",
-                    ],
-                    resources=[self.app_secret.secret_arn],
-                ),
-                iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"]),
-                self._base.security.use_data_key("secretsmanager", "kms:Decrypt", "kms:GenerateDataKey"),
-            ],
-        )
-        function.function.add_permission(
-            "SecretsManager",
-            principal=iam.ServicePrincipal("secretsmanager.amazonaws.com"),
-            source_arn=self.app_secret.secret_arn,
-        )
-        app = secretsmanager.CfnRotationSchedule(
-            self,
-            "AppRotation",
-            secret_id=self.app_secret.secret_arn,
-            rotation_lambda_arn=function.function.function_arn,
-            rotation_rules=rules,
-            rotate_immediately_on_update=False,
-        )
-        app.node.add_dependency(function, self.schema)
 
 
 def migrations_hash(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Alarms, their topic, and the dashboard."""
+"""Alarms and the topic that they notify."""
 
 from aws_cdk import (
     Duration,
@@ -14,9 +14,9 @@ from constructs import Construct
 from pipeline.environments import Environment
 from stages.api import Api
 from stages.compute import Compute
+from stages.dashboard import dashboard
 from stages.database import Database
 from stages.load_balancer import LoadBalancer
-from stages.release_row import release_row
 from stages.security import Security
 from stages.storage import Storage
 
@@ -125,7 +125,9 @@ class Monitoring(Construct):
             evaluation_periods=3,
         )
         self.rollback_alarms = (errors, candidate_errors, candidate_5xx, candidate_latency)
-        self.dashboard_url = self._dashboard(storage, database, compute, balancer, api)
+        self.dashboard_url = dashboard(
+            self, environment=environment, storage=storage, compute=compute, balancer=balancer, api=api
+        )
 
     def _alarm(
         self,
@@ -152,50 +154,6 @@ class Monitoring(Construct):
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
         return alarm
-
-    def _dashboard(
-        self, storage: Storage, database: Database, compute: Compute, balancer: LoadBalancer, api: Api
-    ) -> str:
-        stage, table = api.stable_stage, storage.transactions
-        functions = [function.function for function in compute.functions]
-        operations = [dynamodb_operation for dynamodb_operation in ("PutItem", "GetItem", "Query")]
-        name = f"payment-{self._environment.name}"
-        cloudwatch.Dashboard(
-            self,
-            "Dashboard",
-            dashboard_name=name,
-            widgets=[
-                [
-                    _graph(
-                        "API Gateway latency (p99 and median)",
-                        [stage.metric_latency(statistic=s, label=s) for s in ("p99", "p50")],
-                    ),
-                    _graph(
-                        "API Gateway errors (4xx and 5xx)", [stage.metric_client_error(), stage.metric_server_error()]
-                    ),
-                ],
-                [
-                    _graph("Lambda invocation counts", [f.metric_invocations() for f in functions]),
-                    _graph("Lambda error rates", [f.metric_errors() for f in functions]),
-                ],
-                [
-                    _graph(
-                        "DynamoDB read/write capacity",
-                        [table.metric_consumed_read_capacity_units(), table.metric_consumed_write_capacity_units()],
-                    ),
-                    _graph(
-                        "DynamoDB throttled requests",
-                        [
-                            table.metric_throttled_requests_for_operation(operation, label=operation)
-                            for operation in operations
-                        ],
-                    ),
-                ],
-                release_row(self._environment, compute, balancer),
-            ],
-        )
-        region = Stack.of(self).region
-        return f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards:name={name}"
 
 
 def _candidate_errors(compute: Compute) -> list[cloudwatch.IMetric]:
@@ -248,7 +206,3 @@ def _sum(metrics: list[cloudwatch.IMetric], period: Duration) -> cloudwatch.Math
         using_metrics=dict(zip(names, metrics, strict=True)),
         period=period,
     )
-
-
-def _graph(title: str, metrics: list[cloudwatch.IMetric]) -> cloudwatch.GraphWidget:
-    return cloudwatch.GraphWidget(title=title, left=metrics, width=12)
