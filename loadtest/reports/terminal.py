@@ -1,5 +1,7 @@
 """The terminal summary."""
 
+import sys
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -7,6 +9,8 @@ from rich.text import Text
 from loadtest.reports.markdown import ms
 from loadtest.result import Result
 from loadtest.verdict import Verdict
+
+LOG_WIDTH = 160
 
 _STYLES = {
     Verdict.PASS: "bold green",
@@ -53,6 +57,5 @@ def _conclusion(result: Result) -> str:
 
 
 def print_summary(result: Result) -> None:
-    console = Console()
     # A log is not as narrow as the terminal that it does not have.
-    console.print(summary(result), width=None if console.is_terminal else 160)
+    Console(width=None if sys.stdout.isatty() else LOG_WIDTH).print(summary(result))
