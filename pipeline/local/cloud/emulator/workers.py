@@ -1,9 +1,11 @@
 """The Lambda execution environments of the local cloud: few, and quick to answer.
 
 MiniStack starts one interpreter for every request that finds none free, and a burst starts dozens at once. Here a
-request waits for one of ``MAXIMUM_PER_FUNCTION``, and interpreters start one after the other.
+request waits for one of ``MAXIMUM_PER_FUNCTION``, and interpreters start one after the other. Idle ones end, but for
+one of each version that an alias names.
 """
 
+import os
 import threading
 import time
 from typing import Any
@@ -12,11 +14,15 @@ from ministack.core import lambda_runtime
 from ministack.core.lambda_runtime import Worker
 from ministack.services import lambda_svc
 
-from pipeline.local.cloud.emulator.upstream import Function, replaces
+from pipeline.local.cloud.emulator.upstream import Function, original, replaces
 
-MAXIMUM_PER_FUNCTION = 3
+MAXIMUM_PER_FUNCTION = max(2, os.cpu_count() or 1)
 """Environments of one version of a function. More would only wait for the processor."""
 
+IDLE_SECONDS = 30
+"""Each holds about 50 MB."""
+
+original(lambda_runtime, "_worker_key")
 _freed = threading.Condition()
 _starting = threading.Lock()
 
@@ -60,3 +66,33 @@ def invalidate_worker(invalidate: Function, *args: Any, **kwargs: Any) -> None:
 def spawn(start: Function, worker: Any) -> None:
     with _starting:
         start(worker)
+
+
+@replaces(lambda_runtime, "reap_idle_workers", lambda_svc)
+def end_idle_workers(_: Function, ttl: float | None = None) -> int:
+    """MiniStack keeps one of every version that ever ran, and so grows with each deployment."""
+    oldest = time.time() - (IDLE_SECONDS if ttl is None else ttl)
+    ended = []
+    with lambda_runtime._lock:
+        for pool, workers in list(lambda_runtime._workers.items()):
+            kept = [worker for worker in workers if worker.in_use or worker.last_used >= oldest]
+            idle = [worker for worker in workers if worker not in kept]
+            if idle and not kept and _named_by_an_alias(pool):
+                kept.append(idle.pop())
+            ended += idle
+            if kept:
+                lambda_runtime._workers[pool] = kept
+            else:
+                del lambda_runtime._workers[pool]
+    lambda_runtime.kill_workers(ended)
+    return len(ended)
+
+
+def _named_by_an_alias(pool: str) -> bool:
+    account, region, name, version = pool.split(":")
+    function = lambda_svc._functions.get_scoped(account, region, name) or {}
+    return any(
+        version == alias["FunctionVersion"]
+        or version in (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights", {})
+        for alias in function.get("aliases", {}).values()
+    )
