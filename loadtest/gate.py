@@ -104,6 +104,7 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
     generator = Generator(plan, arguments.workforce)
     try:
         moment = run(generator, settings, _progress())
+        machine_cpu_share = generator.machine_cpu_share()
     finally:
         generator.close()
     subject = Subject(
@@ -117,6 +118,7 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
     evidence = Evidence(
         samples=generator.samples,
         health=generator.health,
+        machine_cpu_share=machine_cpu_share,
         expected=generator.count_before(moment.end),
         first_ms=first_ms,
     )

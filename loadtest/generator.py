@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import psutil
 from locust.html import get_html_report
 from locust.rpc import Message
 from locust.runners import LocalRunner, MasterRunner
@@ -56,6 +57,7 @@ class Generator:
 
     def start(self) -> None:
         """Begin the load; returns at once."""
+        psutil.cpu_percent()  # from here on
         self._began = time.perf_counter() + START_IN_SECONDS
         message = {"plan": self._plan.to_message(), "workers": self._workers, "start_in": START_IN_SECONDS}
         self._runner.send_message("plan", message)
@@ -70,6 +72,10 @@ class Generator:
     def elapsed(self) -> float:
         """Seconds since the run's beginning."""
         return time.perf_counter() - self._began
+
+    def machine_cpu_share(self) -> float:
+        """How busy all cores of this machine were since the start, or since the last call: 0 to 1."""
+        return psutil.cpu_percent() / 100
 
     def end_at(self, end: float) -> None:
         """Send nothing that is due ``end`` seconds into the run or later; what is under way may finish."""

@@ -41,10 +41,12 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What was measured. ``expected``: requests that were due. ``first_ms``: latency of each route's first answer."""
+    """What was measured. ``machine_cpu_share``: how busy this machine was with everything on it. ``expected``: requests
+    that were due. ``first_ms``: latency of each route's first answer."""
 
     samples: Samples
     health: Health
+    machine_cpu_share: float
     expected: int
     first_ms: dict[str, float]
 
@@ -133,6 +135,10 @@ def _overall(
             f"the generator had trouble of its own (CPU {generator.cpu_share:.0%} of a core, event loop late by "
             f"{generator.lag_p99_ms:.1f} ms at p99): give it more processes or a lower rate",
         )
+    if generator.machine_cpu_share > BUSY_CPU_SHARE and verdict is not Verdict.PASS:
+        reasons.append(
+            f"this machine was {generator.machine_cpu_share:.0%} busy: if the API runs on it too, other work slowed it"
+        )
     unproven = (too_slow or generator.unaccounted) and verdict is not Verdict.FAIL
     if unproven or (in_trouble and verdict is not Verdict.PASS):
         verdict = Verdict.INVALID
@@ -164,6 +170,7 @@ def _generator_health(evidence: Evidence, settings: GateSettings, moment: Moment
         cpu_share=health.cpu_share,
         lag_p99_ms=health.lag_ms(0.99),
         lag_max_ms=health.lag_ms(1.0),
+        machine_cpu_share=evidence.machine_cpu_share,
         reconnects=samples.reconnects,
     )
 

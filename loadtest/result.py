@@ -56,7 +56,8 @@ class Warmth:
 @dataclass(frozen=True, kw_only=True)
 class GeneratorHealth:
     """The generator's own state during the run. Rates: requests a second. ``unaccounted``: requests that were due and
-    of which nothing is known. ``reconnects``: kept-alive connections that the server had closed."""
+    of which nothing is known. ``reconnects``: kept-alive connections that the server had closed.
+    ``machine_cpu_share``: how busy the controlling machine was with everything on it."""
 
     target_rate: float
     achieved_rate: float
@@ -64,6 +65,7 @@ class GeneratorHealth:
     cpu_share: float
     lag_p99_ms: float
     lag_max_ms: float
+    machine_cpu_share: float
     reconnects: int
 
 

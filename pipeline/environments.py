@@ -18,7 +18,8 @@ class GateSettings:
     """Measured time, after the warm-up. It gives each route ``rate * duration * share of the mix`` samples."""
     max_seconds: float = 90.0
     """Measured time at which an undecided run ends; up to it the run extends itself."""
-    warm_up_seconds: float = 5.0
+    warm_up_seconds: float = 10.0
+    """Not judged. The rate ramps up during it, and the candidate's cold starts fall into it."""
     limit_ms: float = 200.0
     """The 99th percentile of each route must be proven to be at or under this."""
     confidence: float = 0.95

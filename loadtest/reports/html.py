@@ -167,7 +167,8 @@ def _footer(result: Result) -> str:
     return (
         f"<footer><p>API <code>{escape(result.subject.url)}</code>. Generator: {result.subject.workers} process(es), "
         f"{generator.achieved_rate:.1f} of {generator.target_rate:g} requests/s, CPU {generator.cpu_share:.0%} of a "
-        f"core each, event loop late by {generator.lag_p99_ms:.1f} ms (p99) and {generator.lag_max_ms:.1f} ms (max), "
+        f"core each, the machine {generator.machine_cpu_share:.0%} busy, event loop late by "
+        f"{generator.lag_p99_ms:.1f} ms (p99) and {generator.lag_max_ms:.1f} ms (max), "
         f"{generator.reconnects} reconnects. Seed {result.seed}, run <code>{escape(result.subject.run_id)}</code>, "
         f"look {result.looks}.</p><p>Requests start when they are due, whatever the system does; a latency counts from "
         f"then. A route passes when the upper {1 - result.alpha:.2%} confidence bound of its p99 is at most "

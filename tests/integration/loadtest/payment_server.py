@@ -64,7 +64,7 @@ class PaymentServer:
                     f"X-Function-Version: {version}\r\nContent-Length: {len(text)}\r\n\r\n".encode()
                     + text
                 )
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             writer.close()
 
     async def _answer(self, route: str, body: bytes, arrived: float) -> tuple[int, Any]:

@@ -40,7 +40,9 @@ def run(
         if stable:
             samples.answer(1, route, ticket.start, stable + 0.000_01 * (ticket.index % 89))
     samples.versions[0, "/process", "7"] = 400
-    evidence = Evidence(samples=samples, health=health, expected=due, first_ms={"/process": 812.0})
+    evidence = Evidence(
+        samples=samples, health=health, machine_cpu_share=0.3, expected=due, first_ms={"/process": 812.0}
+    )
     subject = Subject(
         environment="dev", url="https://a.example/<dev>", stable_url="https://b.example" if stable else None,
         run_id="r", started="2026-01-02T03:04:05Z", workers=1,
