@@ -13,6 +13,10 @@ from lambdas.payments.customers import Customer
 from lambdas.payments.money import Money
 
 
+HISTORY = timedelta(days=1)
+"""How far back histories reach: no rule's window may be longer."""
+
+
 class PastPayment(NamedTuple):
     """An earlier transaction, as far as the rules look at it. A request makes a hundred of them: a tuple is cheap."""
 
@@ -61,13 +65,15 @@ class Rules:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Rules":
-        """Read the configuration document. Raises ``ValueError`` that names what is missing or unknown."""
+        """Read the configuration document. Raises ``ValueError`` that names what is wrong."""
         values = {str(name): {str(k): int(v) for k, v in rule.items()} for name, rule in document["rules"].items()}
         if unknown := values.keys() - _RULES.keys():
             raise ValueError(f"fraud rules: unknown {sorted(unknown)}")
         for name, rule in values.items():
             if missing := {"score", *_RULES[name].thresholds} - rule.keys():
                 raise ValueError(f"fraud rule {name}: missing {sorted(missing)}")
+            if timedelta(seconds=rule.get("seconds", 0)) > HISTORY:
+                raise ValueError(f"fraud rule {name}: the window is longer than {HISTORY}")
         return cls(review_at=int(document["review_at"]), decline_at=int(document["decline_at"]), values=values)
 
 

@@ -14,19 +14,16 @@ the client's retry completes.
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from lambdas.payments import transactions
 from lambdas.payments.audit import AuditLog, Chain
 from lambdas.payments.cards import Card
 from lambdas.payments.customers import Customer, Customers, refusals
 from lambdas.payments.errors import KeyReused
-from lambdas.payments.fraud import Assessment, Attempt, Rules, assess
+from lambdas.payments.fraud import HISTORY, Assessment, Attempt, Rules, assess
 from lambdas.payments.payment import Payment
 from lambdas.payments.transactions import Ledger, Transaction
-
-HISTORY = timedelta(days=1)
-"""How far back the fraud rules look; no rule's window is longer."""
 
 _OUTCOMES = {"approve": "approved", "review": "review", "decline": "declined"}
 

@@ -68,6 +68,6 @@ def _body(transaction: Transaction) -> dict[str, Any]:
 
 def _measure(transaction: Transaction) -> None:
     metrics.count("Payments", "Outcome", [transaction.outcome])
-    metrics.count("FraudReasons", "Reason", transaction.reasons)
+    metrics.count("PaymentReasons", "Reason", transaction.reasons)
     decimals = CURRENCIES[transaction.currency].decimals
     metrics.amount(transaction.currency, transaction.minor / 10**decimals)

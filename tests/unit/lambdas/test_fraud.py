@@ -147,7 +147,11 @@ def test_a_load_test_customer_is_approved_all_day() -> None:
 
 @pytest.mark.parametrize(
     ("rules", "message"),
-    [({"no_such_rule": {"score": 1}}, "unknown"), ({"repeated_declines": {"score": 1, "count": 2}}, "missing")],
+    [
+        ({"no_such_rule": {"score": 1}}, "unknown"),
+        ({"repeated_declines": {"score": 1, "count": 2}}, "missing"),
+        ({"repeated_declines": {"score": 1, "count": 2, "seconds": 86_401}}, "longer"),
+    ],
 )
 def test_a_wrong_configuration_says_what_is_wrong(rules: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
