@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from lambdas.payments.customers import Customer
 from lambdas.payments.money import Money
 
-
 HISTORY = timedelta(days=1)
 """How far back histories reach: no rule's window may be longer."""
 
