@@ -1,0 +1,61 @@
+"""A comparison as SARIF 2.1.0, for code scanning: each finding at the line of Python that makes the construct."""
+
+import hashlib
+from typing import Any
+
+from pipeline.review.comparison import Comparison
+from pipeline.review.findings import Finding
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+APP = "pipeline_app.py"
+"""Where a finding is shown whose trace tells no line of ours."""
+
+
+def render(comparison: Comparison) -> dict[str, Any]:
+    """The log; acknowledged findings are in it as suppressed results, with their reasons."""
+    known = {finding.key for finding in comparison.unchanged}
+    descriptions = {_rule_id(finding): finding.description for finding in comparison.head}
+    return {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {
+                    "driver": {
+                        "name": "payment-pipeline compliance",
+                        "rules": [
+                            {"id": id, "shortDescription": {"text": text}} for id, text in sorted(descriptions.items())
+                        ],
+                    }
+                },
+                "results": [_result(finding, known=finding.key in known) for finding in comparison.head],
+            }
+        ],
+    }
+
+
+def _result(finding: Finding, *, known: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "ruleId": _rule_id(finding),
+        "level": "error",
+        "message": {"text": f"{finding.description} ({finding.rule} at {finding.construct})"},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": finding.file or APP, "uriBaseId": "%SRCROOT%"},
+                    "region": {"startLine": finding.line or 1},
+                },
+                "logicalLocations": [{"fullyQualifiedName": finding.construct, "kind": "resource"}],
+            }
+        ],
+        "partialFingerprints": {"finding/v1": hashlib.sha256("@".join(finding.key).encode()).hexdigest()},
+        "baselineState": "unchanged" if known else "new",
+    }
+    if finding.reason is not None:
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": finding.reason}]
+    return result
+
+
+def _rule_id(finding: Finding) -> str:
+    """The rule without what it found: code scanning lists rules, not findings."""
+    return finding.rule.split("[")[0].split("::")[-1]
