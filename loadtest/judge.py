@@ -77,7 +77,6 @@ def conclude(evidence: Evidence, settings: GateSettings, moment: Moment, subject
     broken = [route.route for route in routes if route.errors >= ERRORS_OF_A_BROKEN_ROUTE and not route.samples]
     if broken:
         reasons.insert(0, f"every request to {', '.join(broken)} failed")
-    points, step = timeline(samples, [route for route, _ in settings.mix], moment.end)
     return Result(
         subject=subject,
         verdict=verdict,
@@ -98,8 +97,7 @@ def conclude(evidence: Evidence, settings: GateSettings, moment: Moment, subject
         warmth={route: _warmth(samples, route, begin, evidence.first_ms) for route, _ in settings.mix},
         versions=samples.versions_by_route(CANDIDATE),
         generator=generator,
-        timeline=points,
-        timeline_step=step,
+        timeline=timeline(samples, [route for route, _ in settings.mix], moment.end),
         histograms={
             route: histogram(samples.latencies(CANDIDATE, route, begin, moment.end)).encode().decode()
             for route, _ in settings.mix

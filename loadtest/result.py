@@ -71,10 +71,12 @@ class GeneratorHealth:
 
 @dataclass(frozen=True, kw_only=True)
 class TimelinePoint:
-    """One route in one stretch of the run, which begins ``second`` seconds into it (warm-up included). Times in ms."""
+    """One route in one stretch of the run, which begins ``second`` seconds into it (warm-up included) and lasts
+    ``seconds``. Latencies in ms."""
 
     route: str
     second: float
+    seconds: float
     answers: int
     errors: int
     p50_ms: float | None
@@ -112,7 +114,6 @@ class Result:
     versions: dict[str, dict[str, int]]
     generator: GeneratorHealth
     timeline: list[TimelinePoint]
-    timeline_step: float
     histograms: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:

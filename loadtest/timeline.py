@@ -13,15 +13,14 @@ MOST_POINTS = 120
 LEAST_POINTS = 12
 
 
-def timeline(samples: Samples, routes: list[str], end: float) -> tuple[list[TimelinePoint], float]:
-    """The candidate's course from the beginning of the warm-up to ``end``, and the length of a stretch (seconds)."""
+def timeline(samples: Samples, routes: list[str], end: float) -> list[TimelinePoint]:
+    """The candidate's course from the beginning of the warm-up to ``end``, in stretches of whole seconds."""
     rarest = min(len(samples.latencies(0, route, 0, end)) for route in routes)
     points = max(LEAST_POINTS, min(MOST_POINTS, rarest // ANSWERS_A_POINT))
     step = float(max(1, math.ceil(end / points)))
-    edges = np.arange(0, end, step)
-    return [
-        _point(samples, route, float(edge), min(float(edge) + step, end)) for edge in edges for route in routes
-    ], step
+    edges = [float(edge) for edge in np.arange(0, max(end - step / 2, step / 2), step)]
+    stretches = zip(edges, [*edges[1:], end], strict=True)  # the last takes what is left, if that is less than half
+    return [_point(samples, route, *stretch) for stretch in stretches for route in routes]
 
 
 def _point(samples: Samples, route: str, begin: float, end: float) -> TimelinePoint:
@@ -33,6 +32,7 @@ def _point(samples: Samples, route: str, begin: float, end: float) -> TimelinePo
     return TimelinePoint(
         route=route,
         second=begin,
+        seconds=end - begin,
         answers=len(ordered),
         errors=sum(samples.faults(0, route, begin, end).values()),
         p50_ms=at(0.5),

@@ -64,9 +64,15 @@ def _route_card(result: Result, route: RouteJudgement) -> str:
         f'<article class="card"><span class="verdict {route.verdict}">{route.verdict}</span>'
         f"<h3>{escape(route.route)}</h3>"
         f'<div class="big">{ms(route.p99_ms)} <small>ms p99 of {route.samples:,} answers</small></div>{strip}'
-        f'<div class="dim">p99 lies between {ms(route.p99_lower_ms)} and {ms(route.p99_upper_ms)} ms; '
+        f'<div class="dim">{_bounds(route)}; '
         f"{route.over_limit} over {result.limit_ms:g} ms, {route.errors} errors</div></article>"
     )
+
+
+def _bounds(route: RouteJudgement) -> str:
+    if route.p99_upper_ms is None:
+        return "too few answers for an upper bound of the p99"
+    return f"p99 lies between {ms(route.p99_lower_ms)} and {ms(route.p99_upper_ms)} ms"
 
 
 def _histogram(result: Result, route: RouteJudgement) -> str:
@@ -98,10 +104,11 @@ def _percentiles(result: Result, route: RouteJudgement) -> str:
     end = result.warm_up_seconds + result.measured_seconds
     slowest = max((point.max_ms or 0.0 for point in points), default=1.0)
     x, y = charts.horizontal(0.0, end), charts.vertical(slowest * 1.08)
-    middle = result.timeline_step / 2
     marks = [charts.area(x, 0, result.warm_up_seconds, "warm-up"), charts.level(x, y, result.limit_ms, "limit")]
     for style, of in (("max", "max_ms"), ("p50", "p50_ms"), ("p90", "p90_ms"), ("p99", "p99_ms")):
-        marks.append(charts.line(x, y, [(point.second + middle, getattr(point, of)) for point in points], style))
+        marks.append(
+            charts.line(x, y, [(point.second + point.seconds / 2, getattr(point, of)) for point in points], style)
+        )
     drawn = charts.chart(x, y, marks, title=f"percentiles of {route.route} by time", x_unit="s", y_unit="ms")
     return _figure(route.route, drawn, _key([("p50", "p50"), ("p90", "p90"), ("p99", "p99"), ("max", "max")]))
 
@@ -116,12 +123,12 @@ def _errors(result: Result) -> str:
 
 def _stacked(result: Result, of: str, title: str, style: str | None) -> str:
     """Bars by time, the routes on top of each other."""
-    routes, step = [route.route for route in result.routes], result.timeline_step
+    routes = [route.route for route in result.routes]
     end = result.warm_up_seconds + result.measured_seconds
     heights: dict[float, float] = {}
     bars = []
     for point in result.timeline:
-        count = getattr(point, of) / min(step, end - point.second)
+        count = getattr(point, of) / point.seconds
         bottom = heights.get(point.second, 0.0)
         heights[point.second] = bottom + count
         bars.append((point, bottom, bottom + count))
@@ -131,7 +138,7 @@ def _stacked(result: Result, of: str, title: str, style: str | None) -> str:
         if top > bottom:
             colour = style or f"route{routes.index(point.route)}"
             note = f"{point.second:g} s, {point.route}: {top - bottom:.1f}/s"
-            marks.append(charts.bar(x, y, point.second, point.second + step, bottom, top, colour, note))
+            marks.append(charts.bar(x, y, point.second, point.second + point.seconds, bottom, top, colour, note))
     drawn = charts.chart(x, y, marks, title=title, x_unit="s", y_unit="1/s")
     key = _key([(style or f"route{number}", route) for number, route in enumerate(routes)]) if style is None else ""
     return _figure(title, drawn, key or ("none" if not any(heights.values()) else "by time of the intended start"))
