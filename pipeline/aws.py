@@ -13,7 +13,7 @@ import botocore.session
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import ClientError
 
-DEFAULT_REGION = "us-east-1"
+from pipeline.environments import DEFAULT_REGION
 
 
 def session() -> boto3.Session:

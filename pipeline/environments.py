@@ -7,6 +7,9 @@ per-environment value.
 import re
 from dataclasses import dataclass, field, replace
 
+DEFAULT_REGION = "us-east-1"
+"""Where a command works when neither the environment nor the person's variables name a region."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings:

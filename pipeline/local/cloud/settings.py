@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.aws import DEFAULT_REGION
+from pipeline.environments import DEFAULT_REGION
 from pipeline.local.cloud.files import write_private
 
 ACCOUNTS = {"dev": "111111111111", "staging": "222222222222", "prod": "333333333333"}
