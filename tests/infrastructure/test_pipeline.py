@@ -154,7 +154,7 @@ def test_a_step_has_time_for_all_that_its_settings_ask_for() -> None:
 
 def test_an_environment_in_another_account_is_deployed_under_that_accounts_roles() -> None:
     # Given a dev environment of its own account
-    app = cdk.App(context=committed_context(), analytics_reporting=False)
+    app = cdk.App(context=committed_context(), builtin_cloud_formation_validation=False)
     dev = replace(DEV, account="111111111111", region="eu-west-1")
     platforms = {dev: PlatformStage(app, "Dev", environment=dev)}
     # When the pipeline, in an account of its own, promotes to it
@@ -168,7 +168,7 @@ def test_an_environment_in_another_account_is_deployed_under_that_accounts_roles
 
 
 def test_an_environment_in_another_account_needs_the_pipelines_account_named() -> None:
-    app = cdk.App(context=committed_context())
+    app = cdk.App(context=committed_context(), builtin_cloud_formation_validation=False)
     dev = replace(DEV, account="111111111111", region="eu-west-1")
     with pytest.raises(ValueError, match="dev has an account of its own"):
         PipelineStack(app, "pipeline", settings=PIPELINE, platforms={dev: PlatformStage(app, "Dev", environment=dev)})
