@@ -76,8 +76,11 @@ class Database:
                 connection.close()
 
 
-def connect(login: Mapping[str, str], place: Mapping[str, str]) -> Any:
-    """A connection to ``DATABASE_HOST``, ``DATABASE_PORT``, ``DATABASE_NAME`` of ``place``, over verified TLS."""
+def connect(login: Mapping[str, str], place: Mapping[str, str], timeout: float = _TIMEOUT_SECONDS) -> Any:
+    """A connection to ``DATABASE_HOST``, ``DATABASE_PORT``, ``DATABASE_NAME`` of ``place``, over verified TLS.
+
+    ``timeout``: seconds for connecting and for each answer.
+    """
     from pg8000.native import Connection
 
     return Connection(
@@ -87,7 +90,7 @@ def connect(login: Mapping[str, str], place: Mapping[str, str]) -> Any:
         port=int(place["DATABASE_PORT"]),
         database=place["DATABASE_NAME"],
         ssl_context=_tls(place.get("DATABASE_CA_BUNDLE")),
-        timeout=_TIMEOUT_SECONDS,
+        timeout=timeout,
         application_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "payments"),
     )
 

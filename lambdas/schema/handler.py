@@ -17,13 +17,17 @@ from lambdas.schema import migrator
 
 _SEEDS = Path(__file__).with_name("seeds")
 
+_MIGRATION_SECONDS = 240
+"""For one migration: it may build an index, or wait for another migrator. The function has five minutes."""
+
 
 @custom_resource
 def handler(event: Event) -> Outcome:
     properties = event["ResourceProperties"]
     physical_id = f"{properties['Host']}/{properties['Database']}"
     if event["RequestType"] != "Delete":
-        connection = database.connect(_secret(properties["MasterSecretArn"]), _place(properties))
+        login = _secret(properties["MasterSecretArn"])
+        connection = database.connect(login, _place(properties), timeout=_MIGRATION_SECONDS)
         try:
             applied = migrator.apply(connection, migrator.load())
             _grant(connection, properties["Database"], _secret(properties["AppSecretArn"]))
