@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pg8000.exceptions import DatabaseError
 
+from lambdas.adapters import database
 from loadtest.scenario import card_number
 from tests.integration.conftest import Platform
 from tests.integration.merchant import Merchant
@@ -192,6 +194,36 @@ def test_a_rotated_password_costs_no_request(api: Merchant, platform: Platform) 
         assert "FunctionError" not in answer, answer["Payload"].read()
     # Then every request goes on being answered
     assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO customers (customer_id, status, country, allowed_currencies) VALUES ('x', 'active', 'US', '{}')",
+        "UPDATE customers SET status = 'active'",
+        "DELETE FROM customers",
+        "CREATE TABLE other (id text)",
+        "SELECT * FROM schema_migrations",
+    ],
+)
+def test_the_functions_role_may_read_customers_and_nothing_else(statement: str, platform: Platform) -> None:
+    secrets: Any = platform.client("secretsmanager")
+    functions: Any = platform.client("lambda")
+    name = f"payment-validation-{platform.cloud.name}"
+    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    login = json.loads(secrets.get_secret_value(SecretId=variables["DATABASE_SECRET_ARN"])["SecretString"])
+    place = variables | {"DATABASE_CA_BUNDLE": platform.cloud.environ()["AWS_CA_BUNDLE"]}
+    connection = database.connect(login, place)
+    try:
+        assert connection.run("SELECT count(*) FROM customers")[0][0] >= 2000
+        with pytest.raises(DatabaseError) as refused:
+            connection.run(statement)
+    finally:
+        connection.close()
+    assert database.sqlstate(refused.value) == INSUFFICIENT_PRIVILEGE
+
+
+INSUFFICIENT_PRIVILEGE = "42501"
 
 
 def test_the_day_s_audit_log_is_whole_until_a_record_is_changed(api: Merchant, platform: Platform) -> None:
