@@ -61,7 +61,7 @@ e2e: setup ## One real promotion on the local cloud
 	@python -m pytest -q tests/e2e
 
 ##@ Work
-.PHONY: setup synth load benchmark format lock help
+.PHONY: setup synth load review benchmark format lock help
 setup: .venv/.ready node_modules/.ready ## Install everything into .venv and node_modules
 
 synth: setup ## Write cdk.out: the pipeline, every environment, and the local plan (needs no AWS account)
@@ -70,6 +70,9 @@ synth: setup ## Write cdk.out: the pipeline, every environment, and the local pl
 load: setup ## Run the load gate by hand  [ENV=dev] [RATE=50] [DURATION=60]
 	@eval "$$(python -m pipeline.local.cloud env $(ENV))"; \
 	python -m loadtest.gate --env $(ENV) $(if $(RATE),--rate $(RATE)) $(if $(DURATION),--duration $(DURATION))
+
+review: setup ## Compare the compliance findings with those of another commit  [BASE=origin/main]
+	@python -m pipeline.review --base $(or $(BASE),origin/main)
 
 benchmark: setup ## Measure: every figure in the docs comes from here
 	@python -m benchmarks
