@@ -11,6 +11,8 @@ from loadtest.verdict import RouteJudgement, Verdict, hopeless, worst
 from pipeline.environments import GateSettings
 
 POLL_SECONDS = 0.5
+ABORT_PATIENCE_SECONDS = 2.0
+"""How long an early end waits for what is under way, so that it counts."""
 LEAST_SECONDS = 2.0
 """Measured time before an early end, so that the report of a failure has something to show."""
 
@@ -29,7 +31,7 @@ def run(generator: Generator, settings: GateSettings, progress: Progress) -> Mom
             generator.end_at(moment.end)
         aborted = _measure(generator, settings, moment, progress)
         if aborted:
-            generator.end_at(aborted.end)
+            generator.finish(ABORT_PATIENCE_SECONDS)
             return aborted
         routes = judge_routes(generator.samples, settings, moment)
         if last_look or worst([route.verdict for route in routes]) is not Verdict.INCONCLUSIVE:
