@@ -4,6 +4,7 @@ MiniStack takes unsigned requests, the key ``test`` and any 12-digit key for the
 signature. Here the one root key is the one generated for this start, and its signature is checked like any other.
 """
 
+import functools
 import hashlib
 import hmac
 import os
@@ -15,9 +16,16 @@ from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import get_account_id
 from ministack.services import lambda_svc
 
-from pipeline.local.cloud.emulator.upstream import Function, replaces
+from pipeline.local.cloud.emulator.upstream import Function, original, replaces
 
 _SESSION_SEED = secrets.token_bytes(32)
+_parsed = functools.lru_cache(512)(original(iam_evaluator, "parse_policy_document"))
+
+
+@replaces(iam_evaluator, "parse_policy_document")
+def parse_policy_document(parse: Function, document: Any) -> Any:
+    """A role's policies are parsed once, not for each of its calls."""
+    return list(_parsed(document)) if isinstance(document, str) else parse(document)
 
 
 @replaces(iam_evaluator, "is_root_access_key")
