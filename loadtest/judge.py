@@ -160,10 +160,9 @@ def _comparisons(samples: Samples, settings: GateSettings, moment: Moment) -> li
 
 def _generator_health(evidence: Evidence, settings: GateSettings, moment: Moment, targets: int) -> GeneratorHealth:
     samples, health, begin = evidence.samples, evidence.health, settings.warm_up_seconds
-    finished, last = samples.finished(begin, moment.end)
     return GeneratorHealth(
         target_rate=settings.rate * targets,
-        achieved_rate=finished / (max(last, moment.end) - begin),
+        achieved_rate=samples.ended(begin, moment.end) / (moment.end - begin),
         unaccounted=0 if moment.aborted else evidence.expected - samples.count_before(moment.end),
         cpu_share=health.cpu_share,
         lag_p99_ms=health.lag_ms(0.99),

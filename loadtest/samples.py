@@ -85,19 +85,13 @@ class Samples:
         every = [*self.answers.values(), *self.errors.values()]
         return sum(int(np.count_nonzero(np.frombuffer(s.starts_ms, np.uint32) < end * 1000)) for s in every)
 
-    def finished(self, begin: float, end: float) -> tuple[int, float]:
-        """How many requests meant to start in [begin, end) came to an end, and when (seconds) the last of them did."""
-        count, last = 0, 0.0
+    def ended(self, begin: float, end: float) -> int:
+        """How many requests, whenever they were meant to start, came to an end in [begin, end)."""
+        count = 0
         for series in (*self.answers.values(), *self.errors.values()):
-            starts, latencies = (
-                np.frombuffer(series.starts_ms, np.uint32),
-                np.frombuffer(series.latencies_us, np.uint32),
-            )
-            inside = (starts >= begin * 1000) & (starts < end * 1000)
-            if inside.any():
-                count += int(np.count_nonzero(inside))
-                last = max(last, float((starts[inside] / 1e3 + latencies[inside] / 1e6).max()))
-        return count, last
+            ends_ms = np.frombuffer(series.starts_ms, np.uint32) + np.frombuffer(series.latencies_us, np.uint32) / 1000
+            count += int(np.count_nonzero((ends_ms >= begin * 1000) & (ends_ms < end * 1000)))
+        return count
 
     def latencies(self, target: int, route: str, begin: float, end: float) -> NDArray[np.uint32]:
         """Latencies (microseconds) of the right answers."""

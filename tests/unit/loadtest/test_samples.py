@@ -70,11 +70,10 @@ def test_errors_are_kept_apart_and_counted_by_reason() -> None:
     assert samples.count_before(10) == 5
 
 
-def test_when_the_last_request_of_a_window_ended() -> None:
+def test_how_many_ended_in_a_window_whenever_they_began() -> None:
+    # Given an answer that began before the window and ended in it, one within, one that outlasts it, and an error
     samples = Samples()
-    samples.answer(0, "/validate", 1.0, 3.5)
-    samples.error(0, "/validate", 2.0, 0.1, "timeout")
-    samples.answer(0, "/validate", 9.0, 9.0)
-    count, last = samples.finished(0.0, 5.0)
-    assert count == 2
-    assert last == pytest.approx(4.5)
+    for start, latency in ((1.0, 1.5), (3.0, 0.1), (4.9, 3.0)):
+        samples.answer(0, "/validate", start, latency)
+    samples.error(0, "/validate", 4.0, 0.1, "timeout")
+    assert samples.ended(2.0, 5.0) == 3
