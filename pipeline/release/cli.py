@@ -126,6 +126,9 @@ def _commands(arguments: argparse.Namespace, console: Console) -> Commands:
     settings = environment(arguments.env)
     plan = Plan.of(settings.release)
     who = f"{getpass.getuser()}@{platform.node()} (pid {os.getpid()})"
+    clock = SystemClock()
+    if COMMANDS[arguments.command].moves or arguments.command == "watch":
+        clock.listen()
     with calling(f"opening environment {settings.name}"):
         aws = session()
         outputs = PlatformOutputs.read(settings.stack_name, aws)
@@ -137,7 +140,7 @@ def _commands(arguments: argparse.Namespace, console: Console) -> Commands:
             metrics=AwsMetrics(aws, outputs),
             records=AwsRecords(aws, table=outputs["ReleaseTableName"], environment=settings.name, holder=who),
             announcer=AwsAnnouncer(aws, outputs),
-            clock=SystemClock().listen(),
+            clock=clock,
             tell=lambda text: console.print(f"{datetime.now():%H:%M:%S} {text}"),
         )
     return Commands(

@@ -12,11 +12,10 @@ class SystemClock:
     def __init__(self) -> None:
         self._asked_to_end = threading.Event()
 
-    def listen(self) -> "SystemClock":
+    def listen(self) -> None:
         """Take over SIGINT and SIGTERM of this process. Main thread only."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
-        return self
 
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
         self._asked_to_end.set()

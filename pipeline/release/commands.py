@@ -152,7 +152,6 @@ class Commands:
             reasons = list(
                 refusals(
                     now=world.clock.now(),
-                    traffic=traffic,
                     candidate=candidate,
                     ringing=ringing,
                     frozen_by=world.alarms.freezing(),
@@ -250,6 +249,8 @@ class Commands:
                 obeyed = release.handled == request.request_id and command in ("pause", "resume", "promote")
                 if release.finished or obeyed:
                     return _answer(command, release)
+                if self.world.clock.interrupted:
+                    return _done(f"asked for {command}; not waiting for it", release)
                 self.world.clock.sleep(1.0)
                 continue
             with self._held():

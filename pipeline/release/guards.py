@@ -12,7 +12,6 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def refusals(
     *,
     now: float,
-    traffic: Traffic,
     candidate: Versions,
     ringing: Sequence[str],
     frozen_by: Sequence[str],

@@ -1,7 +1,8 @@
 """The controller's ports on AWS, by boto3. All AWS calls of the release controller are made in this package.
 
 - traffic: ``elasticloadbalancing:DescribeListeners``, ``ModifyListener``; ``lambda:GetAlias``, ``UpdateAlias``
-- alarms: ``cloudwatch:DescribeAlarms``
+- alarms and metrics: ``cloudwatch:DescribeAlarms``, ``GetMetricData``
+- messages: ``sns:Publish`` to the alert topic, ``cloudwatch:PutMetricData`` in ``Payments/Release``
 - records and lease: ``dynamodb:PutItem``, ``GetItem``, ``Query``, ``DeleteItem`` on ``payment-releases-<env>``
 - names of the platform: ``cloudformation:DescribeStacks`` on its stack
 """
