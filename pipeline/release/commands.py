@@ -108,7 +108,7 @@ class Commands:
             release = roll_back(release, self.world.clock.now(), f"weights that no release explains, {self._by}")
             if self.dry_run:
                 return self._preview(release, traffic)
-            release = self._drive(Controller(self.world).begin(release))
+            release = self._start_driving(release)
             return _done(f"all traffic is on {name(release.stable)}", release)
 
     def status(self) -> Outcome:
@@ -140,7 +140,7 @@ class Commands:
             if left := self._unfinished():
                 if self.dry_run:
                     return _done(f"would first finish release {left.release_id}, left in phase {left.phase}", left)
-                finished = self._drive(take_over(left, world.clock.now()))
+                finished = self._start_driving(take_over(left, world.clock.now()))
                 if finished.candidate == candidate:
                     return _outcome(finished)
             traffic = world.router.read()
@@ -176,7 +176,7 @@ class Commands:
         )
         if self.dry_run:
             return self._preview(release, traffic)
-        return _outcome(self._drive(Controller(self.world).begin(release)))
+        return _outcome(self._start_driving(release))
 
     def _new(
         self,
@@ -256,11 +256,12 @@ class Commands:
             with self._held():
                 release = next(r for r in records.latest(HISTORY) if r.release_id == request.release_id)
                 if not release.finished:
-                    release = self._drive(take_over(release, self.world.clock.now()))
+                    release = self._start_driving(take_over(release, self.world.clock.now()))
                 return _answer(command, release)
 
-    def _drive(self, release: Release) -> Release:
-        return Controller(self.world).drive(release)
+    def _start_driving(self, release: Release) -> Release:
+        controller = Controller(self.world)
+        return controller.drive(controller.begin(release))
 
     def _unfinished(self) -> Release | None:
         last = next(iter(self.world.records.latest()), None)

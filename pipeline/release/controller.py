@@ -41,7 +41,7 @@ class Controller:
         self._failed_rounds = 0
 
     def begin(self, release: Release) -> Release:
-        """Write down that ``release`` is about to start, and say so. Raises ``Unavailable`` or ``LeaseLost``."""
+        """Write down that this controller takes ``release`` on, and say so. Raises ``Unavailable`` or ``LeaseLost``."""
         self._world.tell(release.events[-1].text)
         saved = self._world.records.save(release)
         self._announce(saved)

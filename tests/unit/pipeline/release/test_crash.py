@@ -1,5 +1,7 @@
 """A controller may be killed at any instruction; the next one ends the release properly."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.release.commands import ExitCode
@@ -80,6 +82,17 @@ def test_a_second_controller_is_refused_and_told_who_holds_the_lease() -> None:
 
     assert outcome.code is ExitCode.DONE
     assert [refusal.holder for refusal in refusals] == ["ann"]
+
+
+def test_a_record_that_someone_else_has_moved_on_is_not_overwritten() -> None:
+    bench = Bench()
+    release = bench.controller().shift().release
+    assert release
+    records = bench.controller().world.records
+    records.save(release)
+
+    with pytest.raises(LeaseLost):
+        records.save(replace(release, cause="written from an old copy"))
 
 
 def test_a_controller_that_slept_through_its_lease_touches_nothing_any_more() -> None:

@@ -42,6 +42,28 @@ def test_no_version_but_stable_and_candidate_ever_gets_traffic_and_none_falls_ba
     assert processing == sorted(processing), "the candidate's share of /process only ever rises"
 
 
+def test_weights_do_not_return_to_blue_before_blue_is_the_candidate() -> None:
+    bench = Bench()
+    shares: list[float] = []
+    bench.aws.on_change = lambda: shares.append(bench.aws.shares()[PROCESSING].get("2", 0))
+    refusals = 0
+
+    def disturb(operation: str, when: str) -> None:
+        nonlocal refusals
+        promoting = operation == "UpdateAlias" and bench.controller().world.records.latest()[0].phase is Phase.PROMOTING
+        if promoting and when == "before" and refusals < 3:
+            refusals += 1
+            raise refused(operation)
+
+    bench.aws.disturb = disturb
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.DONE
+    assert refusals == 3
+    assert shares == sorted(shares)
+
+
 def test_nothing_to_do_when_the_candidate_is_stable() -> None:
     bench = Bench(stable="2", candidate="2")
 
