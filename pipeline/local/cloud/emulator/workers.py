@@ -1,10 +1,13 @@
 """The Lambda execution environments of the local cloud: few, and quick to answer.
 
 MiniStack starts one interpreter for every request that finds none free, and a burst starts dozens at once. Here a
-request waits for one of ``MAXIMUM_PER_FUNCTION``, and interpreters start one after the other. Idle ones end, but for
-one of each version that an alias names.
+request waits for one of ``MAXIMUM_PER_FUNCTION``, and interpreters start one after the other. The first request to a
+published version starts all of its environments, and they take turns: so each has had its slow first request (SDK,
+connections) after a few, and none has it in the middle of a load. Idle ones end, but for one of each version that an
+alias names.
 """
 
+import contextvars
 import os
 import threading
 import time
@@ -19,10 +22,12 @@ from pipeline.local.cloud.emulator.upstream import Function, original, replaces
 MAXIMUM_PER_FUNCTION = max(2, os.cpu_count() or 1)
 """Environments of one version of a function. More would only wait for the processor."""
 
-IDLE_SECONDS = 30
-"""Each holds about 50 MB."""
+IDLE_SECONDS = 120
+"""Each holds about 50 MB, so an environment that is done with its promotion gives them back during the next one's."""
 
 original(lambda_runtime, "_worker_key")
+original(lambda_runtime, "_worker_class_for")
+original(lambda_runtime, "ensure_spawned")
 _freed = threading.Condition()
 _starting = threading.Lock()
 
@@ -38,13 +43,48 @@ def acquire_worker(
 ) -> Any:
     """A free environment, waited for up to the function's own timeout; after that the request is throttled."""
     deadline = time.monotonic() + float(config.get("Timeout", 30))
+    pool = lambda_runtime._worker_key(func_name, config, qualifier)
     with _freed:
         while True:
+            rested = _longest_unused(pool)
+            if rested is not None:
+                return rested, "reused"
             leased = acquire(func_name, config, code_zip, qualifier, max_concurrency or MAXIMUM_PER_FUNCTION)
             left = deadline - time.monotonic()
             if leased[0] is not None or left <= 0:
-                return leased
+                break
             _freed.wait(left)
+    if leased[1] == "spawn" and qualifier.isdigit():
+        start_others = contextvars.copy_context().run
+        threading.Thread(target=start_others, args=(_start_others, pool, func_name, config, code_zip)).start()
+    return leased
+
+
+def _longest_unused(pool: str) -> Any:
+    with lambda_runtime._lock:
+        free = [worker for worker in lambda_runtime._workers.get(pool, ()) if not worker.in_use]
+        if not free:
+            return None
+        worker = min(free, key=lambda each: each.last_used)
+        worker.in_use, worker.last_used = True, time.time()
+        return worker
+
+
+def _start_others(pool: str, func_name: str, config: Any, code_zip: bytes) -> None:
+    while True:
+        with lambda_runtime._lock:
+            workers = lambda_runtime._workers.setdefault(pool, [])
+            if len(workers) >= MAXIMUM_PER_FUNCTION:
+                return
+            worker = lambda_runtime._worker_class_for(config)(func_name, config, code_zip)
+            worker.in_use, worker.last_used = True, time.time()
+            workers.append(worker)
+        try:
+            lambda_runtime.ensure_spawned(worker)
+        except Exception:
+            return  # the next request to it starts it again, and reports why it can't be started
+        finally:
+            lambda_runtime.release_worker(worker)
 
 
 @replaces(lambda_runtime, "release_worker", lambda_svc)
