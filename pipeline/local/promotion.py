@@ -206,7 +206,12 @@ class Promotion:
         )
 
     def _environment(self, cloud: LocalCloud) -> dict[str, str]:
-        return {**clean_environment(), **cloud.environ(), "BAKE_SCALE": str(LOCAL_BAKE_SCALE)}
+        return {
+            **clean_environment(),
+            **cloud.environ(),
+            "BAKE_SCALE": str(LOCAL_BAKE_SCALE),
+            "SOURCE_COMMIT": self.run.revision,
+        }
 
     def _cloud(self, stage: Stage) -> LocalCloud:
         return LocalCloud(stage.environment, self.state.clouds)
