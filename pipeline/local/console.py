@@ -106,14 +106,17 @@ def tree(run: Run) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True, min_width=18)
     table.add_column(justify="right", no_wrap=True, min_width=8)
-    table.add_column(overflow="ellipsis", no_wrap=True, ratio=1)
+    table.add_column()
     for stage in run.stages:
         table.add_row(f"[bold]{escape(stage.name)}[/]", "", "")
         for step in stage.steps:
             mark, style = MARKS[step.status]
             clock = f"{step.seconds:.1f} s" if step.started else ""
-            table.add_row(f"  [{style}]{mark}[/] {escape(step.name)}", clock, f"[dim]{escape(step.detail)}[/]")
+            # Not the column but its text must not wrap: rich squeezes all columns when none of them may.
+            detail = Text(step.detail, style="dim", no_wrap=True, overflow="ellipsis")
+            table.add_row(f"  [{style}]{mark}[/] {escape(step.name)}", clock, detail)
     title = Text.assemble(("payment-pipeline ", "bold"), (run.revision[:12], "cyan"), "  ", run.subject)
+    title.truncate(100, overflow="ellipsis")
     return Group(title, table)
 
 
