@@ -1,9 +1,11 @@
 """What a person reads after a promotion, and when asking how things stand."""
 
+import json
 import time
 
 from rich.console import Console as Terminal
 
+from pipeline.environments import environment
 from pipeline.local.cloud import LocalCloud
 from pipeline.local.console import Console, tree
 from pipeline.local.run import Run, Step, all_runs
@@ -62,7 +64,16 @@ def show_status(state: State) -> None:
         terminal.print("No promotion yet: `make promote` starts one.")
     for cloud in clouds(state):
         where = f"running at {cloud.endpoint}" if cloud.is_running() else "not running"
-        terminal.print(f"{cloud.name:<10} {where}", highlight=False)
+        terminal.print(f"{cloud.name:<10} {where}  {_api_url(runs, cloud)}", highlight=False, soft_wrap=True)
+
+
+def _api_url(runs: list[Run], cloud: LocalCloud) -> str:
+    """The API's URL as the last deployment to a running cloud gave it out."""
+    for run in reversed(runs if cloud.is_running() else []):
+        outputs = run.folder / "outputs" / f"{environment(cloud.name).stack_name}.json"
+        if outputs.exists():
+            return str(json.loads(outputs.read_text())["ApiGatewayUrl"])
+    return ""
 
 
 def clouds(state: State) -> list[LocalCloud]:

@@ -1,0 +1,75 @@
+"""Deployment as CodePipeline does it: only the difference, and a refusal that names the resource."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.local.cloud import LocalCloud
+from pipeline.local.process import clean_environment
+
+ROOT = Path(__file__).parents[2]
+
+
+def deploy(cloud: LocalCloud, folder: Path, stack: str, resources: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Deploy a template with these resources, as the cloud assembly would hold it."""
+    template = folder / f"{stack}.template.json"
+    outputs = {"Name": {"Value": {"Ref": next(iter(resources))}}}
+    template.write_text(json.dumps({"Resources": resources, "Outputs": outputs}))
+    bucket = f"cdk-hnb659fds-assets-{cloud.account}-us-east-1"
+    destination = {"bucketName": bucket, "objectKey": f"{hashlib.sha256(template.read_bytes()).hexdigest()}.json"}
+    source = {"path": template.name, "packaging": "file"}
+    files = {"template": {"source": source, "destinations": {"here": destination}}}
+    assets = folder / f"{stack}.assets.json"
+    assets.write_text(json.dumps({"files": files}))
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline.local.deploy", stack,
+         "--template", str(template), "--assets", str(assets), "--outputs", str(folder / "outputs.json")],
+        cwd=ROOT, env={**clean_environment(), **cloud.environ()}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def queue(name: str) -> dict[str, Any]:
+    return {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name}}
+
+
+def test_the_second_deployment_changes_only_the_difference(cloud: LocalCloud, tmp_path: Path) -> None:
+    # Given a deployed stack
+    first = deploy(cloud, tmp_path, "difference", {"One": queue("one")})
+    assert first.stdout.splitlines()[-1] == "1 resources added, 0 modified, 0 removed", first.stdout
+    assert "one" in json.loads((tmp_path / "outputs.json").read_text())["Name"]
+    # When it is deployed with one resource more, and then once more as it is
+    more = deploy(cloud, tmp_path, "difference", {"One": queue("one"), "Two": queue("two")})
+    same = deploy(cloud, tmp_path, "difference", {"One": queue("one"), "Two": queue("two")})
+    # Then only that one is added, and the last deployment does nothing
+    assert more.stdout.splitlines()[-1] == "1 resources added, 0 modified, 0 removed", more.stdout
+    assert same.stdout.splitlines()[-1] == "no changes", same.stdout
+
+
+def test_a_template_that_the_cloud_cannot_take_is_refused_by_the_resource_name(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    # Given a template with a resource that the local cloud can't make
+    resources = {"One": queue("three"), "Robot": {"Type": "AWS::RoboMaker::Robot", "Properties": {}}}
+    # When it is deployed
+    refused = deploy(cloud, tmp_path, "refused", resources)
+    # Then the message names it, and there is no traceback
+    assert refused.returncode == 1
+    assert "Robot" in refused.stdout
+    assert "Traceback" not in refused.stdout + refused.stderr
+
+
+def test_a_first_deployment_that_failed_is_made_anew_by_the_next(cloud: LocalCloud, tmp_path: Path) -> None:
+    # Given a first deployment that failed and was rolled back
+    broken = {"One": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "four", "Colour": "blue"}}}
+    failed = deploy(cloud, tmp_path, "again", broken)
+    assert failed.returncode == 1
+    assert "AWS::SQS::Queue One" in failed.stdout.splitlines()[-1]
+    assert "Colour" in failed.stdout.splitlines()[-1]
+    # When a whole template is deployed under the same name
+    mended = deploy(cloud, tmp_path, "again", {"One": queue("four")})
+    # Then it is there, without a manual clean-up
+    assert mended.returncode == 0, mended.stdout
+    assert mended.stdout.splitlines()[-1] == "1 resources added, 0 modified, 0 removed"
