@@ -16,7 +16,13 @@ from scipy import stats
 
 from .conftest import Platform
 
-FUNCTIONS = ("ValidationFunctionName", "FraudDetectionFunctionName", "ProcessingFunctionName")
+FUNCTIONS = {
+    "/validate": "ValidationFunctionName",
+    "/fraud-check": "FraudDetectionFunctionName",
+    "/process": "ProcessingFunctionName",
+}
+Versions = dict[str, str]
+"""By route: each function counts its own versions."""
 RATE = "10"
 ALARM_FIELDS = (
     "AlarmName", "AlarmDescription", "AlarmActions", "MetricName", "Namespace", "ExtendedStatistic", "Dimensions",
@@ -75,27 +81,30 @@ class Releases:
             time.sleep(0.25)
         raise AssertionError(f"never arrived there: {release}")
 
-    def deploy(self, *, warm: bool = True, **environ: str) -> str:
-        """What a deployment does, and the load gate's warming up. Returns the version of /process."""
-        client = self.platform.client("lambda")
-        for output in FUNCTIONS:
+    def deploy(self, *, warm: bool = True, **environ: str) -> Versions:
+        """What a deployment does, and the load gate's warming up. Returns the new versions."""
+        client, deployed = self.platform.client("lambda"), {}
+        for route, output in FUNCTIONS.items():
             name = self.platform.outputs[output]
             variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
             variables |= {"RELEASE_TEST": str(time.time())} | environ
             client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
-            version: str = client.publish_version(FunctionName=name)["Version"]
-            client.update_alias(FunctionName=name, Name="green", FunctionVersion=version)
+            deployed[route] = client.publish_version(FunctionName=name)["Version"]
+            client.update_alias(FunctionName=name, Name="green", FunctionVersion=deployed[route])
         if warm:
             options = ("--url", self.platform.outputs["CandidateApiUrl"], "--reports", "warm", "--rate", "6", "--")
             idle = (sys.executable, "-c", "import time; time.sleep(5)")
             finish(self.start("loadtest.traffic", "--env", "dev", *options, *idle))
-        return version
+        return deployed
 
-    def stable(self) -> str:
-        """The version that serves all production traffic; fails unless that is the steady state."""
+    def stable(self) -> Versions:
+        """The versions that serve all production traffic; fails unless that is the steady state."""
         client = self.platform.client("lambda")
-        aliases = [client.get_alias(FunctionName=self.platform.outputs[o], Name="blue") for o in FUNCTIONS]
-        assert not any((alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") for alias in aliases)
+        aliases = {
+            route: client.get_alias(FunctionName=self.platform.outputs[output], Name="blue")
+            for route, output in FUNCTIONS.items()
+        }
+        assert not any((alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") for alias in aliases.values())
         listener = self.platform.client("elbv2").describe_listeners(
             ListenerArns=[self.platform.outputs["ListenerArn"]]
         )["Listeners"][0]
@@ -105,16 +114,14 @@ class Releases:
         }
         assert weights[self.platform.outputs["BlueTargetGroupArn"]] == 100
         assert weights[self.platform.outputs["GreenTargetGroupArn"]] == 0
-        versions = {alias["FunctionVersion"] for alias in aliases}
-        assert len(versions) == 1
-        return str(versions.pop())
+        return {route: alias["FunctionVersion"] for route, alias in aliases.items()}
 
 
 @pytest.fixture
 def releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
     """Leaves functions, aliases and weights as it found them."""
     client = platform.client("lambda")
-    names = [platform.outputs[output] for output in FUNCTIONS]
+    names = [platform.outputs[output] for output in FUNCTIONS.values()]
     before = [
         (name, colour, client.get_alias(FunctionName=name, Name=colour)["FunctionVersion"])
         for name in names
@@ -141,10 +148,15 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, output
 
 
+def conclusion(output: str) -> str:
+    """What a command says last; indented lines are details of what stands above them."""
+    return [line for line in output.splitlines() if line and not line[0].isspace()][-1]
+
+
 def finish_shift(releases: Releases, process: "subprocess.Popen[str]") -> str:
     """Wait for its promotion. A busy machine may slow one version for a moment, and going back is right then: again."""
     code, output = finish(process)
-    while code == 1 and "p90" in output.splitlines()[-2]:
+    while code == 1 and "p90" in conclusion(output):
         code, output = finish(releases.shift("retry"))
     assert code == 0, output
     return output
@@ -167,7 +179,7 @@ def test_a_shift_and_its_undo_lose_no_request_and_clients_see_the_weights(releas
     assert releases.stable() == new
     assert (releases.traffic()["lost"], releases.traffic()["wrong"]) == (0, 0)
     for route, versions in releases.traffic("count")["versions"].items():
-        here, there = versions.get(new, 0), versions.get(old, 0)
+        here, there = versions.get(new[route], 0), versions.get(old[route], 0)
         expected = [(here + there) * 0.25, (here + there) * 0.75]
         assert stats.chisquare([here, there], expected).pvalue > 0.001, (route, versions)
 
