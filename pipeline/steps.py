@@ -22,6 +22,8 @@ def install(requirements: str) -> list[str]:
     return [
         "pip install --quiet --require-hashes -r requirements/uv.txt",
         f"uv pip install --quiet --system --require-hashes -r requirements/{requirements}.txt",
+        # CodeBuild's images run Python under pyenv, which finds new commands only after this; elsewhere nothing.
+        "if command -v pyenv >/dev/null; then pyenv rehash; fi",
     ]
 
 

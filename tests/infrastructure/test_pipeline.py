@@ -80,6 +80,9 @@ def test_the_synthesis_tests_the_commit_with_pinned_tools_only() -> None:
     phases = json.loads(project("Build", "Synth")["Source"]["BuildSpec"])["phases"]
     install, build = phases["install"]["commands"], phases["build"]["commands"]
     assert all("--require-hashes" in each for each in install if "pip install" in each)
+    # CodeBuild's pyenv knows the commands of packages that uv installed only after a rehash.
+    [packages] = [index for index, each in enumerate(install) if each.startswith("uv pip install")]
+    assert "pyenv rehash" in install[packages + 1]
     assert [each for each in install if "npm" in each] == ["npm ci --no-audit --no-fund"]
     assert [each.split(" --")[0] for each in build] == ["python -m pytest tests/unit", "npx cdk synth", "cfn-lint"]
 
