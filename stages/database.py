@@ -129,7 +129,10 @@ class Database(Construct):
             "MonitoringPolicy",
             description="What RDS enhanced monitoring may do",
             statements=[
-                iam.PolicyStatement(actions=["logs:CreateLogGroup", "logs:PutRetentionPolicy"], resources=[group]),
+                # IAM knows a group by its ARN with the stream part, ``:log-stream:`` and no stream's name.
+                iam.PolicyStatement(
+                    actions=["logs:CreateLogGroup", "logs:PutRetentionPolicy"], resources=[f"{group}:*"]
+                ),
                 iam.PolicyStatement(
                     actions=[
                         "logs:CreateLogStream",

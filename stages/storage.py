@@ -49,8 +49,8 @@ class Storage(Construct):
                 sid="LoadBalancerLogs",
                 principals=[iam.ServicePrincipal("logdelivery.elasticloadbalancing.amazonaws.com")],
                 actions=["s3:PutObject"],
+                # The path names the account; this service delivers without saying for which account it does, so no condition.
                 resources=[self.access_logs.arn_for_objects(f"{prefix}/AWSLogs/{stack.account}/*")],
-                conditions=self._this_account,
             )
         )
         balancer.set_attribute("access_logs.s3.enabled", "true")
@@ -147,17 +147,13 @@ class Storage(Construct):
                 principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
                 actions=["s3:PutObject"],
                 resources=[self.access_logs.arn_for_objects(f"{prefix}*")],
-                conditions=self._this_account,
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
             )
         )
         cfn_bucket = cast(s3.CfnBucket, bucket.node.default_child)
         cfn_bucket.logging_configuration = s3.CfnBucket.LoggingConfigurationProperty(
             destination_bucket_name=self.access_logs.bucket_name, log_file_prefix=prefix
         )
-
-    @property
-    def _this_account(self) -> dict[str, dict[str, str]]:
-        return {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
 
     def _empty_on_delete(self, bucket: s3.Bucket, id: str) -> None:
         """CloudFormation can't delete a bucket that holds objects, so a function of ours empties it just before.

@@ -63,6 +63,26 @@ def test_buckets_are_emptied_after_nothing_can_be_delivered_to_them_any_more(pla
         assert emptied[logical_id(policy["Properties"]["Bucket"])] in policy["DependsOn"]
 
 
+def test_each_service_delivers_its_logs_under_its_own_prefix(platform: PlatformTemplate) -> None:
+    [policy] = [
+        each["PolicyDocument"]["Statement"]
+        for each in platform.properties("AWS::S3::BucketPolicy")
+        if "AccessLogs" in logical_id(each["Bucket"])
+    ]
+    statements = {each.get("Sid"): each for each in policy}
+    # The load balancer's service is told by the path, S3's by a condition, for which accounts it may deliver.
+    balancer, s3 = statements["LoadBalancerLogs"], statements["BucketAccessLogs"]
+    assert "Condition" not in balancer
+    assert "/load-balancer/AWSLogs/" in text(balancer["Resource"]) and "AWS::AccountId" in text(balancer["Resource"])
+    assert "aws:SourceAccount" in s3["Condition"]["StringEquals"]
+
+
+def test_enhanced_monitoring_may_make_its_log_group(platform: PlatformTemplate) -> None:
+    [made] = [s for _, s in platform.statements() if "logs:CreateLogGroup" in s["Action"]]
+    # IAM looks for "...:log-group:RDSOSMetrics:log-stream:".
+    assert text(made["Resource"]).endswith(':log-group:RDSOSMetrics:*"]]}')
+
+
 def test_one_setting_keeps_the_data(platforms: Mapping[str, PlatformTemplate]) -> None:
     template = platforms["keeping"]
     kept = template.resources("AWS::RDS::DBCluster", "AWS::DynamoDB::Table")
