@@ -39,7 +39,8 @@ class BlueAliasProvider(Construct):
             timeout=Duration.minutes(1),
             statements=[
                 iam.PolicyStatement(
-                    actions=["lambda:CreateAlias", "lambda:DeleteAlias", "lambda:GetAlias"], resources=functions
+                    actions=["lambda:CreateAlias", "lambda:DeleteAlias", "lambda:GetAlias"],
+                    resources=[*functions, *(f"{function}:{BLUE}" for function in functions)],
                 )
             ],
         )

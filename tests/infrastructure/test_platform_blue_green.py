@@ -25,6 +25,14 @@ def test_the_template_names_no_version_of_blue(platform: PlatformTemplate) -> No
         assert logical_id(blue["Version"]) in versions
 
 
+def test_the_alias_blue_is_made_by_who_may_act_on_function_and_alias(platform: PlatformTemplate) -> None:
+    # Lambda decides about an alias by the function's ARN or by the alias's, depending on the action.
+    [allowed] = [text(s["Resource"]) for _, s in platform.statements() if "lambda:CreateAlias" in s["Action"]]
+    for name in ("validation", "fraud-detection", "processing"):
+        assert allowed.count(f"function:payment-{name}-") == 2
+    assert allowed.count(":blue") == 3
+
+
 def test_blue_and_green_of_a_function_begin_at_the_same_version(platform: PlatformTemplate) -> None:
     functions = {id: f["Properties"]["FunctionName"] for id, f in platform.resources("AWS::Lambda::Function").items()}
     green = {
