@@ -6,8 +6,10 @@ A shift of traffic needs traffic to judge by, and "no request was lost" needs so
 payments of synthetic customers at a low, fixed rate for as long as the command runs, counts those sent, lost and
 wrong, and which function version answered them, and writes traffic.json into reports/<env>/.
 
-Exit code: the command's own; 3 if the command succeeded but a request was lost or answered wrongly; 2 for a command
-line that makes no sense. Ctrl-C and termination are passed to the command, and its end is waited for.
+Exit code: the command's own; 10 if the command succeeded but a request was lost or answered wrongly (what the command
+did stands); 2 for a command line that makes no sense; if the traffic could not start, the load gate's code for the
+reason, and the command was not run. Ctrl-C, termination and a closed terminal are passed to the command, and its end is
+waited for.
 """
 
 import locust  # noqa: F401  # isort: skip  First: it makes the standard library cooperative before anything uses it.
@@ -30,8 +32,10 @@ from loadtest.options import add_target_options, number
 from loadtest.result import GateError
 from loadtest.samples import Samples
 from loadtest.workforce import Workforce
+from pipeline.output import forgive_output, say, settle_output
 
-LOST = 3
+LOST = 10
+"""Not an exit code of the release controller or of the load gate."""
 POLL_SECONDS = 0.1
 
 
@@ -45,11 +49,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--reports", type=Path, help="folder of the report (default: reports/<env>)")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what runs meanwhile")
     arguments = parser.parse_args(argv)
+    forgive_output()
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         parser.error("no command given: put it after --")
     folder: Path = arguments.reports or Path("reports") / arguments.env.name
-    return _traffic(arguments, command, folder)
+    code = _traffic(arguments, command, folder)
+    settle_output()
+    return code
 
 
 def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) -> int:
@@ -60,7 +67,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         plan = Plan.of(settings, [url], signed=not arguments.unsigned, rate=rate)
         first_answers(url, plan)
     except GateError as trouble:
-        print(f"traffic {arguments.env.name}: not started, nor was the command: {trouble}", file=sys.stderr)
+        say(f"traffic {arguments.env.name}: not started, nor was the command: {trouble}", sys.stderr)
         return trouble.code
 
     started, generator = timestamp(), Generator(plan, Workforce())
@@ -80,14 +87,24 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         "command": command,
         "command_exit_code": code,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "traffic.json").write_text(json.dumps(report, indent=2) + "\n")
-    print(
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "traffic.json").write_text(json.dumps(report, indent=2) + "\n")
+    except OSError as error:  # the command's end is worth more than its report
+        say(f"  traffic.json not written: {error}")
+    say(
         f"  traffic {arguments.env.name}: {report['sent']} sent, {report['lost']} lost, {report['wrong']} wrong; "
-        f"answered by {report['versions'] or 'nobody'}",
-        flush=True,
+        f"answered by {report['versions'] or 'nobody'}"
     )
-    return code or (LOST if report["lost"] or report["wrong"] else 0)
+    bad = report["lost"] + report["wrong"]
+    if code or not bad:
+        return code
+    what = " or ".join(word for kind, word in (("lost", "lost"), ("wrong", "answered wrongly")) if report[kind])
+    say(
+        f"{bad} of {report['sent']} requests {'was' if bad == 1 else 'were'} {what} while the command ran; "
+        f"what it did stands: see {folder / 'traffic.json'}"
+    )
+    return LOST
 
 
 def _run_command(command: list[str], most_seconds: float, generator: Generator) -> int:
@@ -96,9 +113,11 @@ def _run_command(command: list[str], most_seconds: float, generator: Generator) 
     try:
         child = subprocess.Popen(command, process_group=0)
     except OSError as error:
-        print(f"can't run {command[0]}: {error.strerror}", file=sys.stderr)
+        say(f"can't run {command[0]}: {error.strerror}", sys.stderr)
         return 127
-    for signal_number in (signal.SIGINT, signal.SIGTERM):
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal_number is signal.SIGHUP and signal.getsignal(signal_number) is signal.SIG_IGN:
+            continue  # nohup: the command ignores it too
         gevent.signal_handler(signal_number, child.send_signal, signal_number)
     generator.end_at(most_seconds)
     code: int = child.wait()

@@ -21,7 +21,7 @@ def test_counts_what_was_sent_and_who_answered(serve: Serve, cli: Cli, report: R
     assert sum(found["versions"][route]["7"] for route in found["versions"]) == found["sent"]
 
 
-@pytest.mark.parametrize(("command", "code"), [("exit 0", 3), ("exit 7", 7)])
+@pytest.mark.parametrize(("command", "code"), [("exit 0", 10), ("exit 7", 7)])
 def test_a_lost_request_fails_a_command_that_succeeded(
     serve: Serve, cli: Cli, report: Report, command: str, code: int
 ) -> None:
@@ -37,11 +37,16 @@ def test_a_lost_request_fails_a_command_that_succeeded(
 def test_a_wrong_answer_counts_too(serve: Serve, cli: Cli, report: Report) -> None:
     url = serve(wrong_every=5)
     done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "20", "--", "sleep", "2")
-    assert done.returncode == 3
-    assert report("traffic.json")["wrong"] > 0
+    assert done.returncode == 10
+    found = report("traffic.json")
+    assert found["wrong"] > 0
+    # And the conclusion, the last line that is not indented, says so
+    conclusion = [line for line in done.stdout.splitlines() if not line.startswith(" ")][-1]
+    assert conclusion.startswith(f"{found['wrong']} of {found['sent']} requests ")
+    assert "answered wrongly while the command ran; what it did stands: see reports/dev/traffic.json" in conclusion
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_go_to_the_command_and_its_end_is_waited_for(
     serve: Serve, begin: Begin, report: Report, number: signal.Signals
 ) -> None:
@@ -50,6 +55,7 @@ def test_signals_go_to_the_command_and_its_end_is_waited_for(
         "import signal, sys, time\n"
         "def stop(number, _): time.sleep(1); print('cleaned up', number, flush=True); sys.exit(5)\n"
         "signal.signal(signal.SIGINT, stop); signal.signal(signal.SIGTERM, stop)\n"
+        "signal.signal(signal.SIGHUP, stop)\n"
         "print('ready', flush=True); time.sleep(30)"
     )
     traffic = begin(
