@@ -5,17 +5,18 @@ import getpass
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from pipeline.aws import PlatformNotDeployed, PlatformOutputs, session
 from pipeline.environments import Environment, environment
+from pipeline.output import forgive_output, say, settle_output
 from pipeline.release.aws import calling
 from pipeline.release.aws.alarms import AwsAlarms
 from pipeline.release.aws.announcer import AwsAnnouncer
@@ -27,7 +28,8 @@ from pipeline.release.commands import Commands, ExitCode, Outcome
 from pipeline.release.controller import World
 from pipeline.release.git import Disagreement, GitError, current_commit
 from pipeline.release.plan import Plan
-from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
+from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable
+from pipeline.release.record import Release
 from pipeline.release.report import write_reports
 from pipeline.release.view import plan_lines
 
@@ -39,6 +41,7 @@ exit codes:
   3  the platform is not deployed, or AWS could not be reached
   4  another controller works on this environment
   5  refused, with the reason; nothing was moved
+  6  AWS could not be reached to roll back, and it was ended by a second Ctrl-C: run `rollback`
 """
 WATCH_SECONDS = 2.0
 
@@ -78,22 +81,32 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
-    console = Console(soft_wrap=True, highlight=False, markup=False, stderr=arguments.json)
-    try:
-        outcome = _run(arguments, console)
-        if outcome.release and COMMANDS[arguments.command].moves and not arguments.dry_run:
-            write_reports(Path("reports") / arguments.env, outcome.release)
-            outcome = _with_revert(outcome, open_branch=arguments.open_revert)
-    except (Unavailable, PlatformNotDeployed) as error:
-        outcome = Outcome(code=ExitCode.UNAVAILABLE, text=str(error))
-    except LeaseHeld as held:
-        outcome = Outcome(code=ExitCode.HELD, text=f"another controller works on {arguments.env}: {held}")
-    except LeaseLost as lost:
-        outcome = Outcome(code=ExitCode.HELD, text=f"stopped without touching anything more: {lost}")
-    except (ValueError, GitError) as error:
-        outcome = Outcome(code=ExitCode.USAGE, text=str(error))
+    forgive_output()
+    outcome = _outcome(arguments)
+    if outcome.release and COMMANDS[arguments.command].moves and not arguments.dry_run:
+        details = (
+            _reported(arguments.env, outcome.release),
+            _revert(outcome.release, open_branch=arguments.open_revert),
+        )
+        outcome = replace(outcome, text="\n  ".join(filter(None, (outcome.text, *details))))
     _show(outcome, arguments)
+    settle_output()
     return outcome.code
+
+
+def _outcome(arguments: argparse.Namespace) -> Outcome:
+    try:
+        return _run(arguments)
+    except RollbackUnconfirmed as left:
+        return Outcome(code=ExitCode.UNCONFIRMED, text=str(left), release=left.release)
+    except (Unavailable, PlatformNotDeployed) as error:
+        return Outcome(code=ExitCode.UNAVAILABLE, text=str(error))
+    except LeaseHeld as held:
+        return Outcome(code=ExitCode.HELD, text=f"another controller works on {arguments.env}: {held}")
+    except LeaseLost as lost:
+        return Outcome(code=ExitCode.HELD, text=f"stopped without touching anything more: {lost}")
+    except ValueError as error:
+        return Outcome(code=ExitCode.USAGE, text=str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,10 +135,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _commands(arguments: argparse.Namespace, console: Console) -> Commands:
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid need not have a name
+        return f"uid {os.getuid()}"
+
+
+def _commands(arguments: argparse.Namespace) -> Commands:
     settings = environment(arguments.env)
     plan = Plan.of(settings.release)
-    who = f"{getpass.getuser()}@{platform.node()} (pid {os.getpid()})"
+    who = f"{_user()}@{platform.node()} (pid {os.getpid()})"
     clock = SystemClock()
     if COMMANDS[arguments.command].moves or arguments.command == "watch":
         clock.listen()
@@ -141,7 +161,7 @@ def _commands(arguments: argparse.Namespace, console: Console) -> Commands:
             records=AwsRecords(aws, table=outputs["ReleaseTableName"], environment=settings.name, holder=who),
             announcer=AwsAnnouncer(aws, outputs),
             clock=clock,
-            tell=lambda text: console.print(f"{datetime.now():%H:%M:%S} {text}"),
+            tell=lambda text: say(f"{datetime.now():%H:%M:%S} {text}", sys.stderr if arguments.json else sys.stdout),
         )
     return Commands(
         environment=settings.name,
@@ -155,11 +175,11 @@ def _commands(arguments: argparse.Namespace, console: Console) -> Commands:
     )
 
 
-def _run(arguments: argparse.Namespace, console: Console) -> Outcome:
+def _run(arguments: argparse.Namespace) -> Outcome:
     if arguments.command == "plan":
         return show_plan(environment(arguments.env))
-    commands = _commands(arguments, console)
-    if arguments.command == "watch" and console.is_terminal:
+    commands = _commands(arguments)
+    if arguments.command == "watch" and sys.stdout.isatty() and not arguments.json:
         return _watch(commands)
     command = COMMANDS[arguments.command]
     return command.run(commands, now=arguments.now) if command.has_now else command.run(commands)
@@ -175,15 +195,27 @@ def _watch(commands: Commands) -> Outcome:
     return outcome
 
 
-def _with_revert(outcome: Outcome, *, open_branch: bool) -> Outcome:
-    """Say how git can agree with what runs, and prepare the branch when asked."""
-    disagreement = Disagreement.after(outcome.release)
+def _reported(environment_name: str, release: Release) -> str:
+    """Write the reports, and say where they are or why not: traffic is where it is either way."""
+    folder = Path("reports") / environment_name
+    try:
+        write_reports(folder, release)
+    except OSError as error:
+        return f"reports not written: {error}"
+    return f"reports: {folder}/release.html, .md and .json"
+
+
+def _revert(release: Release, *, open_branch: bool) -> str | None:
+    """How git can agree with what runs; prepares the branch when asked."""
+    disagreement = Disagreement.after(release)
     if disagreement is None:
-        return outcome
-    text = disagreement.advice
-    if open_branch:
-        text = f"branch {disagreement.open_revert(Path.cwd())} returns git to what runs"
-    return replace(outcome, text=f"{outcome.text}\n  {text}")
+        return None
+    if not open_branch:
+        return disagreement.advice
+    try:
+        return f"branch {disagreement.open_revert(Path.cwd())} returns git to what runs"
+    except GitError as error:
+        return f"no revert branch: {error}; {disagreement.advice}"
 
 
 def _show(outcome: Outcome, arguments: argparse.Namespace) -> None:
@@ -196,7 +228,7 @@ def _show(outcome: Outcome, arguments: argparse.Namespace) -> None:
             "text": outcome.text,
             "release": asdict(outcome.release) if outcome.release else None,
         }
-        print(json.dumps(document, indent=1))
+        say(json.dumps(document, indent=1))
         return
     good = outcome.code in (ExitCode.DONE, ExitCode.ROLLED_BACK)
-    Console(soft_wrap=True, highlight=False, markup=False, stderr=not good).print(outcome.text)
+    say(outcome.text, sys.stdout if good else sys.stderr)

@@ -1,34 +1,40 @@
 """The system's time, and the signals that end a process."""
 
 import signal
-import threading
 import time
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 
 
 class SystemClock:
-    """``Clock`` that notes SIGINT and SIGTERM instead of dying, so that no signal leaves traffic half-shifted."""
+    """``Clock`` that notes SIGINT, SIGTERM and SIGHUP instead of dying: no signal leaves traffic half-shifted."""
 
     def __init__(self) -> None:
-        self._asked_to_end = threading.Event()
+        self._signals = 0
+        self._wake: SimpleQueue[None] = SimpleQueue()  # a signal handler may put into it, unlike an Event
 
     def listen(self) -> None:
-        """Take over SIGINT and SIGTERM of this process. Main thread only."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+        """Take over the signals that end this process. Main thread only. Under nohup, SIGHUP stays ignored."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._note)
 
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
-        self._asked_to_end.set()
+        self._signals += 1
+        self._wake.put(None)
 
     def now(self) -> float:
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        if self._asked_to_end.is_set():
-            time.sleep(seconds)
-        else:
-            self._asked_to_end.wait(seconds)
+        with suppress(Empty):
+            self._wake.get(timeout=seconds)
 
     @property
     def interrupted(self) -> bool:
-        return self._asked_to_end.is_set()
+        return self._signals > 0
+
+    @property
+    def insisted(self) -> bool:
+        return self._signals > 1

@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 3
     HELD = 4
     REFUSED = 5
+    UNCONFIRMED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,13 +245,14 @@ class Commands:
         while True:
             try:
                 records.acquire()
-            except LeaseHeld:
+            except LeaseHeld as held:
                 release = next(r for r in records.latest(HISTORY) if r.release_id == request.release_id)
                 obeyed = release.handled == request.request_id and command in ("pause", "resume", "promote")
                 if release.finished or obeyed:
                     return _answer(command, release)
                 if self.world.clock.interrupted:
-                    return _done(f"asked for {command}; not waiting for it", release)
+                    text = f"asked for {command}, which {held.holder} has not done yet: see `status`; no longer waiting"
+                    return Outcome(code=ExitCode.HELD, text=text, release=release)
                 self.world.clock.sleep(1.0)
                 continue
             with self._held():

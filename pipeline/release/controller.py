@@ -6,7 +6,16 @@ from functools import partial
 from typing import TypeVar
 
 from pipeline.release.machine import Observation, advance, wants_samples
-from pipeline.release.ports import Alarms, Announcer, Clock, Metrics, Records, TrafficRouter, Unavailable
+from pipeline.release.ports import (
+    Alarms,
+    Announcer,
+    Clock,
+    Metrics,
+    Records,
+    RollbackUnconfirmed,
+    TrafficRouter,
+    Unavailable,
+)
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import Samples
 from pipeline.release.traffic import Move, moves
@@ -50,7 +59,8 @@ class Controller:
     def drive(self, release: Release) -> Release:
         """Take ``release`` to ``promoted`` or ``rolled-back`` and return its last record.
 
-        Raises ``LeaseLost`` as soon as another controller has taken over; nothing is touched after that.
+        Raises ``LeaseLost`` as soon as another controller has taken over; nothing is touched after that. Raises
+        ``RollbackUnconfirmed`` when AWS can't be reached to roll back and someone insists on an end.
         """
         written = True
         while not release.finished:
@@ -62,6 +72,8 @@ class Controller:
             self._failed_rounds = self._failed_rounds + 1 if self._errors else 0
             if len(release.events) > len(before.events):
                 self._announce(release)
+            if release.phase is Phase.ROLLING_BACK and self._failed_rounds >= release.plan.failures_allowed:
+                self._despair(release)
             if self._errors or (settled and release.phase is before.phase):
                 self._world.clock.sleep(self._pause(release))
         for _ in range(WRITES_AT_THE_END):
@@ -70,6 +82,22 @@ class Controller:
             self._world.clock.sleep(1.0)
             release, written = self._write(release, release, written)
         return release
+
+    def _despair(self, release: Release) -> None:
+        """The way back is tried until it succeeds, unless whoever waits for it has asked twice for an end."""
+        if self._world.clock.insisted:
+            raise RollbackUnconfirmed(release)
+        if self._failed_rounds == release.plan.failures_allowed or self._is_loud:
+            self._world.tell(f"  still rolling back after {self._failed_rounds} failed rounds; Ctrl-C twice gives up")
+
+    @property
+    def _is_loud(self) -> bool:
+        """Rounds that fail all say the same, so only some of them do: after 1, 2, 4, 8, 16, ... failed ones."""
+        return self._failed_rounds & (self._failed_rounds - 1) <= 0
+
+    def _detail(self, text: str) -> None:
+        if self._is_loud:
+            self._world.tell(f"  {text}")
 
     def _look(self, release: Release) -> Observation:
         world, now = self._world, self._world.clock.now()
@@ -118,7 +146,7 @@ class Controller:
             return True
         for chain in moves(seen.traffic, release.traffic):
             for move in chain:
-                self._world.tell(f"  {move}")
+                self._detail(str(move))
                 if not self._made(move):
                     break
         return False
@@ -140,7 +168,7 @@ class Controller:
             return call()
         except Unavailable as error:
             self._errors.append(str(error))
-            self._world.tell(f"  failed: {error}")
+            self._detail(f"failed: {error}")
             return None
 
     def _pause(self, release: Release) -> float:

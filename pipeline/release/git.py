@@ -13,7 +13,7 @@ COMMIT_VARIABLES = ("SOURCE_COMMIT", "CODEBUILD_RESOLVED_SOURCE_VERSION")
 
 
 class GitError(Exception):
-    """git could not do it; the message is git's own."""
+    """git could not do it; the message ends with git's own last line."""
 
 
 def current_commit(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -80,8 +80,9 @@ class Disagreement:
 def _git(folder: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    except FileNotFoundError as error:
-        raise GitError("git is not installed") from error
+    except OSError as error:
+        raise GitError(f"git can't be run: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
-        raise GitError(f"git {arguments[0]}: {error.stderr.strip()}") from error
+        reason = error.stderr.strip().rpartition("\n")[2]
+        raise GitError(f"git {arguments[0]}: {reason}") from error
     return done.stdout.strip()

@@ -76,7 +76,7 @@ def _leave_a_deployment_alone(release: Release, traffic: Traffic | None) -> Rele
 
 def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
     if seen.interrupted:
-        return roll_back(release, seen.now, "interrupted (Ctrl-C or SIGTERM)")
+        return roll_back(release, seen.now, "interrupted (Ctrl-C, SIGTERM or a closed terminal)")
     if ringing := [alarm for alarm in seen.alarms or () if alarm not in release.ignored_alarms]:
         return roll_back(release, seen.now, f"alarm: {', '.join(ringing)}", rejected=True)
     if seen.failures >= release.plan.failures_allowed:

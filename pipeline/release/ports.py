@@ -26,6 +26,17 @@ class LeaseLost(Exception):
     """Another controller has taken over: this one must not touch anything any more."""
 
 
+class RollbackUnconfirmed(Exception):
+    """Who watched the roll-back of ``release`` fail again and again has ended it before it was read back."""
+
+    def __init__(self, release: Release):
+        super().__init__(
+            f"roll-back not confirmed: run `python -m pipeline.release rollback --env {release.environment}`, "
+            "or any other release command, as soon as AWS answers"
+        )
+        self.release = release
+
+
 class TrafficRouter(Protocol):
     """Listener and aliases. Every method raises ``Unavailable``."""
 
@@ -111,10 +122,15 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait; an interruption ends it early."""
+        """Wait; each interruption ends one wait early."""
         ...
 
     @property
     def interrupted(self) -> bool:
-        """Someone asked this process to end (Ctrl-C, SIGTERM)."""
+        """Someone asked this process to end (Ctrl-C, SIGTERM, a closed terminal)."""
+        ...
+
+    @property
+    def insisted(self) -> bool:
+        """Someone asked more than once."""
         ...

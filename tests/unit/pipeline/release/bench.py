@@ -24,6 +24,7 @@ class FakeClock:
     def __init__(self) -> None:
         self.time = 1_800_000_000.0
         self.interrupted = False
+        self.insisted = False
         self._planned: list[tuple[float, Callable[[], None]]] = []
 
     def now(self) -> float:
@@ -45,6 +46,7 @@ class FakeClock:
         self._planned.clear()
 
     def interrupt(self) -> None:
+        self.insisted = self.interrupted
         self.interrupted = True
 
 
