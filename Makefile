@@ -39,7 +39,7 @@ remote: setup ## Create the git remote `local`: `git push local main` promotes
 PARTS := lint types unit infrastructure integration e2e
 test: setup ## Set up and check everything, and say how long each part took
 	@took=""; for part in $(PARTS); do \
-		echo "== $$part"; begun=$$SECONDS; $(MAKE) $$part; took+="$$(printf '  %-16s %4d s' $$part $$((SECONDS - begun)))"$$'\n'; \
+		echo "== $$part"; begun=$$SECONDS; $(MAKE) $$part || exit 1; took+="$$(printf '  %-16s %4d s' $$part $$((SECONDS - begun)))"$$'\n'; \
 	done; printf '\nAll parts passed:\n%s' "$$took"
 
 lint: setup ## Style, and the one way in which packages may import each other
@@ -68,7 +68,7 @@ synth: setup ## Write cdk.out: the pipeline, every environment, and the local pl
 	@cdk synth --quiet && echo "Written to cdk.out"
 
 load: setup ## Run the load gate by hand  [ENV=dev] [RATE=50] [DURATION=60]
-	@eval "$$(python -m pipeline.local.cloud env $(ENV))"; \
+	@variables=$$(python -m pipeline.local.cloud env $(ENV)) && eval "$$variables" && \
 	python -m loadtest.gate --env $(ENV) $(if $(RATE),--rate $(RATE)) $(if $(DURATION),--duration $(DURATION))
 
 review: setup ## Compare the compliance findings with those of another commit  [BASE=origin/main]
@@ -78,7 +78,7 @@ benchmark: setup ## Measure: every figure in the docs comes from here
 	@python -m benchmarks
 
 format: setup ## Format the code
-	@ruff check --fix --quiet . ; ruff format .
+	@ruff check --fix --quiet . || true; ruff format .
 
 lock: setup ## Compile requirements/*.in to *.txt, pinned with hashes
 	@compile="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate"; \

@@ -11,27 +11,30 @@ Exit codes: 0 done, or stopped before an approval; 1 a step failed; 2 bad input;
 import argparse
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.local import remote, report
 from pipeline.local.cloud import LocalCloudError
-from pipeline.local.console import Console, choose
+from pipeline.local.console import Console, PlainConsole, choose
 from pipeline.local.errors import FAILED, INTERRUPTED, OK, PromotionError
-from pipeline.local.promotion import Promotion, Request, recover, waiting_run
+from pipeline.local.promotion import Promotion, Request, end_leftovers, supersede_waiting, waiting_run
 from pipeline.local.state import State
 
 
 def promote(state: State, asked: argparse.Namespace) -> None:
     request = Request(revision=asked.revision, repository=asked.repository, approve=asked.approve == "yes")
     with state.lock("a promotion"), choose() as console:
-        recover(state, console)
+        end_leftovers(state, console)
+        supersede_waiting(state, console)
         _go(Promotion.begin(state, console, request), console)
 
 
 def approve(state: State, asked: argparse.Namespace) -> None:
     with state.lock("a promotion"), choose() as console:
+        end_leftovers(state, console)
         run, step = waiting_run(state)
         promotion = Promotion(state, run, console, Request())
         promotion.record_decision(step, "approved")
@@ -45,9 +48,7 @@ def reject(state: State, asked: argparse.Namespace) -> None:
         Promotion(state, run, console, Request()).record_decision(step, "rejected")
         step.status = "rejected"
         run.end("rejected", step.detail)
-        console.say(
-            f"Rejected: {run.revision[:12]} will not go further. Nothing was changed in the environment behind it."
-        )
+        console.say(f"Rejected: {run.revision[:12]} goes no further. Nothing was changed in the environment behind it.")
 
 
 def status(state: State, asked: argparse.Namespace) -> None:
@@ -56,18 +57,32 @@ def status(state: State, asked: argparse.Namespace) -> None:
 
 def down(state: State, asked: argparse.Namespace) -> None:
     with state.lock("make down"):
-        for cloud in report.clouds(state):
-            if cloud.is_running():
-                cloud.stop()
-                print(f"{cloud.name}: stopped")
+        _stop_everything(state)
 
 
 def clean(state: State, asked: argparse.Namespace) -> None:
-    down(state, asked)
-    for folder in (state.folder, state.root / "cdk.out"):
-        if folder.exists():
-            shutil.rmtree(folder)
-            print(f"removed {folder.relative_to(state.root)}/")
+    with state.lock("make clean"):
+        _stop_everything(state)
+        for folder in (state.folder, state.root / "cdk.out", state.root / "reports"):
+            if folder.exists():
+                shutil.rmtree(folder)
+                print(f"removed {folder.relative_to(state.root)}/")
+
+
+def _stop_everything(state: State) -> None:
+    """Also what does not answer any more: ``stop`` looks for processes, not for answers."""
+    end_leftovers(state, PlainConsole())
+    troubles = []
+    for cloud in report.clouds(state):
+        ran = cloud.is_running()
+        try:
+            cloud.stop()
+        except LocalCloudError as error:
+            troubles.append(str(error))
+        else:
+            print(f"{cloud.name}: {'stopped' if ran else 'was not running'}")
+    if troubles:
+        raise PromotionError("\n".join(troubles))
 
 
 def make_remote(state: State, asked: argparse.Namespace) -> None:
@@ -89,18 +104,18 @@ COMMANDS: dict[str, tuple[Callable[[State, argparse.Namespace], None], str]] = {
 def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, _as_interrupt)
+        if signal.getsignal(sign) is not signal.SIG_IGN:  # as nohup asks
+            signal.signal(sign, _as_interrupt)
     try:
         COMMANDS[asked.command][0](State(Path.cwd()), asked)
     except (PromotionError, LocalCloudError) as error:
         if not getattr(error, "told", False):
             print(error, file=sys.stderr)
         return getattr(error, "exit_code", FAILED)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"{error}\nIs the disk full, or does .pipeline belong to another user?", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
-        print(
-            "Interrupted: what this run had started is stopped, and no traffic is left between versions.",
-            file=sys.stderr,
-        )
         return INTERRUPTED
     return OK
 

@@ -1,7 +1,10 @@
 """What a person sees of a promotion: a live tree on a terminal, plain lines anywhere else."""
 
+import contextlib
+import io
 import os
 import sys
+import termios
 import time
 from types import TracebackType
 from typing import Protocol, Self
@@ -89,6 +92,8 @@ class LiveConsole:
 
     def ask(self, question: str) -> str | None:
         self._live.stop()
+        with contextlib.suppress(termios.error):
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the question is no answer to it
         try:
             return self._terminal.input(question).strip().lower()
         except EOFError:
@@ -126,6 +131,8 @@ class PlainConsole:
     EVERY_SECONDS = 5.0
 
     def __init__(self) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
         self._spoke = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -153,7 +160,7 @@ class PlainConsole:
         self._spoke = time.monotonic()
         try:
             print(text, flush=True)
-        except BrokenPipeError:
+        except OSError:
             # Whoever watched has gone (a closed `git push`); the promotion itself must go on to a safe end.
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import boto3
 from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.local.errors import StepFailed
 
@@ -170,7 +170,7 @@ class _Stack:
     def _wait_while_busy(self, *, since: float, expected: int = 0) -> str | None:
         deadline = time.monotonic() + TIME_LIMIT_SECONDS
         time.sleep(0.2)
-        while (status := self._status()) and status.endswith("IN_PROGRESS"):
+        while (status := self._status()) and status.endswith("IN_PROGRESS") and status not in NEVER_DEPLOYED:
             if time.monotonic() > deadline:
                 raise StepFailed(f"{self._name} was still {status} after {TIME_LIMIT_SECONDS} s")
             events = list(self._events(since))
@@ -211,10 +211,12 @@ def main() -> int:
 
     try:
         done = deploy(boto3.Session(), asked.stack, template=asked.template, assets=asked.assets, progress=progress)
-    except (StepFailed, ClientError, S3UploadFailedError) as error:
+    except (StepFailed, BotoCoreError, ClientError, S3UploadFailedError) as error:
         progress(f"{asked.stack} was not deployed: {error}")
         return 1
-    asked.outputs.write_text(json.dumps(done.outputs, indent=2) + "\n")
+    draft = asked.outputs.with_suffix(".new")
+    draft.write_text(json.dumps(done.outputs, indent=2) + "\n")
+    draft.replace(asked.outputs)
     progress(str(done))
     return 0
 

@@ -28,8 +28,4 @@ class Busy(PromotionError):
 
 
 class StepFailed(PromotionError):
-    """A step of the promotion ended badly; ``open_file`` is the file that tells more."""
-
-    def __init__(self, message: str, open_file: str | None = None) -> None:
-        super().__init__(message)
-        self.open_file = open_file
+    """A step of the promotion ended badly."""

@@ -1,8 +1,10 @@
 """Runs the commands of a step, and ends them so that they can clean up."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +17,16 @@ from pipeline.local.errors import StepFailed
 GRACE_SECONDS = 120
 """How long interrupted commands may take to put things right, such as rolling traffic back."""
 
+REST_SECONDS = 5
+"""And how long what they started may outlive them."""
+
+CHECK_SECONDS = 5
+
 INHERITED = (
-    *("PATH", "HOME", "USER", "SHELL", "LANG", "LC_ALL", "TERM", "TMPDIR", "XDG_CACHE_HOME"),
-    *("HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA"),
-    *("UV_SYSTEM_CERTS", "UV_CACHE_DIR", "UV_INDEX_URL", "UV_DEFAULT_INDEX"),
+    *("HOME", "USER", "SHELL", "LANG", "LC_ALL", "TERM", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
+    *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
+    *("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA"),
+    *("UV_SYSTEM_CERTS", "UV_CACHE_DIR", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONFIG_FILE"),
 )
 """Variables that a command may see. A list of what may pass, so that no AWS profile, region or credential of the person
 leads a local run to a real account."""
@@ -27,8 +35,14 @@ leads a local run to a real account."""
 def clean_environment() -> dict[str, str]:
     """The environment in which every command of a promotion starts."""
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    tools = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    spared = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
+    never_proxied = ["127.0.0.1", "localhost", *([spared] if spared else [])]
     return {
         **kept,
+        "PATH": os.pathsep.join(tools),
+        "NO_PROXY": ",".join(never_proxied),
+        "no_proxy": ",".join(never_proxied),
         "PYTHONUNBUFFERED": "1",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -46,14 +60,15 @@ def run_commands(
     log: Path,
     on_line: Callable[[str], None],
     on_start: Callable[[dict[str, float]], None],
+    check: Callable[[], None] = lambda: None,
 ) -> str:
     """Run shell commands one after the other, as CodeBuild does, and return what they conclude.
 
     Their conclusion is the last line of output that is not indented: a detail of what stands above it.
 
     Output goes to ``log``, which the commands hold themselves: should this process be killed, they are not. Each line
-    is passed to ``on_line`` too. Raises ``StepFailed`` when a command fails. An interrupt is passed on to the
-    commands, and raised again when they have ended.
+    is passed to ``on_line`` too. ``check`` is called every few seconds and may raise to give up. Raises ``StepFailed``
+    when a command fails. An interrupt is passed on to the commands, and raised again when they have ended.
     """
     with log.open("ab") as written, log.open("rb") as output:
         output.seek(0, os.SEEK_END)
@@ -66,21 +81,24 @@ def run_commands(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a group of its own: one signal reaches all of it, and only when we say so
         )
-        on_start({"pid": process.pid, "started": psutil.Process(process.pid).create_time()})
-        last = ""
+        last, checked = "", time.monotonic()
         try:
+            on_start({"pid": process.pid, "started": psutil.Process(process.pid).create_time()})
             running = True
             while running:
                 running = process.poll() is None
+                if running and time.monotonic() - checked > CHECK_SECONDS:
+                    check()
+                    checked = time.monotonic()
                 for line in _new_lines(output, unfinished=not running):
                     last = last if line[0].isspace() else line
                     on_line(line.strip())
                 time.sleep(0.05 if running else 0)
         except BaseException:
-            _end_group(process.pid, process.wait)
+            _end_tree(process.pid, process.wait)
             raise
     if process.returncode:
-        raise StepFailed(last or f"ended with exit code {process.returncode} and printed nothing", str(log))
+        raise StepFailed(last or f"ended with exit code {process.returncode} and printed nothing")
     return last
 
 
@@ -99,39 +117,46 @@ def end_leftover(record: dict[str, float]) -> bool:
     """End the commands that a killed promotion left behind. ``True`` when there were any."""
     try:
         leader = psutil.Process(int(record["pid"]))
-        if abs(leader.create_time() - record["started"]) > 1:
-            return False  # the number was given to another process since
+        if abs(leader.create_time() - record["started"]) > 1 or leader.status() == psutil.STATUS_ZOMBIE:
+            return False  # the number was given to another process since, or nobody has taken note of its end
     except psutil.NoSuchProcess:
         return False
-    _end_group(leader.pid, leader.wait)
+    _end_tree(leader.pid, leader.wait)
     return True
 
 
-def _end_group(leader: int, wait: Callable[[float], object]) -> None:
-    handlers = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+def _end_tree(leader: int, wait: Callable[[float], object]) -> None:
+    """Interrupt a process group, give it and all that it started time to put things right, then kill what is left."""
+    with undisturbed():
+        tree = _tree(leader)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired, psutil.NoSuchProcess):
+            wait(GRACE_SECONDS)
+        _, left = psutil.wait_procs(tree, timeout=REST_SECONDS)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired, psutil.NoSuchProcess):
+            wait(REST_SECONDS)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore interrupts: whoever is impatient now would leave traffic between two versions, or a cloud running."""
+    signs = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {sign: signal.signal(sign, signal.SIG_IGN) for sign in signs}
     try:
-        for sign, seconds in ((signal.SIGINT, GRACE_SECONDS), (signal.SIGKILL, 10)):
-            try:
-                os.killpg(leader, sign)
-                wait(seconds)
-            except (ProcessLookupError, psutil.NoSuchProcess):
-                pass
-            except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
-                continue
-            _wait_for_group(leader)
-            return
+        yield
     finally:
-        for sign_, handler in handlers.items():
-            signal.signal(sign_, handler)
+        for sign, handler in handlers.items():
+            signal.signal(sign, handler)
 
 
-def _wait_for_group(leader: int, seconds: float = 5.0) -> None:
-    """The leader is gone; give its children a moment, then end what is left of the group."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(leader, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.killpg(leader, signal.SIGKILL)
+def _tree(leader: int) -> list[psutil.Process]:
+    """The process and all its descendants, also those that lead a group of their own."""
+    try:
+        process = psutil.Process(leader)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

@@ -4,9 +4,11 @@ Reads top to bottom as the path of a commit. A step that succeeded is never done
 approval goes on where it was.
 """
 
+import contextlib
 import getpass
 import json
 import os
+import shlex
 import shutil
 import time
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from pipeline.local import source
 from pipeline.local.cloud import LocalCloud, LocalCloudError
 from pipeline.local.console import Console
 from pipeline.local.errors import BadInput, PromotionError, StepFailed
-from pipeline.local.process import clean_environment, end_leftover, run_commands
+from pipeline.local.process import clean_environment, end_leftover, run_commands, undisturbed
 from pipeline.local.run import Run, Stage, Step, all_runs, create
 from pipeline.local.state import State
 
@@ -114,10 +116,12 @@ class Promotion:
 
     def _synthesise(self, stage: Stage, step: Step) -> str:
         assembly = str(self.run.assembly)
-        self._run(stage, step, [f"cdk synth --quiet --output {assembly}"], clean_environment())
+        if shutil.which("cdk") is None:
+            raise StepFailed("the CDK command line is not on the PATH: run `make setup`, and start with `make promote`")
+        self._run(stage, step, [f"cdk synth --quiet --output {shlex.quote(assembly)}"], clean_environment())
         plan_file = self.run.assembly / "plan.json"
         if not plan_file.exists():
-            raise StepFailed("the synthesis wrote no plan.json, so there is nothing to promote", str(self._log(step)))
+            raise StepFailed("the synthesis wrote no plan.json, so there is nothing to promote")
         stages = json.loads(plan_file.read_text())["stages"]
         self.run.stages += [_stage_of(planned) for planned in stages]
         return f"{len(stages)} environments: {', '.join(s['environment'] for s in stages)}"
@@ -128,25 +132,28 @@ class Promotion:
         cloud = self._cloud(stage)
         if not cloud.is_running():
             self.console.progress(stage, step, "starting")
+            self.started_clouds.append(cloud)
             try:
                 cloud.start()
             except LocalCloudError as error:
                 raise StepFailed(str(error)) from error
-            self.started_clouds.append(cloud)
-            try:
-                self._run(stage, step, bootstrap_commands(cloud, stage.environment), self._environment(cloud))
-            except StepFailed:
-                cloud.stop()  # the next run finds it missing, and begins anew
-                raise
+        # Also a cloud that somebody started by hand, or a run that was cut off here.
+        start = cloud.environ()["AWS_ACCESS_KEY_ID"]
+        bootstrapped = self.state.folder / "bootstrapped" / cloud.name
+        if not (bootstrapped.exists() and bootstrapped.read_text() == start):
+            self._run(stage, step, bootstrap_commands(cloud, stage.environment), self._environment(cloud))
+            bootstrapped.parent.mkdir(exist_ok=True)
+            bootstrapped.write_text(start)
         return str(cloud.environ()["AWS_ENDPOINT_URL"])
 
     def _deploy(self, stage: Stage, step: Step) -> str:
         stack = _deployments(self._plan(stage))[step.name]
         files = {"template": stack["template"], "assets": stack["assets"]}
-        options = [f"--{name} '{self.run.assembly / file}'" for name, file in files.items()]
-        options.append(f"--outputs '{self._outputs(stack['name'])}'")
-        command = f"python -m pipeline.local.deploy {stack['name']} {' '.join(options)}"
-        return self._run(stage, step, [command], self._environment(self._cloud(stage)), folder=OWN_CODE)
+        command = ["python", "-m", "pipeline.local.deploy", stack["name"]]
+        for name, file in files.items():
+            command += [f"--{name}", str(self.run.assembly / file)]
+        command += ["--outputs", str(self._outputs(stack["name"]))]
+        return self._run(stage, step, [shlex.join(command)], self._environment(self._cloud(stage)), folder=OWN_CODE)
 
     def _run_step_commands(self, stage: Stage, step: Step) -> str:
         planned = self._planned(stage, step)
@@ -167,12 +174,12 @@ class Promotion:
             self.record_decision(step, "approved")
         elif answer in ("n", "no"):
             self.record_decision(step, "rejected")
-            raise Rejected(f"{getpass.getuser()} rejected the promotion to {stage.environment}")
+            raise Rejected(f"{person()} rejected the promotion to {stage.environment}")
         else:
             step.status, step.detail = "waiting", "for `make approve` or `make reject`"
 
     def record_decision(self, step: Step, decision: str) -> None:
-        by = os.environ.get("USER") or getpass.getuser()
+        by = person()
         self.run.approvals.append({"step": step.name, "decision": decision, "by": by, "at": time.time()})
         step.detail = f"{decision} by {by}"
 
@@ -183,9 +190,14 @@ class Promotion:
 
     def _interrupt(self, error: BaseException) -> None:
         """Leave nothing running that this run started; a cloud that served before goes on serving."""
-        for cloud in self.started_clouds:
-            cloud.stop()
-        self.run.end("interrupted", repr(error))
+        with undisturbed():
+            try:
+                for cloud in self.started_clouds:
+                    self.console.say(f"Stopping the local cloud {cloud.name}, which this run had started ...")
+                    with contextlib.suppress(LocalCloudError):
+                        cloud.stop()
+            finally:
+                self.run.end("interrupted", str(error) or type(error).__name__)
 
     # What the steps share
 
@@ -203,7 +215,16 @@ class Promotion:
             log=self._log(step),
             on_line=lambda line: self.console.progress(stage, step, line),
             on_start=remember,
+            check=lambda: self._check_cloud(stage, step),
         )
+
+    def _check_cloud(self, stage: Stage, step: Step) -> None:
+        """A step that asks a dead cloud would ask for ever."""
+        if not stage.environment or step.kind == "cloud":
+            return
+        cloud = self._cloud(stage)
+        if not cloud.is_running() and not cloud.is_running():  # the second look is for one that was only slow
+            raise StepFailed(f"the local cloud {cloud.name} is gone; its log: {cloud.log_path}")
 
     def _environment(self, cloud: LocalCloud) -> dict[str, str]:
         return {
@@ -242,18 +263,22 @@ class Rejected(PromotionError):
     """A person said no."""
 
 
-def recover(state: State, console: Console) -> None:
-    """Put right what earlier runs left: those that were killed, and those that still wait for an approval.
-
-    Call it with the lock held: a run that says it is running can't be.
-    """
+def end_leftovers(state: State, console: Console) -> None:
+    """End what killed promotions left running. Call it with the lock held: a run that says it is running can't be."""
     for run in all_runs(state.runs):
-        if run.status == "running":
-            for stage, step in run.open_steps():
-                if step.process and end_leftover(step.process):
-                    console.say(f"Ended what a killed promotion had left running: {stage.name} / {step.name}.")
-            run.end("interrupted", "the promotion was killed")
-        elif run.status == "waiting":
+        if run.status != "running":
+            continue
+        for stage, step in run.open_steps():
+            if step.process:
+                console.say(f"Ending what a killed promotion may have left running: {stage.name} / {step.name} ...")
+                end_leftover(step.process)
+        run.end("interrupted", "the promotion was killed")
+
+
+def supersede_waiting(state: State, console: Console) -> None:
+    """A new promotion takes the place of one that waits for its approval."""
+    for run in all_runs(state.runs):
+        if run.status == "waiting":
             run.end("superseded")
             console.say(f"The promotion of {run.revision[:12]} that waited for approval is superseded by this one.")
 
@@ -264,6 +289,14 @@ def waiting_run(state: State) -> tuple[Run, Step]:
         if run.status == "waiting":
             return run, next(step for _, step in run.open_steps())
     raise BadInput("Nothing waits for an approval. `make status` shows the last promotion.")
+
+
+def person() -> str:
+    """Who gives this command, for the record."""
+    try:
+        return os.environ.get("USER") or getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as containers have
+        return f"uid {os.getuid()}"
 
 
 def _step(stage: str, name: str, kind: Any) -> Step:

@@ -19,7 +19,7 @@ while read -r old new ref; do
     repository=$PWD
     unset $(git rev-parse --local-env-vars)
     cd {root} && PATH={path}:$PATH {python} -m pipeline.local promote --revision "$new" --repository "$repository" ||
-        echo "Not promoted. After mending: push again, or run \\`make promote\\`."
+        echo "Not promoted to the end. The push itself stands, so go on here: cd {root} && make promote REVISION=$new"
 done
 """
 
@@ -30,7 +30,8 @@ def create(state: State) -> str:
     Raises ``BadInput`` outside a git checkout, or when ``local`` already names another repository.
     """
     root = state.root
-    if subprocess.run(["git", "-C", str(root), "rev-parse"], capture_output=True).returncode:
+    top = subprocess.run(["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True)
+    if top.returncode or Path(top.stdout.strip()).resolve() != root.resolve():
         raise BadInput(f"{root} is not a git checkout: run `git init` and commit first.")
     known = subprocess.run(["git", "-C", str(root), "remote", "get-url", NAME], capture_output=True, text=True)
     if known.returncode == 0 and Path(known.stdout.strip()) != state.remote:
@@ -41,6 +42,10 @@ def create(state: State) -> str:
     if known.returncode:
         subprocess.run(["git", "-C", str(root), "remote", "add", NAME, str(state.remote)], check=True)
     hook = state.remote / "hooks" / "post-receive"
+    hook.parent.mkdir(exist_ok=True)
+    # Neither a company's global hooks nor a shallow clone may keep a push from promoting.
+    for name, value in (("core.hooksPath", str(hook.parent)), ("receive.shallowUpdate", "true")):
+        subprocess.run(["git", "-C", str(state.remote), "config", name, value], check=True)
     hook.write_text(
         HOOK.format(
             branch=BRANCH,

@@ -28,6 +28,12 @@ def show_outcome(run: Run, console: Console) -> None:
             console.say("Go on: `make approve`. End it: `make reject`.")
         case "failed" | "rejected":
             _show_failure(run, console)
+        case "interrupted":
+            console.say(
+                f"\nInterrupted ({run.failure}). `make promote` begins anew; what was running before serves on."
+            )
+    for page in sorted((run.folder / "reports").glob("*/*.html")):
+        console.say(f"Report: {page}")
     console.say(f"Logs and reports: {run.folder}")
 
 
@@ -59,12 +65,17 @@ def show_status(state: State) -> None:
     if runs:
         last = runs[-1]
         terminal.print(tree(last))
-        terminal.print(f"{last.status}; logs and reports: {last.folder}", highlight=False)
+        killed = last.status == "running" and not state.is_locked()
+        said = "killed: `make promote` puts it right" if killed else f"{last.status} {last.failure or ''}".strip()
+        terminal.print(said, markup=False, highlight=False, soft_wrap=True)
+        terminal.print(f"Logs and reports: {last.folder}", markup=False, highlight=False, soft_wrap=True)
     else:
         terminal.print("No promotion yet: `make promote` starts one.")
     for cloud in clouds(state):
         where = f"running at {cloud.endpoint}" if cloud.is_running() else "not running"
-        terminal.print(f"{cloud.name:<10} {where}  {_api_url(runs, cloud)}", highlight=False, soft_wrap=True)
+        terminal.print(
+            f"{cloud.name:<10} {where}  {_api_url(runs, cloud)}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def _api_url(runs: list[Run], cloud: LocalCloud) -> str:

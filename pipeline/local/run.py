@@ -1,11 +1,14 @@
 """A promotion's record: which steps there are, how each went, and where its files are. Saved as ``run.json``."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+VERSION = 1
 
 Status = Literal["pending", "running", "waiting", "succeeded", "failed", "interrupted", "rejected", "superseded"]
 Kind = Literal["source", "synth", "cloud", "deploy", "commands", "approval"]
@@ -82,14 +85,17 @@ class Run:
 
     def save(self) -> None:
         """Write ``run.json`` at once and whole: a reader, or a crash, never sees half of it."""
-        record = {"version": 1, "id": self.id, **asdict(self), "folder": str(self.folder)}
+        record = {"version": VERSION, "id": self.id, **asdict(self), "folder": str(self.folder)}
         draft = self.folder / "run.json.new"
         draft.write_text(json.dumps(record, indent=2) + "\n")
         draft.replace(self.folder / "run.json")
 
     @classmethod
     def load(cls, folder: Path) -> "Run":
+        """Raises ``ValueError`` for a record that is not whole, or of another version."""
         record = json.loads((folder / "run.json").read_text())
+        if record.get("version") != VERSION:
+            raise ValueError(f"{folder / 'run.json'} is of another version")
         stages = [Stage(**{**s, "steps": [Step(**step) for step in s["steps"]]}) for s in record["stages"]]
         known = {k: v for k, v in record.items() if k not in ("version", "id", "folder", "stages")}
         return cls(folder=folder, stages=stages, **known)
@@ -110,5 +116,9 @@ def create(runs: Path) -> Run:
 
 
 def all_runs(runs: Path) -> list[Run]:
-    """Every run of which there is a record, oldest first."""
-    return [Run.load(path.parent) for path in sorted(runs.glob("*/run.json"))]
+    """Every run of which there is a readable record, oldest first."""
+    found = []
+    for path in runs.glob("*/run.json"):
+        with contextlib.suppress(ValueError, TypeError, KeyError, OSError):  # of a version before or after this one
+            found.append(Run.load(path.parent))
+    return sorted(found, key=lambda run: run.started)

@@ -76,11 +76,16 @@ class _Git:
         return done.stdout.strip()
 
     def is_repository(self) -> bool:
-        if shutil.which("git") is None:
-            return False
+        """Raises ``BadInput`` where there is a repository that git can't read: its work tree must not pass for it."""
         if self.repository:
             return True
+        if shutil.which("git") is None:
+            if (self.root / ".git").exists():
+                raise BadInput("git is not installed: it is needed to promote a commit.")
+            return False
         answer = subprocess.run(self.command("rev-parse", "--show-toplevel"), capture_output=True, text=True)
+        if answer.returncode and (self.root / ".git").exists():
+            raise BadInput(f"git can't read this repository: {answer.stderr.strip()}")
         # A parent folder's repository is somebody else's: the downloaded archive inside it is not in its history.
         return answer.returncode == 0 and Path(answer.stdout.strip()).resolve() == self.root.resolve()
 
@@ -94,6 +99,7 @@ class _Git:
 
 def _copy_folder(root: Path, target: Path) -> Source:
     shutil.copytree(root, target, ignore=shutil.ignore_patterns(*NOT_SOURCE), symlinks=True)
+    shutil.rmtree(target / "reports", ignore_errors=True)
     digest = hashlib.sha256()
     for path in sorted(p for p in target.rglob("*") if p.is_file()):
         digest.update(path.relative_to(target).as_posix().encode() + b"\0" + path.read_bytes())

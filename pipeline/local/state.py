@@ -45,6 +45,14 @@ class State:
         finally:
             os.close(descriptor)
 
+    def is_locked(self) -> bool:
+        """Whether somebody is at work right now."""
+        try:
+            with self.lock("make status"):
+                return False
+        except Busy:
+            return True
+
     @staticmethod
     def _who_holds(descriptor: int) -> str:
         try:
@@ -52,4 +60,5 @@ class State:
             who = f"{holder['what']} (pid {holder['pid']}, since {holder['since']})"
         except (ValueError, KeyError):
             who = "another command"
-        return f"{who} is at work in {Path.cwd()}. Wait for it (`make status` shows it), or end it with Ctrl-C there."
+        where = f"{who} is at work in {Path.cwd()}."
+        return f"{where} Wait for it (`make status` shows it), or end it: Ctrl-C there, or `kill` with its pid."

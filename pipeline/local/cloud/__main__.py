@@ -12,6 +12,10 @@ from pathlib import Path
 from pipeline.environments import environment
 from pipeline.local.cloud import LocalCloud, LocalCloudError
 
+FORGET = "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE PLATFORM_ROLE_ARN"
+NOWHERE = f"{FORGET}; export AWS_ENDPOINT_URL=https://127.0.0.1:9 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none"
+"""When there is no local cloud, what is called next must not reach the person's real account instead."""
+
 DEFAULT_STATE = Path(".pipeline/clouds")
 
 
@@ -41,10 +45,13 @@ def _run(command: str, cloud: LocalCloud) -> int:
         print(f"{cloud.name}: stopped")
     elif not cloud.is_running():
         print(f"{cloud.name}: not running", file=sys.stderr)
+        if command == "env":
+            print(NOWHERE)
         return 1
     elif command == "status":
         print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
     else:
+        print(FORGET)
         for name, value in cloud.environ().items():
             print(f"export {name}={shlex.quote(value)}")
     return 0

@@ -105,6 +105,13 @@ class LocalCloud:
                 )  # fmt: skip
         record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
         write_private(self.folder / "process.json", json.dumps(record))
+        try:
+            self._wait_for_answer(process)
+        except KeyboardInterrupt:
+            self._end()
+            raise
+
+    def _wait_for_answer(self, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if process.poll() is not None:
@@ -157,7 +164,10 @@ class LocalCloud:
         try:
             settings = Settings.read(self.folder)
             trust = ssl.create_default_context(cafile=settings.ca)
-            with urllib.request.urlopen(f"{settings.endpoint}/_ministack/health", timeout=5, context=trust) as answer:  # noqa: S310
+            unproxied = urllib.request.build_opener(
+                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+            )
+            with unproxied.open(f"{settings.endpoint}/_ministack/health", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (OSError, ValueError):
             return False

@@ -19,6 +19,8 @@ from pipeline.local.state import State
 from .conftest import FakeCloud, commands, stage
 
 Project = Callable[..., State]
+PYTHON = sys.executable
+"""The real one: promotions in these tests see a stand-in."""
 
 
 def last(state: State) -> Run:
@@ -206,11 +208,12 @@ def test_a_second_promotion_at_the_same_time_is_refused(project: Project, capsys
 def promote_in_background() -> subprocess.Popen[bytes]:
     """The front door in a process of its own, with the stand-in for the cloud."""
     code = (
-        "import sys; from tests.unit.pipeline.local.conftest import FakeCloud; from pipeline.local import promotion;"
-        "promotion.LocalCloud = FakeCloud; from pipeline.local.__main__ import main; sys.exit(main(['promote']))"
+        f"import sys; sys.executable = {sys.executable!r}; from tests.unit.pipeline.local.conftest import FakeCloud;"
+        "from pipeline.local import promotion; promotion.LocalCloud = FakeCloud;"
+        "from pipeline.local.__main__ import main; sys.exit(main(['promote']))"
     )
     root = Path(__file__).parents[4]
-    return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(root)})
+    return subprocess.Popen([PYTHON, "-c", code], env={**os.environ, "PYTHONPATH": str(root)})
 
 
 def wait_for(path: Path) -> None:
@@ -278,3 +281,39 @@ def test_an_interrupted_run_stops_the_clouds_that_it_started_and_no_other(
     assert main(["promote"]) == 130
     # Then dev still serves, and staging's cloud is gone
     assert FakeCloud.running == {"dev"}
+
+
+def test_a_step_ends_when_its_cloud_dies(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a shift that would ask a dead cloud for ever
+    monkeypatch.setattr("pipeline.local.process.CHECK_SECONDS", 0.1)
+    project(stage("Dev", commands("Shift", "trap 'exit 1' INT; while true; do sleep 0.05; done")))
+    # When the cloud dies under it
+    monkeypatch.setattr(FakeCloud, "is_running", lambda self: False)
+    monkeypatch.setattr(FakeCloud, "log_path", tmp_path / "emulator.log", raising=False)
+    # Then the promotion ends, and says where to look
+    assert main(["promote"]) == FAILED
+    assert f"the local cloud dev is gone; its log: {tmp_path}/emulator.log" in capsys.readouterr().out
+
+
+def test_a_record_of_another_version_does_not_stop_anybody(project: Project) -> None:
+    # Given the run folder of a version of this project that wrote other records
+    state = project(stage("Dev"))
+    state.prepare()
+    (state.runs / "20200101-000000").mkdir()
+    (state.runs / "20200101-000000" / "run.json").write_text('{"version": 0}')
+    # When, then
+    assert main(["promote"]) == OK
+    assert main(["status"]) == OK
+
+
+def test_a_repository_that_git_cannot_read_is_not_promoted_as_a_folder(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a repository whose git data is broken
+    project(stage("Dev"))
+    Path(".git/HEAD").write_text("garbage")
+    # When, then
+    assert main(["promote"]) == BAD_INPUT
+    assert "git can't read this repository" in capsys.readouterr().out
