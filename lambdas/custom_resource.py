@@ -10,6 +10,8 @@ from typing import Any
 
 _ATTEMPTS = 3
 _TIMEOUT_SECONDS = 10
+_REASON_BYTES = 1000
+"""CloudFormation takes no answer of more than 4096 bytes; the error's first words tell most, its log all."""
 
 Event = Mapping[str, Any]
 Outcome = tuple[str, Mapping[str, str]]
@@ -33,12 +35,16 @@ def custom_resource(act: Callable[[Event], Outcome]) -> Callable[[dict[str, Any]
             traceback.print_exc()
             answer |= {
                 "Status": "FAILED",
-                "Reason": f"{type(error).__name__}: {error} (log stream {context.log_stream_name})",
+                "Reason": f"{_beginning(f'{type(error).__name__}: {error}')} (log stream {context.log_stream_name})",
                 "PhysicalResourceId": event.get("PhysicalResourceId", event["LogicalResourceId"]),
             }
-        _send(event["ResponseURL"], json.dumps(answer).encode())
+        _send(event["ResponseURL"], json.dumps(answer, ensure_ascii=False).encode())
 
     return handler
+
+
+def _beginning(text: str) -> str:
+    return text.encode()[:_REASON_BYTES].decode(errors="ignore")
 
 
 def _send(url: str, body: bytes) -> None:

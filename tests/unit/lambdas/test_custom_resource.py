@@ -69,3 +69,16 @@ def test_a_failure_is_answered_with_its_reason_and_keeps_the_id(
     [answer] = response_url.answers
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", id_)
     assert "no such cluster" in answer["Reason"]
+
+
+@pytest.mark.parametrize("character", ["a", "\u00e4", "\U0001f4b3"])
+def test_a_long_reason_is_cut_to_what_cloudformation_takes(character: str, response_url: ResponseUrl) -> None:
+    @custom_resource
+    def handler(sent: Event) -> Outcome:
+        raise RuntimeError("migration 7: " + character * 5000)
+
+    handler(event(response_url.url), CONTEXT)
+    [answer] = response_url.answers
+    assert len(json.dumps(answer, ensure_ascii=False).encode()) < 4096
+    assert answer["Reason"].startswith("RuntimeError: migration 7: ")
+    assert answer["Reason"].endswith("(log stream stream)")
