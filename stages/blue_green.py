@@ -36,7 +36,7 @@ class BlueAliasProvider(Construct):
             base=base,
             name="blue-alias",
             description="Custom resource: creates a function's alias blue if it is missing",
-            timeout=Duration.minutes(1),
+            timeout=Duration.minutes(3),
             statements=[
                 iam.PolicyStatement(
                     actions=["lambda:CreateAlias", "lambda:DeleteAlias", "lambda:GetAlias"],

@@ -23,7 +23,7 @@ class ClosedDefaultSecurityGroup(Construct):
             base=base,
             name="default-security-group",
             description="Custom resource: removes all rules of the VPC's default security group",
-            timeout=Duration.minutes(1),
+            timeout=Duration.minutes(3),
             statements=[
                 iam.PolicyStatement(actions=["ec2:DescribeSecurityGroups"], resources=["*"]),
                 iam.PolicyStatement(

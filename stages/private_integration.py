@@ -67,7 +67,7 @@ class PrivateIntegration(Construct):
             base=self._base,
             name="integration-tls",
             description="Custom resource: lets the API accept the load balancer's own certificate",
-            timeout=Duration.minutes(1),
+            timeout=Duration.minutes(3),
             statements=[
                 iam.PolicyStatement(
                     actions=["apigateway:PATCH"],
@@ -89,7 +89,9 @@ class PrivateIntegration(Construct):
                 "RestApiId": api_id,
                 "ResourceId": resource_id,
                 "HttpMethod": "POST",
-                # A new deployment may mean a written integration.
+                # Whatever makes CloudFormation write the integration again must be here: the host name comes from a
+                # parameter, of which no hash of the template knows.
+                "HostName": self._balancer.host_name,
                 "Revision": cast(apigateway.CfnDeployment, deployment.node.default_child).logical_id,
             },
         )

@@ -35,7 +35,7 @@ class SteadyState(Construct):
             base=base,
             name="steady-state",
             description="Custom resource: takes production traffic off the candidate before it is replaced",
-            timeout=Duration.minutes(1),
+            timeout=Duration.minutes(3),
             statements=[
                 # No describe action of the load balancer service can be limited to a resource.
                 iam.PolicyStatement(

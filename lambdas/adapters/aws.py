@@ -9,32 +9,39 @@ from typing import Any
 from lambdas.adapters import deadline, tracing
 from lambdas.payments.errors import Unavailable
 
-_CONNECT_SECONDS = 1
-_READ_SECONDS = 1.5
-_ATTEMPTS = 2
+_REQUEST = {"connect": 1, "read": 1.5, "attempts": 2}
 """A call takes at most 2 x (1 + 1.5) seconds and one jittered pause of at most a second: 6 in all."""
-
-
-def config() -> Any:
-    """The botocore configuration of every client: short timeouts, few attempts, pauses with jitter."""
-    from botocore.config import Config
-
-    return Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        tcp_keepalive=True,
-        max_pool_connections=4,
-    )
+_DEPLOYMENT = {"connect": 5, "read": 30, "attempts": 5}
+"""Control planes answer slowly at times, and a deployment would rather wait than fail."""
 
 
 @cache
 def client(service: str) -> Any:
-    """The one client of ``service`` in this execution environment."""
+    """The one client of ``service`` for requests in this execution environment: it fails while the client waits."""
+    return _client(service, **_REQUEST)
+
+
+@cache
+def patient_client(service: str) -> Any:
+    """The one client of ``service`` for deployments and rotations. A call may be sent again after it took effect."""
+    return _client(service, **_DEPLOYMENT)
+
+
+def _client(service: str, *, connect: float, read: float, attempts: float) -> Any:
     import boto3
+    from botocore.config import Config
 
     client: Any = boto3.Session().client  # its overloads know services by literal names only
-    return client(service, config=config())
+    return client(
+        service,
+        config=Config(
+            connect_timeout=connect,
+            read_timeout=read,
+            retries={"mode": "standard", "total_max_attempts": int(attempts)},
+            tcp_keepalive=True,
+            max_pool_connections=4,
+        ),
+    )
 
 
 @contextmanager

@@ -16,7 +16,7 @@ def handler(event: Event) -> Outcome:
     properties = event["ResourceProperties"]
     function = properties["FunctionName"]
     physical_id = f"{function}:{_ALIAS}"
-    client = aws.client("lambda")
+    client = aws.patient_client("lambda")
     if event["RequestType"] == "Delete":
         if event["PhysicalResourceId"] == physical_id:  # else the creation had failed: nothing of ours exists
             with suppress(client.exceptions.ResourceNotFoundException):

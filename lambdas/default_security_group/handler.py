@@ -3,6 +3,9 @@
 Property: ``SecurityGroupId``. On delete nothing happens: the group goes with its VPC.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from lambdas.adapters import aws
 from lambdas.custom_resource import Event, Outcome, custom_resource
 
@@ -16,9 +19,22 @@ def handler(event: Event) -> Outcome:
 
 
 def _close(group_id: str) -> None:
-    client = aws.client("ec2")
+    client = aws.patient_client("ec2")
     [group] = client.describe_security_groups(GroupIds=[group_id])["SecurityGroups"]
-    if inbound := group["IpPermissions"]:
-        client.revoke_security_group_ingress(GroupId=group_id, IpPermissions=inbound)
-    if outbound := group["IpPermissionsEgress"]:
-        client.revoke_security_group_egress(GroupId=group_id, IpPermissions=outbound)
+    for revoke, rules in (
+        (client.revoke_security_group_ingress, group["IpPermissions"]),
+        (client.revoke_security_group_egress, group["IpPermissionsEgress"]),
+    ):
+        if rules:
+            _gone(revoke, GroupId=group_id, IpPermissions=rules)
+
+
+def _gone(revoke: Callable[..., Any], **rules: Any) -> None:
+    from botocore.exceptions import ClientError
+
+    try:
+        revoke(**rules)
+    except ClientError as error:
+        # The same request, sent again because its first answer was lost, finds nothing left.
+        if error.response["Error"]["Code"] != "InvalidPermission.NotFound":
+            raise

@@ -21,7 +21,7 @@ def handler(event: Event) -> Outcome:
 
 
 def _empty(bucket: str) -> None:
-    client = aws.client("s3")
+    client = aws.patient_client("s3")
     try:
         for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, MaxKeys=_PAGE):
             versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]

@@ -2,7 +2,8 @@
 
 API Gateway then still checks the certificate's dates and host name. CloudFormation's ``AWS::ApiGateway::Method`` has no
 word for this setting and loses it whenever it writes the integration, so it is set again before each deployment of the
-API. Properties: ``RestApiId``, ``ResourceId``, ``HttpMethod``, ``Revision`` (a change makes CloudFormation call again).
+API. Properties: ``RestApiId``, ``ResourceId``, ``HttpMethod``, and ``HostName`` and ``Revision``, of which a change
+makes CloudFormation call again.
 On delete nothing happens: the setting goes with its integration.
 """
 
@@ -14,7 +15,7 @@ from lambdas.custom_resource import Event, Outcome, custom_resource
 def handler(event: Event) -> Outcome:
     properties = event["ResourceProperties"]
     if event["RequestType"] != "Delete":
-        aws.client("apigateway").update_integration(
+        aws.patient_client("apigateway").update_integration(
             restApiId=properties["RestApiId"],
             resourceId=properties["ResourceId"],
             httpMethod=properties["HttpMethod"],

@@ -18,7 +18,7 @@ def handler(event: Mapping[str, str], context: Any) -> None:
     """``event``: ``SecretId``, ``ClientRequestToken``, ``Step``. Raises ``ValueError`` for a version that can't be
     rotated to."""
     arn, token = event["SecretId"], event["ClientRequestToken"]
-    secret = aws.client("secretsmanager").describe_secret(SecretId=arn)
+    secret = aws.patient_client("secretsmanager").describe_secret(SecretId=arn)
     stages = secret["VersionIdsToStages"].get(token)
     if stages is None:
         raise ValueError(f"secret {arn} has no version {token}")
@@ -30,7 +30,7 @@ def handler(event: Mapping[str, str], context: Any) -> None:
 
 
 def _create(arn: str, token: str) -> None:
-    client = aws.client("secretsmanager")
+    client = aws.patient_client("secretsmanager")
     try:
         client.get_secret_value(SecretId=arn, VersionId=token, VersionStage=_PENDING)
     except client.exceptions.ResourceNotFoundException:
@@ -61,7 +61,7 @@ def _test(arn: str, token: str) -> None:
 
 
 def _finish(arn: str, token: str) -> None:
-    client = aws.client("secretsmanager")
+    client = aws.patient_client("secretsmanager")
     versions = client.describe_secret(SecretId=arn)["VersionIdsToStages"]
     current = next(version for version, stages in versions.items() if _CURRENT in stages)
     client.update_secret_version_stage(
@@ -71,7 +71,7 @@ def _finish(arn: str, token: str) -> None:
 
 def _login(arn: str, stage: str, token: str | None = None) -> dict[str, str]:
     version = {"VersionId": token} if token else {}
-    value = aws.client("secretsmanager").get_secret_value(SecretId=arn, VersionStage=stage, **version)
+    value = aws.patient_client("secretsmanager").get_secret_value(SecretId=arn, VersionStage=stage, **version)
     login: dict[str, str] = json.loads(value["SecretString"])
     return login
 

@@ -50,7 +50,9 @@ def _place(properties: Event) -> dict[str, str]:
 
 
 def _secret(arn: str) -> dict[str, str]:
-    login: dict[str, str] = json.loads(aws.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"])
+    login: dict[str, str] = json.loads(
+        aws.patient_client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+    )
     return login
 
 

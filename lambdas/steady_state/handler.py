@@ -26,7 +26,7 @@ def handler(event: Event) -> Outcome:
 
 
 def _all_weight_to_blue(environment: str) -> None:
-    balancers = aws.client("elbv2")
+    balancers = aws.patient_client("elbv2")
     with suppress(
         balancers.exceptions.LoadBalancerNotFoundException, balancers.exceptions.TargetGroupNotFoundException
     ):
@@ -47,13 +47,23 @@ def _steady(action: dict[str, Any], blue: str) -> dict[str, Any]:
 
 
 def _no_second_version(function: str) -> None:
-    functions = aws.client("lambda")
+    functions = aws.patient_client("lambda")
     with suppress(functions.exceptions.ResourceNotFoundException):
         alias = functions.get_alias(FunctionName=function, Name="blue")
-        if alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
+        if not _second_version(alias):
+            return
+        try:
             functions.update_alias(
                 FunctionName=function,
                 Name="blue",
                 RoutingConfig={"AdditionalVersionWeights": {}},
                 RevisionId=alias["RevisionId"],
             )
+        except functions.exceptions.PreconditionFailedException:
+            # The alias has changed: by this very request, if it was sent again because its first answer was lost.
+            if _second_version(functions.get_alias(FunctionName=function, Name="blue")):
+                raise
+
+
+def _second_version(alias: dict[str, Any]) -> bool:
+    return bool(alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"))

@@ -174,7 +174,9 @@ def test_the_listeners_certificate_needs_no_argument_of_a_deployment(dev: Platfo
 
 def test_a_private_certificate_is_accepted_by_setting_only(platforms: Mapping[str, PlatformTemplate]) -> None:
     # Given dev with the bootstrap's own certificate, and an environment with a public one
-    assert platforms["dev"].resources("Custom::IntegrationTls")
+    accepted = platforms["dev"].only("Custom::IntegrationTls")
+    # And it is accepted again when another host name makes CloudFormation write the integration again
+    assert accepted["HostName"] == {"Ref": "AlbHostName"}
     # Then API Gateway verifies the public one
     assert not platforms["keeping"].resources("Custom::IntegrationTls")
 

@@ -1,14 +1,16 @@
-"""The small custom resources of a deployment: closed default security group, private certificate."""
+"""The small custom resources of a deployment: closed default security group, private certificate, steady state."""
 
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lambdas import custom_resource
 from lambdas.adapters import aws
 from lambdas.default_security_group import handler as default_security_group
 from lambdas.integration_tls import handler as integration_tls
+from lambdas.steady_state import handler as steady_state
 
 
 class FakeEc2:
@@ -68,7 +70,7 @@ def test_the_default_group_loses_every_rule(
 ) -> None:
     # Given the rules that AWS gives a default security group
     ec2 = FakeEc2(inbound=[{"IpProtocol": "-1", "UserIdGroupPairs": []}], outbound=[{"IpProtocol": "-1"}])
-    monkeypatch.setattr(aws, "client", lambda service: {"ec2": ec2}[service])
+    monkeypatch.setattr(aws, "patient_client", lambda service: {"ec2": ec2}[service])
     # When it is closed
     invoke(default_security_group, request_type, {"SecurityGroupId": "sg-default"})
     # Then none is left
@@ -77,14 +79,33 @@ def test_the_default_group_loses_every_rule(
 
 
 def test_closing_a_closed_group_changes_nothing(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
-    monkeypatch.setattr(aws, "client", lambda service: FakeEc2(inbound=[], outbound=[]))
+    monkeypatch.setattr(aws, "patient_client", lambda service: FakeEc2(inbound=[], outbound=[]))
     invoke(default_security_group, "Update", {"SecurityGroupId": "sg-default"})
     assert '"SUCCESS"' in answers[0]
 
 
+def test_a_rule_that_an_unanswered_request_has_removed_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str]
+) -> None:
+    # Given EC2 that did what it was told, and got the request again
+    code = "InvalidPermission.NotFound"
+
+    def again(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": ""}}, "RevokeSecurityGroupEgress")
+
+    ec2 = FakeEc2(inbound=[], outbound=[{"IpProtocol": "-1"}])
+    monkeypatch.setattr(ec2, "revoke_security_group_egress", again)
+    monkeypatch.setattr(aws, "patient_client", lambda service: ec2)
+    invoke(default_security_group, "Create", {"SecurityGroupId": "sg-default"})
+    # Then that is no failure, while any other refusal is one
+    code = "UnauthorizedOperation"
+    invoke(default_security_group, "Create", {"SecurityGroupId": "sg-default"})
+    assert ['"SUCCESS"' in answer for answer in answers] == [True, False]
+
+
 def test_the_group_is_left_to_its_vpc_on_delete(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
     ec2 = FakeEc2(inbound=[], outbound=[{"IpProtocol": "-1"}])
-    monkeypatch.setattr(aws, "client", lambda service: ec2)
+    monkeypatch.setattr(aws, "patient_client", lambda service: ec2)
     invoke(default_security_group, "Delete", {"SecurityGroupId": "sg-default"})
     assert ec2.group["IpPermissionsEgress"] == [{"IpProtocol": "-1"}]
     assert '"SUCCESS"' in answers[0]
@@ -92,7 +113,7 @@ def test_the_group_is_left_to_its_vpc_on_delete(monkeypatch: pytest.MonkeyPatch,
 
 def test_the_integration_accepts_a_private_certificate(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
     api = FakeApiGateway()
-    monkeypatch.setattr(aws, "client", lambda service: {"apigateway": api}[service])
+    monkeypatch.setattr(aws, "patient_client", lambda service: {"apigateway": api}[service])
     properties = {"RestApiId": "api", "ResourceId": "resource", "HttpMethod": "POST", "Revision": "1"}
     # When the integration was written, now and at a later deployment
     invoke(integration_tls, "Create", properties)
@@ -106,6 +127,48 @@ def test_the_integration_accepts_a_private_certificate(monkeypatch: pytest.Monke
 
 
 def test_a_deleted_integration_is_not_looked_for(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
-    monkeypatch.setattr(aws, "client", lambda service: None)
+    monkeypatch.setattr(aws, "patient_client", lambda service: None)
     invoke(integration_tls, "Delete", {"RestApiId": "api", "ResourceId": "resource", "HttpMethod": "POST"})
     assert '"SUCCESS"' in answers[0]
+
+
+class FakeAliases:
+    """Lambda with one alias in the midst of a shift, whose first answer to an update may be lost on its way."""
+
+    class exceptions:
+        class ResourceNotFoundException(Exception):
+            pass
+
+        class PreconditionFailedException(Exception):
+            pass
+
+    def __init__(self, *, took_effect: bool) -> None:
+        self.took_effect = took_effect
+        self.weights = {"8": 0.5}
+
+    def get_alias(self, **_: str) -> dict[str, Any]:
+        return {"RevisionId": "1", "RoutingConfig": {"AdditionalVersionWeights": self.weights}}
+
+    def update_alias(self, **_: Any) -> None:
+        if self.took_effect:
+            self.weights = {}
+        raise self.exceptions.PreconditionFailedException("the alias has another revision")
+
+
+@pytest.mark.parametrize("took_effect", [True, False])
+def test_an_update_sent_twice_is_judged_by_what_the_alias_became(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str], took_effect: bool
+) -> None:
+    aliases = FakeAliases(took_effect=took_effect)
+    monkeypatch.setattr(aws, "patient_client", lambda service: aliases)
+    monkeypatch.setattr(steady_state, "_all_weight_to_blue", lambda environment: None)
+    invoke(steady_state, "Update", {"Environment": "dev", "Functions": ["payment-validation-dev"]})  # type: ignore[dict-item]
+    assert ('"SUCCESS"' in answers[0]) is took_effect
+
+
+def test_deployments_are_patient_and_requests_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    request, deployment = (make("apigateway").meta.config for make in (aws.client, aws.patient_client))
+    assert request.connect_timeout + request.read_timeout < 3
+    assert deployment.read_timeout >= 30
+    assert deployment.retries["total_max_attempts"] > request.retries["total_max_attempts"]
