@@ -49,7 +49,7 @@ class Storage(Construct):
                 sid="LoadBalancerLogs",
                 principals=[iam.ServicePrincipal("logdelivery.elasticloadbalancing.amazonaws.com")],
                 actions=["s3:PutObject"],
-                # The path names the account; this service delivers without saying for which account it does, so no condition.
+                # The account is named by the path alone: this service does not say for which one it delivers.
                 resources=[self.access_logs.arn_for_objects(f"{prefix}/AWSLogs/{stack.account}/*")],
             )
         )

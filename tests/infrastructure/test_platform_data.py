@@ -73,7 +73,8 @@ def test_each_service_delivers_its_logs_under_its_own_prefix(platform: PlatformT
     # The load balancer's service is told by the path, S3's by a condition, for which accounts it may deliver.
     balancer, s3 = statements["LoadBalancerLogs"], statements["BucketAccessLogs"]
     assert "Condition" not in balancer
-    assert "/load-balancer/AWSLogs/" in text(balancer["Resource"]) and "AWS::AccountId" in text(balancer["Resource"])
+    assert "/load-balancer/AWSLogs/" in text(balancer["Resource"])
+    assert "AWS::AccountId" in text(balancer["Resource"])
     assert "aws:SourceAccount" in s3["Condition"]["StringEquals"]
 
 
