@@ -21,8 +21,10 @@ class Clone:
         self.folder = folder
 
     def git(self, *arguments: str) -> None:
-        identity = ("-c", "user.name=Given", "-c", "user.email=given@example.com")
-        subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True, capture_output=True)
+        identity = ("-c", "user.name=Given", "-c", "user.email=given@example.com", "-c", "commit.gpgsign=false")
+        # Without the variables of a git that may have started these tests from a hook.
+        elsewhere = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True, env=elsewhere)
 
     def commit(self, message: str) -> None:
         self.git("add", "--all")
