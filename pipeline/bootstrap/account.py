@@ -1,6 +1,7 @@
 """What an account holds for the platform besides its stacks, and the checks that it is the right one."""
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import boto3
@@ -17,6 +18,9 @@ TOOLKIT_VERSION = 21
 """The version of CDK's own bootstrap stack that this CDK asks for."""
 LOG_ROLE = "payment-api-gateway-logs"
 LOG_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+
+SETTLING_SECONDS, SETTLING_PAUSE = 60, 5
+"""How long and how often to try again while a new role is not yet known everywhere."""
 
 
 class WrongAccount(Exception):
@@ -62,7 +66,8 @@ def ensure_parameter(ssm: "SSMClient", name: str, value: str) -> str:
 
 def ensure_api_logs(api: "APIGatewayClient", iam: "IAMClient") -> str:
     """Make sure that API Gateway may write its logs. That role belongs to the account, so no stack may own it."""
-    if api.get_account().get("cloudwatchRoleArn"):
+    known = api.get_account().get("cloudwatchRoleArn")
+    if known and _exists(iam, known):
         return "kept"
     trust = {
         "Version": "2012-10-17",
@@ -75,5 +80,25 @@ def ensure_api_logs(api: "APIGatewayClient", iam: "IAMClient") -> str:
     except iam.exceptions.EntityAlreadyExistsException:
         role = iam.get_role(RoleName=LOG_ROLE)["Role"]["Arn"]
     iam.attach_role_policy(RoleName=LOG_ROLE, PolicyArn=LOG_POLICY)
-    api.update_account(patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}])
+    _set_log_role(api, role)
     return "role made and set"
+
+
+def _exists(iam: "IAMClient", role_arn: str) -> bool:
+    try:
+        iam.get_role(RoleName=role_arn.rpartition("/")[2])
+    except iam.exceptions.NoSuchEntityException:
+        return False
+    return True
+
+
+def _set_log_role(api: "APIGatewayClient", role: str) -> None:
+    """API Gateway tries the role at once, and refuses it until IAM has spread what is new."""
+    for seconds_left in range(SETTLING_SECONDS, -1, -SETTLING_PAUSE):
+        try:
+            api.update_account(patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}])
+            return
+        except api.exceptions.BadRequestException:
+            if not seconds_left:
+                raise
+            time.sleep(SETTLING_PAUSE)

@@ -22,8 +22,13 @@ class NotFound(Exception):
     pass
 
 
+class Refused(Exception):
+    pass
+
+
 class Exceptions:
-    ResourceNotFoundException = ParameterNotFound = EntityAlreadyExistsException = NotFound
+    ResourceNotFoundException = ParameterNotFound = EntityAlreadyExistsException = NoSuchEntityException = NotFound
+    BadRequestException = Refused
 
 
 class Acm:
@@ -144,6 +149,8 @@ class Account:
         self.writes: list[str] = []
         self.acm = Acm()
         self.log_role: str | None = None
+        self.roles: set[str] = set()
+        self.refusals = 0
         self.region_name = "eu-west-1"
         self.exceptions = Exceptions
 
@@ -165,13 +172,21 @@ class Account:
     def get_account(self) -> dict[str, str]:
         return {"cloudwatchRoleArn": self.log_role} if self.log_role else {}
 
+    def get_role(self, RoleName: str) -> None:
+        if RoleName not in self.roles:
+            raise NotFound
+
     def create_role(self, RoleName: str, **_: Any) -> dict[str, dict[str, str]]:
+        self.roles.add(RoleName)
         return {"Role": {"Arn": f"arn:role/{RoleName}"}}
 
     def attach_role_policy(self, **_: Any) -> None:
         self.writes.append("policy")
 
     def update_account(self, patchOperations: list[dict[str, str]]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise Refused("The role ARN does not have required permissions")
         self.log_role = patchOperations[0]["value"]
         self.writes.append("log role")
 
@@ -193,6 +208,30 @@ def test_an_environments_account_gets_what_its_stack_reads_and_a_second_run_writ
     account.writes.clear()
     assert bootstrap.main(["--env", "dev"]) == 0
     assert (account.writes, list(account.acm.held)) == ([], [arn])
+
+
+def test_api_gateway_is_asked_again_until_it_knows_the_new_role(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    # Given IAM that needs a while, but no minute
+    account.refusals = 3
+    assert bootstrap.main(["--env", "dev"]) == 0
+    assert account.log_role == "arn:role/payment-api-gateway-logs"
+    assert 0 < sum(slept) <= 60
+    # And a role that API Gateway never takes
+    account.log_role, account.refusals = None, 1000
+    slept.clear()
+    with pytest.raises(Refused):
+        bootstrap.main(["--env", "dev"])
+    assert sum(slept) == 60
+
+
+def test_a_log_role_that_somebody_has_deleted_is_made_anew(account: Account) -> None:
+    account.log_role = "arn:aws:iam::111111111111:role/service/deleted"
+    assert bootstrap.main(["--env", "dev"]) == 0
+    assert account.log_role == "arn:role/payment-api-gateway-logs"
 
 
 @pytest.mark.parametrize("version", [None, "20"])
