@@ -36,7 +36,9 @@ class LoadBalancer(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._environment = environment
-        certificate_arn = self._bootstrapped("AlbCertificateArn", "alb-certificate-arn", "Certificate of the listener")
+        self.certificate_arn = self._bootstrapped(
+            "AlbCertificateArn", "alb-certificate-arn", "Certificate of the listener"
+        )
         self.host_name = self._bootstrapped("AlbHostName", "alb-host-name", "Host name on the listener's certificate")
 
         self.alb = elbv2.ApplicationLoadBalancer(
@@ -76,7 +78,7 @@ class LoadBalancer(Construct):
             port=443,
             protocol="HTTPS",
             ssl_policy="ELBSecurityPolicy-TLS13-1-2-2021-06",
-            certificates=[elbv2.CfnListener.CertificateProperty(certificate_arn=certificate_arn)],
+            certificates=[elbv2.CfnListener.CertificateProperty(certificate_arn=self.certificate_arn)],
             default_actions=[
                 elbv2.CfnListener.ActionProperty(
                     type="forward",

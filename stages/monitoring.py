@@ -22,10 +22,11 @@ from stages.storage import Storage
 
 FIVE_MINUTES = Duration.minutes(5)
 ONE_MINUTE = Duration.minutes(1)
+ONE_DAY = Duration.days(1)
 
 
 class Monitoring(Construct):
-    """Four alarms for operations, three on the candidate for the release controller; all notify the topic.
+    """Five alarms for operations, three on the candidate for the release controller; all notify the topic.
 
     ``rollback_alarms``: any of them in ALARM during a shift sends the traffic back to the stable version. The API's
     latency is none of them: it may be the stable version's, and the release controller compares the two by itself.
@@ -98,6 +99,22 @@ class Monitoring(Construct):
             metric=database.cluster.metric_cpu_utilization(period=FIVE_MINUTES),
             threshold=80,
         )
+        self._alarm(
+            "CertificateExpiry",
+            "certificate-expiry",
+            "The load balancer's certificate runs out in less than 45 days: run the bootstrap command again",
+            metric=cloudwatch.Metric(
+                namespace="AWS/CertificateManager",
+                metric_name="DaysToExpiry",
+                dimensions_map={"CertificateArn": balancer.certificate_arn},
+                statistic="Minimum",
+                period=ONE_DAY,
+            ),
+            threshold=45,
+            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            # ACM measures no certificate that has run out: the alarm must outlast its metric.
+            missing=cloudwatch.TreatMissingData.IGNORE,
+        )
 
         candidate_errors = self._alarm(
             "CandidateErrors",
@@ -137,6 +154,8 @@ class Monitoring(Construct):
         *,
         metric: cloudwatch.IMetric,
         threshold: float,
+        comparison: cloudwatch.ComparisonOperator = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+        missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING,
         datapoints_to_alarm: int = 1,
         evaluation_periods: int = 1,
     ) -> cloudwatch.Alarm:
@@ -147,10 +166,10 @@ class Monitoring(Construct):
             alarm_description=description,
             metric=metric,
             threshold=threshold,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            comparison_operator=comparison,
             datapoints_to_alarm=datapoints_to_alarm,
             evaluation_periods=evaluation_periods,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            treat_missing_data=missing,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
         return alarm

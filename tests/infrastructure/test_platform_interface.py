@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from pipeline.bootstrap.certificate import RENEW_BEFORE
 from pipeline.environments import PROMOTION_ORDER, environment
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
 
@@ -83,6 +84,21 @@ def test_alarms_of_one_metric(
     assert alarm["Period"] == period
     assert alarm["Threshold"] == threshold
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+
+
+def test_a_certificate_that_runs_out_is_told_while_the_bootstrap_command_would_renew_it(
+    platform: PlatformTemplate,
+) -> None:
+    [alarm] = [a for a in platform.properties("AWS::CloudWatch::Alarm") if a.get("MetricName") == "DaysToExpiry"]
+    assert alarm["Namespace"] == "AWS/CertificateManager"
+    # Given the certificate of the listener
+    assert alarm["Dimensions"] == [{"Name": "CertificateArn", "Value": {"Ref": "AlbCertificateArn"}}]
+    [certificate] = platform.only("AWS::ElasticLoadBalancingV2::Listener")["Certificates"]
+    assert certificate["CertificateArn"] == {"Ref": "AlbCertificateArn"}
+    # Then the alarm rises when a second run of the bootstrap command helps, and stays when the metric ends
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+    assert alarm["Threshold"] < RENEW_BEFORE.days
+    assert alarm["TreatMissingData"] == "ignore"
 
 
 def test_the_api_alarms_watch_the_stage_that_clients_use(platform: PlatformTemplate) -> None:
