@@ -84,6 +84,8 @@ class Api(Construct):
             deployment=self._deployment,
             **self._stage_options(CANDIDATE, alias=GREEN, release=CANDIDATE)._values,
         )
+        self._own_execution_log("StableExecutionLog", self.stable_stage, environment.name)
+        self._own_execution_log("CandidateExecutionLog", self.candidate_stage, CANDIDATE)
         self.url = self.stable_stage.url_for_path("/")
         self.candidate_url = self.candidate_stage.url_for_path("/")
         Firewall(
@@ -112,6 +114,13 @@ class Api(Construct):
             throttling_rate_limit=self._environment.throttle_rate,
             throttling_burst_limit=self._environment.throttle_burst,
         )
+
+    def _own_execution_log(self, id: str, stage: apigateway.Stage, name: str) -> None:
+        """Make the log group before API Gateway would: without a key, without an end, and left behind by the stack."""
+        group = self._base.security.log_group(
+            self, id, name=f"API-Gateway-Execution-Logs_{self.api.rest_api_id}/{name}"
+        )
+        stage.node.add_dependency(group)
 
     def _function_route(self, path: str, function: BlueGreenFunction) -> None:
         """A route served by the alias that the stage names."""

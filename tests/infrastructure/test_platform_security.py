@@ -136,6 +136,19 @@ def test_both_stages_are_throttled_logged_and_behind_the_firewall(platform: Plat
     assert "Authorization" not in text([s["Properties"]["AccessLogSetting"] for s in stages.values()])
 
 
+def test_execution_logs_go_to_groups_of_the_stack(platform: PlatformTemplate) -> None:
+    groups = {
+        id: text(group["Properties"]["LogGroupName"])
+        for id, group in platform.resources("AWS::Logs::LogGroup").items()
+        if "API-Gateway-Execution-Logs_" in text(group["Properties"]["LogGroupName"])
+    }
+    assert len(groups) == 2
+    for stage in platform.resources("AWS::ApiGateway::Stage").values():
+        # API Gateway makes a missing group at a stage's first log: it must be there before.
+        [own] = [id for id in groups if id in stage["DependsOn"]]
+        assert groups[own].endswith(f'/{stage["Properties"]["StageName"]}"]]}}')
+
+
 def test_the_firewall_has_managed_rules_a_rate_limit_and_a_log_without_credentials(
     platform: PlatformTemplate,
 ) -> None:
