@@ -151,6 +151,8 @@ class PipelineStack(cdk.Stack):
             versioned=True,
             lifecycle_rules=[s3.LifecycleRule(expiration=keep, noncurrent_version_expiration=keep)],
             removal_policy=cdk.RemovalPolicy.DESTROY,
+            # CloudFormation deletes empty buckets only; CDK's function also stops what would be delivered meanwhile.
+            auto_delete_objects=True,
             **options,
         )
 

@@ -109,6 +109,12 @@ def test_artifacts_logs_and_notices_are_encrypted_with_the_pipelines_own_rotated
     assert topic["KmsMasterKeyId"] == arn
 
 
+def test_buckets_are_emptied_before_they_are_deleted_with_the_stack() -> None:
+    emptied = resources(pipeline_template(), "Custom::S3AutoDeleteObjects").values()
+    buckets = resources(pipeline_template(), "AWS::S3::Bucket")
+    assert sorted(each["BucketName"]["Ref"] for each in emptied) == sorted(buckets)
+
+
 def test_every_build_writes_to_that_one_log_group() -> None:
     [group] = resources(pipeline_template(), "AWS::Logs::LogGroup")
     for each in resources(pipeline_template(), "AWS::CodeBuild::Project").values():
