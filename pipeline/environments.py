@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 DEFAULT_REGION = "us-east-1"
 """Where a command works when neither the environment nor the person's variables name a region."""
 
+ZONES = 3
+"""Availability zones over which an environment is spread."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings:
@@ -71,6 +74,10 @@ class Environment:
     name: str
     account: str | None = None
     region: str | None = None
+    availability_zones: tuple[str, ...] = ()
+    """Three zones of the region, by their names in this account. Empty: the region's first three. Name them where API
+    Gateway offers no VPC links V2 in one of those, as in ``use1-az3`` (``aws ec2 describe-availability-zones`` tells
+    names and ids). Choose before the first deployment: subnets can't move."""
     alert_email: str = "alerts@example.com"
     aurora_min_acu: float = 0.5
     aurora_max_acu: float = 2.0
@@ -103,6 +110,8 @@ class Environment:
     def __post_init__(self) -> None:
         if self.audit_lock_days is not None and not self.retain_data:
             raise ValueError(f"environment {self.name}: audit_lock_days needs retain_data")
+        if self.availability_zones and len(set(self.availability_zones)) != ZONES:
+            raise ValueError(f"environment {self.name}: availability_zones must name {ZONES} zones, or none")
 
     @property
     def stack_name(self) -> str:

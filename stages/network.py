@@ -4,7 +4,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from pipeline.environments import Environment
+from pipeline.environments import ZONES, Environment
 from stages.security import Security
 
 HTTPS = ec2.Port.tcp(443)
@@ -28,7 +28,7 @@ class Network(Construct):
             self,
             "Vpc",
             vpc_name=f"payment-{environment.name}",
-            max_azs=3,
+            max_azs=ZONES,
             nat_gateways=1,
             # Closed by a custom resource of our own (default_security_group.py).
             restrict_default_security_group=False,

@@ -4,7 +4,7 @@ from aws_cdk import CfnOutput, CfnParameter, Fn, Stack, Tags
 from aws_cdk import Environment as Target
 from constructs import Construct
 
-from pipeline.environments import Environment
+from pipeline.environments import ZONES, Environment
 from stages.api import Api
 from stages.bundling import functions_asset
 from stages.compute import Compute
@@ -32,6 +32,7 @@ class PlatformStack(Stack):
             description=f"Card payments: the {environment.name} environment",
             termination_protection=environment.protected,
         )
+        self._zones = environment.availability_zones
         Tags.of(self).add("application", "payments")
         Tags.of(self).add("environment", environment.name)
         # CDK Pipelines passes no parameters: the default is the environment's own value.
@@ -120,5 +121,5 @@ class PlatformStack(Stack):
 
     @property
     def availability_zones(self) -> list[str]:
-        """Three zones, named by the region at deploy time, so that synthesis asks no account."""
-        return [Fn.select(index, Fn.get_azs()) for index in range(3)]
+        """The settings' zones, or the first that the region names at deploy time: synthesis asks no account."""
+        return list(self._zones) or [Fn.select(index, Fn.get_azs()) for index in range(ZONES)]

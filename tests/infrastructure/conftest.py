@@ -15,7 +15,14 @@ from tests.infrastructure.platform_template import PlatformTemplate
 ROOT = Path(__file__).resolve().parents[2]
 
 EPHEMERAL = environment("pr42")
-KEEPING = replace(DEV, name="keeping", retain_data=True, audit_lock_days=365, alb_certificate_verified=True)
+KEEPING = replace(
+    DEV,
+    name="keeping",
+    availability_zones=("us-east-1a", "us-east-1c", "us-east-1d"),
+    retain_data=True,
+    audit_lock_days=365,
+    alb_certificate_verified=True,
+)
 """An environment with every choice that none of the promoted ones makes."""
 
 

@@ -183,6 +183,13 @@ def test_the_network_spans_three_zones_with_one_nat_gateway(platform: PlatformTe
     assert platform.only("AWS::EC2::FlowLog")["TrafficType"] == "ALL"
 
 
+def test_an_environment_may_name_its_zones(platforms: Mapping[str, PlatformTemplate]) -> None:
+    subnets = platforms["keeping"].properties("AWS::EC2::Subnet")
+    assert {each["AvailabilityZone"] for each in subnets} == {"us-east-1a", "us-east-1c", "us-east-1d"}
+    with pytest.raises(ValueError, match="3 zones"):
+        replace(PROMOTION_ORDER[0], availability_zones=("us-east-1a", "us-east-1a", "us-east-1b"))
+
+
 def test_both_passwords_rotate_every_30_days_but_never_during_a_deployment(platform: PlatformTemplate) -> None:
     assert platform.only("AWS::RDS::DBCluster")["ManageMasterUserPassword"] is True
     schedules = platform.resources("AWS::SecretsManager::RotationSchedule")
