@@ -57,6 +57,7 @@ def test_insisting_ends_a_roll_back_that_aws_does_not_answer_and_the_next_comman
     bench.clock.after(90, lambda: cut_off(bench))
     bench.clock.after(300, bench.clock.interrupt)
     bench.clock.after(400, bench.clock.interrupt)
+    bench.clock.after(2000, lambda: setattr(bench.aws, "disturb", lambda operation, when: None))
 
     with pytest.raises(RollbackUnconfirmed, match=r"run `python -m pipeline.release rollback --env test`"):
         bench.controller().shift()
@@ -175,10 +176,11 @@ def test_a_command_that_nobody_hears_keeps_its_exit_code(to: str) -> None:
         os.close(reader)
     else:
         writer = os.open("/dev/full", os.O_WRONLY)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.release", "plan", "--env", "dev"],
-        cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+        cwd=ROOT, env=buffered, stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     os.close(writer)
 
@@ -200,7 +202,9 @@ def test_every_end_is_noted_and_cuts_a_wait_short(number: signal.Signals) -> Non
     clock.listen()
     for insisted in (False, True):
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
-        clock.sleep(600)
+        began = clock.now()
+        clock.sleep(60)
+        assert clock.now() - began < 60
         assert (clock.interrupted, clock.insisted) == (True, insisted)
 
 
