@@ -6,10 +6,11 @@ from pathlib import Path
 from .conftest import Clone
 
 TEST_GATE = {
-    "duration_seconds: float = 30.0": "duration_seconds: float = 28.0",
+    "rate: float = 40.0": "rate: float = 30.0",
+    "duration_seconds: float = 30.0": "duration_seconds: float = 38.0",
     "limit_ms: float = 200.0": "limit_ms: float = 1000.0",
 }
-"""As short as 368 answers a route allow, and patient: a machine that is busy with other things too is no reason to
+"""368 answers a route and a few, at a lower rate and with patience: a machine that is busy with other things too is no reason to
 fail here. That the limit is kept on a quiet one, ``python -m benchmarks promotion`` shows."""
 
 
