@@ -10,7 +10,7 @@ TEST_GATE = {
     "duration_seconds: float = 30.0": "duration_seconds: float = 38.0",
     "limit_ms: float = 200.0": "limit_ms: float = 1000.0",
 }
-"""368 answers a route and a few, at a lower rate and with patience: that the machine is busy with other things too is no
+"""368 answers a route, at a lower rate and with patience: that the machine is busy with other things too is no
 reason to fail here. That the limit is kept on a quiet one, ``python -m benchmarks promotion`` shows."""
 
 
