@@ -54,19 +54,17 @@ def test_a_commit_reaches_prod_after_approval_and_a_pushed_change_is_shifted_wit
     assert run["status"] == "succeeded"
     assert [a["by"] for a in run["approvals"]] == ["the-approver"]
 
-    # When a change of the functions is pushed to the local remote
+    # When a change of the functions is pushed to the local remote (which now asks before staging, to end this here)
     assert clone.run("remote").returncode == 0
-    change(
-        clone.folder / "pipeline" / "environments.py",
-        {"PROMOTION_ORDER = (DEV, STAGING, PROD)": "PROMOTION_ORDER = (DEV,)"},
-    )
+    settings = clone.folder / "pipeline" / "environments.py"
+    change(settings, {'name="staging",': 'name="staging",\n    requires_approval=True,'})
     with (clone.folder / "lambdas" / "validation" / "handler.py").open("a") as handler:
         handler.write("\n# A change that makes a new version.\n")
     clone.commit("Change the functions")
     pushed = subprocess.run(["git", "push", "local", "main"], cwd=clone.folder, capture_output=True, text=True)
 
     # Then the push shows the promotion, which took traffic from stable to candidate and lost nothing
-    assert "Promoted" in pushed.stderr, pushed.stderr
+    assert "staging waits for approval" in pushed.stderr, pushed.stderr
     assert statuses(clone.last_run())["Dev"][-1] == "BlueGreenShift succeeded"
     traffic = clone.report("dev", "traffic.json")
     assert traffic["sent"] > 0
