@@ -103,9 +103,11 @@ COMMANDS: dict[str, tuple[Callable[[State, argparse.Namespace], None], str]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(sign) is not signal.SIG_IGN:  # as nohup asks
-            signal.signal(sign, _as_interrupt)
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What is ignored here (nohup does that, and a script that starts this in its background) stays ignored, but by
+        # a handler: a plain SIG_IGN would pass to every step, which then could not be told to stop.
+        ignored = signal.getsignal(sign) is signal.SIG_IGN
+        signal.signal(sign, _ignore if ignored else _as_interrupt)
     try:
         COMMANDS[asked.command][0](State(Path.cwd()), asked)
     except (PromotionError, LocalCloudError) as error:
@@ -152,6 +154,10 @@ def _go(promotion: Promotion, console: Console) -> None:
 
 def _as_interrupt(sign: int, frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _ignore(sign: int, frame: object) -> None:
+    pass
 
 
 if __name__ == "__main__":

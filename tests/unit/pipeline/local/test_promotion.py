@@ -247,6 +247,26 @@ def test_an_interrupt_lets_the_step_put_things_right_before_it_ends(
     assert last(state).status == "interrupted"
 
 
+def test_steps_can_be_told_to_stop_where_interrupts_are_ignored(project: Project, tmp_path: Path) -> None:
+    # Given a promotion in the background of a script: a shell makes it, and all that it starts, ignore Ctrl-C
+    state = project(stage("Dev", commands("Shift", CAREFUL.format(tmp_path))))
+    ignoring = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        running = promote_in_background()
+    finally:
+        signal.signal(signal.SIGINT, ignoring)
+    wait_for(tmp_path / "shifting")
+    # When Ctrl-C comes, and then somebody ends it
+    running.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(1)
+    running.terminate()
+    # Then it had ignored the one, and rolls back at the other
+    assert running.wait(20) == 130
+    assert (tmp_path / "rollback").exists()
+    assert last(state).status == "interrupted"
+
+
 def test_the_next_run_ends_what_a_killed_one_left_running(project: Project, tmp_path: Path) -> None:
     # Given a promotion that was killed in the middle of a shift
     state = project(stage("Dev", commands("Shift", CAREFUL.format(tmp_path))))
