@@ -123,8 +123,9 @@ class Releases(RuleBasedStateMachine):
         self.check(name, outcome, before)
 
     def check(self, name: str, outcome: Outcome, before: Release | None) -> None:
-        """A command that ended by itself leaves the steady state, on the version that it names."""
-        if outcome.code is ExitCode.REFUSED or self.meddled:
+        """A command that drove the release to its end leaves the steady state, on the version that it names. ``HELD`` is
+        one that was interrupted while it waited for another controller (here: for the lease of a dead one)."""
+        if outcome.code in (ExitCode.REFUSED, ExitCode.HELD) or self.meddled:
             self.meddled &= not (name == "rollback" and outcome.code is ExitCode.DONE)
             return
         assert self.aws.weights == {"blue": 100, "green": 0}
