@@ -32,7 +32,8 @@ def test_a_slow_route_fails_early(serve: Serve, cli: Cli, report: Report, tmp_pa
     # Given one route that takes 300 ms
     url = serve(latency_ms=300, only_route="/process")
     # When the gate would have a minute of time
-    done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--rate", "150", "--duration", "60")
+    done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--rate", "150",
+               "--duration", "60", "--warm-up", "1")  # fmt: skip
     # Then it fails long before, because of that route only
     assert done.returncode == 1, done.stdout + done.stderr
     found = report()

@@ -7,22 +7,22 @@ import psutil
 
 from tests.integration.loadtest.conftest import ROOT, Begin, Cli, Report, Serve
 
-LOAD = ("--rate", "300", "--duration", "3", "--max-duration", "3", "--warm-up", "1")
+LOAD = ("--rate", "450", "--duration", "2", "--max-duration", "2", "--warm-up", "1")
 
 
-def test_two_processes_send_what_one_would(serve: Serve, cli: Cli, report: Report) -> None:
-    # Given the same run by one process, and by two
+def test_four_processes_send_what_one_would(serve: Serve, cli: Cli, report: Report) -> None:
+    # Given the same run by one process, and by four
     found = []
-    for processes in ("1", "2"):
+    for processes in ("1", "4"):
         url = serve(latency_ms=5)
         done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--processes", processes, *LOAD)
         assert done.returncode == 0, done.stdout + done.stderr
         found.append(report())
     # Then every route has exactly as many samples, and nothing is missing
-    one, two = ([route["samples"] for route in result["routes"]] for result in found)
-    assert one == two
+    one, four = ([route["samples"] for route in result["routes"]] for result in found)
+    assert one == four
     assert [result["generator"]["unaccounted"] for result in found] == [0, 0]
-    assert found[1]["subject"]["workers"] == 2
+    assert found[1]["subject"]["workers"] == 4
 
 
 def test_workers_from_elsewhere_take_part(serve: Serve, begin: Begin) -> None:
