@@ -21,6 +21,7 @@ from pipeline.local.cloud import LocalCloudError
 from pipeline.local.console import Console, PlainConsole, choose
 from pipeline.local.errors import FAILED, INTERRUPTED, OK, PromotionError
 from pipeline.local.promotion import Promotion, Request, end_leftovers, supersede_waiting, waiting_run
+from pipeline.local.source import check_packages
 from pipeline.local.state import State
 
 
@@ -36,6 +37,7 @@ def approve(state: State, asked: argparse.Namespace) -> None:
     with state.lock("a promotion"), choose() as console:
         end_leftovers(state, console)
         run, step = waiting_run(state)
+        check_packages(state.root, run.source)
         promotion = Promotion(state, run, console, Request())
         promotion.record_decision(step, "approved")
         step.status = "succeeded"
@@ -63,6 +65,10 @@ def down(state: State, asked: argparse.Namespace) -> None:
 def clean(state: State, asked: argparse.Namespace) -> None:
     with state.lock("make clean"):
         _stop_everything(state)
+        for cloud in report.clouds(state):
+            cloud.remove()
+        if remote.remove(state):
+            print(f"removed the git remote {remote.NAME!r}")
         for folder in (state.folder, state.root / "cdk.out", state.root / "reports"):
             if folder.exists():
                 shutil.rmtree(folder)

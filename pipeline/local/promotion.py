@@ -108,7 +108,7 @@ class Promotion:
 
     def _export_source(self) -> str:
         found = source.export(self.state.root, self.run.source, self.request.revision, self.request.repository)
-        source.check_packages(self.run.source)
+        source.check_packages(self.state.root, self.run.source)
         self.run.revision, self.run.subject, self.run.note = found.revision, found.subject, found.note
         if found.note:
             self.console.say(f"Note: {found.note}.")

@@ -1,6 +1,7 @@
 """A git remote on this machine, so that ``git push local main`` promotes as a push to the real repository would."""
 
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,14 @@ done
 """
 
 
+def remove(state: State) -> bool:
+    """Remove the remote named ``local`` if it leads to this state's repository. ``True`` when it did."""
+    ours = _url(state.root) == str(state.remote)
+    if ours:
+        subprocess.run(["git", "-C", str(state.root), "remote", "remove", NAME], check=True)
+    return ours
+
+
 def create(state: State) -> str:
     """Create (or renew) the bare repository, its hook, and the remote named ``local``. Returns what to do next.
 
@@ -33,13 +42,11 @@ def create(state: State) -> str:
     top = subprocess.run(["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True)
     if top.returncode or Path(top.stdout.strip()).resolve() != root.resolve():
         raise BadInput(f"{root} is not a git checkout: run `git init` and commit first.")
-    known = subprocess.run(["git", "-C", str(root), "remote", "get-url", NAME], capture_output=True, text=True)
-    if known.returncode == 0 and Path(known.stdout.strip()) != state.remote:
-        raise BadInput(
-            f"The remote {NAME!r} already leads to {known.stdout.strip()}: rename it, then run `make remote`."
-        )
+    known = _url(root)
+    if known and known != str(state.remote):
+        raise BadInput(f"The remote {NAME!r} already leads to {known}: rename it, then run `make remote`.")
     subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch", BRANCH, str(state.remote)], check=True)
-    if known.returncode:
+    if not known:
         subprocess.run(["git", "-C", str(root), "remote", "add", NAME, str(state.remote)], check=True)
     hook = state.remote / "hooks" / "post-receive"
     hook.parent.mkdir(exist_ok=True)
@@ -56,3 +63,11 @@ def create(state: State) -> str:
     )
     hook.chmod(0o755)
     return f"Remote {NAME!r} is ready: `git push {NAME} {BRANCH}` promotes what it pushes."
+
+
+def _url(root: Path) -> str:
+    """Where the remote named ``local`` leads; empty without one, and where there is no git."""
+    if shutil.which("git") is None:
+        return ""
+    known = subprocess.run(["git", "-C", str(root), "remote", "get-url", NAME], capture_output=True, text=True)
+    return known.stdout.strip()

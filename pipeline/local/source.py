@@ -14,6 +14,9 @@ NOT_SOURCE = (
     *("__pycache__", ".*_cache", ".hypothesis"),
 )
 
+READY = ".ready"
+"""In a folder of installed packages: a copy of the lock file that they were installed from. `make setup` writes it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -52,14 +55,16 @@ def export(root: Path, target: Path, revision: str | None = None, repository: Pa
     return Source(revision=commit, subject=git.run("log", "-1", "--format=%s", commit), note=note)
 
 
-def check_packages(source: Path) -> None:
-    """Refuse code that asks for other packages than are installed: it would run against the wrong libraries."""
-    installed, asked = Path(sys.prefix) / ".ready", source / "requirements" / "dev.txt"
-    if installed.exists() and asked.exists() and installed.read_bytes() != asked.read_bytes():
-        raise BadInput(
-            "This commit asks for other packages than are installed (requirements/dev.txt differs).\n"
-            "Check it out, run `make setup`, and promote again."
-        )
+def check_packages(root: Path, source: Path) -> None:
+    """Raise ``BadInput`` for code that asks for other packages than are installed: it would run with the wrong ones."""
+    installed = {"requirements/dev.txt": Path(sys.prefix), "package-lock.json": root / "node_modules"}
+    for lock, where in installed.items():
+        ready, asked = where / READY, source / lock
+        if ready.exists() and asked.exists() and ready.read_bytes() != asked.read_bytes():
+            raise BadInput(
+                f"This commit asks for other packages than are installed ({lock} differs).\n"
+                "Check it out, run `make setup`, and promote again."
+            )
 
 
 @dataclass(frozen=True)

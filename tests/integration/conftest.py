@@ -96,7 +96,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         assert done.returncode == 0, done.stdout + done.stderr
         yield cloud
     finally:
-        cloud.stop()
+        cloud.remove()
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,8 @@ def small(tmp_path: Path) -> Iterator[LocalCloud]:
     """A local cloud on which nothing is deployed."""
     cloud = LocalCloud("lifecycle", tmp_path)
     yield cloud
-    cloud.stop()
+    cloud.remove()
+    assert not cloud.folder.exists()
 
 
 def process(cloud: LocalCloud) -> psutil.Process:

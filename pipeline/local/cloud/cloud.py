@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -87,6 +88,12 @@ class LocalCloud:
         if self.folder.exists():
             with self._exclusively():
                 self._end()
+
+    def remove(self) -> None:
+        """Stop the cloud, and delete its folder and logs."""
+        self.stop()
+        Postgres(self.folder / "postgres").remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _launch(self) -> None:
         with self._listening_socket() as listening:

@@ -64,6 +64,7 @@ class Postgres:
 
     def __init__(self, folder: Path) -> None:
         self._user = "nobody" if os.geteuid() == 0 else None
+        self._folder = folder
         self._home = folder if self._user is None or _reachable(folder) else _elsewhere(str(folder)) / "postgres"
         self._data = self._home / "data"
         self.log = self._home / "postgresql.log"
@@ -117,6 +118,13 @@ class Postgres:
                 _end(pid)
                 shutil.rmtree(command[command.index("-k") + 1], ignore_errors=True)
         shutil.rmtree(self._data, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Delete all that this server, which must be stopped, has left: its log too."""
+        shutil.rmtree(self._home, ignore_errors=True)
+        with contextlib.suppress(OSError):  # the folder above it, if that was made for it alone
+            if self._home != self._folder:
+                self._home.parent.rmdir()
 
     def _initialise(self) -> None:
         with tempfile.NamedTemporaryFile(prefix="local-cloud-", mode="w") as password:

@@ -152,17 +152,30 @@ def test_a_downloaded_archive_is_promoted_as_it_is(
     assert last(state).revision.startswith("folder-")
 
 
+@pytest.mark.parametrize(
+    ("lock", "folder"), [("requirements/dev.txt", "venv"), ("package-lock.json", "project/node_modules")]
+)
 def test_a_commit_that_needs_other_packages_is_refused(
-    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    lock: str,
+    folder: str,
 ) -> None:
-    # Given packages installed for one list, and a commit with another
-    (tmp_path / ".ready").write_text("boto3==1\n")
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    Path("requirements").mkdir()
-    Path("requirements/dev.txt").write_text("boto3==2\n")
-    project(stage("Dev"))
-    # When, then
-    assert main(["promote"]) == BAD_INPUT
+    # Given packages installed for one list, and a commit with another that waits for its approval
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    Path(lock).parent.mkdir(exist_ok=True)
+    Path(lock).write_text("one\n")
+    project(stage("Dev"), stage("Prod", approval=True))
+    assert main(["promote"]) == OK
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / ".ready").write_text("another\n")
+    # When, then it neither goes on, nor begins again
+    for command in ("approve", "promote"):
+        assert main([command]) == BAD_INPUT
+        said = capsys.readouterr()
+        assert f"({lock} differs)" in said.out + said.err
 
 
 def test_steps_see_no_credentials_of_the_person(
@@ -315,6 +328,24 @@ def test_a_step_ends_when_its_cloud_dies(
     # Then the promotion ends, and says where to look
     assert main(["promote"]) == FAILED
     assert f"the local cloud dev is gone; its log: {tmp_path}/emulator.log" in capsys.readouterr().out
+
+
+def test_clean_removes_all_that_was_made_and_nothing_else(project: Project) -> None:
+    # Given a promotion, and the remote that starts one
+    state = project(stage("Dev"))
+    assert main(["promote"]) == OK
+    assert main(["remote"]) == OK
+    before = subprocess.run(["git", "remote"], capture_output=True, text=True).stdout
+    # When the state is removed
+    assert main(["clean"]) == OK
+    # Then the remote went with the repository that it led to
+    assert not state.folder.exists()
+    assert before == "local\n"
+    assert subprocess.run(["git", "remote"], capture_output=True, text=True).stdout == ""
+    # But a remote of that name that leads elsewhere stays
+    subprocess.run(["git", "remote", "add", "local", "ssh://elsewhere/it"], check=True)
+    assert main(["clean"]) == OK
+    assert subprocess.run(["git", "remote"], capture_output=True, text=True).stdout == "local\n"
 
 
 def test_a_record_of_another_version_does_not_stop_anybody(project: Project) -> None:
