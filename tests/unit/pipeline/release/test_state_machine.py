@@ -123,8 +123,10 @@ class Releases(RuleBasedStateMachine):
         self.check(name, outcome, before)
 
     def check(self, name: str, outcome: Outcome, before: Release | None) -> None:
-        """A command that drove the release to its end leaves the steady state, on the version that it names. ``HELD`` is
-        one that was interrupted while it waited for another controller (here: for the lease of a dead one)."""
+        """A command that drove the release to its end leaves the steady state, on the version that it names.
+
+        ``HELD`` is one that was interrupted while it waited for another controller (here: for a dead one's lease).
+        """
         if outcome.code in (ExitCode.REFUSED, ExitCode.HELD) or self.meddled:
             self.meddled &= not (name == "rollback" and outcome.code is ExitCode.DONE)
             return
