@@ -126,21 +126,24 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
 
 
 def _progress() -> Progress:
-    """How the run stands: a line that renews itself on a terminal, and a line every ten seconds elsewhere."""
+    """How the run stands: a line that renews itself on a terminal, and a line every five seconds elsewhere."""
     console = Console()
     told = -1
 
     def tell(measured: float, planned: float, routes: list[RouteJudgement]) -> None:
         nonlocal told
-        text = f"measured {measured:3.0f} of {planned:g} s   " + "   ".join(
+        standing = [
             f"{route.route} p99 {route.p99_ms or 0:.0f} ms of {route.samples}"
             + (f", {route.errors} errors" if route.errors else "")
             for route in routes
-        )
+        ]
+        text = f"measured {measured:3.0f} of {planned:g} s   {'   '.join(standing)}"
+        if not measured:
+            text = f"warming up; then {planned:g} s are measured"
         if console.is_terminal:
             console.print(text.ljust(console.width)[: console.width - 1], end="\r", markup=False, highlight=False)
-        elif int(measured // 10) > told:
-            told = int(measured // 10)
+        elif int(measured // 5) > told:
+            told = int(measured // 5)
             print(text, flush=True)
 
     return tell

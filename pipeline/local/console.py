@@ -88,7 +88,8 @@ class LiveConsole:
         pass
 
     def say(self, text: str) -> None:
-        self._terminal.print(text, markup=False, highlight=False)
+        # As Text, for `markup=False` would take the live tree's styles as text too.
+        self._terminal.print(Text(text))
 
     def ask(self, question: str) -> str | None:
         self._live.stop()

@@ -1,0 +1,35 @@
+"""What a person sees on a terminal."""
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console as Terminal
+
+from pipeline.local import console
+from pipeline.local.console import LiveConsole
+from pipeline.local.run import Run, Stage, Step
+
+
+def test_what_is_said_beside_the_live_tree_is_shown_as_it_is_and_the_tree_keeps_its_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a promotion on a terminal
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "Terminal", lambda: Terminal(file=screen, force_terminal=True, width=100))
+    gate = Step(name="LoadGate", kind="commands", log="x.log", status="failed", detail="p99 [/validate] 300 ms")
+    run = Run(folder=tmp_path, stages=[Stage(name="Dev", environment="dev", steps=[gate])])
+    # When something is said that looks like a style
+    with LiveConsole() as live:
+        live.show(run)
+        drawn = time.monotonic() + 5
+        while "LoadGate" not in screen.getvalue() and time.monotonic() < drawn:
+            time.sleep(0.02)
+        live.say("FAILED at [Dev]: 10 [bold]of[/] 53")
+    # Then it is shown as it is, and the tree's own styles are none of its text
+    shown = screen.getvalue()
+    assert "FAILED at [Dev]: 10 [bold]of[/] 53" in shown
+    assert "p99 [/validate] 300 ms" in shown
+    assert "[bold]Dev" not in shown
+    assert "[bold red]" not in shown
