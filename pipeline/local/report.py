@@ -1,7 +1,6 @@
 """What a person reads after a promotion, and when asking how things stand."""
 
 import json
-import time
 
 from rich.console import Console as Terminal
 
@@ -16,11 +15,10 @@ LOG_TAIL_LINES = 12
 
 def show_outcome(run: Run, console: Console) -> None:
     """Say how the run ended, why, and what to do next."""
-    seconds = (run.ended or time.time()) - run.started
     what = f"{run.revision[:12]} {run.subject}".strip()
     match run.status:
         case "succeeded":
-            console.say(f"\nPromoted {what} through {_environments(run)} in {seconds:.0f} s.")
+            console.say(f"\nPromoted {what} through {_environments(run)} in {_seconds_of_work(run):.0f} s.")
             console.say("Look: `make status`. Stop the local clouds: `make down`.")
         case "waiting":
             stage, step = next(run.open_steps())
@@ -52,6 +50,11 @@ def _show_failure(run: Run, console: Console) -> None:
 def _tail(run: Run, step: Step) -> list[str]:
     log = run.folder / step.log
     return log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:] if log.exists() else []
+
+
+def _seconds_of_work(run: Run) -> float:
+    """Without the time, perhaps a night, that an approval was waited for."""
+    return sum(step.seconds for stage in run.stages for step in stage.steps if step.kind != "approval")
 
 
 def _environments(run: Run) -> str:

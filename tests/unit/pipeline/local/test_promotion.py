@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,17 +58,23 @@ def test_what_is_promoted_is_the_commit_and_not_the_work_tree(
     assert "1 changed files are not in this commit" in capsys.readouterr().out
 
 
-def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(project: Project, tmp_path: Path) -> None:
+def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     # Given a prod that wants an approval
     state = project(stage("Dev", commands("Gate", f"echo dev >> {tmp_path}/trace")),
                     stage("Prod", commands("Gate", f"echo prod >> {tmp_path}/trace"), approval=True))  # fmt: skip
     # When it is promoted where nobody can answer
     assert main(["promote"]) == OK
     # Then it waits, with prod untouched
-    assert last(state).status == "waiting"
+    waiting = last(state)
+    assert waiting.status == "waiting"
     assert (tmp_path / "trace").read_text() == "dev\n"
-    # And when a person approves, it goes on without doing dev again, and says who it was
+    # And when a person approves a day later, it goes on without doing dev again, and says who it was
+    waiting.started -= 86_400
+    waiting.save()
     assert main(["approve"]) == OK
+    assert re.search(r"through dev, prod in \d s\.", capsys.readouterr().out)
     assert (tmp_path / "trace").read_text() == "dev\nprod\n"
     assert last(state).status == "succeeded"
     assert [(a["step"], a["decision"]) for a in last(state).approvals] == [("PromoteToProd", "approved")]
