@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import CustomResource, Duration, RemovalPolicy
+from aws_cdk import ArnFormat, CustomResource, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -46,6 +46,13 @@ class PlatformFunction(Construct):
         super().__init__(scope, id)
         self._timeout = timeout
         self.function_name = f"payment-{name}-{base.environment.name}"
+        # By name: the function refers to its role, and so to the policy that names it.
+        arn = Stack.of(self).format_arn(
+            service="lambda",
+            resource="function",
+            resource_name=self.function_name,
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
         log_group = base.security.log_group(self, "Logs", name=f"/aws/lambda/{self.function_name}")
         self._policy = iam.ManagedPolicy(
             self,
@@ -56,7 +63,8 @@ class PlatformFunction(Construct):
                     actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]
                 ),
                 iam.PolicyStatement(actions=["kms:Decrypt"], resources=[base.security.operations_key.key_arn]),
-                *_RUN_IN_VPC,
+                _TRACE,
+                *_run_in_vpc(arn),
                 *statements,
             ],
         )
@@ -117,17 +125,29 @@ class PlatformFunction(Construct):
 
 
 # Neither tracing nor the network interfaces of a function can be limited to a resource.
-_RUN_IN_VPC = (
-    iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"]),
-    iam.PolicyStatement(
-        actions=[
-            "ec2:CreateNetworkInterface",
-            "ec2:DeleteNetworkInterface",
-            "ec2:DescribeNetworkInterfaces",
-            "ec2:DescribeSubnets",
-            "ec2:AssignPrivateIpAddresses",
-            "ec2:UnassignPrivateIpAddresses",
-        ],
-        resources=["*"],
-    ),
-)
+_TRACE = iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"])
+_NETWORK_INTERFACES = [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+]
+
+
+def _run_in_vpc(function: str) -> Sequence[iam.PolicyStatement]:
+    """Lambda makes the network interfaces under the function's role; the function's own code may not touch any.
+
+    ``function``: its ARN. Source: AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon
+    VPC".
+    """
+    return (
+        iam.PolicyStatement(actions=_NETWORK_INTERFACES, resources=["*"]),
+        iam.PolicyStatement(
+            effect=iam.Effect.DENY,
+            actions=_NETWORK_INTERFACES,
+            resources=["*"],
+            conditions={"ArnEquals": {"lambda:SourceFunctionArn": function}},
+        ),
+    )

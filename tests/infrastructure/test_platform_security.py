@@ -20,6 +20,28 @@ def test_each_function_has_a_role_of_its_own(platform: PlatformTemplate) -> None
     assert len(roles) == len(set(roles))
 
 
+def test_no_functions_own_code_may_touch_network_interfaces(platform: PlatformTemplate) -> None:
+    # Given what Lambda needs of every role to connect a function to the VPC
+    policies = platform.resources("AWS::IAM::ManagedPolicy")
+    roles = platform.resources("AWS::IAM::Role")
+    for function in platform.properties("AWS::Lambda::Function"):
+        role = roles[logical_id(function["Role"])]["Properties"]
+        [policy] = [policies[logical_id(each)]["Properties"] for each in role["ManagedPolicyArns"]]
+        allowed, denied = (
+            [each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == effect]
+            for effect in ("Allow", "Deny")
+        )
+        # Then all of it that concerns the network is denied to whoever calls as this function
+        [denial] = denied
+        network = {a for each in allowed for a in as_list(each["Action"]) if "Interface" in a or "Address" in a}
+        assert len(network) == 5
+        assert network <= set(denial["Action"])
+        assert denial["Resource"] == "*"
+        [(key, function_arn)] = denial["Condition"]["ArnEquals"].items()
+        assert key == "lambda:SourceFunctionArn"
+        assert f':function:{function["FunctionName"]}"' in text(function_arn)
+
+
 def test_the_data_key_serves_a_role_only_through_a_service(platform: PlatformTemplate) -> None:
     [data_key] = [
         id
