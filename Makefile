@@ -51,7 +51,7 @@ types: setup ## Static types
 unit: setup ## Fast tests of the code
 	@python -m pytest -q tests/unit
 
-infrastructure: setup ## Tests of the synthesised templates of every environment and of the pipeline
+infrastructure: setup .venv/checkov/.ready ## Tests of the synthesised templates of every environment and of the pipeline
 	@python -m pytest -q tests/infrastructure
 
 integration: setup ## Tests against the local cloud
@@ -84,6 +84,7 @@ lock: setup ## Compile requirements/*.in to *.txt, pinned with hashes
 	@compile="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate"; \
 	$$compile requirements/dev.in -o requirements/dev.txt; \
 	for name in pipeline loadtest local uv; do $$compile requirements/$$name.in -c requirements/dev.txt -o requirements/$$name.txt; done; \
+	$$compile requirements/checkov.in -o requirements/checkov.txt; \
 	$$compile lambdas/requirements.in -c requirements/dev.txt -o lambdas/requirements.txt
 
 help: ## Show this text
@@ -96,6 +97,13 @@ help: ## Show this text
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt
 	@cp requirements/dev.txt $@
+
+.venv/checkov/.ready: requirements/checkov.txt | .venv/.ready
+	@echo "Installing checkov into .venv/checkov ..."
+	@uv venv --quiet --clear --python .venv/bin/python .venv/checkov
+	@uv pip sync --quiet --python .venv/checkov/bin/python --require-hashes requirements/checkov.txt
+	@ln -sf ../checkov/bin/checkov .venv/bin/checkov
+	@touch $@
 
 node_modules/.ready: package-lock.json .venv/.ready
 	@echo "Installing the CDK command line into node_modules ..."

@@ -4,21 +4,27 @@ An entry accepts each of its ``findings`` at each of its ``constructs``, pair by
 date on which it must be looked at again. A construct of a platform is named by its path inside of the environment's
 stage (``Platform/...``) and then meant in every environment, or only in those that the entry lists under
 ``environments``; ``{environment}`` stands for the environment's name. Any other construct is named by its whole path.
+
+Whoever looks for findings, the synthesis (validation.py) or checkov (checkov.py), takes its part of the table from
+``claims`` and asks ``outlived`` which of it no longer holds.
 """
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.environments import DEV, PROMOTION_ORDER
 
 TABLE = Path(__file__).with_name("acknowledgements.toml")
 FIELDS = {"findings": list, "constructs": list, "reason": str, "owner": str, "expires": date}
 NAME = "{environment}"
+PLATFORM = "Platform"
+CHECKOV = "checkov"
+"""The pack that is checkov: all others run in the synthesis."""
 SHORTEST_REASON = 20
 ENVIRONMENTS = tuple(each.name for each in PROMOTION_ORDER)
 
@@ -53,6 +59,55 @@ class Acknowledgement:
         return (
             (finding.replace(NAME, environment), where.replace(NAME, environment)) for finding, where in self.pairs()
         )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That one finding at one construct of an app is acknowledged."""
+
+    finding: str
+    path: str
+    source: Acknowledgement
+
+    @property
+    def pack(self) -> str:
+        return self.finding.split("::")[0]
+
+
+@dataclass(frozen=True)
+class Outlived:
+    """A claim that holds no longer, and why."""
+
+    claim: Claim
+    rule: Literal["Unused", "Expired"]
+    description: str
+
+
+def claims(entries: Iterable[Acknowledgement], *, top: Collection[str], stages: Iterable[str]) -> Iterator[Claim]:
+    """What the table says about an app, be it the whole promotion or one environment alone.
+
+    ``top``: ids of the constructs right below the app; ``stages``: those of them that hold a platform.
+    """
+    for each in entries:
+        for finding, construct in each.pairs():
+            if construct.split("/")[0] in top:
+                yield Claim(finding, construct, each)
+        for stage in stages:
+            if each.covers(stage.lower()):
+                for finding, construct in each.pairs_in(stage.lower()):
+                    if construct.split("/")[0] == PLATFORM:
+                        yield Claim(finding, f"{stage}/{construct}", each)
+
+
+def outlived(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: date) -> Iterator[Outlived]:
+    """The claims without a finding (long id and path of the construct) in ``found``, and those past their date."""
+    for claim in claims:
+        where = f"acknowledgements.toml, entry {claim.source.entry}: {claim.finding}"
+        if (claim.finding, claim.path) not in found:
+            yield Outlived(claim, "Unused", f"{where} is not found here any more: remove it")
+        if claim.source.expires < today:
+            message = f"{where} expired on {claim.source.expires}: {claim.source.owner} must look at it again"
+            yield Outlived(claim, "Expired", message)
 
 
 def load(table: Path = TABLE) -> list[Acknowledgement]:

@@ -1,11 +1,10 @@
 """Rule packs as validation plugins of the app, and the ledger that holds the acknowledgements against their findings.
 
 A finding that nobody acknowledged fails the synthesis; so does an acknowledgement that matches no finding any more, and
-one that has expired.
+one that has expired. What is acknowledged of checkov's findings is none of its business: checkov.py sees to that.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
@@ -24,11 +23,10 @@ from cdk_nag import AwsSolutionsChecks, NagPack, NIST80053R5Checks, PCIDSS321Che
 from constructs import IConstruct
 
 from pipeline.compliance import pci_dss_4
-from pipeline.compliance.acknowledgements import Acknowledgement
+from pipeline.compliance.acknowledgements import CHECKOV, PLATFORM, Acknowledgement, Claim, Outlived, claims, outlived
 from pipeline.compliance.template_pack import TemplatePack
 
 NAG_PACKS = (AwsSolutionsChecks, PCIDSS321Checks, NIST80053R5Checks)
-PLATFORM = "Platform"
 LEDGER = "Acknowledgements"
 
 
@@ -40,37 +38,15 @@ class Findings(Protocol):
 
 def enforce(app: App, acknowledgements: Sequence[Acknowledgement], *, today: date) -> None:
     """Check ``app`` whenever it is synthesised. Call it last: acknowledgements look for the constructs they name."""
-    claims = list(_claims(app, acknowledgements))
+    top = [child.node.id for child in app.node.children]
+    stages = [id for id in top if _find(app, f"{id}/{PLATFORM}")]
+    made = [each for each in claims(acknowledgements, top=top, stages=stages) if each.pack != CHECKOV]
     packs: list[NagPlugin | TemplatePack] = [*(NagPlugin(each(app)) for each in NAG_PACKS), pci_dss_4.pack()]
-    for claim in claims:
+    for claim in made:
         if construct := _find(app, claim.path):
             reason = f"{claim.source.reason} ({claim.source.owner}, until {claim.source.expires})"
             Validations.of(construct).acknowledge(Acknowledgment(id=claim.finding, reason=reason))
-    Validations.of(app).add_plugins(*packs, Ledger(packs, claims, today))
-
-
-@dataclass(frozen=True)
-class Claim:
-    """That one finding at one construct of this app is acknowledged."""
-
-    finding: str
-    path: str
-    source: Acknowledgement
-
-
-def _claims(app: App, acknowledgements: Sequence[Acknowledgement]) -> Iterator[Claim]:
-    """What the table says about the stacks of ``app``, which may be the whole promotion or one environment alone."""
-    top = [child.node.id for child in app.node.children]
-    environments = [id for id in top if _find(app, f"{id}/{PLATFORM}")]
-    for each in acknowledgements:
-        for finding, construct in each.pairs():
-            if construct.split("/")[0] in top:
-                yield Claim(finding, construct, each)
-        for stage in environments:
-            if each.covers(stage.lower()):
-                for finding, construct in each.pairs_in(stage.lower()):
-                    if construct.split("/")[0] == PLATFORM:
-                        yield Claim(finding, f"{stage}/{construct}", each)
+    Validations.of(app).add_plugins(*packs, Ledger(packs, made, today))
 
 
 def _find(app: App, path: str) -> IConstruct | None:
@@ -142,21 +118,14 @@ class Ledger:
 
     def validate(self, context: IPolicyValidationContext) -> Report:
         found = {finding for pack in self._packs for finding in pack.found}
-        violations = []
-        for claim in self._claims:
-            where = f"acknowledgements.toml, entry {claim.source.entry}: {claim.finding}"
-            if (claim.finding, claim.path) not in found:
-                violations.append(_violation("Unused", f"{where} is not found here any more: remove it", claim.path))
-            if claim.source.expires < self._today:
-                message = f"{where} expired on {claim.source.expires}: {claim.source.owner} must look at it again"
-                violations.append(_violation("Expired", message, claim.path))
+        violations = [_violation(each) for each in outlived(self._claims, found, self._today)]
         return Report(success=not violations, violations=violations)
 
 
-def _violation(rule: str, description: str, path: str) -> PolicyViolation:
+def _violation(outlived: Outlived) -> PolicyViolation:
     return PolicyViolation(
-        rule_name=rule,
-        description=description,
+        rule_name=outlived.rule,
+        description=outlived.description,
         severity="fatal",  # what no acknowledgement can accept
-        violating_resources=[PolicyViolatingResource(construct_path=path, locations=[])],
+        violating_resources=[PolicyViolatingResource(construct_path=outlived.claim.path, locations=[])],
     )

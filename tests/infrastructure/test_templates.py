@@ -1,5 +1,6 @@
 """What other eyes say of every synthesised template."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,3 +22,18 @@ def test_cfn_lint_finds_neither_errors_nor_warnings() -> None:
     # Then it has nothing to say
     assert len(files) == 4
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_checkov_finds_what_is_acknowledged_and_nothing_else() -> None:
+    # Given all templates; when checkov reads them as the pipeline does
+    tools = Path(sys.executable).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.compliance.checkov", promotion().folder],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    # Then every finding is acknowledged, and every acknowledgement is of a finding
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("checkov: 4 templates")

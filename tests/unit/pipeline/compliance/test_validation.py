@@ -93,6 +93,12 @@ def test_an_acknowledgement_of_a_stack_outside_of_the_app_says_nothing(folders: 
     synthesise(next(folders), [acknowledged(TLS, *REST), acknowledged(TLS, construct="payment-pipeline/X")])
 
 
+def test_what_is_acknowledged_of_checkov_is_left_to_checkov(folders: Iterator[Path]) -> None:
+    synthesise(
+        next(folders), [acknowledged(TLS, *REST), acknowledged("checkov::CKV_AWS_26", expires=date(2030, 5, 31))]
+    )
+
+
 def test_an_acknowledgement_past_its_date_fails(folders: Iterator[Path]) -> None:
     said = failure(folders, acknowledged(TLS, *REST, expires=date(2030, 5, 31)))
     assert "expired on 2030-05-31: the tests must look at it again" in said

@@ -1,0 +1,178 @@
+"""checkov's CloudFormation checks over a synthesised app, held against the table of acknowledgements.
+
+A finding that nobody acknowledged fails; so does an acknowledgement of checkov's that matches nothing any more, and one
+that has expired. checkov lives in an environment of its own (requirements/checkov.in), so it runs after the synthesis,
+as a command, and once over all templates: most of its time goes into starting.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pipeline.compliance.acknowledgements import (
+    CHECKOV,
+    PLATFORM,
+    TABLE,
+    Acknowledgement,
+    MalformedAcknowledgements,
+    claims,
+    load,
+    outlived,
+)
+from pipeline.compliance.template_pack import Template
+
+PASSED, FAILED, NOT_SCANNED = 0, 1, 2
+
+
+class NotScanned(Exception):
+    """checkov's findings could not be had; this is never the same as there being none."""
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Finding:
+    """One check, failed by one construct."""
+
+    rule: str
+    """Long id: ``checkov::CKV_AWS_18``."""
+    construct: str
+    demand: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.rule, self.construct
+
+
+def main(arguments: list[str] | None = None, *, table: Path = TABLE, today: date | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        acknowledgements = load(table)
+        constructs = constructs_of(options.assembly)
+        findings = scan(constructs)
+    except (MalformedAcknowledgements, NotScanned) as error:
+        print(f"checkov: {error}", file=sys.stderr)
+        return NOT_SCANNED
+    paths = [path for of_template in constructs.values() for path in of_template.values()]
+    faults = list(judge(findings, paths, acknowledgements, today or date.today()))
+    for fault in faults:
+        print(f"checkov: {fault}", file=sys.stderr)
+    if not faults:
+        print(f"checkov: {len(constructs)} templates; each of the {len(findings)} findings is acknowledged")
+    return FAILED if faults else PASSED
+
+
+def constructs_of(assembly: Path) -> dict[Path, dict[str, str]]:
+    """The templates of a cloud assembly, each with the construct paths of its resources by logical id.
+
+    What an earlier synthesis left in the folder is not among them. Raises ``NotScanned``.
+    """
+    try:
+        found = {
+            file: {each.id: each.construct_path for each in Template(json.loads(file.read_text())).resources}
+            for file in _templates(assembly)
+        }
+    except (OSError, ValueError, KeyError) as error:
+        raise NotScanned(f"{assembly} is no cloud assembly ({error!r}): `make synth` writes one") from error
+    if not found:
+        raise NotScanned(f"{assembly} holds no template")
+    return found
+
+
+def _templates(assembly: Path) -> Iterator[Path]:
+    for artifact in json.loads((assembly / "manifest.json").read_text())["artifacts"].values():
+        match artifact["type"]:
+            case "aws:cloudformation:stack":
+                yield assembly / artifact["properties"]["templateFile"]
+            case "cdk:cloud-assembly":
+                yield from _templates(assembly / artifact["properties"]["directoryName"])
+
+
+def scan(constructs: Mapping[Path, Mapping[str, str]]) -> list[Finding]:
+    """What checkov finds in these templates, sorted. Raises ``NotScanned``."""
+    report = _run([path.resolve() for path in constructs])
+    resolved = {str(path.resolve()): of_template for path, of_template in constructs.items()}
+    try:
+        results = report["results"]
+        if results["parsing_errors"]:
+            raise NotScanned(f"checkov can't read {', '.join(results['parsing_errors'])}")
+        if results["skipped_checks"]:
+            names = {each["resource"] for each in results["skipped_checks"]}
+            raise NotScanned(f"{', '.join(sorted(names))} skips checks by itself: only {TABLE.name} may")
+        looked_at = {each["file_abs_path"] for each in [*results["passed_checks"], *results["failed_checks"]]}
+        if missed := set(resolved) - looked_at:
+            raise NotScanned(f"checkov says nothing of {', '.join(sorted(missed))}")
+        return sorted(
+            Finding(
+                rule=f"{CHECKOV}::{each['check_id']}",
+                construct=resolved[each["file_abs_path"]][each["resource"].split(".")[-1]],
+                demand=each["check_name"],
+            )
+            for each in results["failed_checks"]
+        )
+    except (KeyError, TypeError) as error:
+        raise NotScanned(f"checkov's report is not as expected: {error!r}") from error
+
+
+def _run(templates: Sequence[Path]) -> Any:
+    """checkov's report as JSON, made without a network and without settings from elsewhere: variables, home, folder."""
+    if not (program := shutil.which("checkov")):
+        raise NotScanned("the command checkov is not on the PATH: `make infrastructure` installs it")
+    files = [argument for each in templates for argument in ("--file", str(each))]
+    options = ["--framework", "cloudformation", "--output", "json", "--skip-download", "--soft-fail"]
+    with tempfile.TemporaryDirectory(prefix="checkov-") as folder:
+        done = subprocess.run(
+            [program, *options, *files],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HOME": folder},
+            capture_output=True,
+            text=True,
+        )
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
+        last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
+        raise NotScanned(f"checkov ended with code {done.returncode} and without a report:\n{last}") from error
+
+
+def judge(
+    findings: Sequence[Finding], paths: Sequence[str], acknowledgements: Sequence[Acknowledgement], today: date
+) -> Iterator[str]:
+    """What is wrong, a sentence each: findings that nobody acknowledged, and acknowledgements that hold no longer.
+
+    ``paths``: of all constructs that were looked at.
+    """
+    split = [path.split("/") for path in paths]
+    stages = sorted({first for first, *rest in split if rest and rest[0] == PLATFORM})
+    top = {first for first, *_ in split}
+    made = [each for each in claims(acknowledgements, top=top, stages=stages) if each.pack == CHECKOV]
+    accepted = {(each.finding, each.path) for each in made}
+    for finding in findings:
+        if finding.key not in accepted:
+            yield f"{finding.construct}: {finding.demand}. Fix it, or acknowledge '{finding.rule}' in {TABLE.name}"
+    for each in outlived(made, {finding.key for finding in findings}, today):
+        yield f"{each.claim.path}: {each.description}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.compliance.checkov",
+        description=__doc__,
+        epilog="Exit codes: 0 nothing to do, 1 findings or acknowledgements to see to, 2 nothing could be checked.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "assembly", metavar="DIR", type=Path, nargs="?", default=Path("cdk.out"), help="default: %(default)s"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

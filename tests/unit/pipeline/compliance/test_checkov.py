@@ -1,0 +1,195 @@
+"""checkov's findings held against the table, as the command says it. The real checkov: tests/infrastructure."""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.compliance.checkov import main
+
+TODAY = date(2030, 6, 1)
+FOUND = {"check_id": "CKV_AWS_18", "check_name": "Ensure the bucket has access logging enabled"}
+TABLE = """
+[[acknowledgement]]
+constructs = ["Platform/Logs/Resource"]
+findings = ["checkov::CKV_AWS_18"]
+reason = "The logs of logs would never end."
+owner = "the tests"
+expires = 2030-06-01
+"""
+Run = Callable[..., tuple[int, str]]
+
+
+def template(stage: str) -> str:
+    bucket = {"Type": "AWS::S3::Bucket", "Metadata": {"aws:cdk:path": f"{stage}/Platform/Logs/Resource"}}
+    return json.dumps({"Resources": {"Logs": bucket}})
+
+
+def manifest(**artifacts: dict[str, Any]) -> str:
+    return json.dumps({"artifacts": artifacts})
+
+
+def nested(folder: str) -> dict[str, Any]:
+    return {"type": "cdk:cloud-assembly", "properties": {"directoryName": folder}}
+
+
+@pytest.fixture
+def assembly(tmp_path: Path) -> Path:
+    """Dev and staging with a bucket each, and what an earlier synthesis left."""
+    folder = tmp_path / "cdk.out"
+    for stage in ("Dev", "Staging"):
+        (folder / stage).mkdir(parents=True)
+        (folder / stage / "x.template.json").write_text(template(stage))
+        stack = {"type": "aws:cloudformation:stack", "properties": {"templateFile": "x.template.json"}}
+        (folder / stage / "manifest.json").write_text(manifest(stack=stack))
+    (folder / "manifest.json").write_text(manifest(dev=nested("Dev"), staging=nested("Staging")))
+    (folder / "old.template.json").write_text(template("Old"))
+    return folder
+
+
+@pytest.fixture
+def checkov(assembly: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a program on the PATH that prints this, as checkov would."""
+    folder = assembly.parent / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def install(code: str) -> None:
+        program = folder / "checkov"
+        program.write_text(f"#!{sys.executable}\nimport os, sys\n{code}\n")
+        program.chmod(0o755)
+
+    return install
+
+
+@pytest.fixture
+def run(assembly: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command: its exit code, and what it says."""
+
+    def run(table: str = TABLE, folder: Path = assembly, today: date = TODAY) -> tuple[int, str]:
+        file = assembly.parent / "acknowledgements.toml"
+        file.write_text(table)
+        code = main([str(folder)], table=file, today=today)
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    return run
+
+
+def report(assembly: Path, *stages: str, **instead: Any) -> str:
+    """A program that reports ``FOUND`` of the buckets of these stages; ``instead`` replaces parts of the report."""
+    failed = [
+        FOUND | {"resource": "AWS::S3::Bucket.Logs", "file_abs_path": str(assembly / stage / "x.template.json")}
+        for stage in stages
+    ]
+    passed = [
+        {"file_abs_path": str(assembly / stage / "x.template.json")} for stage in {"Dev", "Staging"} - set(stages)
+    ]
+    results = {"failed_checks": failed, "passed_checks": passed, "skipped_checks": [], "parsing_errors": []}
+    return f"print({json.dumps({'results': results | instead})!r})"
+
+
+def test_findings_that_are_acknowledged_in_every_environment_pass(assembly: Path, checkov: Any, run: Run) -> None:
+    checkov(report(assembly, "Dev", "Staging"))
+    assert run() == (0, "checkov: 2 templates; each of the 2 findings is acknowledged\n")
+
+
+def test_a_finding_that_nobody_acknowledged_fails_and_says_how_to_acknowledge_it(
+    assembly: Path, checkov: Any, run: Run
+) -> None:
+    # Given a finding in two environments, acknowledged in one
+    checkov(report(assembly, "Dev", "Staging"))
+    code, said = run(TABLE + 'environments = ["dev"]\n')
+    # Then the other one fails
+    assert code == 1
+    assert said == (
+        "checkov: Staging/Platform/Logs/Resource: Ensure the bucket has access logging enabled."
+        " Fix it, or acknowledge 'checkov::CKV_AWS_18' in acknowledgements.toml\n"
+    )
+
+
+def test_an_acknowledgement_without_a_finding_fails(assembly: Path, checkov: Any, run: Run) -> None:
+    checkov(report(assembly, "Dev"))
+    code, said = run()
+    assert code == 1
+    assert said == (
+        "checkov: Staging/Platform/Logs/Resource: acknowledgements.toml, entry 1: checkov::CKV_AWS_18"
+        " is not found here any more: remove it\n"
+    )
+
+
+def test_an_acknowledgement_past_its_date_fails(assembly: Path, checkov: Any, run: Run) -> None:
+    checkov(report(assembly, "Dev", "Staging"))
+    code, said = run(today=date(2030, 6, 2))
+    assert code == 1
+    assert said.count("checkov::CKV_AWS_18 expired on 2030-06-01: the tests must look at it again") == 2
+
+
+def test_what_is_acknowledged_of_the_synthesis_is_left_to_it(assembly: Path, checkov: Any, run: Run) -> None:
+    checkov(report(assembly, "Dev", "Staging"))
+    of_nag = TABLE.replace("checkov::CKV_AWS_18", "AwsSolutions::AwsSolutions-S1").replace("2030", "2020")
+    assert run(TABLE + of_nag)[0] == 0
+    assert run(of_nag)[0] == 1, "and it accepts nothing of checkov's"
+
+
+def test_a_malformed_table_is_no_clean_table(assembly: Path, checkov: Any, run: Run) -> None:
+    checkov(report(assembly))
+    assert run(TABLE.replace("owner", "ower")) == (2, "checkov: acknowledgements.toml, entry 1: missing owner\n")
+
+
+@pytest.mark.parametrize(
+    ("instead", "message"),
+    [
+        ({"parsing_errors": ["/x.json"]}, "can't read /x.json"),
+        ({"passed_checks": []}, "says nothing of "),
+        ({"skipped_checks": [{"resource": "AWS::S3::Bucket.Logs"}]}, "AWS::S3::Bucket.Logs skips checks by itself"),
+        ({"failed_checks": [{"resource": "x"}]}, "checkov's report is not as expected"),
+    ],
+)
+def test_a_report_that_is_not_whole_is_no_clean_report(
+    assembly: Path, checkov: Any, run: Run, instead: dict[str, Any], message: str
+) -> None:
+    checkov(report(assembly, "Dev", **instead))
+    code, said = run()
+    assert code == 2
+    assert message in said
+
+
+def test_a_checkov_that_fails_or_is_missing_is_no_clean_report(assembly: Path, checkov: Any, run: Run) -> None:
+    assert run() == (2, "checkov: the command checkov is not on the PATH: `make infrastructure` installs it\n")
+    checkov("sys.exit('ImportError: no module named x')")
+    code, said = run()
+    assert code == 2
+    assert "ended with code 1 and without a report:\nImportError: no module named x" in said
+
+
+def test_a_folder_that_is_no_assembly_is_no_clean_one(assembly: Path, checkov: Any, run: Run) -> None:
+    checkov(report(assembly))
+    code, said = run(folder=assembly.parent)
+    assert code == 2
+    assert "is no cloud assembly" in said
+    (assembly / "manifest.json").write_text(manifest())
+    assert run() == (2, f"checkov: {assembly} holds no template\n")
+
+
+def test_checkov_gets_no_settings_from_elsewhere(
+    assembly: Path, checkov: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given settings in the environment, the folder and the home, any of which could make checkov skip or connect
+    monkeypatch.setenv("BC_API_KEY", "secret")
+    monkeypatch.setenv("CKV_SKIP_CHECK", "CKV_AWS_18")
+    monkeypatch.setenv("HOME", str(assembly))
+    monkeypatch.chdir(assembly)
+    # When it runs
+    checkov("sys.exit(f'sees {sorted(os.environ)} {os.environ[\"HOME\"]} {os.getcwd()} {os.listdir()}')")
+    _, said = run()
+    # Then it sees none of them: an empty folder is its home and where it works
+    assert "sees ['HOME', 'PATH'" in said.replace("'LC_CTYPE', ", "")
+    assert "BC_API_KEY" not in said
+    assert "CKV_SKIP_CHECK" not in said
+    assert str(assembly) not in said.split("without a report:")[1]
+    assert said.endswith("[]\n")
