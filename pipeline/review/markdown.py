@@ -6,10 +6,9 @@ from itertools import groupby
 from pipeline.environments import PROMOTION_ORDER
 from pipeline.review.comparison import Comparison
 from pipeline.review.findings import Finding
+from pipeline.review.names import MARKER
 
 STAGES = tuple(each.name.capitalize() for each in PROMOTION_ORDER)
-MARKER = "<!-- compliance review -->"
-"""By this line the comment is found again and replaced."""
 
 
 def render(comparison: Comparison, *, base: str, head: str) -> str:

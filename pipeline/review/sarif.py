@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.review.comparison import Comparison
 from pipeline.review.findings import Finding
+from pipeline.review.names import TOOL
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 APP = "pipeline_app.py"
@@ -22,7 +23,7 @@ def render(comparison: Comparison) -> dict[str, Any]:
             {
                 "tool": {
                     "driver": {
-                        "name": "payment-pipeline compliance",
+                        "name": TOOL,
                         "rules": [
                             {"id": id, "shortDescription": {"text": text}} for id, text in sorted(descriptions.items())
                         ],
@@ -48,7 +49,8 @@ def _result(finding: Finding, *, known: bool) -> dict[str, Any]:
                 "logicalLocations": [{"fullyQualifiedName": finding.construct, "kind": "resource"}],
             }
         ],
-        "partialFingerprints": {"finding/v1": hashlib.sha256("@".join(finding.key).encode()).hexdigest()},
+        # The one fingerprint that GitHub reads; left out, an alert would be another one as soon as its line moves.
+        "partialFingerprints": {"primaryLocationLineHash": hashlib.sha256("@".join(finding.key).encode()).hexdigest()},
         "baselineState": "unchanged" if known else "new",
     }
     if finding.reason is not None:

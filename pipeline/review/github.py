@@ -1,0 +1,70 @@
+"""GitHub's REST API, as much of it as publishing a review needs, with nothing but the standard library."""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from typing import Any
+
+PAGE = 100
+TIMEOUT = 30.0
+"""Seconds."""
+
+
+class Refused(Exception):
+    """GitHub said no."""
+
+    def __init__(self, status: int, what: str) -> None:
+        super().__init__(f"{status}: {what}")
+        self.status = status
+
+
+class Repository:
+    """One repository's part of the API. Paths are relative to it. Every method raises ``Refused`` if GitHub refuses."""
+
+    def __init__(self, *, api: str, name: str, token: str) -> None:
+        """``api`` is the URL of the API, ``name`` is ``owner/repository``."""
+        self._url = f"{api}/repos/{name}"
+        self._token = token
+
+    def get(self, path: str, **query: str | int) -> Any:
+        """What is at ``path``, from JSON."""
+        return json.loads(self._call("GET", path, query=query).read())
+
+    def pages(self, path: str, **query: str | int) -> Iterator[Any]:
+        """Every item of a list."""
+        number = 1
+        while items := self.get(path, **query, per_page=PAGE, page=number):
+            yield from items
+            if len(items) < PAGE:
+                return
+            number += 1
+
+    def send(self, method: str, path: str, body: dict[str, Any]) -> None:
+        self._call(method, path, body=body)
+
+    def download(self, path: str, limit: int) -> bytes:
+        """A file. Raises ``ValueError`` if it has more than ``limit`` bytes."""
+        content = self._call("GET", path).read(limit + 1)
+        if len(content) > limit:
+            raise ValueError(f"it has more than {limit} bytes")
+        return content
+
+    def _call(
+        self, method: str, path: str, *, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None
+    ) -> HTTPResponse:
+        url = f"{self._url}/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data, method=method)  # noqa: S310 the runner names the API
+        request.add_header("Accept", "application/vnd.github+json")
+        request.add_header("X-GitHub-Api-Version", "2022-11-28")
+        # An artifact is fetched from another host, to which GitHub redirects and which must not see the token.
+        request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        try:
+            response: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 likewise
+        except urllib.error.HTTPError as error:
+            said = error.read(10_000).decode(errors="replace")
+            raise Refused(error.code, f"{method} {path}: {said}") from error
+        return response

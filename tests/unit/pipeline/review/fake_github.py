@@ -1,0 +1,117 @@
+"""GitHub's REST API on loopback, as far as a review is published with it: it answers, and refuses, as GitHub does."""
+
+import base64
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+REPOSITORY = "example/payment-pipeline"
+TOKEN = "t0ken"
+BOT = "github-actions[bot]"
+RUN, ARTIFACT = 7, 9
+
+
+class FakeGitHub:
+    """Its state, to be set before and read after."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.run: dict[str, Any] = {}
+        self.pull_requests: list[dict[str, Any]] = []
+        self.artifact: bytes | None = None
+        """The archive that the run left, if it left one."""
+        self.comments: list[dict[str, Any]] = []
+        self.alerts: list[dict[str, Any]] = []
+        """What was uploaded, its SARIF unpacked."""
+        self.code_scanning = 202
+        """The status with which an upload is answered."""
+
+    def say(self, login: str | None, body: str, pull_request: int) -> None:
+        user = login and {"login": login}
+        self.comments.append({"id": len(self.comments) + 1, "user": user, "body": body, "on": pull_request})
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+        match [method, *path.removeprefix(f"/repos/{REPOSITORY}/").split("/")]:
+            case ["GET", "actions", "runs", run] if int(run) == RUN:
+                return 200, self.run
+            case ["GET", "actions", "runs", run, "artifacts"] if int(run) == RUN:
+                there = self.artifact is not None and query["name"] == "review"
+                return 200, {"artifacts": [{"id": ARTIFACT}] if there else []}
+            case ["GET", "pulls"]:
+                return 200, self._page([each for each in self.pull_requests if _selected(each, query)], query)
+            case ["GET", "issues", number, "comments"]:
+                return 200, self._page([each for each in self.comments if each["on"] == int(number)], query)
+            case ["POST", "issues", number, "comments"] if len(body["body"]) <= 65_536:
+                self.say(BOT, body["body"], int(number))
+                return 201, {}
+            case ["PATCH", "issues", "comments", id] if len(body["body"]) <= 65_536:
+                self.comments[int(id) - 1]["body"] = body["body"]
+                return 200, {}
+            case ["POST", "code-scanning", "sarifs"]:
+                if self.code_scanning == 202:
+                    log = json.loads(gzip.decompress(base64.b64decode(body["sarif"])))
+                    self.alerts.append({**body, "sarif": log})
+                return self.code_scanning, {"message": "as asked"}
+        return 404, {"message": f"no {method} {path}"}
+
+    @staticmethod
+    def _page(items: list[Any], query: dict[str, str]) -> list[Any]:
+        size, number = int(query.get("per_page", 30)), int(query.get("page", 1))
+        return items[size * (number - 1) : size * number]
+
+
+def _selected(pull_request: dict[str, Any], query: dict[str, str]) -> bool:
+    head = pull_request["head"]
+    return query == query | {
+        "state": pull_request["state"],
+        "base": pull_request["base"]["ref"],
+        "head": f"{head['repo']['owner']['login']}:{head['ref']}",
+    }
+
+
+@contextmanager
+def serving() -> Iterator[FakeGitHub]:
+    github = FakeGitHub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._handle()
+
+        do_POST = do_PATCH = do_GET
+
+        def _handle(self) -> None:
+            url = urlsplit(self.path)
+            query = {name: values[0] for name, values in parse_qs(url.query).items()}
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or b"{}")
+            token = self.headers["Authorization"]
+            if url.path == "/storage":  # another host's, in truth: it refuses a token that is not its own
+                self._send(400 if token else 200, github.artifact or b"")
+            elif token != f"Bearer {TOKEN}":
+                self._send(401, b"{}")
+            elif url.path == f"/repos/{REPOSITORY}/actions/artifacts/{ARTIFACT}/zip":
+                self._send(302, b"", location=f"{github.url}/storage")
+            else:
+                status, answer = github.answer(self.command, url.path, query, body)
+                self._send(status, json.dumps(answer).encode())
+
+        def _send(self, status: int, content: bytes, location: str | None = None) -> None:
+            self.send_response(status)
+            if location:
+                self.send_header("Location", location)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        github.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield github
+        server.shutdown()
