@@ -42,8 +42,9 @@ test: setup ## Set up and check everything, and say how long each part took
 		echo "== $$part"; begun=$$SECONDS; $(MAKE) $$part || exit 1; took+="$$(printf '  %-16s %4d s' $$part $$((SECONDS - begun)))"$$'\n'; \
 	done; printf '\nAll parts passed:\n%s' "$$took"
 
-lint: setup ## Style, and the one way in which packages may import each other
+lint: setup ## Style, the one way in which packages may import each other, and GitHub's workflows
 	@ruff check . && ruff format --check . && { said=$$(lint-imports) || { echo "$$said"; exit 1; }; }
+	@actionlint && { said=$$(zizmor --offline --pedantic --strict-collection --no-progress .github 2>&1) || { echo "$$said"; exit 1; }; }
 
 types: setup ## Static types
 	@mypy
@@ -80,8 +81,9 @@ benchmark: setup ## Measure: every figure in the docs comes from here
 format: setup ## Format the code
 	@ruff check --fix --quiet . || true; ruff format .
 
+# The header that uv writes stays: from it Dependabot learns how to compile.
 lock: setup ## Compile requirements/*.in to *.txt, pinned with hashes
-	@compile="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate"; \
+	@compile="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate"; \
 	$$compile requirements/dev.in -o requirements/dev.txt; \
 	for name in pipeline loadtest local uv; do $$compile requirements/$$name.in -c requirements/dev.txt -o requirements/$$name.txt; done; \
 	$$compile requirements/checkov.in -o requirements/checkov.txt; \
