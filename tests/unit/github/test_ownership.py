@@ -1,0 +1,57 @@
+"""That who has to approve is somebody, and that no file that matters slips out of its team's hands by being moved."""
+
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from pipeline.environments import PIPELINE
+
+ROOT = Path(__file__).resolve().parents[3]
+OWNED = [
+    tuple(line.split())
+    for line in (ROOT / ".github" / "CODEOWNERS").read_text().splitlines()
+    if line and not line.startswith("#")
+]
+
+
+def owner(path: str) -> str:
+    """Of the last line that matches, as GitHub reads it."""
+    *_, last = (team for pattern, team in OWNED if pattern == "*" or fnmatch(f"/{path}", f"{pattern}*"))
+    return last
+
+
+@pytest.mark.parametrize("pattern", [pattern for pattern, _ in OWNED if pattern != "*"])
+def test_what_is_owned_exists(pattern: str) -> None:
+    path = ROOT / pattern.lstrip("/")
+    assert path.is_dir() if pattern.endswith("/") else path.is_file()
+
+
+@pytest.mark.parametrize("team", sorted({team for _, team in OWNED}))
+def test_the_owners_are_of_the_organisation_whose_repository_is_promoted(team: str) -> None:
+    organisation = PIPELINE.repository.split("/")[0]
+    assert team.startswith(f"@{organisation}/") or team == f"@{organisation}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".github/CODEOWNERS",
+        ".github/workflows/review-comment.yml",
+        "pipeline/compliance/acknowledgements.toml",
+        "pipeline/review/publish.py",
+        "stages/security.py",
+        "requirements/dev.txt",
+        "lambdas/requirements.txt",
+    ],
+)
+def test_security_owns_rights_and_the_judges(path: str) -> None:
+    assert (ROOT / path).is_file()
+    assert owner(path).endswith("/security")
+
+
+def test_who_owns_an_acknowledgement_is_a_team() -> None:
+    table = tomllib.loads((ROOT / "pipeline/compliance/acknowledgements.toml").read_text())
+    owners = {each["owner"] for each in table["acknowledgement"]}
+    assert owners <= {team.split("/")[-1] for _, team in OWNED}
