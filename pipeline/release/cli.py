@@ -83,9 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     forgive_output()
     outcome = _outcome(arguments)
-    if outcome.release and COMMANDS[arguments.command].moves and not arguments.dry_run:
+    if COMMANDS[arguments.command].moves and not arguments.dry_run:
         details = (
-            _reported(arguments.env, outcome.release),
+            _reported(outcome, arguments),
             _revert(outcome.release, open_branch=arguments.open_revert),
         )
         outcome = replace(outcome, text="\n  ".join(filter(None, (outcome.text, *details))))
@@ -195,17 +195,22 @@ def _watch(commands: Commands) -> Outcome:
     return outcome
 
 
-def _reported(environment_name: str, release: Release) -> str:
-    """Write the reports, and say where they are or why not: traffic is where it is either way."""
-    folder = Path("reports") / environment_name
+def _reported(outcome: Outcome, arguments: argparse.Namespace) -> str | None:
+    """Write how the command ended and the release's reports, and say where they are or why not: traffic is where it is
+    either way."""
+    folder = Path("reports") / arguments.env
     try:
-        write_reports(folder, release)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "outcome.json").write_text(_document(outcome, arguments) + "\n")
+        if outcome.release is None:
+            return None
+        write_reports(folder, outcome.release)
     except OSError as error:
         return f"reports not written: {error}"
     return f"reports: {folder}/release.html, .md and .json"
 
 
-def _revert(release: Release, *, open_branch: bool) -> str | None:
+def _revert(release: Release | None, *, open_branch: bool) -> str | None:
     """How git can agree with what runs; prepares the branch when asked."""
     disagreement = Disagreement.after(release)
     if disagreement is None:
@@ -218,17 +223,21 @@ def _revert(release: Release, *, open_branch: bool) -> str | None:
         return f"no revert branch: {error}; {disagreement.advice}"
 
 
+def _document(outcome: Outcome, arguments: argparse.Namespace) -> str:
+    document = {
+        "command": arguments.command,
+        "environment": arguments.env,
+        "exit_code": outcome.code,
+        "outcome": outcome.code.name.lower().replace("_", "-"),
+        "text": outcome.text,
+        "release": asdict(outcome.release) if outcome.release else None,
+    }
+    return json.dumps(document, indent=1)
+
+
 def _show(outcome: Outcome, arguments: argparse.Namespace) -> None:
     if arguments.json:
-        document = {
-            "command": arguments.command,
-            "environment": arguments.env,
-            "exit_code": outcome.code,
-            "outcome": outcome.code.name.lower().replace("_", "-"),
-            "text": outcome.text,
-            "release": asdict(outcome.release) if outcome.release else None,
-        }
-        say(json.dumps(document, indent=1))
+        say(_document(outcome, arguments))
         return
     good = outcome.code in (ExitCode.DONE, ExitCode.ROLLED_BACK)
     say(outcome.text, sys.stdout if good else sys.stderr)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.release import cli
 from pipeline.release.cli import main
 from pipeline.release.git import Disagreement, GitError
 from pipeline.release.record import Release
@@ -35,6 +36,26 @@ def test_a_record_is_read_as_it_was_written_and_across_versions_of_the_controlle
 
     assert Release.from_json(release.to_json()) == release
     assert Release.from_json(json.dumps(raw)) == release
+
+
+def test_how_the_command_ended_is_kept_even_if_there_was_nothing_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a candidate, and afterwards the same one again
+    monkeypatch.chdir(tmp_path)
+    bench = Bench()
+    monkeypatch.setattr(cli, "_commands", lambda _: bench.controller())
+    outcome = tmp_path / "reports" / "test" / "outcome.json"
+    # When it is shifted, then it says so and names the release
+    assert main(["shift", "--env", "test"]) == 0
+    first = json.loads(outcome.read_text())
+    assert (first["command"], first["exit_code"]) == ("shift", 0)
+    assert first["text"] == "promoted: version 2 is stable"
+    assert first["release"]["release_id"] == json.loads((outcome.parent / "release.json").read_text())["release_id"]
+    # And when it is shifted again, it says that there was no release
+    assert main(["shift", "--env", "test"]) == 0
+    again = json.loads(outcome.read_text())
+    assert (again["text"], again["release"]) == ("nothing to do: version 2 is stable already", None)
 
 
 def test_the_reports_tell_versions_decisions_and_reasons_in_one_self_contained_page(tmp_path: Path) -> None:
