@@ -1,0 +1,114 @@
+"""The evidence of a release.
+
+    python -m pipeline.evidence collect --env prod      at the end of a release; engines run it as a step
+    python -m pipeline.evidence verify FILE             any time later: is this bundle what was written?
+
+Exit codes: 0 done; 1 there is no bundle, or it is not to be believed (the message says what is missing or wrong);
+2 usage.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.aws import session
+from pipeline.environments import Environment, environment
+from pipeline.evidence import release
+from pipeline.evidence.bundle import pack
+from pipeline.evidence.codepipeline import PipelineExecution
+from pipeline.evidence.errors import EvidenceError, Mismatch
+from pipeline.evidence.local import LocalRun
+from pipeline.evidence.promotion import Promotion
+
+OK, FAILED = 0, 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        print(arguments.run(arguments))
+    except (EvidenceError, Mismatch) as error:
+        print(f"{arguments.subject(arguments)}: {error}", file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def collect(settings: Environment, promotion: Promotion, *, now: datetime) -> str:
+    """Put the bundle of the release of an environment together and keep it; where. Raises ``EvidenceError``."""
+    name = settings.name
+    found = release.read(name, assembly=promotion.assembly, reports=Path("reports") / name)
+    if settings.requires_approval and not found.approvals:
+        raise EvidenceError(f"{name} wants an approval, and the plan has none")
+    facts = {
+        "environment": name,
+        "commit": promotion.commit,
+        "promotion": {"engine": promotion.engine, "id": promotion.id},
+        "created": now.isoformat(timespec="seconds"),
+        "approvals": [asdict(promotion.approval(found.stage, step)) for step in found.approvals],
+        "gate": release.PASS,
+        "shift": found.shift,
+        "acknowledged_findings": found.findings,
+    }
+    file = f"{name}-{now:%Y%m%dT%H%M%SZ}-{promotion.commit[:12]}.zip"
+    return promotion.keep(name, file, pack(facts, found.files, promotion.signer))
+
+
+def current_promotion(environ: Mapping[str, str]) -> Promotion:
+    """The promotion that this command is a step of. Raises ``EvidenceError`` when there is none."""
+    if folder := environ.get("RUN_FOLDER"):
+        return LocalRun(Path(folder))
+    if "PIPELINE_EXECUTION_ID" in environ:
+        return PipelineExecution(session(), environ)
+    raise EvidenceError("no promotion is under way: a pipeline sets PIPELINE_EXECUTION_ID, a local run RUN_FOLDER")
+
+
+def _collect(arguments: argparse.Namespace) -> str:
+    where = collect(arguments.env, current_promotion(os.environ), now=datetime.now(UTC))
+    return f"evidence {arguments.env.name}: {where}"
+
+
+def _verify(arguments: argparse.Namespace) -> str:
+    # Not at the top: the engines' steps, which only collect, do without this library.
+    from pipeline.evidence.verify import verify
+
+    try:
+        manifest = verify(arguments.file.read_bytes(), arguments.key.read_bytes() if arguments.key else None)
+    except OSError as error:
+        raise Mismatch(f"{error.filename} can't be read: {error.strerror}") from error
+    return "\n  ".join([f"{arguments.file}: whole, {len(manifest['files'])} files", *_summary(manifest)])
+
+
+def _summary(manifest: Mapping[str, Any]) -> list[str]:
+    signature = manifest["signature"]
+    return [
+        f"release   {manifest['environment']}, commit {manifest['commit']}, {manifest['created']}",
+        f"promotion {manifest['promotion']['engine']} {manifest['promotion']['id']}",
+        *(f"approved  {each['step']} by {each['by']}, {each['at']}" for each in manifest["approvals"]),
+        f"gate      {manifest['gate']}",
+        f"shift     {manifest['shift']}",
+        f"signed    with {signature['key']}" if signature else "unsigned: whoever can write it could have made it",
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.evidence", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("collect", help="write the bundle of the release that has just ended")
+    command.add_argument("--env", required=True, type=environment, help="dev, staging, prod")
+    command.set_defaults(run=_collect, subject=lambda arguments: f"no evidence of {arguments.env.name}")
+    command = commands.add_parser("verify", help="check a bundle, file by file")
+    command.add_argument("file", type=Path, metavar="FILE")
+    command.add_argument("--key", type=Path, help="public key (DER) that must have signed it")
+    command.set_defaults(run=_verify, subject=lambda arguments: arguments.file)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

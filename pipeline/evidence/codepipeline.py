@@ -1,0 +1,78 @@
+"""A promotion by AWS CodePipeline: it knows who approved, KMS signs, S3 keeps."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from pipeline.evidence.bundle import ALGORITHM
+from pipeline.evidence.errors import EvidenceError
+from pipeline.evidence.promotion import Approval
+
+ASSEMBLY = Path("cdk.out")
+"""Where the step finds the output of the synthesis."""
+
+
+class KmsSigner:
+    """Signs with a key that never leaves KMS."""
+
+    def __init__(self, aws: boto3.Session, key: str) -> None:
+        self.key = key
+        self._kms = aws.client("kms")
+
+    def sign(self, data: bytes) -> bytes:
+        # KMS takes messages up to 4096 bytes, and a digest of any.
+        digest = hashlib.sha256(data).digest()
+        try:
+            answer = self._kms.sign(KeyId=self.key, Message=digest, MessageType="DIGEST", SigningAlgorithm=ALGORITHM)
+        except (BotoCoreError, ClientError) as error:
+            raise EvidenceError(f"the manifest can't be signed: {error}") from error
+        return bytes(answer["Signature"])
+
+
+class PipelineExecution:
+    """The execution under way, as the step's environment variables tell it. Raises ``EvidenceError`` without them."""
+
+    engine = "codepipeline"
+    assembly = ASSEMBLY
+
+    def __init__(self, aws: boto3.Session, environ: Mapping[str, str]) -> None:
+        try:
+            self.id = environ["PIPELINE_EXECUTION_ID"]
+            self.commit = environ["CODEBUILD_RESOLVED_SOURCE_VERSION"]
+            self._pipeline = environ["PIPELINE_NAME"]
+            self._bucket = environ["EVIDENCE_BUCKET"]
+            self.signer = KmsSigner(aws, environ["EVIDENCE_KEY_ARN"])
+        except KeyError as missing:
+            raise EvidenceError(f"the environment variable {missing.args[0]} is not set") from None
+        self._aws = aws
+
+    def approval(self, stage: str, step: str) -> Approval:
+        """A stage's last state is that of the execution under way: another one waits until the stage is free."""
+        try:
+            stages = self._aws.client("codepipeline").get_pipeline_state(name=self._pipeline)["stageStates"]
+        except (BotoCoreError, ClientError) as error:
+            raise EvidenceError(f"who approved {step} can't be read: {error}") from error
+        state = next((each for each in stages if each["stageName"] == stage), None)
+        if state is None or state.get("latestExecution", {}).get("pipelineExecutionId") != self.id:
+            raise EvidenceError(f"stage {stage} of {self._pipeline} is not at execution {self.id}")
+        actions = {each["actionName"]: each.get("latestExecution", {}) for each in state["actionStates"]}
+        decision = actions.get(step, {})
+        by, at = decision.get("lastUpdatedBy"), decision.get("lastStatusChange")
+        if decision.get("status") != "Succeeded" or not by or not at:
+            raise EvidenceError(f"CodePipeline does not say who approved {step}, and when")
+        return Approval(step=step, by=by, at=at.isoformat(timespec="seconds"), comment=decision.get("summary") or None)
+
+    def keep(self, environment: str, name: str, bundle: bytes) -> str:
+        key = f"evidence/{environment}/{name}"
+        checksum = base64.b64encode(hashlib.sha256(bundle).digest()).decode()
+        try:
+            self._aws.client("s3").put_object(
+                Bucket=self._bucket, Key=key, Body=bundle, ChecksumSHA256=checksum, IfNoneMatch="*"
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise EvidenceError(f"s3://{self._bucket}/{key} can't be written: {error}") from error
+        return f"s3://{self._bucket}/{key}"

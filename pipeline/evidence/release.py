@@ -1,0 +1,130 @@
+"""What the steps of a promotion left behind about one environment, checked and read into memory."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.compliance.acknowledgements import TABLE
+from pipeline.evidence.errors import EvidenceError
+from pipeline.review.findings import REPORT, NoFindings
+from pipeline.review.findings import read as read_findings
+
+PASS = "pass"  # noqa: S105  # the load gate's verdict
+DONE = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """A release that was gated and shifted. ``files``: content by name in the bundle."""
+
+    stage: str
+    """The environment's stage in the plan."""
+    approvals: tuple[str, ...]
+    """Steps of the plan at which a person decides."""
+    shift: str
+    """What the release controller concluded."""
+    findings: int
+    """All of them are acknowledged."""
+    files: Mapping[str, bytes]
+
+
+def read(environment: str, *, assembly: Path, reports: Path) -> Release:
+    """Read the release of ``environment``: the cloud assembly that was deployed, the reports of its gate and shift.
+
+    ``reports`` holds the reports side by side, or each step's in a folder of its own. Raises ``EvidenceError`` for
+    what is missing, and for a report that contradicts a release.
+    """
+    plan = _json(assembly / "plan.json")
+    stage = next((each for each in plan["stages"] if each["environment"] == environment), None)
+    if stage is None:
+        raise EvidenceError(f"{assembly / 'plan.json'} knows no environment {environment!r}")
+    others = {each["name"] for each in plan["stages"]} - {stage["name"]}
+    found = _findings(assembly, others)
+    written = dict(_reports(reports))
+    return Release(
+        stage=stage["name"],
+        approvals=tuple(step["name"] for step in stage["pre"] if step["kind"] == "approval"),
+        shift=_conclusion(environment, written, reports),
+        findings=len(found),
+        files={
+            **{f"reports/{name}": content for name, content in written.items()},
+            **{f"templates/{name}": _bytes(file) for name, file in _templates(assembly, stage)},
+            "findings.json": (json.dumps(found, indent=2) + "\n").encode(),
+            TABLE.name: _bytes(TABLE),
+        },
+    )
+
+
+def _templates(assembly: Path, stage: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Those of the environment, and the pipeline's own, which stands at the top of the assembly."""
+    for stack in stage["stacks"]:
+        yield f"{stack['name']}.template.json", assembly / stack["template"]
+    for artifact in _json(assembly / "manifest.json")["artifacts"].values():
+        if artifact["type"] == "aws:cloudformation:stack":
+            yield artifact["properties"]["templateFile"], assembly / artifact["properties"]["templateFile"]
+
+
+def _findings(assembly: Path, other_stages: set[str]) -> list[dict[str, Any]]:
+    """The findings about this environment and the pipeline itself, with the reasons why they are accepted."""
+    try:
+        everything = read_findings(assembly / REPORT, assembly)
+    except NoFindings as error:
+        raise EvidenceError(str(error)) from error
+    found = [each for each in everything if each.construct.split("/")[0] not in other_stages]
+    if unexplained := [each for each in found if each.reason is None]:
+        raise EvidenceError(f"{unexplained[0].rule} at {unexplained[0].construct} is not acknowledged")
+    return [{k: v for k, v in asdict(each).items() if k not in ("file", "line")} for each in found]
+
+
+def _reports(folder: Path) -> Iterator[tuple[str, bytes]]:
+    seen = set()
+    for file in sorted([*folder.glob("*"), *folder.glob("*/*")]):
+        if file.is_file():
+            if file.name in seen:
+                raise EvidenceError(f"{folder} holds {file.name} twice: which one is of this release?")
+            seen.add(file.name)
+            yield file.name, file.read_bytes()
+
+
+def _conclusion(environment: str, written: Mapping[str, bytes], folder: Path) -> str:
+    """Check that the gate passed and the shift ended well; what the shift concluded."""
+    gate, outcome = (_report(name, environment, written, folder) for name in ("gate.json", "outcome.json"))
+    if gate["verdict"] != PASS:
+        raise EvidenceError(f"gate.json: the verdict is {gate['verdict']!r}, not {PASS!r}")
+    if outcome["command"] != "shift" or outcome["exit_code"] != DONE:
+        raise EvidenceError(f"outcome.json: `{outcome['command']}` ended with {outcome['text']!r}")
+    if outcome["release"]:
+        release = _report("release.json", environment, written, folder)
+        if release["release_id"] != outcome["release"]["release_id"]:
+            raise EvidenceError(f"release.json is of release {release['release_id']}, not of the one that ended here")
+    text: str = outcome["text"]
+    return text
+
+
+def _report(name: str, environment: str, written: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
+    if name not in written:
+        raise EvidenceError(f"{name} is missing in {folder}: did its step run, and keep its reports?")
+    try:
+        report: dict[str, Any] = json.loads(written[name])
+        about = report["environment"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvidenceError(f"{name} in {folder} is no report: {error!r}") from error
+    if about != environment:
+        raise EvidenceError(f"{name} is about {about}, not about {environment}")
+    return report
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(_bytes(file))
+    except ValueError as error:
+        raise EvidenceError(f"{file} is not JSON: {error}") from error
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise EvidenceError(f"{file} can't be read: {error.strerror}") from error

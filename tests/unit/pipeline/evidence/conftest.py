@@ -1,0 +1,125 @@
+"""A release of the environment ``test`` that a gate, a shift and a person let through, as their steps leave it."""
+
+import contextlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest.verdict import Verdict
+from pipeline.evidence.__main__ import main
+from pipeline.local.run import Run, create
+from pipeline.release import cli
+from pipeline.review.findings import PACKS
+from tests.unit.pipeline.release.bench import Bench
+
+COMMIT = "7ff3a4305d67a6b2f6f0a2ed3d1be7b1f1c5e0aa"
+ENVIRONMENT = "test"
+APPROVAL = {"name": "PromoteToTest", "kind": "approval"}
+
+
+@dataclass(frozen=True)
+class Released:
+    """What lies in the folders of a local run when its evidence is collected."""
+
+    run: Run
+    reports: Path
+
+    def approve(self, by: str = "ann") -> None:
+        self.run.approvals.append({"step": APPROVAL["name"], "decision": "approved", "by": by, "at": 1_800_000_000.0})
+        self.run.save()
+
+    def shift(self, bench: Bench) -> int:
+        """Shift traffic in another account than the first release's, by the release controller's command."""
+        for report in [self.reports / "outcome.json", *self.reports.glob("release.*")]:
+            report.unlink()
+        return shift(bench)
+
+    def collect(self) -> Path:
+        """The bundle that the command writes."""
+        assert main(["collect", "--env", ENVIRONMENT]) == 0
+        [bundle] = (self.run.folder / "evidence").iterdir()
+        return bundle
+
+    def refusal(self, capsys: pytest.CaptureFixture[str]) -> str:
+        """Why the command writes no bundle."""
+        capsys.readouterr()
+        assert main(["collect", "--env", ENVIRONMENT]) == 1
+        assert not (self.run.folder / "evidence").exists()
+        return capsys.readouterr().err.removeprefix("no evidence of test: ")
+
+
+@pytest.fixture
+def released(tmp_path: Path, shifted: Path, monkeypatch: pytest.MonkeyPatch) -> Released:
+    run = create(tmp_path / "runs")
+    run.revision = COMMIT
+    run.save()
+    run.source.mkdir()
+    monkeypatch.chdir(run.source)
+    monkeypatch.setenv("RUN_FOLDER", str(run.folder))
+    synthesise(run.assembly)
+    reports = run.source / "reports" / ENVIRONMENT
+    pass_gate(reports)
+    shutil.copytree(shifted, reports, dirs_exist_ok=True)
+    return Released(run, reports)
+
+
+@pytest.fixture(scope="session")
+def shifted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reports of a shift that went well; it takes a moment, so it is done once."""
+    folder = tmp_path_factory.mktemp("shifted")
+    with contextlib.chdir(folder):
+        assert shift(Bench()) == 0
+    return folder / "reports" / ENVIRONMENT
+
+
+def shift(bench: Bench) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "_commands", lambda _: bench.controller())
+        return cli.main(["shift", "--env", ENVIRONMENT])
+
+
+def pass_gate(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "gate.json").write_text(json.dumps({"environment": ENVIRONMENT, "verdict": Verdict.PASS}))
+    (folder / "gate.junit.xml").write_text("<testsuites/>")
+
+
+def synthesise(assembly: Path) -> None:
+    """The assembly's files of which evidence is made: two environments and the pipeline."""
+    stages = []
+    for name in ("Other", "Test"):
+        template = f"assembly-{name}/{name}Platform.template.json"
+        write(assembly / template, {"Description": name})
+        stages.append(
+            {
+                "name": name,
+                "environment": name.lower(),
+                "pre": [APPROVAL] if name == "Test" else [],
+                "stacks": [{"name": f"payment-platform-{name.lower()}", "template": template}],
+            }
+        )
+    write(assembly / "plan.json", {"stages": stages})
+    stack = {"type": "aws:cloudformation:stack", "properties": {"templateFile": "payment-pipeline.template.json"}}
+    write(assembly / "manifest.json", {"artifacts": {"payment-pipeline": stack, "Tree": {"type": "cdk:tree"}}})
+    write(assembly / "payment-pipeline.template.json", {"Description": "Pipeline"})
+    write_findings(assembly, "Test/Platform/Api", "Other/Platform/Api", "payment-pipeline/Key")
+
+
+def write_findings(assembly: Path, *constructs: str, reason: str | None = "Needed, says delivery.") -> None:
+    violation: dict[str, Any] = {
+        "ruleName": "Rule",
+        "description": "Too much.",
+        "violatingConstructs": [{"constructPath": each} for each in constructs],
+    }
+    packs: list[dict[str, Any]] = [{"pluginName": name, "violations": []} for name in sorted(PACKS)]
+    packs[0] |= {"suppressedViolations": [violation | {"reason": reason}]} if reason else {"violations": [violation]}
+    write(assembly / "validation-report.json", {"pluginReports": packs})
+
+
+def write(file: Path, document: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(document))

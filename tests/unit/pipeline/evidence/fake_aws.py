@@ -1,0 +1,79 @@
+"""An account with the pipeline's key, bucket and execution: real clients, whose calls are answered here.
+
+botocore checks each call against the service's model before it gets here.
+"""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, BinaryIO
+
+import boto3
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+EXECUTION = "8f0e6f5c-1b1f-4f5e-9a4e-0d4d1f7f3c11"
+KEY = "arn:aws:kms:us-east-1:111111111111:key/signing"
+APPROVED_AT = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
+
+
+class FakeAws:
+    """``decision``: the state of the approval's action; ``refused``: operations that fail."""
+
+    def __init__(self) -> None:
+        self.private_key = ec.generate_private_key(ec.SECP256R1())
+        self.objects: dict[tuple[str, str], bytes] = {}
+        self.execution = EXECUTION
+        self.decision: dict[str, Any] = {
+            "status": "Succeeded",
+            "summary": "Seen the gate's report.",
+            "lastUpdatedBy": "arn:aws:sts::111111111111:assumed-role/Approver/ann",
+            "lastStatusChange": APPROVED_AT,
+        }
+        self.refused: set[str] = set()
+        self.session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
+        events = self.session.events
+        for event in ("kms.Sign", "s3.PutObject", "codepipeline.GetPipelineState"):
+            events.register(f"provide-client-params.{event}", self._remember)
+            events.register(f"before-call.{event}", self._answer)
+
+    @property
+    def public_key(self) -> bytes:
+        """As ``aws kms get-public-key`` gives it."""
+        public = self.private_key.public_key()
+        return public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    def _remember(self, params: dict[str, Any], **_: Any) -> None:
+        self._params = params
+
+    def _answer(self, model: Any, **_: Any) -> tuple[Any, dict[str, Any]]:
+        if model.name in self.refused:
+            return SimpleNamespace(status_code=403), {"Error": {"Code": "AccessDenied", "Message": "not for you"}}
+        code, answer = getattr(self, f"_{model.name}")(**self._params)
+        return SimpleNamespace(status_code=code), answer
+
+    def _Sign(self, KeyId: str, Message: bytes, MessageType: str, SigningAlgorithm: str) -> tuple[int, dict[str, Any]]:
+        assert (KeyId, MessageType, SigningAlgorithm) == (KEY, "DIGEST", "ECDSA_SHA_256")
+        signature = self.private_key.sign(Message, ec.ECDSA(utils.Prehashed(hashes.SHA256())))
+        return 200, {"Signature": signature}
+
+    def _PutObject(
+        self, Bucket: str, Key: str, Body: BinaryIO, IfNoneMatch: str, ChecksumSHA256: str
+    ) -> tuple[int, dict[str, Any]]:
+        assert IfNoneMatch == "*", "the bucket's policy denies everything else"
+        if (Bucket, Key) in self.objects:
+            return 412, {"Error": {"Code": "PreconditionFailed", "Message": "it exists"}}
+        self.objects[Bucket, Key] = Body.read()
+        return 200, {}
+
+    def _GetPipelineState(self, name: str) -> tuple[int, dict[str, Any]]:
+        actions = [
+            {"actionName": "PromoteToTest", "latestExecution": self.decision},
+            {"actionName": "payment-platform-test.Prepare"},
+        ]
+        others = {"stageName": "Source", "latestExecution": {"pipelineExecutionId": "of the next commit"}}
+        here = {
+            "stageName": "Test",
+            "latestExecution": {"pipelineExecutionId": self.execution},
+            "actionStates": actions,
+        }
+        return 200, {"pipelineName": name, "stageStates": [others, here]}

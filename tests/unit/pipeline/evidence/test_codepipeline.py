@@ -1,0 +1,190 @@
+"""Evidence of an execution on AWS: CodePipeline says who approved, KMS signs, S3 keeps."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+
+from pipeline.evidence import __main__ as evidence
+from pipeline.evidence.__main__ import main
+
+from .conftest import COMMIT, Released
+from .fake_aws import APPROVED_AT, EXECUTION, KEY, FakeAws
+
+ROOT = Path(__file__).parents[4]
+VARIABLES = {
+    "PIPELINE_EXECUTION_ID": EXECUTION,
+    "PIPELINE_NAME": "payment-pipeline",
+    "EVIDENCE_BUCKET": "artifacts",
+    "EVIDENCE_KEY_ARN": KEY,
+    "CODEBUILD_RESOLVED_SOURCE_VERSION": COMMIT,
+}
+
+
+@pytest.fixture
+def aws(released: Released, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
+    """The same release, by a step of CodePipeline."""
+    account = FakeAws()
+    monkeypatch.delenv("RUN_FOLDER")
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(evidence, "session", lambda: account.session)
+    shutil.move(released.run.assembly, "cdk.out")
+    return account
+
+
+@pytest.fixture
+def bundle(aws: FakeAws, tmp_path: Path) -> Path:
+    """Downloaded, with the public key beside it."""
+    assert main(["collect", "--env", "test"]) == 0
+    [data] = aws.objects.values()
+    (tmp_path / "key.der").write_bytes(aws.public_key)
+    (tmp_path / "bundle.zip").write_bytes(data)
+    return tmp_path / "bundle.zip"
+
+
+def test_the_step_needs_no_more_than_the_packages_that_it_installs() -> None:
+    # Given the packages of requirements/loadtest.txt, which know neither CDK nor cryptography
+    code = "import sys; sys.modules |= dict.fromkeys(['aws_cdk', 'constructs', 'cryptography']); import {}"
+    # Then what collects can be imported with them, and what verifies can't
+    assert subprocess.run([sys.executable, "-c", code.format("pipeline.evidence.__main__")], cwd=ROOT).returncode == 0
+    verifying = subprocess.run([sys.executable, "-c", code.format("pipeline.evidence.verify")], cwd=ROOT, stderr=PIPE)
+    assert b"cryptography" in verifying.stderr
+
+
+def refusal(aws: FakeAws, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["collect", "--env", "test"]) == 1
+    assert not aws.objects
+    return capsys.readouterr().err
+
+
+def test_the_bundle_is_kept_in_the_bucket_in_the_folder_of_its_environment(
+    aws: FakeAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["collect", "--env", "test"]) == 0
+    [(bucket, key)] = aws.objects
+    assert bucket == "artifacts"
+    assert key.startswith("evidence/test/test-20")
+    assert key.endswith(f"Z-{COMMIT[:12]}.zip")
+    assert capsys.readouterr().out == f"evidence test: s3://artifacts/{key}\n"
+
+
+def test_the_manifest_names_the_execution_and_the_person_whom_codepipeline_names(aws: FakeAws, bundle: Path) -> None:
+    said = json.loads(zipfile.ZipFile(io.BytesIO(bundle.read_bytes())).read("manifest.json"))
+    assert said["promotion"] == {"engine": "codepipeline", "id": EXECUTION}
+    assert said["commit"] == COMMIT
+    assert said["approvals"] == [
+        {
+            "step": "PromoteToTest",
+            "by": "arn:aws:sts::111111111111:assumed-role/Approver/ann",
+            "at": APPROVED_AT.isoformat(),
+            "comment": "Seen the gate's report.",
+        }
+    ]
+
+
+def test_the_signature_is_verified_with_the_public_key_alone(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(bundle), "--key", str(tmp_path / "key.der")]) == 0
+    assert f"signed    with {KEY}" in capsys.readouterr().out
+
+
+def test_a_signed_bundle_is_not_believed_without_the_key(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(bundle)]) == 1
+    assert f"manifest.json is signed with {KEY}: give its public key with --key" in capsys.readouterr().err
+
+
+def test_a_bundle_that_another_key_signed_is_not_believed(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key.der").write_bytes(FakeAws().public_key)
+    assert main(["verify", str(bundle), "--key", str(tmp_path / "key.der")]) == 1
+    assert "manifest.json was changed, or signed with another key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("unsigned", [False, True])
+def test_who_changes_a_file_and_its_hash_cannot_change_the_signature(
+    bundle: Path, tmp_path: Path, unsigned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a bundle whose approver was replaced, with or without the signature
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(files["manifest.json"].replace(b"/ann", b"/bob"))
+    if unsigned:
+        manifest["signature"] = None
+        del files["manifest.sig"]
+    files["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    # When, then
+    assert main(["verify", str(bundle), "--key", str(tmp_path / "key.der")]) == 1
+    said = "manifest.sig is missing" if unsigned else "manifest.json was changed, or signed with another key"
+    assert said in capsys.readouterr().err
+
+
+def test_a_bundle_never_takes_the_place_of_another(
+    aws: FakeAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a bundle of this second
+    monkeypatch.setattr(evidence, "datetime", Frozen)
+    assert main(["collect", "--env", "test"]) == 0
+    before = dict(aws.objects)
+    # When another one gets the same name
+    assert main(["collect", "--env", "test"]) == 1
+    # Then
+    assert "can't be written" in capsys.readouterr().err
+    assert aws.objects == before
+
+
+class Frozen:
+    @staticmethod
+    def now(zone: object) -> object:
+        return APPROVED_AT
+
+
+@pytest.mark.parametrize("lost", [{"status": "InProgress"}, {"lastUpdatedBy": ""}, {"lastStatusChange": None}])
+def test_an_approval_that_codepipeline_cannot_tell_is_no_approval(
+    aws: FakeAws, lost: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.decision |= lost
+    assert "CodePipeline does not say who approved PromoteToTest, and when" in refusal(aws, capsys)
+
+
+def test_the_approval_of_another_execution_is_not_taken_for_this_one(
+    aws: FakeAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.execution = "another"
+    assert f"stage Test of payment-pipeline is not at execution {EXECUTION}" in refusal(aws, capsys)
+
+
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [
+        ("GetPipelineState", "who approved PromoteToTest can't be read"),
+        ("Sign", "the manifest can't be signed"),
+        ("PutObject", "s3://artifacts/evidence/test/"),
+    ],
+)
+def test_what_aws_refuses_is_told_and_nothing_is_kept(
+    aws: FakeAws, operation: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.refused.add(operation)
+    told = refusal(aws, capsys)
+    assert said in told
+    assert "not for you" in told
+
+
+@pytest.mark.parametrize("variable", sorted(VARIABLES.keys() - {"PIPELINE_EXECUTION_ID"}))
+def test_a_variable_that_the_step_was_not_given_is_named(
+    aws: FakeAws, variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(variable)
+    assert f"the environment variable {variable} is not set" in refusal(aws, capsys)
