@@ -28,10 +28,12 @@ from pipeline.bootstrap.connection import PARAMETER as CONNECTION_PARAMETER
 from pipeline.definition import declare_promotion
 from pipeline.environments import Environment, PipelineSettings
 from pipeline.least_privilege import narrow
-from pipeline.steps import REPORT_NAME, Synth
+from pipeline.steps import EVIDENCE, REPORT_NAME, Archive, Synth
 from stages.platform_stage import PlatformStage
 
 STACK_NAME = "payment-pipeline"
+EVIDENCE_DAYS = 3 * 365
+"""Assessors look back a year, and come months after it."""
 PACKAGE_JSON = Path(__file__).parent.parent / "package.json"
 
 
@@ -58,6 +60,7 @@ class PipelineStack(cdk.Stack):
             description="Promotes every commit of the main branch through the payment platform's environments",
         )
         key = self._key()
+        artifacts = self._artifacts(key)
         notices = self._notices(settings, key)
         connection = ssm.StringParameter.value_for_string_parameter(self, CONNECTION_PARAMETER)
         source = pipelines.CodePipelineSource.connection(
@@ -71,12 +74,13 @@ class PipelineStack(cdk.Stack):
             execution_mode=codepipeline.ExecutionMode.QUEUED,
             synth=Synth(source=source),
             self_mutation=True,
-            artifact_bucket=self._artifacts(key),
+            artifact_bucket=artifacts,
             cli_version=json.loads(PACKAGE_JSON.read_text())["devDependencies"]["aws-cdk"],
             publish_assets_in_parallel=False,
             code_build_defaults=self._builds(settings, key),
         )
-        declare_promotion(engine, platforms, notices=notices)
+        archive = Archive(pipeline=STACK_NAME, bucket=artifacts, signing_key=self._signing_key())
+        declare_promotion(engine, platforms, notices=notices, archive=archive)
         engine.build_pipeline()
         engine.pipeline.notify_on(
             "Failures", notices, events=[codepipeline.PipelineNotificationEvents.PIPELINE_EXECUTION_FAILED]
@@ -123,24 +127,56 @@ class PipelineStack(cdk.Stack):
         )
         return key
 
+    def _signing_key(self) -> kms.Key:
+        """Only the evidence steps may sign with it; whoever has its public half can verify, anywhere."""
+        return kms.Key(
+            self,
+            "SigningKey",
+            alias="alias/payment-pipeline-evidence",
+            description="Signs the evidence of releases",
+            key_spec=kms.KeySpec.ECC_NIST_P256,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            removal_policy=cdk.RemovalPolicy.DESTROY,
+        )
+
     def _notices(self, settings: PipelineSettings, key: kms.Key) -> sns.Topic:
         topic = sns.Topic(self, "Notices", topic_name=f"{STACK_NAME}-notices", master_key=key, enforce_ssl=True)
         topic.add_subscription(subscriptions.EmailSubscription(settings.approver_email))
         return topic
 
     def _artifacts(self, key: kms.Key) -> s3.Bucket:
-        access_logs = self._bucket("AccessLogs", keep=cdk.Duration.days(365), encryption=s3.BucketEncryption.S3_MANAGED)
-        return self._bucket(
+        access_logs = self._bucket("AccessLogs", keep={None: 365}, encryption=s3.BucketEncryption.S3_MANAGED)
+        artifacts = self._bucket(
             "Artifacts",
-            keep=cdk.Duration.days(365),
+            # CodePipeline puts what it hands on into a folder of the pipeline's name.
+            keep={f"{STACK_NAME}/": 365, f"{EVIDENCE}/": EVIDENCE_DAYS},
             encryption=s3.BucketEncryption.KMS,
             encryption_key=key,
             bucket_key_enabled=True,
             server_access_logs_bucket=access_logs,
             server_access_logs_prefix="artifacts/",
         )
+        # Steps that hand on artifacts may write all over the bucket: evidence is written once and never replaced.
+        artifacts.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="EvidenceIsWrittenOnce",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:PutObject"],
+                resources=[artifacts.arn_for_objects(f"{EVIDENCE}/*")],
+                conditions={"Null": {"s3:if-none-match": "true"}},
+            )
+        )
+        return artifacts
 
-    def _bucket(self, id: str, *, keep: cdk.Duration, **options: Any) -> s3.Bucket:
+    def _bucket(self, id: str, *, keep: Mapping[str | None, int], **options: Any) -> s3.Bucket:
+        """``keep``: for how many days what lies under a prefix is kept, both as it is and after it was replaced."""
+        rules = [
+            s3.LifecycleRule(
+                prefix=prefix, expiration=cdk.Duration.days(days), noncurrent_version_expiration=cdk.Duration.days(days)
+            )
+            for prefix, days in keep.items()
+        ]
         return s3.Bucket(
             self,
             id,
@@ -149,7 +185,7 @@ class PipelineStack(cdk.Stack):
             minimum_tls_version=1.2,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             versioned=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=keep, noncurrent_version_expiration=keep)],
+            lifecycle_rules=rules,
             removal_policy=cdk.RemovalPolicy.DESTROY,
             # CloudFormation deletes empty buckets only; CDK's function also stops what would be delivered meanwhile.
             auto_delete_objects=True,

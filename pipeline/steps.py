@@ -5,10 +5,14 @@ What only CodeBuild reads (role, report, time limit) stands beside the command; 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from aws_cdk import Aws, CfnOutput, Duration, pipelines
 from aws_cdk import aws_codebuild as codebuild
+from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
 from pipeline.environments import Environment
@@ -53,7 +57,10 @@ class Synth(pipelines.CodeBuildStep):
 
 
 class PlatformStep(pipelines.CodeBuildStep):
-    """Commands against a deployed platform, under roles of its account that only this step may assume."""
+    """Commands against a deployed platform, under roles of its account that only this step may assume.
+
+    Its output is what they report.
+    """
 
     def __init__(
         self,
@@ -75,6 +82,7 @@ class PlatformStep(pipelines.CodeBuildStep):
             install_commands=install("loadtest"),
             commands=commands,
             env_from_cfn_outputs=roles,
+            primary_output_directory=f"reports/{environment.name}",
             project_name=f"{project}-{environment.name}",
             partial_build_spec=junit_report(f"reports/{environment.name}", report) if report else None,
             role_policy_statements=[
@@ -122,6 +130,68 @@ class BlueGreenShift(PlatformStep):
             roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"], "RELEASE_ROLE_ARN": outputs["ReleaseRoleArn"]},
             role_names=[f"payment-loadtest-{name}", f"payment-release-{name}"],
             minutes=30 + release.bake_seconds * len(release.weights) / 60,
+        )
+
+
+EVIDENCE = "evidence"
+"""The folder of the artifact bucket that holds bundles of evidence, one folder in it per environment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """Where an AWS pipeline keeps its evidence, and the key that signs it."""
+
+    pipeline: str
+    """Its name: CodePipeline is asked who approved."""
+    bucket: s3.IBucket
+    signing_key: kms.IKey
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "PIPELINE_NAME": self.pipeline,
+            "PIPELINE_EXECUTION_ID": codepipeline.GlobalVariables.EXECUTION_ID,
+            "EVIDENCE_BUCKET": self.bucket.bucket_name,
+            "EVIDENCE_KEY_ARN": self.signing_key.key_arn,
+        }
+
+    def statements(self, environment: str) -> list[iam.PolicyStatement]:
+        """What it takes to add evidence of one environment."""
+        pipeline = f"arn:{Aws.PARTITION}:codepipeline:{Aws.REGION}:{Aws.ACCOUNT_ID}:{self.pipeline}"
+        allowed = {
+            "s3:PutObject": self.bucket.arn_for_objects(f"{EVIDENCE}/{environment}/*"),
+            "kms:Sign": self.signing_key.key_arn,
+            "codepipeline:GetPipelineState": pipeline,
+        }
+        return [iam.PolicyStatement(actions=[action], resources=[arn]) for action, arn in allowed.items()]
+
+
+class Evidence(pipelines.CodeBuildStep):
+    """Keep what proves a release: findings, gate, shift, approval, templates. Runs only where all went well.
+
+    The engine that has an ``archive`` signs and keeps bundles there; another one keeps them itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment: Environment,
+        assembly: pipelines.IFileSetProducer,
+        gate: LoadGate,
+        shift: BlueGreenShift,
+        archive: Archive | None,
+    ) -> None:
+        name = environment.name
+        super().__init__(
+            "Evidence",
+            # CodePipeline puts each in a folder that must not exist yet.
+            additional_inputs={"cdk.out": assembly, f"reports/{name}/gate": gate, f"reports/{name}/shift": shift},
+            install_commands=install("loadtest"),
+            commands=[f"python -m pipeline.evidence collect --env {name}"],
+            env=archive.variables if archive else {},
+            project_name=f"payment-evidence-{name}",
+            role_policy_statements=archive.statements(name) if archive else [],
+            timeout=Duration.minutes(15),
         )
 
 

@@ -232,6 +232,7 @@ class Promotion:
             **cloud.environ(),
             "BAKE_SCALE": str(LOCAL_BAKE_SCALE),
             "SOURCE_COMMIT": self.run.revision,
+            "RUN_FOLDER": str(self.run.folder),
         }
 
     def _cloud(self, stage: Stage) -> LocalCloud:

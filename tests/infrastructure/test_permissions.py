@@ -118,6 +118,13 @@ def test_traffic_is_moved_by_the_release_role_and_taken_back_before_a_deployment
     }
 
 
+def test_only_the_evidence_steps_may_sign() -> None:
+    assert {grant.path for grant in grants() if "kms:Sign" in grant.actions} == {
+        f"payment-pipeline/Pipeline/Pipeline/{stage}/Evidence/Evidence/Role/DefaultPolicy/Resource"
+        for stage in ("Dev", "Staging", "Prod")
+    }
+
+
 @pytest.mark.parametrize("environment", ["Dev", "Staging", "Prod"])
 def test_only_the_load_test_role_calls_the_candidate(environment: str) -> None:
     here = [grant for grant in grants() if grant.path.startswith(environment)]

@@ -99,14 +99,83 @@ def test_approvers_are_told_and_so_are_they_of_failures() -> None:
 
 def test_artifacts_logs_and_notices_are_encrypted_with_the_pipelines_own_rotated_key() -> None:
     template = pipeline_template()
-    [(key, properties)] = resources(template, "AWS::KMS::Key").items()
-    assert properties["EnableKeyRotation"] is True
+    [key] = [id for id, each in resources(template, "AWS::KMS::Key").items() if each.get("EnableKeyRotation")]
     arn = {"Fn::GetAtt": [key, "Arn"]}
     assert pipeline()["ArtifactStore"]["EncryptionKey"]["Id"] == arn
     [logs] = resources(template, "AWS::Logs::LogGroup").values()
     assert (logs["KmsKeyId"], logs["RetentionInDays"]) == (arn, 365)
     [topic] = resources(template, "AWS::SNS::Topic").values()
     assert topic["KmsMasterKeyId"] == arn
+
+
+def artifact_bucket() -> tuple[str, dict[str, Any]]:
+    id = pipeline()["ArtifactStore"]["Location"]["Ref"]
+    return id, resources(pipeline_template(), "AWS::S3::Bucket")[id]
+
+
+def test_evidence_outlives_the_artifacts() -> None:
+    # CodePipeline's folder is named by the first 20 characters of the pipeline's name.
+    rules = artifact_bucket()[1]["LifecycleConfiguration"]["Rules"]
+    kept = {each["Prefix"]: each["ExpirationInDays"] for each in rules}
+    assert kept == {"payment-pipeline/": 365, "evidence/": 3 * 365}
+    assert pipeline()["Name"][:20] == "payment-pipeline"
+
+
+def test_evidence_is_never_replaced() -> None:
+    [policy] = [each for each in resources(pipeline_template(), "AWS::S3::BucketPolicy").values()
+                if each["Bucket"] == {"Ref": artifact_bucket()[0]}]  # fmt: skip
+    [statement] = [each for each in policy["PolicyDocument"]["Statement"] if each.get("Sid") == "EvidenceIsWrittenOnce"]
+    assert (statement["Effect"], statement["Action"], statement["Principal"]) == ("Deny", "s3:PutObject", {"AWS": "*"})
+    assert statement["Resource"]["Fn::Join"][1][1] == "/evidence/*"
+    assert statement["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+
+
+@pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
+def test_evidence_is_made_of_the_commit_its_assembly_and_the_reports_of_gate_and_shift(name: str) -> None:
+    # Given the outputs of the steps before, in the folders where the command looks for them
+    stage = name.capitalize()
+    made = {each: action(stage, each)["OutputArtifacts"][0]["Name"] for each in ("LoadGate", "BlueGreenShift")}
+    made["Synth"] = action("Build", "Synth")["OutputArtifacts"][0]["Name"]
+    for step in ("LoadGate", "BlueGreenShift"):
+        assert (
+            json.loads(project(stage, step)["Source"]["BuildSpec"])["artifacts"]["base-directory"] == f"reports/{name}"
+        )
+    evidence = action(stage, "Evidence")
+    source = action("Source", "Source")["OutputArtifacts"][0]["Name"]
+    assert evidence["Configuration"]["PrimarySource"] == source
+    assert {each["Name"] for each in evidence["InputArtifacts"]} == {source, *made.values()}
+    install = json.loads(project(stage, "Evidence")["Source"]["BuildSpec"])["phases"]["install"]["commands"]
+    links = dict(re.findall(r'ln -s -- "\$CODEBUILD_SRC_DIR_(\w+)" "(\S+)"', "\n".join(install)))
+    assert links == {
+        made["Synth"]: "cdk.out",
+        made["LoadGate"]: f"reports/{name}/gate",
+        made["BlueGreenShift"]: f"reports/{name}/shift",
+    }
+
+
+@pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
+def test_the_evidence_step_knows_its_execution_and_may_add_evidence_of_its_own_environment_only(name: str) -> None:
+    # Given
+    [key] = [id for id, each in resources(pipeline_template(), "AWS::KMS::Key").items()
+             if each.get("KeyUsage") == "SIGN_VERIFY"]  # fmt: skip
+    bucket, _ = artifact_bucket()
+    here = project(name.capitalize(), "Evidence")
+    # Then what it is told
+    variables = {each["Name"]: each["Value"] for each in here["Environment"]["EnvironmentVariables"]}
+    assert variables == {
+        "PIPELINE_NAME": pipeline()["Name"],
+        "EVIDENCE_BUCKET": {"Ref": bucket},
+        "EVIDENCE_KEY_ARN": {"Fn::GetAtt": [key, "Arn"]},
+    }
+    [execution] = json.loads(action(name.capitalize(), "Evidence")["Configuration"]["EnvironmentVariables"])
+    assert execution["name"] == "PIPELINE_EXECUTION_ID"
+    assert execution["value"] == "#{codepipeline.PipelineExecutionId}"
+    # And what it may do
+    allowed = {action: each["Resource"] for each in statements(here["ServiceRole"]) for action in each["Action"]}
+    assert allowed["s3:PutObject"] == [{"Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, f"/evidence/{name}/*"]]}]
+    assert allowed["kms:Sign"] == [{"Fn::GetAtt": [key, "Arn"]}]
+    assert allowed["codepipeline:GetPipelineState"][0]["Fn::Join"][1][-1] == f":{pipeline()['Name']}"
+    assert "kms:GenerateDataKey" in allowed, "the bucket is encrypted"
 
 
 def test_buckets_are_emptied_before_they_are_deleted_with_the_stack() -> None:

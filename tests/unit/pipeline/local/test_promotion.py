@@ -210,6 +210,17 @@ def test_outputs_of_a_stack_reach_the_step_that_asks_for_them(project: Project, 
     assert (tmp_path / "role").read_text().endswith("payment-loadtest-dev\n")
 
 
+def test_a_step_knows_the_run_that_it_is_part_of_with_its_approvals(project: Project, tmp_path: Path) -> None:
+    # Given a step after an approval that looks into the run's folder
+    state = project(stage("Prod", commands("Evidence", f"cp $RUN_FOLDER/run.json {tmp_path}/seen.json"), approval=True))
+    # When
+    main(["promote", "--approve", "yes"])
+    # Then it saw this run, and who approved
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    assert seen["id"] == last(state).id
+    assert [(each["step"], each["decision"]) for each in seen["approvals"]] == [("PromoteToProd", "approved")]
+
+
 def test_reports_are_kept_in_the_run_even_when_the_step_fails(project: Project) -> None:
     state = project(
         stage("Dev", commands("Gate", "mkdir -p reports/dev", "echo '{}' > reports/dev/gate.json", "exit 1"))
