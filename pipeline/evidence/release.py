@@ -90,15 +90,14 @@ def _reports(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def _conclusion(environment: str, written: Mapping[str, bytes], folder: Path) -> str:
     """Check that the gate passed and the shift ended well; what the shift concluded."""
-    gate, outcome = (_report(name, environment, written, folder) for name in ("gate.json", "outcome.json"))
+    gate = _report("gate.json", environment, written, folder)
     if gate["verdict"] != PASS:
         raise EvidenceError(f"gate.json: the verdict is {gate['verdict']!r}, not {PASS!r}")
+    outcome = _report("outcome.json", environment, written, folder)
     if outcome["command"] != "shift" or outcome["exit_code"] != DONE:
         raise EvidenceError(f"outcome.json: `{outcome['command']}` ended with {outcome['text']!r}")
-    if outcome["release"]:
-        release = _report("release.json", environment, written, folder)
-        if release["release_id"] != outcome["release"]["release_id"]:
-            raise EvidenceError(f"release.json is of release {release['release_id']}, not of the one that ended here")
+    if outcome["release"] and outcome["release"] != _report("release.json", environment, written, folder):
+        raise EvidenceError("release.json is of another release than outcome.json")
     text: str = outcome["text"]
     return text
 

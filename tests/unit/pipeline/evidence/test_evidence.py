@@ -173,7 +173,7 @@ def test_reports_of_another_environment_or_release_are_no_evidence(
 ) -> None:
     released.approve()
     for name, key, other, said in (
-        ("release.json", "release_id", "20200101T000000Z", "release.json is of release 20200101T000000Z"),
+        ("release.json", "release_id", "20200101T000000Z", "release.json is of another release than outcome.json"),
         ("gate.json", "environment", "prod", "gate.json is about prod, not about test"),
     ):
         report = json.loads((released.reports / name).read_text())
