@@ -27,8 +27,9 @@ from constructs import Construct
 from pipeline.bootstrap.connection import PARAMETER as CONNECTION_PARAMETER
 from pipeline.definition import declare_promotion
 from pipeline.environments import Environment, PipelineSettings
+from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
-from pipeline.steps import EVIDENCE, REPORT_NAME, Archive, Synth
+from pipeline.steps import REPORT_NAME, Archive, Synth
 from stages.platform_stage import PlatformStage
 
 STACK_NAME = "payment-pipeline"

@@ -16,6 +16,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
 from pipeline.environments import Environment
+from pipeline.evidence.bundle import FOLDER as EVIDENCE
 
 REPORT_NAME = "results"
 """CodeBuild puts a project's test results in the report group ``<project>-results``."""
@@ -131,10 +132,6 @@ class BlueGreenShift(PlatformStep):
             role_names=[f"payment-loadtest-{name}", f"payment-release-{name}"],
             minutes=30 + release.bake_seconds * len(release.weights) / 60,
         )
-
-
-EVIDENCE = "evidence"
-"""The folder of the artifact bucket that holds bundles of evidence, one folder in it per environment."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+FOLDER = "evidence"
+"""Of a bucket, or of a run: where bundles are kept."""
 FORMAT = 1
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.evidence.bundle import ALGORITHM
+from pipeline.evidence.bundle import ALGORITHM, FOLDER
 from pipeline.evidence.errors import EvidenceError
 from pipeline.evidence.promotion import Approval
 
@@ -67,7 +67,7 @@ class PipelineExecution:
         return Approval(step=step, by=by, at=at.isoformat(timespec="seconds"), comment=decision.get("summary") or None)
 
     def keep(self, environment: str, name: str, bundle: bytes) -> str:
-        key = f"evidence/{environment}/{name}"
+        key = f"{FOLDER}/{environment}/{name}"
         checksum = base64.b64encode(hashlib.sha256(bundle).digest()).decode()
         try:
             self._aws.client("s3").put_object(

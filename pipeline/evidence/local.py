@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.evidence.bundle import FOLDER
 from pipeline.evidence.errors import EvidenceError
 from pipeline.evidence.promotion import Approval
 from pipeline.local.run import Run
@@ -31,7 +32,7 @@ class LocalRun:
         return Approval(step=step, by=given[-1]["by"], at=at, comment=None)
 
     def keep(self, environment: str, name: str, bundle: bytes) -> str:
-        file = self._run.folder / "evidence" / name
+        file = self._run.folder / FOLDER / name
         file.parent.mkdir(exist_ok=True)
         try:
             with file.open("xb") as new:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
+import boto3
 import pytest
 from aws_cdk import assertions
 
 from pipeline.environments import DEV, PIPELINE, PROMOTION_ORDER
+from pipeline.evidence.codepipeline import ASSEMBLY, PipelineExecution
 from pipeline.stack import PipelineStack
 from pipeline_app import committed_context
 from stages.platform_stage import PlatformStage
@@ -147,7 +149,7 @@ def test_evidence_is_made_of_the_commit_its_assembly_and_the_reports_of_gate_and
     install = json.loads(project(stage, "Evidence")["Source"]["BuildSpec"])["phases"]["install"]["commands"]
     links = dict(re.findall(r'ln -s -- "\$CODEBUILD_SRC_DIR_(\w+)" "(\S+)"', "\n".join(install)))
     assert links == {
-        made["Synth"]: "cdk.out",
+        made["Synth"]: str(ASSEMBLY),
         made["LoadGate"]: f"reports/{name}/gate",
         made["BlueGreenShift"]: f"reports/{name}/shift",
     }
@@ -170,6 +172,9 @@ def test_the_evidence_step_knows_its_execution_and_may_add_evidence_of_its_own_e
     [execution] = json.loads(action(name.capitalize(), "Evidence")["Configuration"]["EnvironmentVariables"])
     assert execution["name"] == "PIPELINE_EXECUTION_ID"
     assert execution["value"] == "#{codepipeline.PipelineExecutionId}"
+    # And that this, with what CodeBuild sets itself, is all that the command asks for
+    told = [*variables, execution["name"], "CODEBUILD_RESOLVED_SOURCE_VERSION"]
+    assert PipelineExecution(boto3.Session(region_name="us-east-1"), dict.fromkeys(told, "x")).id == "x"
     # And what it may do
     allowed = {action: each["Resource"] for each in statements(here["ServiceRole"]) for action in each["Action"]}
     assert allowed["s3:PutObject"] == [{"Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, f"/evidence/{name}/*"]]}]
