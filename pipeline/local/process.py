@@ -22,6 +22,8 @@ REST_SECONDS = 5
 
 CHECK_SECONDS = 5
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 INHERITED = (
     *("HOME", "USER", "SHELL", "LANG", "LC_ALL", "TERM", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"),
     *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
@@ -72,17 +74,18 @@ def run_commands(
     """
     with log.open("ab") as written, log.open("rb") as output:
         output.seek(0, os.SEEK_END)
-        process = subprocess.Popen(
-            ["/bin/sh", "-ec", "\n".join(commands)],
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=written,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a group of its own: one signal reaches all of it, and only when we say so
-        )
-        last, checked = "", time.monotonic()
+        process, last, checked = None, "", time.monotonic()
         try:
+            with _interrupts_deferred():
+                process = subprocess.Popen(
+                    ["/bin/sh", "-ec", "\n".join(commands)],
+                    cwd=folder,
+                    env=dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=written,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # a group of its own: one signal reaches all of it, only when we say so
+                )
             on_start({"pid": process.pid, "started": psutil.Process(process.pid).create_time()})
             running = True
             while running:
@@ -95,7 +98,8 @@ def run_commands(
                     on_line(line.strip())
                 time.sleep(0.05 if running else 0)
         except BaseException:
-            _end_tree(process.pid, process.wait)
+            if process is not None:
+                _end_tree(process.pid, process.wait)
             raise
     if process.returncode:
         raise StepFailed(last or f"ended with exit code {process.returncode} and printed nothing")
@@ -142,10 +146,23 @@ def _end_tree(leader: int, wait: Callable[[float], object]) -> None:
 
 
 @contextlib.contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Let signals wait until the block has ended: what is being started would be known to nobody."""
+    came: list[int] = []
+    handlers = {sign: signal.signal(sign, lambda number, _: came.append(number)) for sign in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for sign, handler in handlers.items():
+            signal.signal(sign, handler)
+    for number in came:
+        signal.raise_signal(number)
+
+
+@contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Ignore interrupts: whoever is impatient now would leave traffic between two versions, or a cloud running."""
-    signs = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    handlers = {sign: signal.signal(sign, signal.SIG_IGN) for sign in signs}
+    handlers = {sign: signal.signal(sign, signal.SIG_IGN) for sign in INTERRUPTS}
     try:
         yield
     finally:

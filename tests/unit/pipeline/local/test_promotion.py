@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -276,6 +277,26 @@ def test_an_interrupt_lets_the_step_put_things_right_before_it_ends(
     assert (tmp_path / "rollback").exists()
     assert not (tmp_path / "after").exists()
     assert last(state).status == "interrupted"
+
+
+def test_an_interrupt_in_the_moment_of_a_step_s_start_leaves_nothing_running(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a signal that comes when the shift has begun, but is not yet known to the promotion
+    project(stage("Dev", commands("Shift", CAREFUL.format(tmp_path))))
+    start = subprocess.Popen
+
+    def start_and_be_signalled(command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
+        process = start(command, **options)
+        if "shifting" in command[-1]:
+            wait_for(tmp_path / "shifting")
+            os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr("pipeline.local.process.subprocess.Popen", start_and_be_signalled)
+    # When, then it ends as interrupted, after the roll-back
+    assert main(["promote"]) == 130
+    assert (tmp_path / "rollback").exists()
 
 
 def test_steps_can_be_told_to_stop_where_interrupts_are_ignored(project: Project, tmp_path: Path) -> None:
