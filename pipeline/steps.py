@@ -22,6 +22,13 @@ REPORT_NAME = "results"
 """CodeBuild puts a project's test results in the report group ``<project>-results``."""
 
 
+INSTALL_CHECKOV = (
+    "uv venv --quiet .venv/checkov",
+    "uv pip sync --quiet --python .venv/checkov/bin/python --require-hashes requirements/checkov.txt",
+)
+"""In an environment of its own, for it pins old releases of what the rest uses."""
+
+
 def install(requirements: str) -> list[str]:
     """Commands that install ``requirements/<requirements>.txt``, every file checked against its hash."""
     return [
@@ -39,17 +46,18 @@ def junit_report(directory: str, pattern: str) -> codebuild.BuildSpec:
 
 
 class Synth(pipelines.CodeBuildStep):
-    """Test the commit and synthesise its cloud assembly; a finding of a compliance pack or of cfn-lint fails it."""
+    """Test the commit and synthesise its cloud assembly; a finding of a rule pack, of cfn-lint or checkov fails it."""
 
     def __init__(self, *, source: pipelines.IFileSetProducer | None = None) -> None:
         super().__init__(
             "Synth",
             input=source,
-            install_commands=[*install("dev"), "npm ci --no-audit --no-fund"],
+            install_commands=[*install("dev"), *INSTALL_CHECKOV, "npm ci --no-audit --no-fund"],
             commands=[
                 "python -m pytest tests/unit --quiet --junitxml=reports/unit.junit.xml",
                 "npx cdk synth --quiet",
                 "cfn-lint --non-zero-exit-code warning 'cdk.out/**/*.template.json'",
+                'PATH="$PATH:$PWD/.venv/checkov/bin" python -m pipeline.compliance.checkov',
             ],
             primary_output_directory="cdk.out",
             project_name="payment-synth",

@@ -81,12 +81,14 @@ def test_the_pipeline_updates_itself_before_it_touches_an_environment() -> None:
 def test_the_synthesis_tests_the_commit_with_pinned_tools_only() -> None:
     phases = json.loads(project("Build", "Synth")["Source"]["BuildSpec"])["phases"]
     install, build = phases["install"]["commands"], phases["build"]["commands"]
-    assert all("--require-hashes" in each for each in install if "pip install" in each)
+    assert all("--require-hashes" in each for each in install if "pip install" in each or "pip sync" in each)
     # CodeBuild's pyenv knows the commands of packages that uv installed only after a rehash.
     [packages] = [index for index, each in enumerate(install) if each.startswith("uv pip install")]
     assert "pyenv rehash" in install[packages + 1]
     assert [each for each in install if "npm" in each] == ["npm ci --no-audit --no-fund"]
-    assert [each.split(" --")[0] for each in build] == ["python -m pytest tests/unit", "npx cdk synth", "cfn-lint"]
+    *checks, checkov = build
+    assert [each.split(" --")[0] for each in checks] == ["python -m pytest tests/unit", "npx cdk synth", "cfn-lint"]
+    assert checkov.endswith("python -m pipeline.compliance.checkov")
 
 
 def test_approvers_are_told_and_so_are_they_of_failures() -> None:
