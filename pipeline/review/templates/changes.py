@@ -1,0 +1,219 @@
+"""What becomes of each resource when the templates of base are deployed over by those of head."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.review.templates import security
+from pipeline.review.templates.detail import Detail
+from pipeline.review.templates.difference import Difference, differences, spell
+from pipeline.review.templates.pairing import Pair, Pairing
+from pipeline.review.templates.plain import plain
+from pipeline.review.templates.provider import fate, is_stateful
+from pipeline.review.templates.replacement import Replacement, replacements
+from pipeline.review.templates.stack import Resource, Stack
+
+RETENTION = ("DeletionPolicy", "UpdateReplacePolicy")
+KEEPS = ("Retain", "RetainExceptOnCreate", "Snapshot")
+PROTECTIONS = ("DeletionProtection", "DeletionProtectionEnabled", "LoadBalancerAttributes[deletion_protection.enabled]")
+CODE = ("Code.S3Key", "Content.S3Key")
+"""Of functions and layers."""
+STACK = "stack"
+"""The type of a change that is none of a resource."""
+
+
+class Section(StrEnum):
+    """Where a reviewer reads of a change; in this order."""
+
+    SECURITY = "security"
+    STATEFUL = "stateful"
+    REPLACEMENT = "replacement"
+    REST = "rest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One change of one resource in one environment."""
+
+    section: Section
+    environment: str
+    action: str
+    """Such as ``added`` or ``may be replaced``."""
+    type: str
+    construct: str
+    """Its path below the stack."""
+    details: tuple[Detail, ...] = ()
+
+
+def compare(base: Mapping[str, Stack], head: Mapping[str, Stack]) -> list[Change]:
+    """All changes, environment by environment."""
+    found: list[Change] = []
+    for path in dict.fromkeys([*head, *base]):
+        if path not in base:
+            found.append(_stack_added(head[path]))
+        elif path not in head:
+            found.append(_stack_removed(base[path]))
+        else:
+            found += StackChanges(base[path], head[path]).all()
+    return found
+
+
+class StackChanges:
+    """The changes of one stack that both sides have."""
+
+    def __init__(self, base: Stack, head: Stack) -> None:
+        self.base, self.head = base, head
+        self.pairing = Pairing(base, head)
+        self.replacements = replacements(self.pairing)
+
+    def all(self) -> Iterator[Change]:
+        yield from self._of_the_stack()
+        for pair in self.pairing.pairs:
+            if pair.renewed:
+                yield self._change(Section.REST, "new version", pair.new_id, pair.new)
+            elif replacement := self.replacements.get(pair.new_id):
+                yield from self._replaced(pair, replacement)
+            yield from self._changed(pair)
+        for id, resource in self.pairing.removed.items():
+            yield self._removed(id, resource)
+        for id, resource in self.pairing.added.items():
+            yield from self._added(id, resource)
+
+    def _of_the_stack(self) -> Iterator[Change]:
+        if self.base.termination_protection and not self.head.termination_protection:
+            off = Detail("-", "termination protection", alarming=True)
+            yield _of_stack(self.head, Section.STATEFUL, "loses protection", self.head.name, [off])
+        for part in sorted({*self.base.template, *self.head.template} - {"Resources"}):
+            before = plain(self.base.template.get(part, {}), self.pairing.base_names)
+            after = plain(self.head.template.get(part, {}), self.pairing.head_names)
+            if details := [*map(_told, differences(before, after))]:
+                yield _of_stack(self.head, Section.REST, "changed", part, details)
+
+    def _replaced(self, pair: Pair, replacement: Replacement) -> Iterator[Change]:
+        section, details = Section.REPLACEMENT, [*replacement.causes]
+        if is_stateful(pair.type):
+            # A new logical id is a deletion and an addition to CloudFormation: the deployed template's policy counts.
+            end = fate(pair.old, "DeletionPolicy") if pair.renamed else fate(pair.new, "UpdateReplacePolicy")
+            section = Section.STATEFUL
+            details.append(Detail(" ", f"the new one is empty; {end}", alarming=True))
+        if pair.renamed or pair.type not in security.ALWAYS_REPLACED:
+            yield self._change(section, replacement.verdict, pair.new_id, pair.new, details)
+
+    def _changed(self, pair: Pair) -> Iterator[Change]:
+        """What differs in a resource, each in the section where it belongs."""
+        before, after = self.pairing.before(pair.old), self.pairing.after(pair.new)
+        others = list(differences(security.rest(pair.type, before), security.rest(pair.type, after)))
+        off = [each for each in others if _protection_off(each)]
+        code = [each for each in others if each.path in CODE and each.only_hash]
+        serious = [each for each in others if each not in off and security.bears(pair.type, each)]
+        remaining = [each for each in others if each not in (*off, *code, *serious)]
+        replacement = self.replacements.get(pair.new_id)
+        causes = replacement.causes if replacement else ()
+        told = (
+            (Section.SECURITY, "changed", [*security.details(pair.type, before, after), *map(security.told, serious)]),
+            (Section.STATEFUL, "loses protection", [*_lost_retention(pair), *map(_told, off)]),
+            (
+                Section.REST,
+                "changed",
+                [each for each in (*map(_told, remaining), *_attributes(pair)) if each not in causes],
+            ),
+        )
+        for section, action, details in told:
+            if details:
+                yield self._change(section, action, pair.new_id, pair.new, details)
+        if code:
+            yield self._change(Section.REST, "new code", pair.new_id, pair.new)
+
+    def _removed(self, id: str, resource: Resource) -> Change:
+        type = resource["Type"]
+        if is_stateful(type):
+            end = Detail(" ", fate(resource, "DeletionPolicy"), alarming=True)
+            return self._change(Section.STATEFUL, "deleted", id, resource, [end])
+        details = [*security.details(type, self.pairing.before(resource), {})]
+        section = Section.SECURITY if details or security.is_security(type) else Section.REST
+        return self._change(section, "removed", id, resource, details)
+
+    def _added(self, id: str, resource: Resource) -> Iterator[Change]:
+        type, properties = resource["Type"], self.pairing.after(resource)
+        if id in self.base.resources:
+            # CloudFormation refuses that.
+            was = Detail("!", f"type: {self.base.resources[id]['Type']} → {type}", alarming=True)
+            yield self._change(Section.REPLACEMENT, "has another type", id, resource, [was])
+        others = differences({}, security.rest(type, properties))
+        serious = [security.told(each) for each in others if security.bears(type, each)]
+        if not security.is_security(type):
+            # What is new and as it should be is no news.
+            serious = [each for each in serious if each.alarming]
+        details = [*security.details(type, {}, properties), *serious]
+        section = Section.SECURITY if details or security.is_security(type) else Section.REST
+        yield self._change(section, "added", id, resource, details)
+
+    def _change(
+        self, section: Section, action: str, id: str, resource: Resource, details: Iterable[Detail] = ()
+    ) -> Change:
+        # Its own template names a resource: by identity, for an id may stand for another type in the other one.
+        names = self.pairing.base_names if resource is self.pairing.removed.get(id) else self.pairing.head_names
+        return Change(
+            section=section,
+            environment=self.head.environment,
+            action=action,
+            type=resource["Type"],
+            construct=names[id] + _function_name(resource),
+            details=tuple(details),
+        )
+
+
+def _function_name(resource: Resource) -> str:
+    name = resource.get("Properties", {}).get("FunctionName")
+    return f" ({name})" if resource["Type"] == "AWS::Lambda::Function" and isinstance(name, str) else ""
+
+
+def _told(difference: Difference) -> Detail:
+    return Detail(difference.sign, str(difference))
+
+
+def _protection_off(difference: Difference) -> bool:
+    return difference.path.removesuffix(".Value") in PROTECTIONS and "true" in spell(difference.before).lower()
+
+
+def _lost_retention(pair: Pair) -> Iterator[Detail]:
+    for attribute in RETENTION:
+        before, after = (side.get(attribute, "none") for side in (pair.old, pair.new))
+        if before in KEEPS and after not in KEEPS:
+            yield Detail("-", f"{attribute}: {before} → {after}", alarming=True)
+
+
+def _attributes(pair: Pair) -> Iterator[Detail]:
+    """Attributes beside the properties that differ; what protects data is told elsewhere when it is lost."""
+    lost = {detail.text.partition(":")[0] for detail in _lost_retention(pair)}
+    ignored = {"Type", "Properties", "Metadata", "DependsOn", *lost}
+    before, after = ({key: each for key, each in side.items() if key not in ignored} for side in (pair.old, pair.new))
+    yield from map(_told, differences(before, after))
+
+
+def _stack_added(stack: Stack) -> Change:
+    text = f"{len(stack.resources)} resources, {_stateful_count(stack)} of them stateful; nothing to compare them with"
+    return _of_stack(stack, Section.SECURITY, "environment added", stack.name, [Detail("+", text)])
+
+
+def _stack_removed(stack: Stack) -> Change:
+    text = (
+        f"{len(stack.resources)} resources, {_stateful_count(stack)} of them stateful, are deployed no more; "
+        "CDK Pipelines does not delete the stack: they run on until somebody does"
+    )
+    return _of_stack(stack, Section.STATEFUL, "environment removed", stack.name, [Detail("-", text, alarming=True)])
+
+
+def _of_stack(stack: Stack, section: Section, action: str, what: str, details: Iterable[Detail]) -> Change:
+    return Change(
+        section=section,
+        environment=stack.environment,
+        action=action,
+        type=STACK,
+        construct=what,
+        details=tuple(details),
+    )
+
+
+def _stateful_count(stack: Stack) -> int:
+    return sum(is_stateful(resource["Type"]) for resource in stack.resources.values())

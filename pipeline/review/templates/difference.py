@@ -1,0 +1,110 @@
+"""Where two values differ, path by path."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from pipeline.review.templates.detail import Sign
+
+MISSING: Any = object()
+HASH = re.compile(r"[0-9a-f]{32,64}")
+KEYS = ("Key", "Name", "Id", "Sid", "name", "id")
+"""What tells the elements of a list apart, if each has one."""
+LONG = 60
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``before`` or ``after`` is ``MISSING`` if the value is only in the other."""
+
+    path: str
+    """Such as ``Rules[RateLimit].Priority``."""
+    before: Any
+    after: Any
+
+    @property
+    def only_hash(self) -> bool:
+        """Whether nothing but the hash of some content has changed."""
+        return (
+            isinstance(self.before, str)
+            and isinstance(self.after, str)
+            and HASH.sub("#", self.before) == HASH.sub("#", self.after)
+        )
+
+    @property
+    def sign(self) -> Sign:
+        return "+" if self.before is MISSING else "-" if self.after is MISSING else "!"
+
+    def __str__(self) -> str:
+        if self.only_hash:
+            return f"{self.path}: content changed (only its hash differs)"
+        if self.before is MISSING:
+            return f"{self.path}: {spell(self.after)}"
+        if self.after is MISSING:
+            return f"{self.path}: {spell(self.before)}"
+        before, after = _around(spell(self.before), spell(self.after))
+        return f"{self.path}: {before} → {after}"
+
+
+def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]:
+    """The smallest parts that differ."""
+    if before == after:
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys([*before, *after]):
+            below = f"{path}.{key}" if path else key
+            yield from differences(before.get(key, MISSING), after.get(key, MISSING), below)
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from _of_lists(before, after, path)
+    else:
+        yield Difference(path, before, after)
+
+
+def _of_lists(before: list[Any], after: list[Any], path: str) -> Iterator[Difference]:
+    if key := _key(before, after):
+        old, new = ({each[key]: each for each in side} for side in (before, after))
+        for name in dict.fromkeys([*old, *new]):
+            yield from differences(old.get(name, MISSING), new.get(name, MISSING), f"{path}[{name}]")
+        if [name for name in old if name in new] != [name for name in new if name in old]:
+            yield Difference(f"{path} (order)", list(old), list(new))
+        return
+    a, b = ([json.dumps(each, sort_keys=True) for each in side] for side in (before, after))
+    for what, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if what == "replace" and j - i == m - k:
+            for old_one, new_one, position in zip(before[i:j], after[k:m], range(k, m), strict=True):
+                yield from differences(old_one, new_one, f"{path}[{position}]")
+        elif what != "equal":
+            yield from (Difference(f"{path}[]", each, MISSING) for each in before[i:j])
+            yield from (Difference(f"{path}[]", MISSING, each) for each in after[k:m])
+
+
+def _key(before: list[Any], after: list[Any]) -> str | None:
+    for key in KEYS:
+        if all(_named_apart(side, key) for side in (before, after)):
+            return key
+    return None
+
+
+def _named_apart(side: list[Any], key: str) -> bool:
+    keys = [each.get(key) if isinstance(each, dict) else None for each in side]
+    return all(isinstance(each, str) for each in keys) and len(set(keys)) == len(keys)
+
+
+def spell(value: Any) -> str:
+    """``value`` in one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _around(before: str, after: str) -> tuple[str, str]:
+    """Of two long texts, what differs and a little of what surrounds it."""
+    if len(before) <= LONG and len(after) <= LONG:
+        return before, after
+    shorter = min(len(before), len(after))
+    head = next((n for n in range(shorter) if before[n] != after[n]), shorter)
+    tail = next((n for n in range(shorter - head) if before[-1 - n] != after[-1 - n]), shorter - head)
+    start, end = max(0, head - 20), max(0, tail - 20)
+    cut = [("…" if start else "") + text[start : len(text) - end] + ("…" if end else "") for text in (before, after)]
+    return cut[0], cut[1]

@@ -1,0 +1,80 @@
+"""Changes, condensed: what is the same in several environments, or at several constructs, is one entry."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.review.templates.changes import Change, Section
+from pipeline.review.templates.detail import Detail
+
+ANY = "{env}"
+"""Stands for the environment's name in an entry of several."""
+ORDER = tuple(Section)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The same change, of all these constructs, in all these environments."""
+
+    section: Section
+    environments: tuple[str, ...]
+    action: str
+    type: str
+    constructs: tuple[str, ...]
+    details: tuple[Detail, ...]
+
+    @property
+    def alarming(self) -> bool:
+        return any(detail.alarming for detail in self.details)
+
+
+def condense(changes: Sequence[Change]) -> list[Entry]:
+    """Entries in the order in which a reviewer needs them."""
+    same: dict[tuple[object, ...], list[Change]] = {}
+    for change in changes:
+        general = _general(change)
+        same.setdefault((general.section, general.action, general.type, general.construct, general.details), []).append(
+            change
+        )
+    entries: dict[tuple[object, ...], Entry] = {}
+    for group in same.values():
+        told = group[0] if len(group) == 1 else _general(group[0])
+        environments = tuple(dict.fromkeys(change.environment for change in group))
+        key = (told.section, told.action, told.type, told.details, environments)
+        former = entries.get(key)
+        entries[key] = Entry(
+            section=told.section,
+            environments=environments,
+            action=told.action,
+            type=told.type,
+            constructs=(*(former.constructs if former else ()), told.construct),
+            details=told.details,
+        )
+    return sorted(entries.values(), key=_rank)
+
+
+def _rank(entry: Entry) -> tuple[int, bool, bool]:
+    return ORDER.index(entry.section), not entry.alarming, entry.action.startswith("may")
+
+
+def _general(change: Change) -> Change:
+    """The change without what only says in which environment it is."""
+    name = change.environment
+    stage = name.capitalize()
+    patterns = (
+        # Ids that CDK makes of a whole path end in a hash of it.
+        (re.compile(rf"\b{stage}Platform(\w*?)[0-9A-F]{{8}}\b"), rf"{ANY}Platform\1"),
+        (re.compile(rf"(?<![A-Za-z0-9])({re.escape(name)}|{stage})(?![A-Za-z0-9])"), ANY),
+    )
+
+    def general(text: str) -> str:
+        for pattern, instead in patterns:
+            text = pattern.sub(instead, text)
+        return text
+
+    details = (Detail(each.sign, general(each.text), each.alarming) for each in change.details)
+    return replace(change, construct=general(change.construct), details=tuple(details))
+
+
+def of(section: Section, entries: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.section == section]

@@ -1,0 +1,107 @@
+"""What of a resource bears on security, and how its change is told."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.review.templates import policies
+from pipeline.review.templates.detail import Detail
+from pipeline.review.templates.difference import MISSING, Difference, spell
+
+TYPES = re.compile(
+    r"AWS::(IAM|WAFv2|KMS|Cognito|CertificateManager|SecretsManager)::|AWS::CodePipeline::Pipeline$"
+    r"|AWS::EC2::(SecurityGroup|NetworkAcl)|AWS::Lambda::(Permission|Url)|.*Policy$"
+)
+"""All that changes in them is a security matter, but for names and tags; approvals are in the pipeline."""
+PROPERTIES = re.compile(
+    r"Kms|KMS|SSE|Encrypt|Tls|TLS|Ssl|SSL|Certificate|Auth|Polic|Public|SecurityGroup|Principal|Role|Permission"
+    r"|Scheme|Acl|ACL|AccessControl|ObjectLock|Versioning|Logging|AccessLog"
+)
+"""In resources of other types: the names within a path that make its change one."""
+COSMETIC = re.compile(r"^(Tags|Description|GroupDescription|AlarmDescription)\b")
+RULES = {"SecurityGroupIngress": "ingress", "SecurityGroupEgress": "egress"}
+RULE_TYPES = {"AWS::EC2::SecurityGroupIngress": "ingress", "AWS::EC2::SecurityGroupEgress": "egress"}
+PEERS = ("CidrIp", "CidrIpv6", "SourceSecurityGroupId", "DestinationSecurityGroupId", "SourcePrefixListId",
+         "DestinationPrefixListId")  # fmt: skip
+EXPOSING = re.compile(r"Publicly|MapPublicIp|AssociatePublicIp|Scheme")
+"""Paths where on is what worries; elsewhere off does."""
+CONTROLS = re.compile(r"^Rules\[|^Stages\[|Authori[sz]ation|Encrypt|SSE")
+"""Paths that must not just go: a rule of the firewall, an approval, who may call, encryption."""
+ON, OFF = {"true", "internet-facing"}, {"false", "none", "disabled", "suspended"}
+EVERYONE = {"0.0.0.0/0", "::/0"}
+PERMISSION = "AWS::Lambda::Permission"
+ALWAYS_REPLACED = {*RULE_TYPES, PERMISSION}
+"""Types that have no update: a rule that changed is told as one that went and one that came, not as a replacement."""
+
+
+def is_security(type: str) -> bool:
+    return bool(TYPES.match(type))
+
+
+def bears(type: str, difference: Difference) -> bool:
+    """Whether ``difference``, in a resource of ``type``, belongs among the security changes."""
+    if COSMETIC.match(difference.path) or difference.only_hash:
+        return False
+    return is_security(type) or bool(PROPERTIES.search(difference.path))
+
+
+def told(difference: Difference) -> Detail:
+    """``difference`` as a line that stands out if a control is off, gone or open after it."""
+    after = "" if difference.after is MISSING else spell(difference.after).lower()
+    exposing = bool(EXPOSING.search(difference.path))
+    off = after in OFF or (difference.after is MISSING and bool(CONTROLS.search(difference.path)))
+    return Detail(difference.sign, str(difference), alarming=after in ON if exposing else off)
+
+
+def details(type: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Detail]:
+    """Statements and rules that differ; a resource that is not there has no properties."""
+    if type == PERMISSION:
+        old, new = ([policies.permission(each)] if each else [] for each in (before, after))
+        yield from policies.compare(old, new, policies.USUAL)
+    if type in RULE_TYPES:
+        old_rule, new_rule = (_rule(RULE_TYPES[type], each) if each else None for each in (before, after))
+        yield from _rules(old_rule, new_rule)
+    for name, direction in RULES.items():
+        was, now = ({_rule(direction, each) for each in side.get(name, [])} for side in (before, after))
+        yield from (_rule_detail("-", each) for each in sorted(was - now))
+        yield from (_rule_detail("+", each) for each in sorted(now - was))
+    old_documents, new_documents = dict(policies.documents(before)), dict(policies.documents(after))
+    for path in dict.fromkeys([*old_documents, *new_documents]):
+        yield from policies.compare(
+            policies.statements(old_documents.get(path)), policies.statements(new_documents.get(path)), path
+        )
+
+
+def rest(type: str, properties: dict[str, Any]) -> dict[str, Any]:
+    """``properties`` without what ``details`` tells."""
+    if type == PERMISSION or type in RULE_TYPES:
+        return {}
+    kept = {key: value for key, value in properties.items() if key not in RULES}
+    remaining = policies.without_documents(kept)
+    assert isinstance(remaining, dict)  # noqa: S101  (for the type checker)
+    return remaining
+
+
+def _rules(old: str | None, new: str | None) -> Iterator[Detail]:
+    if old != new:
+        if old:
+            yield _rule_detail("-", old)
+        if new:
+            yield _rule_detail("+", new)
+
+
+def _rule_detail(sign: Any, rule: str) -> Detail:
+    everyone = sign == "+" and any(f" {each}" in f" {rule}" for each in EVERYONE)
+    open_to_all = everyone and rule.startswith("ingress")
+    return Detail(sign, f"{rule}{' ← open to everyone' if open_to_all else ''}", alarming=open_to_all)
+
+
+def _rule(direction: str, rule: Any) -> str:
+    if not isinstance(rule, dict):
+        return f"{direction} {rule}"
+    protocol, low, high = (rule.get(key) for key in ("IpProtocol", "FromPort", "ToPort"))
+    ports = "all ports" if low is None else f"{low}" if low == high else f"{low}-{high}"
+    what = "all traffic" if str(protocol) == "-1" else f"{protocol} {ports}"
+    peer = ", ".join(str(rule[key]) for key in PEERS if key in rule) or "?"
+    group = f" at {rule['GroupId']}" if "GroupId" in rule else ""
+    return f"{direction} {what} {'from' if direction == 'ingress' else 'to'} {peer}{group}"
