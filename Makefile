@@ -72,7 +72,7 @@ load: setup ## Run the load gate by hand  [ENV=dev] [RATE=50] [DURATION=60]
 	@variables=$$(python -m pipeline.local.cloud env $(ENV)) && eval "$$variables" && \
 	python -m loadtest.gate --env $(ENV) $(if $(RATE),--rate $(RATE)) $(if $(DURATION),--duration $(DURATION))
 
-review: setup ## Compare the compliance findings with those of another commit  [BASE=origin/main]
+review: setup ## Compare findings, templates and costs with another commit: reports/review/  [BASE=origin/main]
 	@python -m pipeline.review --base $(or $(BASE),origin/main)
 
 benchmark: setup ## Measure: every figure in the docs comes from here

@@ -1,58 +1,44 @@
-"""Compare the compliance findings of this folder with those of a commit, and write what a reviewer needs.
+"""Compare this folder with a commit, and write what a reviewer needs: compliance findings, changes of the templates,
+standing costs.
 
-Both sides are synthesised without AWS credentials. Writes review.md, review.sarif and review.json.
+Both sides are synthesised without AWS credentials. Writes review.md, review.sarif, review.json and review.html.
 """
 
 import argparse
-import json
-import subprocess
+import re
 import sys
 import tempfile
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipeline.review import markdown, sarif
+from pipeline.review import NotCompared, reports
 from pipeline.review.comparison import Comparison, compare
-from pipeline.review.findings import NoFindings, synthesise
+from pipeline.review.sides import ROOT, check_out, synthesise
 
-ROOT = Path(__file__).resolve().parents[2]
+SHA = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}$")
 PASSED, NEW_FINDINGS, NOT_COMPARED = 0, 1, 2
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    reports.remove(options.output)
     try:
-        with tempfile.TemporaryDirectory(prefix="review-") as folder:
-            tree = Path(folder) / "base"
-            _check_out(options.base, tree)
-            base = synthesise(tree, Path(folder) / "base.out")
-            head = synthesise(ROOT, Path(folder) / "head.out")
-    except NoFindings as error:
+        comparison = _compare(options.base)
+    except NotCompared as error:
+        reports.write_not_compared(str(error), base=options.base, folder=options.output)
         print(f"review: {error}", file=sys.stderr)
         return NOT_COMPARED
-    comparison = compare(base, head)
-    text = markdown.render(comparison, base=options.base, head="here")
-    write(comparison, text, options.output)
-    print(text)
+    print(reports.write(comparison, options.output))
     return PASSED if comparison.passes else NEW_FINDINGS
 
 
-def write(comparison: Comparison, text: str, folder: Path) -> None:
-    """Write the three reports into ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "review.md").write_text(text)
-    (folder / "review.sarif").write_text(json.dumps(sarif.render(comparison), indent=2) + "\n")
-    (folder / "review.json").write_text(json.dumps(asdict(comparison), indent=2) + "\n")
-
-
-def _check_out(commit: str, tree: Path) -> None:
-    """The files of ``commit``, in a folder of their own. Raises ``NoFindings`` when there is no such commit."""
-    tree.mkdir()
-    git = ["git", "-C", str(ROOT), "archive", "--format=tar", commit]
-    archive = subprocess.run(git, capture_output=True)
-    if archive.returncode:
-        raise NoFindings(f"base {commit!r} can't be read: {archive.stderr.decode().strip()}")
-    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
+def _compare(commit: str) -> Comparison:
+    with tempfile.TemporaryDirectory(prefix="review-") as folder, ThreadPoolExecutor() as threads:
+        tree = Path(folder) / "base"
+        check_out(commit, tree)
+        base = threads.submit(synthesise, f"base ({commit})", tree, Path(folder) / "base.out")
+        head = threads.submit(synthesise, "head (this folder)", ROOT, Path(folder) / "head.out")
+        return compare(base.result(), head.result(), name=SHA.sub(r"\1", commit))
 
 
 def _parser() -> argparse.ArgumentParser:

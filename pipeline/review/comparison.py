@@ -1,48 +1,37 @@
-"""Two commits' findings, side by side."""
+"""Base and head, compared in all that a reviewer asks about."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.review.findings import Finding
+from pipeline.review import costs, findings, templates
+from pipeline.review.costs.estimate import Cost
+from pipeline.review.findings import Findings
+from pipeline.review.sides import Side
+from pipeline.review.templates.entries import Entry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What became of each finding from base to head."""
+    """What the change does."""
 
-    new: tuple[Finding, ...]
-    """Not acknowledged, and not in base: these fail the review."""
-    newly_acknowledged: tuple[Finding, ...]
-    """Acknowledged in head and not in base: for a reviewer to judge."""
-    fixed: tuple[Finding, ...]
-    """In base and gone."""
-    unchanged: tuple[Finding, ...]
+    base: str
+    """What the reader calls the commit."""
+    findings: Findings
+    changes: tuple[Entry, ...]
+    """Of the templates; most important first."""
+    costs: tuple[Cost, ...]
+    """By environment."""
 
     @property
     def passes(self) -> bool:
-        return not self.new
-
-    @property
-    def head(self) -> list[Finding]:
-        """All that head has."""
-        return sorted((*self.new, *self.newly_acknowledged, *self.unchanged), key=lambda finding: finding.key)
+        """Only new findings fail a review; everything else is for people to judge."""
+        return self.findings.passes
 
 
-def compare(base: Sequence[Finding], head: Sequence[Finding]) -> Comparison:
-    """A finding is the same if rule and construct are; its line may move."""
-    before, after = ({each.key: each for each in side} for side in (base, head))
-    new, newly_acknowledged, unchanged = [], [], []
-    for key, finding in after.items():
-        former = before.get(key)
-        if finding.reason is None and (former is None or former.reason is not None):
-            new.append(finding)
-        elif finding.reason is not None and (former is None or former.reason is None):
-            newly_acknowledged.append(finding)
-        else:
-            unchanged.append(finding)
+def compare(base: Side, head: Side, *, name: str) -> Comparison:
+    """``name`` is what the reader calls the base."""
     return Comparison(
-        new=tuple(new),
-        newly_acknowledged=tuple(newly_acknowledged),
-        fixed=tuple(finding for key, finding in before.items() if key not in after),
-        unchanged=tuple(unchanged),
+        base=name,
+        findings=findings.compare(base.findings, head.findings),
+        changes=tuple(templates.condense(templates.compare(base.stacks, head.stacks))),
+        costs=costs.compare(base.stacks, head.stacks),
     )

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.review import sarif
-from pipeline.review.comparison import compare
-from pipeline.review.findings import Finding
+from pipeline.review.findings import Finding, compare
 from pipeline.review.names import MARKER, TOOL
 from pipeline.review.publish import FILE_LIMIT
+from pipeline.review.reports import sarif
 from tests.unit.pipeline.review.fake_github import BOT, REPOSITORY, RUN, TOKEN, FakeGitHub, serving
 
 ROOT = Path(__file__).resolve().parents[4]

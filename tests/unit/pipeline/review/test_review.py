@@ -1,148 +1,124 @@
-"""What a reviewer is told about a change's findings, and what is never taken for there being none."""
+"""The command: what it writes, what it answers, and that no failure looks like a clean result."""
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.review import NotCompared
 from pipeline.review import __main__ as review
-from pipeline.review import markdown, sarif
-from pipeline.review.comparison import compare
-from pipeline.review.findings import PACKS, Finding, NoFindings, read, synthesise
+from pipeline.review.findings import PACKS, Finding
+from pipeline.review.reports import NAMES
+from pipeline.review.sides import Side, synthesise
+from tests.unit.pipeline.review.given import finding, resource, stack, stacks
 
-TREE = Path("/repository")
-TRACE = (
-    f"...aws-cdk-lib...\n__init__ ({TREE}/.venv/x.py:9)\n__init__ ({TREE}/stages/api.py:45)\n<module> ({TREE}/app.py:1)"
+APP = """
+import json, os, pathlib
+out = pathlib.Path(os.environ["CDK_OUTDIR"])
+out.mkdir()
+(out / "validation-report.json").write_text({report!r})
+{more}
+"""
+REPORT = json.dumps({"pluginReports": [{"pluginName": name, "violations": []} for name in PACKS]})
+MANIFEST = json.dumps(
+    {"artifacts": {"S": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "s.json"}}}}
 )
-IAM5 = "AwsSolutions::AwsSolutions-IAM5[Resource::*]"
 
 
-def violation(rule: str, *constructs: str, **more: Any) -> dict[str, Any]:
-    places = [{"constructPath": each, "stackTraces": [TRACE]} for each in constructs]
-    return {"ruleName": rule, "description": "Too much.", "violatingConstructs": places, **more}
+def app(folder: Path, more: str = "", report: str = REPORT) -> Path:
+    (folder / "pipeline_app.py").write_text(APP.format(report=report, more=more))
+    return folder
 
 
-def report(folder: Path, *violations: dict[str, Any], suppressed: Sequence[dict[str, Any]] = ()) -> Path:
-    packs: list[dict[str, Any]] = [{"pluginName": name, "violations": []} for name in sorted(PACKS)]
-    packs[0] |= {"violations": list(violations), "suppressedViolations": list(suppressed)}
-    file = folder / "validation-report.json"
-    file.write_text(json.dumps({"pluginReports": packs}))
-    return file
+def written(template: str) -> str:
+    return f"(out / 'manifest.json').write_text({MANIFEST!r})\n(out / 's.json').write_text({template!r})"
 
 
-def finding(construct: str, *, reason: str | None = None, line: int = 1) -> Finding:
-    return Finding(
-        rule=IAM5, construct=construct, description="Too much.", reason=reason, file="stages/a.py", line=line
-    )
-
-
-def test_findings_are_read_with_the_line_of_this_repository_that_makes_the_construct(tmp_path: Path) -> None:
-    file = report(
-        tmp_path,
-        violation("AwsSolutions-IAM5[Resource::*]", "Dev/Platform/B"),
-        suppressed=[violation("AwsSolutions-IAM5[Resource::*]", "Dev/Platform/A", reason="Needed.")],
-    )
-    assert [(f.rule, f.construct, f.reason, f.file, f.line) for f in read(file, TREE)] == [
-        (IAM5, "Dev/Platform/A", "Needed.", "stages/api.py", 45),
-        (IAM5, "Dev/Platform/B", None, "stages/api.py", 45),
-    ]
+def test_a_side_is_what_its_synthesis_writes(tmp_path: Path) -> None:
+    template = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
+    side = synthesise("base", app(tmp_path, written(template)), tmp_path / "out")
+    assert (side.findings, list(side.stacks)) == ((), ["S"])
+    assert side.stacks["S"].resources == {"T": {"Type": "AWS::SNS::Topic"}}
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", '{"pluginReports": [{}]}', '{"pluginReports": [{"pluginName": "AwsSolutions"}]}']
+    ("more", "report", "message"),
+    [
+        ("", "{", "base: .* is no validation report"),
+        ("", REPORT, "base: the cloud assembly .* can't be read: FileNotFoundError.*manifest.json"),
+        (written("{"), REPORT, "base: the cloud assembly .* can't be read: JSONDecodeError"),
+        (written('{"Resources": {"T": {}}}'), REPORT, "s.json is no template"),
+        (written("[]"), REPORT, "base: the cloud assembly .* can't be read"),
+        ("(out / 'manifest.json').write_text('{\"artifacts\": {}}')", REPORT, "base: .* has no stack"),
+    ],
 )
-def test_a_report_that_is_none_is_not_read_as_no_findings(tmp_path: Path, content: str) -> None:
-    (tmp_path / "r.json").write_text(content)
-    with pytest.raises(NoFindings, match="is no validation report"):
-        read(tmp_path / "r.json", TREE)
-
-
-def test_a_report_without_a_pack_is_not_read_as_no_findings(tmp_path: Path) -> None:
-    file = report(tmp_path)
-    file.write_text(file.read_text().replace("PCI.DSS.401", "PCI.DSS.500"))
-    with pytest.raises(NoFindings, match=r"says nothing of PCI\.DSS\.401"):
-        read(file, TREE)
+def test_what_can_not_be_read_is_named_with_its_side(tmp_path: Path, more: str, report: str, message: str) -> None:
+    with pytest.raises(NotCompared, match=message):
+        synthesise("base", app(tmp_path, more, report), tmp_path / "out")
 
 
 def test_a_side_that_does_not_synthesise_is_named_with_its_error(tmp_path: Path) -> None:
     (tmp_path / "pipeline_app.py").write_text("raise SystemExit('no such stage')")
-    with pytest.raises(NoFindings, match="no such stage"):
-        synthesise(tmp_path, tmp_path / "out")
+    with pytest.raises(NotCompared, match=r"(?s)synthesis of head \(this folder\) failed.*no such stage"):
+        synthesise("head (this folder)", tmp_path, tmp_path / "out")
+
+
+def test_a_base_from_before_there_was_an_app_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotCompared, match=r"(?s)synthesis of base failed.*pipeline_app\.py"):
+        synthesise("base", tmp_path, tmp_path / "out")
 
 
 def test_a_synthesis_gets_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     (tmp_path / "pipeline_app.py").write_text("import os, sys; sys.exit(str([n for n in os.environ if 'AWS' in n]))")
-    with pytest.raises(NoFindings, match=r"\[\]"):
-        synthesise(tmp_path, tmp_path / "out")
+    with pytest.raises(NotCompared, match=r"\[\]"):
+        synthesise("base", tmp_path, tmp_path / "out")
 
 
-def test_what_became_of_each_finding() -> None:
-    base = [
-        finding("same"),
-        finding("moved", line=1),
-        finding("gone"),
-        finding("accepted"),
-        finding("reopened", reason="r"),
-    ]
-    head = [
-        finding("same"),
-        finding("moved", line=9),
-        finding("accepted", reason="r"),
-        finding("reopened"),
-        finding("new"),
-    ]
-    result = compare(base, [*head, finding("excused", reason="r")])
-    assert [each.construct for each in result.new] == ["reopened", "new"]
-    assert [each.construct for each in result.newly_acknowledged] == ["accepted", "excused"]
-    assert [each.construct for each in result.fixed] == ["gone"]
-    assert [each.construct for each in result.unchanged] == ["same", "moved"]
-    assert not result.passes
-    assert compare(base, [finding("excused", reason="r")]).passes
-
-
-def test_the_comment_names_a_finding_once_for_all_its_environments() -> None:
-    head = [
-        finding("Dev/Platform/Api"),
-        finding("Prod/Platform/Api"),
-        finding("payment-pipeline/Role", reason="Needed."),
-    ]
-    text = markdown.render(compare([], head), base="main", head="the change")
-    assert "### Compliance: 2 new findings" in text
-    assert f"- `{IAM5}` at `Platform/Api (Dev, Prod)` in `stages/a.py:1`" in text
-    assert "| findings | 2 | 1 | 0 | 0 |" in text
-    assert "Needed." in text.split("do the reasons hold?")[1]
-
-
-def test_code_scanning_gets_lines_and_takes_acknowledged_findings_for_suppressed() -> None:
-    base = [finding("known", reason="Needed.")]
-    log = sarif.render(compare(base, [*base, finding("new", line=7)]))
-    [run] = log["runs"]
-    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["AwsSolutions-IAM5"]
-    known, new = run["results"]
-    assert (known["baselineState"], known["suppressions"][0]["justification"]) == ("unchanged", "Needed.")
-    assert (new["baselineState"], "suppressions" in new) == ("new", False)
-    place = new["locations"][0]["physicalLocation"]
-    assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("stages/a.py", 7)
-    assert known["partialFingerprints"] != new["partialFingerprints"]
-
-
-def test_a_base_that_does_not_exist_is_a_clear_failure(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_base_that_does_not_exist_is_a_clear_failure_and_leaves_no_older_result(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in NAMES:
+        (tmp_path / name).write_text("of an earlier run")
     assert review.main(["--base", "no-such-commit", "--output", str(tmp_path)]) == review.NOT_COMPARED
     assert "base 'no-such-commit' can't be read" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["review.md"]
+    text = (tmp_path / "review.md").read_text()
+    assert text.startswith("<!-- compliance review -->\n### Review: the comparison could not be made")
+    assert "base 'no-such-commit' can't be read" in text
 
 
-@pytest.mark.parametrize(("head", "code"), [([], 0), ([finding("new")], 1)])
-def test_new_findings_fail_and_the_reports_are_written(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, head: list[Finding], code: int
+@pytest.fixture
+def synthesised(monkeypatch: pytest.MonkeyPatch) -> Callable[[Side, Side], None]:
+    """Instead of synthesising: these are the sides."""
+
+    def given(base: Side, head: Side) -> None:
+        monkeypatch.setattr(review, "synthesise", lambda name, *_: base if name.startswith("base") else head)
+        monkeypatch.setattr(review, "check_out", lambda *_: subprocess.run(["true"], check=True))
+
+    return given
+
+
+@pytest.mark.parametrize(("findings", "code"), [((), 0), ((finding("new"),), 1)])
+def test_new_findings_fail_and_all_reports_are_written(
+    synthesised: Callable[[Side, Side], None], tmp_path: Path, findings: tuple[Finding, ...], code: int
 ) -> None:
-    sides = iter([[], head])
-    monkeypatch.setattr(review, "synthesise", lambda tree, assembly: next(sides))
-    monkeypatch.setattr(review, "_check_out", lambda commit, tree: subprocess.run(["true"], check=True))
+    same = stacks(stack({}))
+    synthesised(Side(findings=(), stacks=same), Side(findings=findings, stacks=same))
     assert review.main(["--base", "x", "--output", str(tmp_path)]) == code
-    assert {each.name for each in tmp_path.iterdir()} == {"review.md", "review.sarif", "review.json"}
-    assert len(json.loads((tmp_path / "review.json").read_text())["new"]) == len(head)
+    assert {each.name for each in tmp_path.iterdir()} == set(NAMES)
+
+
+def test_changes_of_the_templates_and_costs_do_not_fail(
+    synthesised: Callable[[Side, Side], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def side(*names: str) -> Side:
+        resources: dict[str, Any] = {name: resource("AWS::KMS::Key") for name in names}
+        return Side(findings=(), stacks=stacks(stack(resources)))
+
+    synthesised(side("A", "B"), side("A"))
+    assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.PASSED
+    assert "1 change to stateful resources" in capsys.readouterr().out

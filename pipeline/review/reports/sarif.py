@@ -1,10 +1,9 @@
-"""A comparison as SARIF 2.1.0, for code scanning: each finding at the line of Python that makes the construct."""
+"""The findings as SARIF 2.1.0, for code scanning: each finding at the line of Python that makes the construct."""
 
 import hashlib
 from typing import Any
 
-from pipeline.review.comparison import Comparison
-from pipeline.review.findings import Finding
+from pipeline.review.findings import Finding, Findings
 from pipeline.review.names import TOOL
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -12,10 +11,10 @@ APP = "pipeline_app.py"
 """Where a finding is shown whose trace tells no line of ours."""
 
 
-def render(comparison: Comparison) -> dict[str, Any]:
+def render(findings: Findings) -> dict[str, Any]:
     """The log; acknowledged findings are in it as suppressed results, with their reasons."""
-    known = {finding.key for finding in comparison.unchanged}
-    descriptions = {_rule_id(finding): finding.description for finding in comparison.head}
+    known = {finding.key for finding in findings.unchanged}
+    descriptions = {_rule_id(finding): finding.description for finding in findings.head}
     return {
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -29,7 +28,7 @@ def render(comparison: Comparison) -> dict[str, Any]:
                         ],
                     }
                 },
-                "results": [_result(finding, known=finding.key in known) for finding in comparison.head],
+                "results": [_result(finding, known=finding.key in known) for finding in findings.head],
             }
         ],
     }

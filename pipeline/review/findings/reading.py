@@ -1,14 +1,13 @@
-"""The findings of one commit, from the validation report that its synthesis writes."""
+"""The findings of one side, from the validation report that its synthesis writes."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pipeline.review import NotCompared
 
 REPORT = "validation-report.json"
 PACKS = frozenset({"AwsSolutions", "NIST.800.53.R5", "PCI.DSS.321", "PCI.DSS.401"})
@@ -17,8 +16,8 @@ LEDGER = "Acknowledgements"
 FRAME = re.compile(r"^\S+ \((?P<file>/.+):(?P<line>\d+)\)$", re.MULTILINE)
 
 
-class NoFindings(Exception):
-    """The findings of a commit could not be had; this is never the same as there being none."""
+class NoFindings(NotCompared):
+    """The findings of a synthesis could not be had; this is never the same as there being none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,23 +38,14 @@ class Finding:
     def key(self) -> tuple[str, str]:
         return self.rule, self.construct
 
+    @property
+    def pack(self) -> str:
+        return self.rule.partition("::")[0]
 
-def synthesise(tree: Path, assembly: Path) -> list[Finding]:
-    """Synthesise the app in ``tree`` into ``assembly``, without any AWS credentials, and read its findings.
-
-    Raises ``NoFindings`` when there is no report at the end. Findings make the synthesis itself fail: that is no fault.
-    """
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
-    environ |= {"CDK_OUTDIR": str(assembly), "JSII_HOST_STACK_TRACES": "1", "PYTHONPATH": str(tree)}
-    command = [sys.executable, "pipeline_app.py"]
-    try:
-        done = subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True)
-    except OSError as error:
-        raise NoFindings(f"{tree} can't be synthesised: {error}") from error
-    if not (assembly / REPORT).is_file():
-        last = "\n".join(done.stderr.strip().splitlines()[-15:])
-        raise NoFindings(f"the synthesis of {tree} failed before anything was checked:\n{last}")
-    return read(assembly / REPORT, tree)
+    @property
+    def environment(self) -> str:
+        """The stage that the construct is in, or the stack that stands outside the stages; in lower case."""
+        return self.construct.partition("/")[0].lower()
 
 
 def read(report: Path, tree: Path) -> list[Finding]:

@@ -1,0 +1,9 @@
+"""The findings of the rule packs: read from a synthesis, compared between two."""
+
+from pipeline.review.findings.comparison import Findings as Findings
+from pipeline.review.findings.comparison import compare as compare
+from pipeline.review.findings.reading import PACKS as PACKS
+from pipeline.review.findings.reading import REPORT as REPORT
+from pipeline.review.findings.reading import Finding as Finding
+from pipeline.review.findings.reading import NoFindings as NoFindings
+from pipeline.review.findings.reading import read as read

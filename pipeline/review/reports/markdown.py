@@ -1,0 +1,198 @@
+"""A comparison as Markdown: for a pull request's comment, a step summary, a terminal.
+
+A template may hold any text: it stands in code spans and fenced blocks only, where Markdown means nothing; prose of
+others is escaped.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pipeline.review.comparison import Comparison
+from pipeline.review.names import MARKER
+from pipeline.review.reports import words
+from pipeline.review.templates import entries
+from pipeline.review.templates.changes import Section
+from pipeline.review.templates.detail import Detail
+from pipeline.review.templates.entries import Entry
+
+LIMIT = 60_000
+"""Bytes. GitHub takes comments of up to 65,536 characters."""
+LINE = 400
+"""Characters of one detail."""
+DETAILS = 12
+"""Lines of one entry."""
+CONSTRUCTS = 6
+
+
+@dataclass
+class Part:
+    """A heading, and entries of which some may be left out."""
+
+    heading: list[str]
+    entries: list[str]
+    close: list[str] = field(default_factory=list)
+
+    @property
+    def frame(self) -> int:
+        return _size([*self.heading, *self.close, "", ""])
+
+
+def render(comparison: Comparison) -> str:
+    """The whole text, or as much of it as fits into a comment, the most important first."""
+    head, parts = _head(comparison), list(_parts(comparison))
+    room = LIMIT - _size(head) - sum(part.frame for part in parts) - 500
+    lines, left_out = head, 0
+    for part in parts:
+        shown = []
+        for entry in part.entries:
+            if (size := _size([entry])) <= room:
+                shown.append(entry)
+                room -= size
+        missing = len(part.entries) - len(shown)
+        left_out += missing
+        note = [f"- … and {missing} more, in `review.html`"] if missing else []
+        lines += ["", *part.heading, *([""] if part.entries else []), *shown, *note, *part.close]
+    if left_out:
+        text = f"**{left_out} entries are left out here, for want of room: `review.html` and `review.json` have all.**"
+        lines = [*lines[:3], "", text, *lines[3:]]
+    return "\n".join(lines) + "\n"
+
+
+def not_compared(reason: str, *, base: str) -> str:
+    """Said when there is no comparison, so that an older one does not stand as if it were this one."""
+    return "\n".join(
+        [
+            MARKER,
+            "### Review: the comparison could not be made",
+            "",
+            f"Nothing is known of this change against {code(base)}: neither findings, nor templates, nor costs.",
+            "",
+            *_fence("", reason.splitlines()),
+            "",
+        ]
+    )
+
+
+def _head(comparison: Comparison) -> list[str]:
+    sign = {"pass": "✅", "warn": "⚠️", "fail": "❌"}[words.state(comparison)]
+    counts = [str(len(findings)) for findings in comparison.findings.parts.values()]
+    return [
+        MARKER,
+        f"### {sign} Review: {words.verdict(comparison)}",
+        f"Compared with {code(comparison.base)}: {'; '.join(_loud(*each) for each in words.headlines(comparison))}.",
+        "",
+        f"| | {' | '.join(comparison.findings.parts)} |",
+        f"| --- |{' --- |' * len(counts)}",
+        f"| findings | {' | '.join(counts)} |",
+        *(
+            f"| {prose(name)} | {' | '.join(map(str, row))} |"
+            for name, row in comparison.findings.counts(lambda finding: finding.pack).items()
+        ),
+    ]
+
+
+def _loud(text: str, loud: bool) -> str:
+    return f"**{text}**" if loud else text
+
+
+def _parts(comparison: Comparison) -> Iterator[Part]:
+    for name, heading in words.FINDINGS.items():
+        if groups := words.group(comparison.findings.parts[name], words.environments(comparison)):
+            yield Part([f"#### {heading}"], [_finding(each) for each in groups])
+    for section, heading in words.CHANGES.items():
+        if of := entries.of(section, comparison.changes):
+            yield _changes(section, heading, of)
+    if legend := words.legend(comparison):
+        yield Part([legend], [])
+    yield Part(list(_costs(comparison)), [])
+
+
+def _finding(group: words.Group) -> str:
+    where = f" ({', '.join(group.environments)})" if group.environments else ""
+    place = f" in {code(group.place)}" if group.place else ""
+    told = prose(group.finding.reason or _short(group.finding.description))
+    return f"- {code(group.finding.rule)} at {code(group.construct)}{where}{place}  \n  {told}"
+
+
+def _short(description: str) -> str:
+    """Packs append the controls of their standard, by the dozen."""
+    return description.partition(" - (Control IDs")[0]
+
+
+def _changes(section: Section, heading: str, of: list[Entry]) -> Part:
+    told = [_entry(entry, "🔴 " if section is Section.STATEFUL else "⚠️ " if entry.alarming else "") for entry in of]
+    if section is Section.STATEFUL:
+        return Part([f"#### 🔴 {heading}"], told)
+    if section in (Section.REPLACEMENT, Section.REST):
+        summary = f"<details><summary><b>{heading}</b>: {len(of)}</summary>"
+        return Part([summary], told, ["", "</details>"])
+    return Part([f"#### {heading}"], told)
+
+
+def _entry(entry: Entry, mark: str) -> str:
+    constructs = ", ".join(code(each) for each in entry.constructs[:CONSTRUCTS])
+    if len(entry.constructs) > CONSTRUCTS:
+        constructs += f" and {len(entry.constructs) - CONSTRUCTS} more"
+    first = f"- {mark}**{entry.action}** {code(words.title(entry))} {constructs} ({words.where(entry)})"
+    shown = [_detail(detail) for detail in entry.details[:DETAILS]]
+    if len(entry.details) > DETAILS:
+        shown.append(f"  … {len(entry.details) - DETAILS} more lines in review.html")
+    return "\n".join([first, *(f"  {line}" for line in _fence("diff", shown))]) if shown else first
+
+
+def _detail(detail: Detail) -> str:
+    text = detail.text if len(detail.text) <= LINE else f"{detail.text[:LINE]} … (longer; see review.html)"
+    return f"{detail.sign} {text}"
+
+
+def _costs(comparison: Comparison) -> Iterator[str]:
+    base, head = (sum(getattr(cost, side) for cost in comparison.costs) for side in ("base", "head"))
+    notes = [f"{prose(note)}  " for note in words.cost_notes(comparison.costs)]
+    if not any(item.difference for cost in comparison.costs for item in cost.items):
+        yield from (f"Standing costs: {words.money(head)} USD a month, as before.  ", *notes)
+        return
+    yield from ("#### Standing costs, USD a month", "")
+    yield "| | base | this change | difference |"
+    yield "| --- | ---: | ---: | ---: |"
+    for cost in comparison.costs:
+        yield (
+            f"| {prose(cost.environment)} | {words.money(cost.base)} | {words.money(cost.head)} "
+            f"| {words.money(cost.difference, signed=True)} |"
+        )
+        for item in cost.items:
+            if item.difference:
+                yield (
+                    f"| · {prose(item.label)}: {item.base_quantity:g} → {item.head_quantity:g} "
+                    f"| {words.money(item.base)} | {words.money(item.head)} "
+                    f"| {words.money(item.difference, signed=True)} |"
+                )
+    total = (words.money(base), words.money(head), words.money(head - base, signed=True))
+    yield f"| **total** | {' | '.join(f'**{each}**' for each in total)} |"
+    yield ""
+    yield from notes
+
+
+def code(text: str) -> str:
+    """A code span that ``text`` can't end."""
+    text = " ".join(text.split())
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def prose(text: str) -> str:
+    """``text`` as text: no markup, no HTML, no mention of anybody."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", text).replace("@", "@<!-- -->")
+
+
+def _fence(language: str, lines: list[str]) -> list[str]:
+    longest = max((len(run) for line in lines for run in re.findall("`{3,}", line)), default=2)
+    fence = "`" * (longest + 1)
+    one_line_each = [re.sub(r"[\r\n\x0b\x0c\x85\u2028\u2029]+", " ⏎ ", line) for line in lines]
+    return [f"{fence}{language}", *one_line_each, fence]
+
+
+def _size(lines: list[str]) -> int:
+    return sum(len(line.encode()) + 1 for line in lines)

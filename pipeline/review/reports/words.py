@@ -1,0 +1,126 @@
+"""What the reports call things, in the order in which they tell them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.review.comparison import Comparison
+from pipeline.review.costs.estimate import LEFT_OUT, REGION, Cost, oldest_price
+from pipeline.review.findings import Finding
+from pipeline.review.templates.changes import Section
+from pipeline.review.templates.entries import ANY, Entry
+
+FINDINGS = {
+    "new": "New findings: fix them, or acknowledge them one by one",
+    "newly acknowledged": "Newly acknowledged findings: do the reasons hold?",
+    "fixed": "Findings that are gone",
+}
+"""Headings of what a reviewer is shown of the findings, by the name of the part."""
+CHANGES = {
+    Section.SECURITY: "IAM and security",
+    Section.STATEFUL: "Stateful resources: replaced, deleted or less protected",
+    Section.REPLACEMENT: "Other replacements",
+    Section.REST: "Everything else",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """The same finding at the same construct of several environments."""
+
+    finding: Finding
+    construct: str
+    environments: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        return f"{self.finding.file}:{self.finding.line}" if self.finding.file else ""
+
+
+def group(findings: Iterable[Finding], environments: Iterable[str]) -> list[Group]:
+    """One line for what several of ``environments`` have in common; a stack outside the stages stays in the path."""
+    known = list(environments)
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        construct = finding.construct.partition("/")[2] if finding.environment in known else finding.construct
+        groups.setdefault((construct, finding.rule, finding.reason or ""), []).append(finding)
+    return [
+        Group(members[0], construct, tuple(name for name in known if name in {each.environment for each in members}))
+        for (construct, _, _), members in sorted(groups.items())
+    ]
+
+
+def environments(comparison: Comparison) -> list[str]:
+    return [cost.environment for cost in comparison.costs]
+
+
+def verdict(comparison: Comparison) -> str:
+    new = len(comparison.findings.new)
+    return "no new findings" if not new else f"{new} new finding{'s' if new > 1 else ''}"
+
+
+def state(comparison: Comparison) -> str:
+    """``fail``; ``warn`` if it passes, but for people to look at; ``pass``."""
+    if not comparison.passes:
+        return "fail"
+    return "warn" if any(loud for _, loud in headlines(comparison)) else "pass"
+
+
+def headlines(comparison: Comparison) -> list[tuple[str, bool]]:
+    """What else must be seen in the first five seconds, and whether it is a warning."""
+    of = {section: [each for each in comparison.changes if each.section == section] for section in Section}
+    alarming = sum(entry.alarming for entry in of[Section.SECURITY])
+    said = []
+    if stateful := of[Section.STATEFUL]:
+        said.append((f"{_count(len(stateful), 'change')} to stateful resources or what protects them", True))
+    if security := of[Section.SECURITY]:
+        wide = f", {alarming} far-reaching" if alarming else ""
+        said.append((f"{_count(len(security), 'IAM or security change')}{wide}", bool(alarming)))
+    if not comparison.changes:
+        said.append(("the templates are the same", False))
+    return [*said, (cost_headline(comparison.costs), False)]
+
+
+def cost_headline(costs: Iterable[Cost]) -> str:
+    change = sum(cost.difference for cost in costs)
+    return (
+        f"standing costs {money(change, signed=True)} USD a month" if round(change, 2) else "standing costs unchanged"
+    )
+
+
+def cost_notes(costs: Iterable[Cost]) -> list[str]:
+    """What the figures are, and what they are not."""
+    notes = [f"{cost.environment}: no price known for {'; '.join(cost.unpriced)}" for cost in costs if cost.unpriced]
+    return [
+        *notes,
+        f"List prices of {REGION} from pipeline/review/costs/prices.toml, the oldest of {oldest_price()}; "
+        f"prices may have changed. Left out: {LEFT_OUT}.",
+    ]
+
+
+def money(usd: float, *, signed: bool = False) -> str:
+    """Without the currency's sign, between two of which GitHub reads mathematics."""
+    sign = "-" if round(usd, 2) < 0 else "+" if signed and round(usd, 2) else ""
+    return f"{sign}{abs(usd):,.2f}"
+
+
+def title(entry: Entry) -> str:
+    """Action and type; several constructs are counted."""
+    count = f"{len(entry.constructs)} " if len(entry.constructs) > 1 else ""
+    return f"{count}{entry.type}"
+
+
+def where(entry: Entry) -> str:
+    return ", ".join(entry.environments)
+
+
+def legend(comparison: Comparison) -> str:
+    several = any(ANY in text for entry in comparison.changes for text in _texts(entry))
+    return f"{ANY} stands for the environment's name." if several else ""
+
+
+def _texts(entry: Entry) -> Iterable[str]:
+    return (*entry.constructs, *(detail.text for detail in entry.details))
+
+
+def _count(number: int, of: str) -> str:
+    return f"{number} {of}{'' if number == 1 else 's'}"

@@ -1,0 +1,78 @@
+"""Sides of a comparison, small enough to be read in a test."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.review import templates
+from pipeline.review.comparison import Comparison, compare
+from pipeline.review.findings import Finding
+from pipeline.review.sides import Side
+from pipeline.review.templates.entries import Entry
+from pipeline.review.templates.stack import Stack
+
+IAM5 = "AwsSolutions::AwsSolutions-IAM5[Resource::*]"
+Template = dict[str, dict[str, Any]]
+
+
+def resource(
+    type: str, properties: dict[str, Any] | None = None, *, path: str = "", **attributes: Any
+) -> dict[str, Any]:
+    """``path`` is the construct's, below the stack."""
+    metadata = {"aws:cdk:path": f"Dev/Platform/{path}/Resource"} if path else {}
+    return {"Type": type, "Properties": properties or {}, "Metadata": metadata, **attributes}
+
+
+def stack(resources: Template, *, path: str = "Dev/Platform", protected: bool = False, **parts: Any) -> Stack:
+    name = f"payment-platform-{path.partition('/')[0].lower()}"
+    return Stack(name=name, path=path, termination_protection=protected, template={"Resources": resources, **parts})
+
+
+def stacks(*of: Stack) -> dict[str, Stack]:
+    return {each.path: each for each in of}
+
+
+def changes(base: Template | Mapping[str, Stack], head: Template | Mapping[str, Stack]) -> list[Entry]:
+    """What is told of the templates ``base`` and ``head``, or of one stack with these resources."""
+    sides = [
+        side if any(isinstance(each, Stack) for each in side.values()) else stacks(stack(dict(side)))  # type: ignore[arg-type]
+        for side in (base, head)
+    ]
+    return templates.condense(templates.compare(*sides))  # type: ignore[arg-type]
+
+
+def told(entries: Sequence[Entry]) -> list[str]:
+    """Each entry as one text: ``section action type constructs (environments)`` and its details."""
+    return [
+        "\n".join([_first_line(each), *(f"{detail.sign} {detail.text}" for detail in each.details)]) for each in entries
+    ]
+
+
+def _first_line(entry: Entry) -> str:
+    constructs, environments = ", ".join(entry.constructs), ", ".join(entry.environments)
+    return f"{entry.section}: {entry.action} {entry.type} {constructs} ({environments})"
+
+
+def policy(*statements: dict[str, Any]) -> Template:
+    document = {"Version": "2012-10-17", "Statement": list(statements)}
+    return {"P": resource("AWS::IAM::ManagedPolicy", {"PolicyDocument": document}, path="Api/Policy")}
+
+
+def finding(construct: str, *, reason: str | None = None, line: int = 1, description: str = "Too much.") -> Finding:
+    return Finding(
+        rule=IAM5, construct=construct, description=description, reason=reason, file="stages/a.py", line=line
+    )
+
+
+def comparison(
+    *,
+    base: Sequence[Finding] = (),
+    head: Sequence[Finding] = (),
+    before: Template | None = None,
+    after: Template | None = None,
+) -> Comparison:
+    """Of findings, and of the resources of one stack."""
+    return compare(
+        Side(findings=tuple(base), stacks=stacks(stack(before or {}))),
+        Side(findings=tuple(head), stacks=stacks(stack(after or {}))),
+        name="main",
+    )

@@ -1,0 +1,167 @@
+"""Four reports of one comparison: short for the comment, whole for the page, for code scanning and for programs."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from pipeline.review import reports
+from pipeline.review.comparison import Comparison
+from pipeline.review.findings import compare
+from pipeline.review.reports import html, markdown, sarif
+from tests.unit.pipeline.review.given import IAM5, comparison, finding, policy, resource
+
+EVIL = "`</code><script>alert(1)</script> @everyone [x](http://e) | \n```\n# Heading"
+
+
+def a_change(**more: Any) -> Comparison:
+    table = resource("AWS::DynamoDB::Table", {"TableName": "t", "BillingMode": "PAY_PER_REQUEST"}, path="T")
+    return comparison(
+        base=[finding("Dev/Platform/Old")],
+        head=[finding("Dev/Platform/Api"), finding("Dev/Platform/Bucket", reason="Needed.")],
+        before={"T": table, "K": resource("AWS::KMS::Key", path="Key")},
+        after=policy({"Effect": "Allow", "Action": "*", "Resource": "*"}) | {"N": resource("AWS::EC2::NatGateway")},
+        **more,
+    )
+
+
+def test_the_comment_tells_the_most_important_first() -> None:
+    text = markdown.render(a_change())
+    order = [
+        markdown.MARKER,
+        "1 new finding",
+        "2 changes to stateful resources",
+        "1 IAM or security change, 1 far-reaching",
+        "standing costs +31.85 USD a month",
+        "| findings | 1 | 1 | 1 | 0 |",
+        "#### New findings",
+        "`Platform/Api` (dev) in `stages/a.py:1`",
+        "#### Newly acknowledged findings",
+        "Needed.",
+        "#### Findings that are gone",
+        "#### IAM and security",
+        "+ Allow * on * ← wildcard action *, any resource",
+        "#### 🔴 Stateful resources",
+        "🔴 **deleted** `AWS::DynamoDB::Table` `T` (dev)",
+        "Everything else",
+        "| · NAT gateway: 0 → 1 | 0.00 | 32.85 | +32.85 |",
+        "| **total** | **1.00** | **32.85** | **+31.85** |",
+        "Left out: requests, data",
+    ]
+    places = [text.find(each) for each in order]
+    assert -1 not in places, order[places.index(-1)]
+    assert places == sorted(places)
+
+
+def test_no_change_is_said_in_a_few_lines() -> None:
+    text = markdown.render(comparison())
+    assert "no new findings" in text
+    assert "the templates are the same; standing costs unchanged" in text
+    assert len(text.splitlines()) < 15
+
+
+def test_the_comment_names_a_finding_once_for_all_its_environments() -> None:
+    text = markdown.render(comparison(head=[finding("Dev/Platform/Api"), finding("payment-pipeline/Role")]))
+    assert f"- `{IAM5}` at `Platform/Api` (dev) in `stages/a.py:1`" in text
+    assert f"- `{IAM5}` at `payment-pipeline/Role` in `stages/a.py:1`" in text
+
+
+def test_a_comment_stays_within_githubs_limit_and_says_what_it_leaves_out() -> None:
+    many = {f"T{n}": resource("AWS::SNS::Topic", {"DisplayName": f"{n}" + "x" * 900}) for n in range(200)}
+    changed = {id: each | {"Properties": {"DisplayName": f"{id} ü"}} for id, each in many.items()}
+    worst = comparison(head=[finding(f"Dev/{'ü' * 300}{n}") for n in range(150)], before=many, after=changed)
+    text = markdown.render(worst)
+    assert len(text.encode()) < 65_536
+    left_out = 150 + 200 - text.count(f"- `{IAM5}`") - text.count("- **changed**")
+    assert left_out > 0
+    assert (
+        f"**{left_out} entries are left out here, for want of room: `review.html` and `review.json` have all.**" in text
+    )
+    assert "#### Standing costs" in text or "Standing costs: " in text
+    assert html.render(worst).count('<article class="card') == 350
+
+
+def test_text_from_templates_and_reasons_is_never_markup_in_the_comment() -> None:
+    topic = resource("AWS::SNS::Topic", {"DisplayName": EVIL}, path=EVIL)
+    text = markdown.render(comparison(head=[finding(f"Dev/{EVIL}", reason=EVIL)], after={"T": topic}))
+    outside = []
+    fence = ""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if not fence and stripped.startswith("```"):
+            fence = stripped.rstrip("dif")
+        elif fence and stripped == fence:
+            fence = ""
+        elif not fence:
+            outside.append(line)
+    assert not fence
+    assert not any(line.lstrip().startswith("# Heading") for line in outside)
+    assert r"\[x\](http://e)" in text
+    assert "@<!-- -->everyone" in text
+    assert "&lt;script&gt;" in text
+
+
+def test_an_error_stays_within_its_block() -> None:
+    text = markdown.not_compared("failed:\n```\n# Heading", base="`x`")
+    assert text.endswith("\n````\nfailed:\n```\n# Heading\n````\n")
+    assert "against `` `x` ``" in text
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "onload", "onclick", "style")]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_takes_nothing_from_outside() -> None:
+    page = html.render(a_change())
+    tags = Tags()
+    tags.feed(page)
+    assert (tags.open, tags.links) == ([], [])
+    assert "url(" not in page
+    assert "@import" not in page
+    for each in ("1 new finding", "AwsSolutions", "stages/a.py:1", "Needed.", 'class="card stateful"', "NAT gateway"):
+        assert each in page
+
+
+def test_text_from_templates_is_never_markup_in_the_page() -> None:
+    evil = resource(EVIL, {EVIL: EVIL, "FunctionName": EVIL}, path=EVIL)
+    known = finding(f"Dev/{EVIL}", reason=EVIL)
+    page = html.render(comparison(head=[known], before={"R": evil}, after={"R": evil | {"Properties": {"B": EVIL}}}))
+    tags = Tags()
+    tags.feed(page)
+    assert "script" not in tags.seen
+    assert tags.open == []
+    assert "&lt;script&gt;" in page
+
+
+def test_code_scanning_gets_lines_and_takes_acknowledged_findings_for_suppressed() -> None:
+    base = [finding("known", reason="Needed.")]
+    log = sarif.render(compare(base, [*base, finding("new", line=7)]))
+    [run] = log["runs"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["AwsSolutions-IAM5"]
+    known, new = run["results"]
+    assert (known["baselineState"], known["suppressions"][0]["justification"]) == ("unchanged", "Needed.")
+    assert (new["baselineState"], "suppressions" in new) == ("new", False)
+    place = new["locations"][0]["physicalLocation"]
+    assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("stages/a.py", 7)
+    assert known["partialFingerprints"] != new["partialFingerprints"]
+
+
+def test_programs_get_all_of_it(tmp_path: Path) -> None:
+    reports.write(a_change(), tmp_path)
+    content = json.loads((tmp_path / "review.json").read_text())
+    assert [each["construct"] for each in content["findings"]["new"]] == ["Dev/Platform/Api"]
+    assert {each["section"] for each in content["changes"]} == {"security", "stateful", "rest"}
+    assert content["costs"][0]["environment"] == "dev"
