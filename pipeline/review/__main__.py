@@ -38,7 +38,11 @@ def _compare(commit: str) -> Comparison:
         check_out(commit, tree)
         base = threads.submit(synthesise, f"base ({commit})", tree, Path(folder) / "base.out")
         head = threads.submit(synthesise, "head (this folder)", ROOT, Path(folder) / "head.out")
-        return compare(base.result(), head.result(), name=SHA.sub(r"\1", commit))
+        sides = base.result(), head.result()
+        try:
+            return compare(*sides, name=SHA.sub(r"\1", commit))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise NotCompared(f"a template has an unknown form: {type(error).__name__}: {error}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

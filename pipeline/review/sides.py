@@ -14,6 +14,7 @@ from pipeline.review.templates import stack
 from pipeline.review.templates.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
+APP = "pipeline_app.py"
 LINES = 15
 """Of a failed synthesis, so much of the end is shown."""
 
@@ -43,14 +44,12 @@ def synthesise(name: str, tree: Path, assembly: Path) -> Side:
     Raises ``NotCompared`` when there is no report at the end, or no template. Findings make the synthesis itself fail:
     that is no fault.
     """
+    if not (tree / APP).is_file():
+        raise NotCompared(f"{name} has no {APP}: there is nothing to synthesise")
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_"))}
     environ |= {"CDK_OUTDIR": str(assembly), "JSII_HOST_STACK_TRACES": "1", "PYTHONPATH": str(tree)}
-    try:
-        done = subprocess.run(
-            [sys.executable, "pipeline_app.py"], cwd=tree, env=environ, capture_output=True, text=True, errors="replace"
-        )
-    except OSError as error:
-        raise NotCompared(f"{name} can't be synthesised: {error}") from error
+    command = [sys.executable, APP]
+    done = subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True, errors="replace")
     report = assembly / REPORT
     if not report.is_file():
         last = "\n".join(done.stderr.strip().splitlines()[-LINES:]) or f"exit code {done.returncode}, nothing said"

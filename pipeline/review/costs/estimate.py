@@ -152,7 +152,10 @@ def standing(stack: Stack) -> Standing:
     quantities: dict[str, float] = {}
     unpriced: Counter[str] = Counter()
     for resource in stack.resources.values():
-        counted = list(_count(resource, stack.resources))
+        depends = "Condition" in resource
+        counted = [
+            (f"under a condition, {key}", None) if depends else (key, n) for key, n in _count(resource, stack.resources)
+        ]
         for key, quantity in counted:
             if quantity is None:
                 unpriced[f"{resource['Type']}: {key}"] += 1
@@ -221,8 +224,11 @@ def _secret(properties: Properties, all: Mapping[str, Resource]) -> Iterator[Cou
 
 
 def _web_acl(properties: Properties, all: Mapping[str, Resource]) -> Iterator[Counted]:
-    yield "web_acl", 1
     rules = properties.get("Rules", [])
+    if not isinstance(rules, list):
+        yield "rules that depend", None
+        return
+    yield "web_acl", 1
     yield "web_acl_rule", len(rules)
     for rule in rules:
         group = rule.get("Statement", {}).get("ManagedRuleGroupStatement", {})

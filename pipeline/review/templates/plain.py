@@ -45,7 +45,8 @@ def plain(value: Any, names: Mapping[str, str]) -> Any:
         case list():
             return [plain(each, names) for each in value]
         case str():
-            return _parsed(value)
+            # What looks like a reference and is none, is written as Fn::Sub would have it.
+            return _parsed(value.replace("${", "${!"))
         case _:
             return value
 

@@ -4,7 +4,7 @@ Works on values that ``plain`` has spelled out.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
@@ -26,11 +26,11 @@ class Statement:
     """Order and spelling do not matter: each part is a set."""
 
     effect: str
-    actions: frozenset[str]
-    resources: frozenset[str]
-    principals: frozenset[str]
-    conditions: frozenset[str]
-    sid: str = ""
+    actions: frozenset[str] = frozenset()
+    resources: frozenset[str] = frozenset()
+    principals: frozenset[str] = frozenset()
+    conditions: frozenset[str] = frozenset()
+    sid: str = field(default="", compare=False)
 
     @property
     def sets(self) -> tuple[frozenset[str], ...]:
@@ -99,7 +99,7 @@ def statements(document: Any) -> list[Statement]:
 
 def permission(properties: Mapping[str, Any]) -> Statement:
     """What an ``AWS::Lambda::Permission`` allows, as the statement that Lambda makes of it."""
-    conditions = {key: properties[key] for key in ("SourceArn", "SourceAccount", "PrincipalOrgID") if key in properties}
+    conditions = {key: each for key, each in properties.items() if key not in ("Action", "FunctionName", "Principal")}
     return Statement(
         effect="Allow",
         actions=frozenset({spell(properties.get("Action"))}),
@@ -180,6 +180,9 @@ def _remark(warnings: list[str]) -> str:
 
 
 def _statement(raw: Any) -> Statement:
+    if not isinstance(raw, dict) or "Effect" not in raw:
+        # Such as an Fn::If: its parts can't be told apart.
+        return Statement(effect=spell(raw))
     return Statement(
         effect=spell(raw.get("Effect")),
         actions=_set(raw, "Action"),

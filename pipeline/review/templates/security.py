@@ -21,8 +21,7 @@ PROPERTIES = re.compile(
 COSMETIC = re.compile(r"^(Tags|Description|GroupDescription|AlarmDescription)\b")
 RULES = {"SecurityGroupIngress": "ingress", "SecurityGroupEgress": "egress"}
 RULE_TYPES = {"AWS::EC2::SecurityGroupIngress": "ingress", "AWS::EC2::SecurityGroupEgress": "egress"}
-PEERS = ("CidrIp", "CidrIpv6", "SourceSecurityGroupId", "DestinationSecurityGroupId", "SourcePrefixListId",
-         "DestinationPrefixListId")  # fmt: skip
+NO_PEER = {"IpProtocol", "FromPort", "ToPort", "GroupId", "Description"}
 EXPOSING = re.compile(r"Publicly|MapPublicIp|AssociatePublicIp|Scheme")
 """Paths where on is what worries; elsewhere off does."""
 CONTROLS = re.compile(r"^Rules\[|^Stages\[|Authori[sz]ation|Encrypt|SSE")
@@ -62,7 +61,7 @@ def details(type: str, before: dict[str, Any], after: dict[str, Any]) -> Iterato
         old_rule, new_rule = (_rule(RULE_TYPES[type], each) if each else None for each in (before, after))
         yield from _rules(old_rule, new_rule)
     for name, direction in RULES.items():
-        was, now = ({_rule(direction, each) for each in side.get(name, [])} for side in (before, after))
+        was, now = ({_rule(direction, each) for each in _list(side.get(name))} for side in (before, after))
         yield from (_rule_detail("-", each) for each in sorted(was - now))
         yield from (_rule_detail("+", each) for each in sorted(now - was))
     old_documents, new_documents = dict(policies.documents(before)), dict(policies.documents(after))
@@ -76,10 +75,14 @@ def rest(type: str, properties: dict[str, Any]) -> dict[str, Any]:
     """``properties`` without what ``details`` tells."""
     if type == PERMISSION or type in RULE_TYPES:
         return {}
-    kept = {key: value for key, value in properties.items() if key not in RULES}
+    kept = {key: value for key, value in properties.items() if key not in RULES or not isinstance(value, list)}
     remaining = policies.without_documents(kept)
     assert isinstance(remaining, dict)  # noqa: S101  (for the type checker)
     return remaining
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _rules(old: str | None, new: str | None) -> Iterator[Detail]:
@@ -102,6 +105,6 @@ def _rule(direction: str, rule: Any) -> str:
     protocol, low, high = (rule.get(key) for key in ("IpProtocol", "FromPort", "ToPort"))
     ports = "all ports" if low is None else f"{low}" if low == high else f"{low}-{high}"
     what = "all traffic" if str(protocol) == "-1" else f"{protocol} {ports}"
-    peer = ", ".join(str(rule[key]) for key in PEERS if key in rule) or "?"
+    peer = ", ".join(spell(each) for key, each in rule.items() if key not in NO_PEER) or "?"
     group = f" at {rule['GroupId']}" if "GroupId" in rule else ""
     return f"{direction} {what} {'from' if direction == 'ingress' else 'to'} {peer}{group}"

@@ -101,6 +101,11 @@ def test_each_thing_that_stands_is_priced(resources: dict[str, Any], items: dict
             {"C": CLUSTER | {"Properties": {}}, "R": resource("AWS::RDS::DBInstance", SERVERLESS)},
             "AWS::RDS::DBInstance: db.serverless (0 → 1)",
         ),
+        (
+            {"R": resource("AWS::WAFv2::WebACL", {"Rules": {"Fn::If": ["C", [], []]}})},
+            "AWS::WAFv2::WebACL: rules that depend (0 → 1)",
+        ),
+        ({"R": resource("AWS::KMS::Key", Condition="C")}, "AWS::KMS::Key: under a condition, kms_key (0 → 1)"),
         ({"A": resource("AWS::Lambda::Alias", ALIAS)}, "AWS::Lambda::Alias: provisioned concurrency (0 → 1)"),
     ],
 )

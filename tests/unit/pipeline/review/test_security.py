@@ -81,6 +81,35 @@ def test_policies_of_resources_count_as_well_and_anyone_stands_out(type: str, na
     assert alarming
 
 
+@pytest.mark.parametrize(
+    ("type", "before", "after"),
+    [
+        (
+            "AWS::EC2::SecurityGroup",
+            {"SecurityGroupIngress": {"Fn::If": ["C", [], "a"]}},
+            {"SecurityGroupIngress": {"Fn::If": ["C", [], "b"]}},
+        ),
+        (
+            "AWS::IAM::ManagedPolicy",
+            {"PolicyDocument": {"Statement": [READ, {"Fn::If": ["C", READ, "a"]}]}},
+            {"PolicyDocument": {"Statement": [READ, {"Fn::If": ["C", READ, "b"]}]}},
+        ),
+        (
+            "AWS::IAM::ManagedPolicy",
+            {"PolicyDocument": {"Statement": [READ | {"Effect": "Deny"}]}},
+            {"PolicyDocument": {"Statement": [READ | {"Effect": "Deny", "Resource": "${Storage/Audit.Arn}"}]}},
+        ),
+        ("AWS::Lambda::Permission", {"FunctionUrlAuthType": "AWS_IAM"}, {"FunctionUrlAuthType": "NONE"}),
+        ("AWS::EC2::SecurityGroupIngress", {"SourceSecurityGroupOwnerId": "1"}, {"SourceSecurityGroupOwnerId": "2"}),
+    ],
+)
+def test_what_can_not_be_taken_apart_is_no_hiding_place(
+    type: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    base, head = (BUCKET | {"R": resource(type, of)} for of in (before, after))
+    assert details(base, head)
+
+
 def test_a_role_that_goes_or_comes_is_told_with_its_statements() -> None:
     role = {"R": resource("AWS::IAM::Role", {"AssumeRolePolicyDocument": {"Statement": [READ]}, "RoleName": "r"})}
     assert [each[0] for each in details(BUCKET, BUCKET | role)] == ["+", "+"]
