@@ -63,7 +63,7 @@ def _general(change: Change) -> Change:
     stage = name.capitalize()
     patterns = (
         # Ids that CDK makes of a whole path end in a hash of it.
-        (re.compile(rf"\b{stage}Platform(\w*?)[0-9A-F]{{8}}\b"), rf"{ANY}Platform\1"),
+        (re.compile(rf"\b{stage}(\w+?)[0-9A-F]{{8}}\b"), rf"{ANY}\1"),
         (re.compile(rf"(?<![A-Za-z0-9])({re.escape(name)}|{stage})(?![A-Za-z0-9])"), ANY),
     )
 

@@ -99,6 +99,24 @@ def test_the_name_of_an_environment_does_not_make_a_change_its_own() -> None:
     ]
 
 
+def test_a_path_that_cdk_made_into_an_id_does_not_either() -> None:
+    def rules(port: int) -> dict[str, Any]:
+        paths = {"Dev": "Group/from DevPlatformClientA96D47EC:443", "Prod": "Group/from ProdPlatformClient1C2B3D4E:443"}
+        return stacks(
+            *(
+                stack(
+                    {f"R{name}": {**resource("AWS::SQS::Queue", {"P": port}), "Metadata": {"aws:cdk:path": path}}},
+                    path=f"{name}/Platform",
+                )
+                for name, path in paths.items()
+            )
+        )
+
+    assert told(changes(rules(1), rules(2))) == [
+        "rest: changed AWS::SQS::Queue Group/from {env}PlatformClient:443 (dev, prod)\n! P: 1 → 2"
+    ]
+
+
 def test_a_new_environment_is_one_entry_and_one_that_goes_is_told_in_red() -> None:
     dev, prod = (stack({"B": resource("AWS::S3::Bucket")}, path=f"{name}/Platform") for name in ("Dev", "Prod"))
     assert told(changes(stacks(dev), stacks(dev, prod))) == [
