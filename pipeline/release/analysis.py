@@ -75,6 +75,36 @@ class Look:
         return "; ".join(texts[:REASONS] + more)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """What a look saw, as charts show it: all routes together, of ``(stable, candidate)``."""
+
+    at: float
+    weight: int
+    p90: tuple[float | None, float | None]
+    """Milliseconds; ``None`` without requests."""
+    errors: tuple[float | None, float | None]
+    """Percent of requests; ``None`` without any."""
+
+    @classmethod
+    def of(cls, look: Look) -> "Glance":
+        stable, candidate = total(look.stable.values()), total(look.candidate.values())
+        return cls(
+            at=look.at,
+            weight=look.weight,
+            p90=(_rounded(stable.quantile(0.9)), _rounded(candidate.quantile(0.9))),
+            errors=(_percent(stable), _percent(candidate)),
+        )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _percent(sample: Sample) -> float | None:
+    return _rounded(100 * sample.error_rate) if sample.requests else None
+
+
 def judge(
     stable: Samples, candidate: Samples, limits: Limits, *, repeated: bool, same_minutes: bool = True
 ) -> tuple[Finding, ...]:

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from html import escape
 
-from pipeline.release.analysis import Look
+from pipeline.release.analysis import Glance
 from pipeline.release.record import Phase, Release
-from pipeline.release.samples import Sample, Samples, total
 
 WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 880, 150, 64, 16, 28, 46
 Point = tuple[float, float]
@@ -20,8 +19,8 @@ def chart(release: Release) -> str:
 
     panels = [
         ("Weight of the candidate, %", [("green", _weights(release, end))], 100.0),
-        ("Latency p90, ms", [(colour, _series(release, colour, _p90)) for colour in ("blue", "green")], None),
-        ("Errors, %", [(colour, _series(release, colour, _errors)) for colour in ("blue", "green")], None),
+        ("Latency p90, ms", _both(release, lambda glance: glance.p90), None),
+        ("Errors, %", _both(release, lambda glance: glance.errors), None),
     ]
     height = TOP + len(panels) * (PANEL + GAP)
     body = [_events(release, x, height)]
@@ -46,22 +45,16 @@ def _weights(release: Release, end: float) -> list[Point]:
     return [*points, (end, weight)]
 
 
-def _series(release: Release, colour: str, value: Callable[[Sample], float | None]) -> list[Point]:
-    def samples(look: Look) -> Samples:
-        return look.stable if colour == "blue" else look.candidate
-
+def _both(
+    release: Release, values: Callable[[Glance], tuple[float | None, float | None]]
+) -> list[tuple[str, list[Point]]]:
     # At 100 % stable answers nothing: what the look compares with is the step before.
-    looks = [look for look in release.looks if colour == "green" or look.weight < 100]
-    looked = [(look.at, value(total(samples(look).values()))) for look in looks]
-    return [(at, found) for at, found in looked if found is not None]
-
-
-def _p90(sample: Sample) -> float | None:
-    return sample.quantile(0.9)
-
-
-def _errors(sample: Sample) -> float | None:
-    return 100 * sample.error_rate if sample.requests else None
+    blue = [(glance.at, values(glance)[0]) for glance in release.glances if glance.weight < 100]
+    green = [(glance.at, values(glance)[1]) for glance in release.glances]
+    return [
+        (colour, [(at, value) for at, value in line if value is not None])
+        for colour, line in (("blue", blue), ("green", green))
+    ]
 
 
 def _panel(

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -42,8 +43,10 @@ exit codes:
   4  another controller works on this environment
   5  refused, with the reason; nothing was moved
   6  AWS could not be reached to roll back, and it was ended by a second Ctrl-C: run `rollback`
+  7  a defect of this program, whose traceback it shows; a release that it drove is back on the stable version
 """
 WATCH_SECONDS = 2.0
+MOST_PAUSE_SECONDS = 86_400.0
 
 
 def show_plan(settings: Environment) -> Outcome:
@@ -60,13 +63,14 @@ class Command:
     run: Callable[..., Outcome]
     moves: bool = True
     has_now: bool = False
+    has_for: bool = False
 
 
 COMMANDS = {
     "shift": Command(Commands.shift),
     "status": Command(Commands.status, moves=False),
     "watch": Command(Commands.status, moves=False),
-    "pause": Command(Commands.pause),
+    "pause": Command(Commands.pause, has_for=True),
     "resume": Command(Commands.resume),
     "abort": Command(Commands.abort),
     "rollback": Command(Commands.rollback),
@@ -107,6 +111,10 @@ def _outcome(arguments: argparse.Namespace) -> Outcome:
         return Outcome(code=ExitCode.HELD, text=f"stopped without touching anything more: {lost}")
     except ValueError as error:
         return Outcome(code=ExitCode.USAGE, text=str(error))
+    except Exception as error:
+        say(traceback.format_exc(), sys.stderr)
+        text = f"a defect of this program: {error!r}; `status` shows where traffic is"
+        return Outcome(code=ExitCode.DEFECT, text=text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,12 +135,25 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--json", action="store_true", help="the outcome as JSON on stdout, progress on stderr")
         if command.has_now:
             one.add_argument("--now", action="store_true", help="at once: no bakes, no analysis")
+        if command.has_for:
+            one.add_argument("--for", dest="seconds", type=_seconds, metavar="30m", help="then it is rolled back")
         if command.moves:
             one.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
             one.add_argument("--override", metavar="REASON", help="ignore guards; the reason is recorded")
             one.add_argument("--open-revert", action="store_true", help="after a rollback, prepare git's revert branch")
         one.set_defaults(now=False, dry_run=False, override=None, open_revert=False)
     return parser
+
+
+def _seconds(text: str) -> float:
+    """``90s``, ``30m`` or ``2h``."""
+    try:
+        seconds = float(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1:]]
+    except (ValueError, KeyError):
+        seconds = 0.0
+    if not 0 < seconds <= MOST_PAUSE_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as 90s, 30m or 2h, a day at most")
+    return seconds
 
 
 def _user() -> str:
@@ -182,7 +203,9 @@ def _run(arguments: argparse.Namespace) -> Outcome:
     if arguments.command == "watch" and sys.stdout.isatty() and not arguments.json:
         return _watch(commands)
     command = COMMANDS[arguments.command]
-    return command.run(commands, now=arguments.now) if command.has_now else command.run(commands)
+    if command.has_now:
+        return command.run(commands, now=arguments.now)
+    return command.run(commands, seconds=arguments.seconds) if command.has_for else command.run(commands)
 
 
 def _watch(commands: Commands) -> Outcome:

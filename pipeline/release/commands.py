@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -12,7 +12,7 @@ from pipeline.release.controller import Controller, World
 from pipeline.release.guards import drift, previous_stable, refusals
 from pipeline.release.machine import roll_back, take_over
 from pipeline.release.plan import Plan
-from pipeline.release.ports import LeaseHeld, Request, Unavailable
+from pipeline.release.ports import LeaseHeld, LeaseLost, Request, Unavailable
 from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions, moves, shifted
 from pipeline.release.view import history_lines, name, tree
@@ -29,6 +29,7 @@ class ExitCode(IntEnum):
     HELD = 4
     REFUSED = 5
     UNCONFIRMED = 6
+    DEFECT = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +86,9 @@ class Commands:
             return self._shift(forgive=False, hurry=True)
         return self._ask("promote-now" if now else "promote")
 
-    def pause(self) -> Outcome:
-        """Hold the current weights until `resume`; alarms still roll back."""
-        return self._ask("pause")
+    def pause(self, *, seconds: float | None = None) -> Outcome:
+        """Hold the current weights until `resume`, or roll back when the time is over; alarms still roll back."""
+        return self._ask("pause", seconds)
 
     def resume(self) -> Outcome:
         """Go on after `pause`; the step bakes again."""
@@ -105,8 +106,7 @@ class Commands:
             traffic = self.world.router.read()
             if traffic.is_steady:
                 return _done(f"nothing to do: all traffic is on {name(traffic.stable)}")
-            release = self._new(traffic.stable, self.world.router.deployed(), undoes=False)
-            release = roll_back(release, self.world.clock.now(), f"weights that no release explains, {self._by}")
+            release = self._repair_of(traffic.stable, f"weights that no release explains, {self._by}")
             if self.dry_run:
                 return self._preview(release, traffic)
             release = self._start_driving(release)
@@ -122,6 +122,7 @@ class Commands:
             deployed=world.router.deployed(),
             ringing=world.alarms.ringing(),
             last=last,
+            lease=world.records.lease(),
             now=world.clock.now(),
         )
         return _done("\n".join(lines), last)
@@ -162,10 +163,24 @@ class Commands:
             )
             if reasons and self.override is None:
                 return _refused("; ".join(reasons))
-            return self._start(traffic, candidate, undoes=False, hurry=hurry, ignored_alarms=ringing)
+            return self._start(
+                traffic,
+                candidate,
+                undoes=False,
+                hurry=hurry,
+                ignored_alarms=ringing,
+                commit=self._commit_tried(candidate) if forgive else None,
+            )
 
     def _start(
-        self, traffic: Traffic, candidate: Versions, *, undoes: bool, hurry: bool, ignored_alarms: tuple[str, ...]
+        self,
+        traffic: Traffic,
+        candidate: Versions,
+        *,
+        undoes: bool,
+        hurry: bool,
+        ignored_alarms: tuple[str, ...],
+        commit: str | None = None,
     ) -> Outcome:
         release = self._new(
             traffic.stable,
@@ -174,6 +189,7 @@ class Commands:
             hurry=hurry,
             ignored_alarms=ignored_alarms,
             home=traffic.green if undoes else None,
+            commit=commit,
         )
         if self.dry_run:
             return self._preview(release, traffic)
@@ -188,6 +204,7 @@ class Commands:
         hurry: bool = False,
         ignored_alarms: tuple[str, ...] = (),
         home: str | None = None,
+        commit: str | None = None,
     ) -> Release:
         now = self.world.clock.now()
         if last := next(iter(self.world.records.latest()), None):
@@ -200,7 +217,7 @@ class Commands:
             candidate=candidate,
             plan=self.plan,
             started_by=self.asked_by,
-            commit=self._commit_of(candidate) if undoes else self.commit,
+            commit=self._commit_of(candidate) if undoes else commit or self.commit,
             stable_commit=self._commit_of(stable),
             undoes=undoes,
             home=home,
@@ -214,6 +231,11 @@ class Commands:
         """The commit of the release that made ``versions`` stable, if that is on record."""
         origin = previous_stable(versions, self.world.records.latest(HISTORY))
         return origin.commit if origin else None
+
+    def _commit_tried(self, candidate: Versions) -> str | None:
+        """The commit of the last release of ``candidate``, if that is on record: the checkout's head may be another."""
+        history = self.world.records.latest(HISTORY)
+        return next((r.commit for r in history if r.candidate == candidate and not r.undoes and r.commit), None)
 
     def _preview(self, release: Release, traffic: Traffic) -> Outcome:
         """The calls that ``release`` would make, if all goes well."""
@@ -230,7 +252,7 @@ class Commands:
             traffic = Traffic(listener=wanted.listener, blue=wanted.blue, green=wanted.green or traffic.green)
         return _done("\n".join(lines), None)
 
-    def _ask(self, command: str) -> Outcome:
+    def _ask(self, command: str, seconds: float | None = None) -> Outcome:
         """Have the running controller obey ``command``; without one, this process takes the release over and does."""
         release = self._unfinished()
         if release is None:
@@ -239,7 +261,11 @@ class Commands:
             return _done(f"would ask for {command} of release {release.release_id} in phase {release.phase}", release)
         records = self.world.records
         request = Request(
-            request_id=uuid.uuid4().hex, release_id=release.release_id, command=command, asked_by=self.asked_by
+            request_id=uuid.uuid4().hex,
+            release_id=release.release_id,
+            command=command,
+            asked_by=self.asked_by,
+            seconds=seconds,
         )
         records.ask(request)
         while True:
@@ -263,7 +289,30 @@ class Commands:
 
     def _start_driving(self, release: Release) -> Release:
         controller = Controller(self.world)
-        return controller.drive(controller.begin(release))
+        try:
+            return controller.drive(controller.begin(release))
+        except LeaseLost:
+            self._make_good()
+            raise
+
+    def _make_good(self) -> None:
+        """Undo what this controller's last call did too late.
+
+        It may have hung between the renewal of its lease and that call, while another controller took over and ended
+        the release. If that one is at work still, it sees the call's effect itself. If not, the record says where
+        traffic belongs; the lease is taken again to bring it there.
+        """
+        with suppress(LeaseHeld, Unavailable), self._lease():
+            last = next(iter(self.world.records.latest()), None)
+            if last and last.finished and not self.world.router.read().satisfies(last.traffic):
+                because = "a call of a controller that had lost its lease came too late"
+                self._start_driving(self._repair_of(last.traffic.stable, because))
+
+    def _repair_of(self, stable: Versions, because: str) -> Release:
+        """A release that does nothing but bring all traffic to ``stable``."""
+        candidate = self.world.router.deployed()
+        release = self._new(stable, candidate, undoes=False, commit=self._commit_tried(candidate))
+        return roll_back(release, self.world.clock.now(), because)
 
     def _unfinished(self) -> Release | None:
         last = next(iter(self.world.records.latest()), None)
@@ -289,7 +338,7 @@ class Commands:
         finally:
             try:
                 self.world.records.give_up()
-            except Unavailable as error:
+            except Exception as error:  # how the release ended is worth more
                 self.world.tell(f"  the lease ends by itself in a moment: {error}")
 
     def _outwait(self, held: LeaseHeld) -> None:
@@ -309,7 +358,8 @@ def _outcome(release: Release) -> Outcome:
     if release.phase is Phase.PROMOTED:
         return _done(f"promoted: {name(release.candidate)} is stable", release)
     text = f"rolled back to {name(release.stable)}: {release.cause}"
-    return Outcome(code=ExitCode.ROLLED_BACK, text=text, release=release)
+    code = ExitCode.DEFECT if release.defect else ExitCode.ROLLED_BACK
+    return Outcome(code=code, text=text, release=release)
 
 
 def _answer(command: str, release: Release) -> Outcome:

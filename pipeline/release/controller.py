@@ -1,15 +1,17 @@
 """The loop that carries decisions out: look, decide, write down, make the calls, look again."""
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from pipeline.release.machine import Observation, advance, wants_samples
+from pipeline.release.machine import Observation, advance, roll_back, wants_samples
 from pipeline.release.ports import (
     Alarms,
     Announcer,
     Clock,
+    LeaseLost,
     Metrics,
     Records,
     RollbackUnconfirmed,
@@ -21,6 +23,8 @@ from pipeline.release.samples import Samples
 from pipeline.release.traffic import Move, moves
 
 LONGEST_RETRY_SECONDS = 15.0
+LONGEST_TRACEBACK = 4000
+"""Characters of it that are kept: its end, where the exception is."""
 WRITES_AT_THE_END = 10
 """Attempts to record a finished release. Without it the next controller reads from the traffic how it ended."""
 
@@ -42,16 +46,20 @@ class World:
 
 
 class Controller:
-    """Drives a release to its end. It must hold the lease, and renews it at every look."""
+    """Drives a release to its end. It must hold the lease, and renews it at every look and before every move."""
 
     def __init__(self, world: World):
         self._world = world
         self._errors: list[str] = []
         self._failed_rounds = 0
+        self._store_failed = False
+        self._defect: str | None = None
+        """The traceback of an exception that nobody foresaw."""
 
     def begin(self, release: Release) -> Release:
         """Write down that this controller takes ``release`` on, and say so. Raises ``Unavailable`` or ``LeaseLost``."""
         self._world.tell(release.events[-1].text)
+        self._world.records.renew()
         saved = self._world.records.save(release)
         self._announce(saved)
         return saved
@@ -59,29 +67,49 @@ class Controller:
     def drive(self, release: Release) -> Release:
         """Take ``release`` to ``promoted`` or ``rolled-back`` and return its last record.
 
-        Raises ``LeaseLost`` as soon as another controller has taken over; nothing is touched after that. Raises
-        ``RollbackUnconfirmed`` when AWS can't be reached to roll back and someone insists on an end.
+        Whatever goes wrong, a defect of the controller itself included, leads back to the stable version. Raises
+        ``LeaseLost`` as soon as it is seen that another controller has taken over; nothing is touched after that.
+        Raises ``RollbackUnconfirmed`` when AWS can't be reached to roll back and someone insists on an end.
         """
-        written = True
-        while not release.finished:
-            self._errors = []
-            seen = self._look(release)
-            before = release
-            release, written = self._write(release, advance(release, seen), written)
-            settled = self._make_calls(release, seen)
+        self._release, self._written = release, True
+        while not self._release.finished:
+            before, self._errors, self._store_failed = self._release, [], False
+            try:
+                settled = self._round()
+            except LeaseLost:
+                raise
+            except Exception as error:
+                settled = True
+                self._note(error)
+                if back := self._turned_back(self._world.clock.now()):
+                    self._write(back)
             self._failed_rounds = self._failed_rounds + 1 if self._errors else 0
-            if len(release.events) > len(before.events):
-                self._announce(release)
-            if release.phase is Phase.ROLLING_BACK and self._failed_rounds >= release.plan.failures_allowed:
-                self._despair(release)
-            if self._errors or (settled and release.phase is before.phase):
-                self._world.clock.sleep(self._pause(release))
+            if len(self._release.events) > len(before.events):
+                self._announce(self._release)
+            if self._release.phase is Phase.ROLLING_BACK and self._failed_rounds >= release.plan.failures_allowed:
+                self._despair(self._release)
+            if self._errors or (settled and self._release.phase is before.phase):
+                self._world.clock.sleep(self._pause(self._release))
         for _ in range(WRITES_AT_THE_END):
-            if written:
+            if self._written:
                 break
             self._world.clock.sleep(1.0)
-            release, written = self._write(release, release, written)
-        return release
+            self._store_failed = False
+            self._write(self._release)
+        return self._release
+
+    def _round(self) -> bool:
+        """Look, decide, write, move. Returns whether there was nothing to move."""
+        seen = self._look(self._release)
+        self._write(self._turned_back(seen.now) or advance(self._release, seen))
+        return self._make_calls(self._release, seen)
+
+    def _turned_back(self, now: float) -> Release | None:
+        """The way back because of a defect, if it has to be begun. Not left to the machine, which may be at fault."""
+        if self._defect is None or self._release.finished or self._release.phase is Phase.ROLLING_BACK:
+            return None
+        cause = f"a defect of the controller: {self._defect.strip().splitlines()[-1]}"
+        return roll_back(self._release, now, cause, defect=self._defect)
 
     def _despair(self, release: Release) -> None:
         """The way back is tried until it succeeds, unless whoever waits for it has asked twice for an end."""
@@ -101,18 +129,19 @@ class Controller:
 
     def _look(self, release: Release) -> Observation:
         world, now = self._world, self._world.clock.now()
-        self._try(world.records.renew)
+        self._try_store(world.records.renew)
         traffic = self._try(world.router.read)
-        alarms = self._try(world.alarms.ringing)
+        watching = release.phase is not Phase.ROLLING_BACK  # the way back needs nothing but where traffic goes
         samples: tuple[Samples, Samples] | None = None
-        if wants_samples(release, now):
+        if watching and wants_samples(release, now):
             samples = self._try(partial(self._samples, release, now))
         return Observation(
             now=now,
             traffic=traffic,
-            alarms=alarms,
+            deployed=self._try(world.router.deployed) if watching else None,
+            alarms=self._try(world.alarms.ringing) if watching else None,
             samples=samples,
-            request=self._try(world.records.asked),
+            request=self._try_store(world.records.asked) if watching else None,
             failures=self._failed_rounds + bool(self._errors),
             last_failure=self._errors[-1] if self._errors else "a call was refused",
             interrupted=world.clock.interrupted,
@@ -122,21 +151,20 @@ class Controller:
         read = self._world.metrics.read
         return read("blue", release.stable, release.since, now), read("green", release.candidate, release.since, now)
 
-    def _write(self, release: Release, decided: Release, written: bool) -> tuple[Release, bool]:
-        """Write the decision down before anything moves. Returns the record to act on, and whether it is written.
+    def _write(self, decided: Release) -> None:
+        """Write the decision down before anything moves.
 
         What leads forward waits for its record. A way back and an end do not: traffic goes first when the store fails,
         and the write is tried again at the next round.
         """
-        if decided is release and written:
-            return release, True
-        if decided.events != release.events:
+        if decided is self._release and self._written:
+            return
+        if decided.events != self._release.events:
             self._world.tell(decided.events[-1].text)
-        if saved := self._try(partial(self._world.records.save, decided)):
-            return saved, True
-        if decided.finished or decided.phase is Phase.ROLLING_BACK:
-            return decided, False
-        return release, written
+        if saved := self._try_store(partial(self._world.records.save, decided)):
+            self._release, self._written = saved, True
+        elif decided.finished or decided.phase is Phase.ROLLING_BACK:
+            self._release, self._written = decided, False
 
     def _make_calls(self, release: Release, seen: Observation) -> bool:
         """Bring traffic to what the record says. Returns whether there was nothing to do."""
@@ -147,29 +175,51 @@ class Controller:
         for chain in moves(seen.traffic, release.traffic):
             for move in chain:
                 self._detail(str(move))
-                if not self._made(move):
+                if not self._made(release, move):
                     break
         return False
+
+    def _made(self, release: Release, move: Move) -> bool:
+        """Make one call, if the lease still is ours; when that can't be known, only one that leads back."""
+        self._try_store(self._world.records.renew)
+        if self._store_failed and release.phase is not Phase.ROLLING_BACK:
+            return False
+        errors = len(self._errors)
+        self._try(partial(self._world.router.make, move))
+        return len(self._errors) == errors
 
     def _announce(self, release: Release) -> None:
         """Tell the world, after traffic has moved. That it can't be told stops no release."""
         try:
             self._world.announcer.announce(release)
-        except Unavailable as error:
+        except Exception as error:
             self._world.tell(f"  not announced: {error}")
 
-    def _made(self, move: Move) -> bool:
+    def _try_store(self, call: Callable[[], T]) -> T | None:
+        """As ``_try``, but once a round: a store that hangs must not keep traffic from going back."""
+        if self._store_failed:
+            return None
         errors = len(self._errors)
-        self._try(partial(self._world.router.make, move))
-        return len(self._errors) == errors
+        answer = self._try(call)
+        self._store_failed = len(self._errors) > errors
+        return answer
 
     def _try(self, call: Callable[[], T]) -> T | None:
         try:
             return call()
-        except Unavailable as error:
-            self._errors.append(str(error))
-            self._detail(f"failed: {error}")
+        except LeaseLost:
+            raise
+        except Exception as error:
+            self._note(error)
             return None
+
+    def _note(self, error: Exception) -> None:
+        """Keep and tell a failure; with its traceback, if it is none that a port foresees."""
+        text = str(error)
+        if not isinstance(error, Unavailable):
+            text = self._defect = traceback.format_exc()[-LONGEST_TRACEBACK:]
+        self._errors.append(text)
+        self._detail(f"failed: {text}")
 
     def _pause(self, release: Release) -> float:
         if self._errors:

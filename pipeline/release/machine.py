@@ -12,7 +12,7 @@ from pipeline.release.analysis import Look, Verdict, judge
 from pipeline.release.ports import Request
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import Samples
-from pipeline.release.traffic import Function, Traffic
+from pipeline.release.traffic import Function, Traffic, Versions
 
 HOLDING = "holding"
 
@@ -23,6 +23,8 @@ class Observation:
 
     now: float
     traffic: Traffic | None = None
+    deployed: Versions | None = None
+    """The versions of the aliases green."""
     alarms: Sequence[str] | None = None
     samples: tuple[Samples, Samples] | None = None
     """What stable and candidate did since the bake began, when ``wants_samples`` asked for it."""
@@ -61,9 +63,12 @@ def take_over(release: Release, now: float) -> Release:
     return release.to(release.phase, now, f"taken over in phase {release.phase}")
 
 
-def roll_back(release: Release, now: float, cause: str, *, rejected: bool = False) -> Release:
+def roll_back(
+    release: Release, now: float, cause: str, *, rejected: bool = False, defect: str | None = None
+) -> Release:
     """``release`` on its way back to the stable version."""
-    return release.to(Phase.ROLLING_BACK, now, f"rolling back: {cause}", cause=cause, rejected=rejected)
+    text = f"rolling back: {cause}"
+    return release.to(Phase.ROLLING_BACK, now, text, cause=cause, rejected=rejected, defect=defect)
 
 
 def _leave_a_deployment_alone(release: Release, traffic: Traffic | None) -> Release:
@@ -81,17 +86,21 @@ def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
         return roll_back(release, seen.now, f"alarm: {', '.join(ringing)}", rejected=True)
     if seen.failures >= release.plan.failures_allowed:
         return roll_back(release, seen.now, f"{seen.failures} failures in a row, the last: {seen.last_failure}")
-    if drift := _drift(release, seen.traffic):
+    if drift := _drift(release, seen.traffic, seen.deployed):
         return roll_back(release, seen.now, drift)
     return None
 
 
-def _drift(release: Release, traffic: Traffic | None) -> str | None:
+def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None) -> str | None:
     """What someone else has changed during the release, if anything."""
+    # An undo's candidate was not deployed: it only borrows one alias green.
+    ours = [Function.PROCESSING] if release.undoes else list(Function)
+    if release.home is None and deployed is not None:
+        for function in ours:
+            if deployed[function] != release.candidate[function]:
+                return f"a deployment replaced the candidate by version {deployed[function]} of {function}"
     if traffic is None:
         return None
-    if release.home is None and traffic.green != release.candidate[Function.PROCESSING]:
-        return f"a deployment replaced the candidate by version {traffic.green} of the processing function"
     settled = release.phase in (Phase.BAKING, Phase.PAUSED) and not traffic.satisfies(release.traffic)
     undone = release.phase is Phase.SHIFTING and release.step > 0 and traffic.is_steady
     return "someone else moved traffic during the release" if settled or undone else None
@@ -114,8 +123,10 @@ def _asked(release: Release, seen: Observation) -> Release | None:
             return release.to(Phase.SHIFTING, seen.now, f"promoting now, {by}", step=last, hurry=True)
         case "promote", Phase.BAKING | Phase.PAUSED:
             return _next_step(release, seen, f"bake ended, {by}")
-        case "pause", Phase.BAKING:
-            return release.to(Phase.PAUSED, seen.now, f"paused, {by}; alarms still roll back")
+        case "pause", Phase.BAKING | Phase.PAUSED:
+            seconds = release.plan.pause_seconds if request.seconds is None else request.seconds
+            text = f"paused, {by}; rolled back after {seconds:g} s without `resume`, and by alarms"
+            return release.to(Phase.PAUSED, seen.now, text, paused_until=seen.now + seconds)
         case "resume", Phase.PAUSED:
             return release.to(Phase.SHIFTING, seen.now, f"resumed, {by}; the bake begins again")
         case command, phase:
@@ -140,6 +151,8 @@ def _forward(release: Release, seen: Observation) -> Release:
         case Phase.SHIFTING if _as_recorded(release, seen):
             text = f"{release.weight} % on the candidate, read back; baking"
             return release.to(Phase.BAKING, seen.now, text, loud=False)
+        case Phase.PAUSED if seen.now >= release.pause_ends:
+            return roll_back(release, seen.now, "paused for all its time, and nobody resumed it")
         case Phase.BAKING if release.hurry:
             return _next_step(release, seen, "not baked")
         case Phase.BAKING if seen.samples is not None:
@@ -156,7 +169,7 @@ def _analysed(release: Release, seen: Observation, stable: Samples, candidate: S
         stable = _last_stable(release) or stable
     findings = judge(stable, candidate, release.plan.limits, repeated=not baked or holding, same_minutes=not alone)
     look = Look(at=seen.now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
-    release = replace(release, looks=(*(release.looks[:-1] if holding else release.looks), look))
+    release = release.looked(look)
     if look.verdict is Verdict.FAIL:
         return roll_back(release, seen.now, f"analysis: {look.reasons}", rejected=True)
     if not baked:

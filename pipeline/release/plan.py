@@ -21,6 +21,8 @@ class Plan:
     """How long each step is watched."""
     hold_seconds: float
     """How long an inconclusive step is held after its bake, before it is rolled back."""
+    pause_seconds: float = 1800.0
+    """How long a pause lasts when nobody says; then the release is rolled back."""
     limits: Limits = field(default_factory=Limits)
     failures_allowed: int = 5
     """Failed calls in a row (reading or moving) after which the release is rolled back."""
@@ -38,8 +40,9 @@ class Plan:
 
     @property
     def look_seconds(self) -> float:
-        """How often the candidate is compared with stable: five times a bake, at most every half minute."""
-        return min(30.0, max(self.tick_seconds, self.bake_seconds / 5))
+        """How often the candidate is compared with stable: five times a bake, at least every half minute. A long bake
+        is content with 120 times: the record keeps a glance of each."""
+        return max(self.tick_seconds, min(30.0, self.bake_seconds / 5), self.bake_seconds / 120)
 
     @classmethod
     def of(cls, settings: ReleaseSettings, environ: Mapping[str, str] = os.environ) -> "Plan":

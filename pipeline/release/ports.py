@@ -26,6 +26,15 @@ class LeaseLost(Exception):
     """Another controller has taken over: this one must not touch anything any more."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """Who works on the environment, or did last. Times are seconds since the epoch."""
+
+    holder: str
+    since: float
+    until: float
+
+
 class RollbackUnconfirmed(Exception):
     """Who watched the roll-back of ``release`` fail again and again has ended it before it was read back."""
 
@@ -82,6 +91,8 @@ class Request:
     command: str
     """``pause``, ``resume``, ``abort``, ``promote`` (end this bake) or ``promote-now`` (skip all bakes)."""
     asked_by: str
+    seconds: float | None = None
+    """How long a pause may last."""
 
 
 class Records(Protocol):
@@ -109,6 +120,10 @@ class Records(Protocol):
 
     def renew(self) -> None:
         """Keep the lease. Raises ``LeaseLost``."""
+        ...
+
+    def lease(self) -> Lease | None:
+        """The lease as it stands, expired or not."""
         ...
 
     def give_up(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from pipeline.release.analysis import Finding, Look, Verdict
+from pipeline.release.analysis import Finding, Glance, Look, Verdict
 from pipeline.release.plan import Plan, known
 from pipeline.release.samples import Sample
 from pipeline.release.traffic import Function, Traffic, Versions, shifted, steady
@@ -73,12 +73,24 @@ class Release:
     """Why a guard was overridden."""
     handled: str | None = None
     """The last request of an operator that was obeyed."""
+    paused_until: float | None = None
+    """When a pause ends in a rollback, unless someone resumes."""
+    defect: str | None = None
+    """The traceback of the exception in the controller itself that ended the release."""
     looks: tuple[Look, ...] = ()
+    """The last look at each step, which decided it."""
+    glances: tuple[Glance, ...] = ()
+    """All looks, in brief: a store's item holds only so much (DynamoDB's 400 KB)."""
     events: tuple[Event, ...] = ()
 
     @property
     def finished(self) -> bool:
         return self.phase in (Phase.PROMOTED, Phase.ROLLED_BACK)
+
+    @property
+    def pause_ends(self) -> float:
+        """When a paused release goes back."""
+        return self.paused_until or self.since + self.plan.pause_seconds
 
     @property
     def weight(self) -> int:
@@ -111,12 +123,17 @@ class Release:
         event = Event(at=at, phase=self.phase, weight=self.weight, text=text, loud=loud)
         return replace(self, events=(*self.events, event))
 
+    def looked(self, look: Look) -> "Release":
+        """This release with one more look."""
+        before = (other for other in self.looks if other.weight != look.weight)
+        return replace(self, looks=(*before, look), glances=(*self.glances, Glance.of(look)))
+
     def written(self) -> "Release":
         """This release as its next write stores it."""
         return replace(self, revision=self.revision + 1)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Release":
@@ -135,6 +152,7 @@ class Release:
                 "phase": Phase(raw["phase"]),
                 "ignored_alarms": tuple(raw.get("ignored_alarms", ())),
                 "looks": tuple(_look(look) for look in raw.get("looks", ())),
+                "glances": tuple(_glance(glance) for glance in raw.get("glances", ())),
                 "events": tuple(known(Event, event | {"phase": Phase(event["phase"])}) for event in raw["events"]),
             },
         )
@@ -154,3 +172,7 @@ def _look(raw: dict[str, Any]) -> Look:
     }
     findings = tuple(known(Finding, f | {"verdict": Verdict(f["verdict"])}) for f in raw["findings"])
     return known(Look, raw | samples | {"findings": findings})
+
+
+def _glance(raw: dict[str, Any]) -> Glance:
+    return known(Glance, raw | {"p90": tuple(raw["p90"]), "errors": tuple(raw["errors"])})

@@ -1,5 +1,6 @@
 """The report of a release: JSON for programs, Markdown for reviews, one self-contained HTML page for people."""
 
+import json
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -17,7 +18,7 @@ STYLE = Path(__file__).with_name("report.css")
 def write_reports(folder: Path, release: Release) -> None:
     """Write ``release.json``, ``release.md`` and ``release.html`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "release.json").write_text(release.to_json() + "\n", encoding="utf-8")
+    (folder / "release.json").write_text(json.dumps(json.loads(release.to_json()), indent=1) + "\n", encoding="utf-8")
     (folder / "release.md").write_text("\n".join(_markdown(release)) + "\n", encoding="utf-8")
     (folder / "release.html").write_text(_html(release), encoding="utf-8")
 
@@ -29,17 +30,14 @@ def _facts(release: Release) -> Iterator[tuple[str, str]]:
     yield "Took", f"{release.events[-1].at - release.events[0].at:.0f} s"
     if release.cause:
         yield "Cause", release.cause
+    if release.defect:
+        yield "Defect", release.defect.strip().rpartition("\n")[2] + " (traceback in release.json)"
     if release.override:
         yield "Override", release.override
     if release.ignored_alarms:
         yield "Ignored alarms", ", ".join(release.ignored_alarms)
     if disagreement := Disagreement.after(release):
         yield "Git", disagreement.advice
-
-
-def last_looks(release: Release) -> list[Look]:
-    """The look that decided each step."""
-    return list({look.weight: look for look in release.looks}.values())
 
 
 def _rows(look: Look) -> Iterator[tuple[str, str, str, str, str]]:
@@ -65,7 +63,7 @@ def _markdown(release: Release) -> Iterator[str]:
     yield "|---|---:|---|"
     for event in release.events:
         yield f"| {when(event.at)} | {event.weight} % | {_cell(event.text)} |"
-    for look in last_looks(release):
+    for look in release.looks:
         yield ""
         yield f"## {look.weight} %: {look.verdict}"
         yield ""
@@ -88,7 +86,7 @@ def _html(release: Release) -> str:
         f'<tr><td class="n">{when(event.at)}</td><td class="n">{event.weight} %</td><td>{escape(event.text)}</td></tr>'
         for event in release.events
     )
-    looks = "".join(_look_html(look) for look in last_looks(release)) or '<p class="soft">No step was analysed.</p>'
+    looks = "".join(_look_html(look) for look in release.looks) or '<p class="soft">No step was analysed.</p>'
     title = f"Release {release.release_id} of {release.environment}"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -16,6 +16,7 @@ class Sample:
 
     requests: int = 0
     errors: int = 0
+    """At most ``requests``."""
     latencies: tuple[int, ...] = (0,) * len(EDGES_MS)
     """How many requests fell in each class of ``EDGES_MS``."""
 

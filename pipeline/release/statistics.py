@@ -11,7 +11,8 @@ from statistics import NormalDist
 def more_errors(errors: int, requests: int, other_errors: int, other_requests: int) -> float:
     """p-value of Fisher's exact test, one-sided: how likely so many ``errors`` are, if both have the same error rate.
 
-    Exact for any size, which matters: a candidate at 10 % has a few dozen requests, and almost no errors.
+    Each ``errors`` is at most its requests. Exact for any size, which matters: a candidate at 10 % has a few dozen
+    requests, and almost no errors.
     Source: Fisher, "The Design of Experiments" (1935); the hypergeometric tail.
     """
     all_errors, everything = errors + other_errors, requests + other_requests

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from pipeline.release.analysis import Look
 from pipeline.release.plan import Plan
+from pipeline.release.ports import Lease
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import total
 from pipeline.release.traffic import ROUTED, Function, Traffic, Versions
@@ -38,6 +39,7 @@ def tree(
     deployed: Versions,
     ringing: Sequence[str],
     last: Release | None,
+    lease: Lease | None,
     now: float,
 ) -> list[str]:
     """Everything about an environment on one screen: who serves what, how healthy, which step, and why it waits."""
@@ -54,7 +56,7 @@ def tree(
         branches += [f"stable     {_health(look, 'stable')}", f"candidate  {_health(look, 'candidate')}"]
         branches.append(f"verdict    {look.verdict} at {look.weight} %: {look.reasons}")
     branches.append(f"steps      {_steps(last)}")
-    branches.append(f"now        {_waiting(last, now)}")
+    branches += _now(last, lease, now)
     return _branch(f"{environment}: {last.phase}, release {last.release_id}", branches)
 
 
@@ -73,6 +75,7 @@ def plan_lines(environment: str, plan: Plan, windows: Sequence[str], freeze: Seq
             f"significance  p < {limits.significance:g} when a bake ends, else {limits.repeated_significance:g}",
             f"enough data   {limits.minimum_requests} requests of the candidate, {limits.minimum_per_route} a route",
             f"inconclusive  held up to {plan.hold_seconds:g} s, then rolled back",
+            f"pause         up to {plan.pause_seconds:g} s unless `pause --for` says else, then rolled back",
             f"failing calls {plan.failures_allowed} rounds in a row, then rolled back",
             f"windows       {'; '.join(windows) + ' UTC' if windows else 'always open'}",
             f"freeze alarms {', '.join(freeze) or 'none'}",
@@ -125,8 +128,19 @@ def _steps(release: Release) -> str:
     return "  ".join(f"{mark(step)} {weight} %" for step, weight in enumerate(release.plan.weights))
 
 
+def _now(last: Release, lease: Lease | None, now: float) -> list[str]:
+    if last.finished:
+        return [f"now        {last.events[-1].text}"]
+    if lease and now <= lease.until:
+        return [f"driven by  {lease.holder}, since {when(lease.since)}", f"now        {_waiting(last, now)}"]
+    before = f" ({lease.holder} did until {when(lease.until)})" if lease else ""
+    return [f"now        nobody drives this{before}: run `shift` (goes on) or `abort`"]
+
+
 def _waiting(release: Release, now: float) -> str:
     text = release.events[-1].text
+    if release.phase is Phase.PAUSED:
+        return f"paused, {max(0.0, release.pause_ends - now):.0f} s to go, then rolled back: `resume` goes on"
     if release.phase is Phase.BAKING:
         left = release.since + release.plan.bake_seconds - now
         return f"baking, {left:.0f} s to go" if left > 0 else text

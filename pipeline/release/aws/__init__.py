@@ -15,8 +15,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.release.ports import Unavailable
 
-CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
-"""Short: the controller has its own patience, and a rollback must not hang in one call."""
+CLIENT_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+"""Short: the controller has its own patience. A call ends, well or not, before the lease that was renewed for it."""
+STORE_CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
+"""Shorter: DynamoDB answers in milliseconds, and a rollback waits for one such call."""
 
 
 @contextmanager

@@ -52,9 +52,11 @@ class AwsMetrics:
         samples = {}
         for function in Function:
             mine = [(series, value) for series, value in zip(wanted, sums, strict=True) if series.function is function]
+            errors = sum(value for series, value in mine if series.field == "errors")
             samples[function] = Sample(
-                requests=sum(value for series, value in mine if series.field == "requests"),
-                errors=sum(value for series, value in mine if series.field == "errors"),
+                # Server errors come by log: before Lambda's count, or of a request to the candidate's own stage.
+                requests=max(errors, sum(value for series, value in mine if series.field == "requests")),
+                errors=errors,
                 latencies=tuple(value for series, value in mine if series.field == "latencies"),
             )
         return samples

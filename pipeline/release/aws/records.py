@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.release.aws import CLIENT_CONFIG, calling
-from pipeline.release.ports import LeaseHeld, LeaseLost, Request, Unavailable
+from pipeline.release.aws import STORE_CONFIG, calling
+from pipeline.release.plan import known
+from pipeline.release.ports import Lease, LeaseHeld, LeaseLost, Request, Unavailable
 from pipeline.release.record import Release
 
 if TYPE_CHECKING:
@@ -41,24 +42,26 @@ class AwsRecords:
         holder: str,
         now: Callable[[], float] = time.time,
     ):
-        self._dynamodb = aws.client("dynamodb", config=CLIENT_CONFIG)
+        self._dynamodb = aws.client("dynamodb", config=STORE_CONFIG)
         self._table = table
         self._environment = environment
         self._holder = holder
         self._token = uuid.uuid4().hex
         self._now = now
+        self._since = now()
 
     def latest(self, count: int = 1) -> Sequence[Release]:
         with calling("reading the release records"):
-            found = self._dynamodb.query(
+            pages = self._dynamodb.get_paginator("query").paginate(
                 TableName=self._table,
                 KeyConditionExpression="environment = :environment AND release_id < :lease",
                 ExpressionAttributeValues={":environment": {"S": self._environment}, ":lease": {"S": LEASE}},
                 ScanIndexForward=False,
-                Limit=count,
                 ConsistentRead=True,
+                PaginationConfig={"MaxItems": count, "PageSize": count},
             )
-        return [_release(item) for item in found["Items"]]
+            items = [item for page in pages for item in page["Items"]]
+        return [_release(item) for item in items]
 
     def save(self, release: Release) -> Release:
         saved = release.written()
@@ -85,7 +88,7 @@ class AwsRecords:
     def asked(self) -> Request | None:
         with calling("reading the operators' requests"):
             item = self._get(REQUEST)
-        return Request(**json.loads(item["request"]["S"])) if item else None
+        return known(Request, json.loads(item["request"]["S"])) if item else None
 
     def acquire(self) -> None:
         now = self._now()
@@ -93,12 +96,12 @@ class AwsRecords:
             "ConditionExpression": "attribute_not_exists(release_id) OR expires_at < :now OR owner_token = :token",
             "ExpressionAttributeValues": {":now": {"N": f"{now:.3f}"}, ":token": {"S": self._token}},
         }
+        self._since = now
         with calling("taking the lease"):
             if self._put(self._lease(now), condition):
                 return
-            other = self._get(LEASE)
-        holder = other.get("holder", {}).get("S", "another controller")
-        raise LeaseHeld(holder, max(0.0, float(other.get("expires_at", {}).get("N", now)) - now))
+        other = self.lease() or Lease(holder="another controller", since=now, until=now)
+        raise LeaseHeld(other.holder, max(0.0, other.until - now))
 
     def renew(self) -> None:
         condition = {
@@ -108,6 +111,15 @@ class AwsRecords:
         with calling("renewing the lease"):
             if not self._put(self._lease(self._now()), condition):
                 raise LeaseLost("another controller has taken over the environment")
+
+    def lease(self) -> Lease | None:
+        with calling("reading the lease"):
+            item = self._get(LEASE)
+        if not item:
+            return None
+        until = float(item["expires_at"]["N"])
+        since = float(item.get("since", {}).get("N", until - LEASE_SECONDS))
+        return Lease(holder=item["holder"]["S"], since=since, until=until)
 
     def give_up(self) -> None:
         with calling("giving up the lease"):
@@ -129,6 +141,7 @@ class AwsRecords:
         return self._key(LEASE) | {
             "holder": {"S": self._holder},
             "owner_token": {"S": self._token},
+            "since": {"N": f"{self._since:.3f}"},
             "expires_at": {"N": f"{now + LEASE_SECONDS:.3f}"},
         }
 

@@ -91,7 +91,7 @@ class Bench:
             dry_run=dry_run,
         )
 
-    def ask(self, command: str) -> None:
+    def ask(self, command: str, seconds: float | None = None) -> None:
         """What another process's command leaves for the controller that runs."""
         records = self.controller("bob").world.records
         release = records.latest()[0]
@@ -101,6 +101,7 @@ class Bench:
                 release_id=release.release_id,
                 command=command,
                 asked_by="bob",
+                seconds=seconds,
             )
         )
 

@@ -4,9 +4,11 @@
 """
 
 import copy
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -30,6 +32,11 @@ OUTPUTS = PlatformOutputs(
 FUNCTIONS = tuple(OUTPUTS[f"{name}FunctionName"] for name in ("Validation", "FraudDetection", "Processing"))
 PROCESSING = FUNCTIONS[2]
 
+ITEM_BYTES = 400 * 1024
+"""The most that DynamoDB takes as one item."""
+PAGE_BYTES = 1024 * 1024
+"""A page of a query ends with the item that exceeds this."""
+
 Disturb = Callable[[str, str], None]
 
 
@@ -44,6 +51,8 @@ class Behaviour:
     errors: float = 0.0
     """Share of requests that fail."""
     milliseconds: float = 12.0
+    server_errors: float = 0.0
+    """What the function itself counts, in each reading and on each route, whatever Lambda has counted by then."""
 
 
 class FakeAws:
@@ -73,6 +82,10 @@ class FakeAws:
         """What a CloudFormation deployment does: it moves the aliases green."""
         for function in FUNCTIONS:
             self.aliases[function, "green"] = (version, {})
+
+    def stable(self) -> list[str]:
+        """The main versions of the aliases blue."""
+        return [self.aliases[function, "blue"][0] for function in FUNCTIONS]
 
     def shares(self) -> dict[str, dict[str, float]]:
         """For each route, the share of production requests that each version answers."""
@@ -138,11 +151,10 @@ class FakeAws:
         assert len(Subject) <= 100
         return self._called("Publish", lambda: self.messages.append((Subject, Message)))
 
-    def get_paginator(self, operation: str) -> "FakeAws":
-        assert operation == "get_metric_data"
-        return self
+    def get_paginator(self, operation: str) -> Any:
+        return SimpleNamespace(paginate={"get_metric_data": self._metric_pages, "query": self._query_pages}[operation])
 
-    def paginate(self, *, MetricDataQueries: list[Any], StartTime: Any, EndTime: Any) -> Iterator[Any]:
+    def _metric_pages(self, *, MetricDataQueries: list[Any], StartTime: Any, EndTime: Any) -> Iterator[Any]:
         seconds = (EndTime - StartTime).total_seconds()
         results = [{"Id": q["Id"], "Values": [self._metric(q["MetricStat"], seconds)]} for q in MetricDataQueries]
         yield self._called("GetMetricData", lambda: {"MetricDataResults": results})
@@ -151,7 +163,7 @@ class FakeAws:
         """What a metric shows after ``seconds`` of steady traffic with the weights of now."""
         dimensions = {d["Name"]: d["Value"] for d in stat["Metric"]["Dimensions"]}
         if stat["Metric"]["MetricName"] == "ServerErrors":
-            return 0.0
+            return self.behaviour.get(dimensions["FunctionVersion"], Behaviour()).server_errors
         function, _, colour = dimensions["Resource"].partition(":")
         version = dimensions.get("ExecutedVersion") or self.aliases[function, colour][0]
         behaviour = self.behaviour.get(version, Behaviour())
@@ -169,6 +181,8 @@ class FakeAws:
         key = Item["release_id"]["S"]
 
         def put() -> None:
+            if _size(Item) > ITEM_BYTES:
+                raise refused("PutItem", "ValidationException")
             self._check(self.table.get(key), "PutItem", **condition)
             self.table[key] = Item
 
@@ -188,11 +202,20 @@ class FakeAws:
 
         return self._called("DeleteItem", delete)
 
-    def query(self, *, ExpressionAttributeValues: Any, Limit: int, ConsistentRead: bool, **_rest: Any) -> Any:
+    def _query_pages(
+        self, *, ExpressionAttributeValues: Any, ConsistentRead: bool, PaginationConfig: Any, **_rest: Any
+    ) -> Iterator[Any]:
         assert ConsistentRead
         below = ExpressionAttributeValues[":lease"]["S"]
-        keys = sorted((key for key in self.table if key < below), reverse=True)[:Limit]
-        return self._called("Query", lambda: {"Items": [self.table[key] for key in keys]})
+        left = [self.table[key] for key in sorted(self.table, reverse=True) if key < below]
+        left = left[: PaginationConfig["MaxItems"]]
+        while True:
+            page: list[Any] = []
+            while left and len(page) < PaginationConfig["PageSize"] and sum(map(_size, page)) < PAGE_BYTES:
+                page.append(left.pop(0))
+            yield self._called("Query", functools.partial(dict, Items=page))
+            if not left:
+                return
 
     def _check(
         self,
@@ -212,6 +235,11 @@ class FakeAws:
                 raise AssertionError(f"the fake does not know the condition {term!r}")
         if not held:
             raise refused(operation, "ConditionalCheckFailedException")
+
+
+def _size(item: dict[str, Any]) -> int:
+    """Bytes of an item, near enough."""
+    return sum(len(name) + len(str(value).encode()) for name, value in item.items())
 
 
 def _compare(left: Any, operator: str, right: Any) -> bool:

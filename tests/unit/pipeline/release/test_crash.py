@@ -1,5 +1,6 @@
 """A controller may be killed at any instruction; the next one ends the release properly."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from pipeline.release.commands import ExitCode
 from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost
+from pipeline.release.record import Phase
 from tests.unit.pipeline.release.bench import Bench
 
 WRITES = ("PutItem", "DeleteItem", "ModifyListener", "UpdateAlias", "Publish")
@@ -112,3 +114,79 @@ def test_a_controller_that_slept_through_its_lease_touches_nothing_any_more() ->
     later = bench.aws.calls[calls_at_takeover[0] :]
     assert "ModifyListener" not in later
     assert "UpdateAlias" not in later
+
+
+def hang(bench: Bench, call: int, when: str) -> bool:
+    """Shift, and hang before or after the n-th write for longer than the lease; meanwhile someone aborts and is done.
+
+    Whether it came to that.
+    """
+    count = 0
+
+    def disturb(operation: str, at: str) -> None:
+        nonlocal count
+        count += operation in WRITES and at == when
+        if count == call:
+            bench.aws.disturb = lambda operation, when: None
+            bench.clock.time += 40
+            bench.controller("bob").rollback()
+            assert bench.all_on("1") or bench.all_on("2")
+
+    bench.aws.disturb = disturb
+    with suppress(LeaseLost):
+        bench.controller("ann").shift()
+    return count >= call
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_controller_that_hung_while_another_finished_leaves_traffic_as_that_one_did(when: str) -> None:
+    bench, call = Bench(plan=SHORT), 0
+    while hang(bench, call := call + 1, when):
+        last = next(iter(bench.controller().world.records.latest()), None)
+        if last:
+            assert bench.all_on("2" if last.phase is Phase.PROMOTED else "1"), f"hung {when} call {call}"
+        assert bench.aws.weights == {"blue": 100, "green": 0}, f"hung {when} call {call}"
+        bench = Bench(plan=SHORT)
+    assert call > 30
+
+
+def test_a_controller_that_hung_after_writing_its_record_makes_none_of_the_calls() -> None:
+    # Given a controller that writes "shifting 25 %", and hangs; another one aborts and ends
+    bench = Bench()
+    moved: list[str] = []
+
+    def disturb(operation: str, when: str) -> None:
+        if operation != "PutItem" or when != "after" or bench.controller().world.records.latest()[0].weight != 25:
+            return
+        bench.aws.disturb = lambda operation, when: None
+        bench.clock.time += 40
+        bench.controller("bob").abort()
+        bench.aws.on_change = lambda: moved.append(bench.aws.calls[-1])
+
+    bench.clock.after(30, lambda: setattr(bench.aws, "disturb", disturb))
+
+    with pytest.raises(LeaseLost):
+        bench.controller("ann").shift()
+
+    assert not moved
+    assert bench.all_on("1")
+
+
+def test_a_controller_that_hung_before_its_first_record_writes_none() -> None:
+    # Given a controller that hangs before it begins, while another one promotes the candidate
+    bench = Bench()
+
+    def disturb(operation: str, when: str) -> None:
+        if operation == "GetAlias" and when == "before":
+            bench.aws.disturb = lambda operation, when: None
+            bench.clock.time += 40
+            assert bench.controller("bob").promote(now=True).code is ExitCode.DONE
+            bench.aws.deploy("3")
+
+    bench.aws.disturb = disturb
+
+    with pytest.raises(LeaseLost):
+        bench.controller("ann").shift()
+
+    assert bench.controller().world.records.latest()[0].phase is Phase.PROMOTED
+    assert bench.all_on("2")

@@ -37,7 +37,7 @@ def test_no_version_but_stable_and_candidate_ever_gets_traffic_and_none_falls_ba
 
     bench.aws.on_change = note
 
-    bench.controller().shift()
+    assert bench.controller().shift().code is ExitCode.DONE
 
     assert processing == sorted(processing), "the candidate's share of /process only ever rises"
 
@@ -225,6 +225,40 @@ def test_a_deployment_during_a_release_ends_it_and_is_left_alone() -> None:
     assert outcome.code is ExitCode.ROLLED_BACK
     assert bench.all_on("1")
     assert bench.aws.aliases[PROCESSING, "green"][0] == "3"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_deployment_of_any_one_function_during_a_release_ends_it(function: str) -> None:
+    bench = Bench()
+    bench.clock.after(30, lambda: bench.aws.aliases.update({(function, "green"): ("3", {})}))
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert "a deployment replaced the candidate by version 3" in outcome.text
+    assert bench.all_on("1")
+
+
+def test_a_store_that_hangs_delays_a_rollback_by_one_call() -> None:
+    # Given an alarm at 90 s, and a DynamoDB that hangs from then on
+    bench = Bench()
+    moved: list[float] = []
+
+    def disturb(operation: str, when: str) -> None:
+        if operation in ("PutItem", "GetItem", "Query") and bench.aws.alarms["api-errors"] == "ALARM":
+            bench.clock.time += 8
+            raise refused(operation)
+
+    bench.aws.disturb = disturb
+    bench.clock.after(90, lambda: bench.aws.alarms.update({"api-errors": "ALARM"}))
+    bench.clock.after(90, lambda: setattr(bench.aws, "on_change", lambda: moved.append(bench.clock.time)))
+
+    outcome = bench.controller().shift()
+
+    # Then traffic is back after one time-out of the store, and the record comes later
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert bench.all_on("1")
+    assert max(moved) - 1_800_000_000 == pytest.approx(90 + 8, abs=5)
 
 
 def test_an_alarm_that_already_rings_is_refused_before_anything_moves() -> None:

@@ -30,9 +30,18 @@ COMMANDS: dict[str, Callable[[Commands], Outcome]] = {
     "abort": Commands.abort,
     "rollback": Commands.rollback,
 }
-BEHAVIOURS = [Behaviour(), Behaviour(), Behaviour(errors=0.5), Behaviour(milliseconds=700)]
+BEHAVIOURS = [Behaviour(), Behaviour(), Behaviour(errors=0.5), Behaviour(milliseconds=700),
+              Behaviour(server_errors=1000)]  # fmt: skip
 MEANWHILE = ["nothing", "nothing", "alarm", "signal", "pause", "abort", "promote", "promote-now", "deploy", "meddle",
              "second controller", "stalled"]  # fmt: skip
+
+
+TROUBLES = ["none", "crash", "hang", "late move", "few failures", "many failures", "unforeseen"]
+MOVES = ("ModifyListener", "UpdateAlias")
+
+
+class Unforeseen(Exception):
+    """What no port says that it raises."""
 
 
 class Releases(RuleBasedStateMachine):
@@ -45,13 +54,31 @@ class Releases(RuleBasedStateMachine):
         self.controllers = 0
         self.meddled = False
         self.dethroned = False
+        self.moved = False
+        self.late_calls = 0
+        self.broken: list[AssertionError] = []
 
     # What is promised
 
     def traffic_changed(self) -> None:
-        """At every instant, after each single call that moves anything."""
+        """At every instant, after each single call that moves anything. Kept: the controller survives exceptions."""
+        try:
+            self.promises_about_traffic()
+        except AssertionError as broken:
+            self.broken.append(broken)
+
+    @invariant()
+    def no_promise_was_broken_at_any_instant(self) -> None:
+        for broken in self.broken:
+            raise broken
+
+    def promises_about_traffic(self) -> None:
         assert sum(self.aws.weights.values()) > 0
-        assert not self.dethroned, "a controller that lost its lease moved traffic"
+        self.moved = True
+        if self.dethroned and self.holder() != self.running:
+            self.late_calls -= 1
+            assert self.late_calls >= 0, "a controller that lost its lease moved traffic"
+            return  # the call in which it hung
         record = self.record()
         if not record or self.meddled:
             return
@@ -73,6 +100,11 @@ class Releases(RuleBasedStateMachine):
         keys = sorted(key for key in self.aws.table if key < "lease")
         return Release.from_json(self.aws.table[keys[-1]]["document"]["S"]) if keys else None
 
+    def holder(self) -> str | None:
+        """Who holds the lease, if anyone does, or the last one who did not give it up."""
+        holder: str | None = self.aws.table.get("lease", {}).get("holder", {}).get("S")
+        return holder
+
     # What happens
 
     @rule(behaviour=st.sampled_from(BEHAVIOURS))
@@ -92,18 +124,17 @@ class Releases(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from(["shift", "shift", "shift", *sorted(COMMANDS)]),
-        fresh=st.booleans(),
-        crash=st.none() | st.integers(1, 60),
-        failing=st.sampled_from([0.0, 0.0, 0.05, 0.4]),
-        seed=st.integers(0, 1000),
+        fresh=st.none() | st.sampled_from(BEHAVIOURS),
+        trouble=st.sampled_from(TROUBLES),
+        at=st.integers(1, 60),
         event=st.sampled_from(MEANWHILE),
         delay=st.integers(1, 40),
     )
-    def a_command(
-        self, name: str, fresh: bool, crash: int | None, failing: float, seed: int, event: str, delay: int
-    ) -> None:
+    def a_command(self, name: str, fresh: Behaviour | None, trouble: str, at: int, event: str, delay: int) -> None:
+        """``at``: the write at which it crashes, or the write or move before which it hangs for longer than its lease,
+        while another controller ends the release; else the seed of its failures."""
         if fresh:
-            self.a_deployment(Behaviour())
+            self.a_deployment(fresh)
         before = self.record()
         self.controllers += 1
         self.running = f"{name} {self.controllers}"
@@ -111,15 +142,28 @@ class Releases(RuleBasedStateMachine):
         self.aws.alarms["api-errors"] = "OK"
         self.clock.after(delay, lambda: self.meanwhile(event))
         self.clock.after(400, lambda: self.ask("resume"))
-        self.aws.disturb = self.disturbance(crash, failing, seed)
+        self.moved = False
+        self.aws.disturb = self.disturbance(trouble, at)
         try:
             outcome = COMMANDS[name](self.bench.controller(self.running))
-        except (Killed, Unavailable, LeaseHeld, LeaseLost):
+        except (Killed, Unavailable, LeaseHeld):
+            return
+        except Unforeseen:
+            record = self.record()
+            assert not self.moved or (record and record.finished), "a defect left traffic divided"
+            return
+        except LeaseLost:
+            record = self.record()
+            if trouble in ("none", "hang", "late move") and record and record.finished and not self.meddled:
+                serving = record.candidate if record.phase is Phase.PROMOTED else record.stable
+                assert self.aws.weights == {"blue": 100, "green": 0}, "a late call was left as it is"
+                assert self.aws.stable() == list(serving.values())
             return
         finally:
             self.aws.disturb = lambda operation, when: None
             self.clock.forget()
             self.dethroned = False
+            self.late_calls = 0
         self.check(name, outcome, before)
 
     def check(self, name: str, outcome: Outcome, before: Release | None) -> None:
@@ -169,9 +213,9 @@ class Releases(RuleBasedStateMachine):
     def a_second_controller_takes_over(self) -> None:
         self.clock.forget()
         self.clock.after(400, lambda: self.ask("resume"))
-        holder = self.aws.table.get("lease", {}).get("holder", {}).get("S")
+        holder = self.holder()
         self.bench.controller("second").rollback()
-        self.dethroned = holder == self.running
+        self.dethroned = self.dethroned or holder == self.running
 
     def ask(self, command: str) -> None:
         if self.record():
@@ -184,18 +228,24 @@ class Releases(RuleBasedStateMachine):
         finally:
             self.aws.disturb = disturb
 
-    def disturbance(self, crash: int | None, failing: float, seed: int) -> Callable[[str, str], None]:
-        chance, writes, failures, dead = random.Random(seed), 0, 0, False
+    def disturbance(self, trouble: str, at: int) -> Callable[[str, str], None]:
+        chance, writes, failures, dead, hung = random.Random(at), 0, 0, False, False
+        failing = {"few failures": 0.05, "many failures": 0.4, "unforeseen": 0.02}.get(trouble, 0.0)
 
         def disturb(operation: str, when: str) -> None:
-            nonlocal writes, failures, dead
-            writes += operation in WRITES
-            dead = dead or (crash is not None and writes >= crash)
+            nonlocal writes, failures, dead, hung
+            writes += operation in (MOVES if trouble == "late move" else WRITES) and when == "before"
+            dead = dead or (trouble == "crash" and 2 * writes + (when == "after") > at)
             if dead:
                 raise Killed
+            if not hung and (trouble, writes) in (("hang", at), ("late move", at % 12)):
+                hung = True
+                self.clock.time += 100
+                self.undisturbed(self.a_second_controller_takes_over)
+                self.late_calls = int(operation in MOVES)
             if failures < MOST_FAILURES and chance.random() < failing:
                 failures += 1
-                raise refused(operation)
+                raise Unforeseen if trouble == "unforeseen" else refused(operation)
 
         return disturb
 
@@ -217,5 +267,5 @@ class Releases(RuleBasedStateMachine):
 
 TestReleases = Releases.TestCase
 TestReleases.settings = settings(
-    max_examples=80, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=200, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -1,0 +1,56 @@
+"""What the store holds: small items, all of them found again."""
+
+import re
+
+from pipeline.release.chart import chart
+from pipeline.release.commands import ExitCode
+from pipeline.release.plan import Plan
+from tests.unit.pipeline.release.bench import Bench
+from tests.unit.pipeline.release.fake_aws import ITEM_BYTES, PAGE_BYTES, _size
+
+
+def test_a_long_release_stays_far_below_what_an_item_may_hold_and_its_chart_has_every_look() -> None:
+    # Given long bakes, with a verdict in reach only after a hold at each step
+    bench = Bench(plan=Plan(weights=(10, 25, 50, 100), bake_seconds=900, hold_seconds=300))
+    bench.aws.requests_per_second = 20 / 3
+
+    outcome = bench.controller().shift()
+
+    # Then every half minute was looked at
+    assert outcome.code is ExitCode.DONE
+    release = outcome.release
+    assert release
+    assert len(release.glances) == 4 * 30
+    # And the item is a fraction of the limit
+    assert max(map(_size, bench.aws.table.values())) < ITEM_BYTES / 10
+    # And the report has each step's deciding look in full, the chart every look
+    assert [(look.weight, len(look.findings) > 5) for look in release.looks] == [(w, True) for w in (10, 25, 50, 100)]
+    latency_of_green = re.findall(r'<polyline class="green" points="([^"]*)"', chart(release))[1]
+    assert len(latency_of_green.split()) == 4 * 30
+
+
+def test_a_bake_of_hours_stays_below_it_too() -> None:
+    bench = Bench(plan=Plan(weights=(50, 100), bake_seconds=14_400, hold_seconds=300))
+
+    assert bench.controller().shift().code is ExitCode.DONE
+    assert max(map(_size, bench.aws.table.values())) < ITEM_BYTES / 5
+
+
+def test_history_reaches_past_the_first_page_of_a_query() -> None:
+    # Given more records than one page of DynamoDB holds, the first of which names the previous stable version
+    bench = Bench()
+    bench.controller().shift()
+    for version in range(3, 15):
+        bench.aws.deploy(str(version))
+        bench.clock.after(90, bench.clock.interrupt)
+        bench.controller().shift()
+        bench.clock.interrupted = False
+        bench.clock.forget()
+        key = max(key for key in bench.aws.table if key[0].isdigit())
+        bench.aws.table[key]["padding"] = {"S": "x" * (PAGE_BYTES // 5)}
+
+    # Then all are listed, and an undo finds where to go back to
+    assert len(bench.controller().history().text.splitlines()) == 13
+    assert bench.aws.calls[-1] == bench.aws.calls[-2] == "Query"
+    assert bench.controller().undo(now=True).code is ExitCode.DONE
+    assert bench.all_on("1")
