@@ -4,7 +4,7 @@ They run where the pipeline shifts traffic, which needs no numerical package; `t
 """
 
 from collections.abc import Sequence
-from math import comb, sqrt
+from math import exp, lgamma, sqrt
 from statistics import NormalDist
 
 
@@ -16,9 +16,17 @@ def more_errors(errors: int, requests: int, other_errors: int, other_requests: i
     Source: Fisher, "The Design of Experiments" (1935); the hypergeometric tail.
     """
     all_errors, everything = errors + other_errors, requests + other_requests
-    most = min(all_errors, requests)
-    ways = sum(comb(requests, k) * comb(other_requests, all_errors - k) for k in range(errors, most + 1))
-    return ways / comb(everything, all_errors)
+    least, most = max(errors, all_errors - other_requests), min(all_errors, requests)
+    ways = _log_ways(everything, all_errors)
+    chances = (
+        exp(_log_ways(requests, k) + _log_ways(other_requests, all_errors - k) - ways) for k in range(least, most + 1)
+    )
+    return min(1.0, sum(chances))
+
+
+def _log_ways(n: int, k: int) -> float:
+    """Logarithm of "n choose k": the whole number of a million requests takes a minute, longer than a lease."""
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
 def slower(latencies: Sequence[int], other: Sequence[int]) -> tuple[float, float]:

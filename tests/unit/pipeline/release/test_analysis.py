@@ -12,7 +12,13 @@ from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour
 
 
-@pytest.mark.parametrize("table", [(0, 20, 0, 180), (1, 20, 0, 180), (3, 20, 1, 180), (20, 20, 0, 3), (0, 0, 2, 9)])
+@pytest.mark.parametrize(
+    "table",
+    [
+        (0, 20, 0, 180), (1, 20, 0, 180), (3, 20, 1, 180), (20, 20, 0, 3), (0, 0, 2, 9), (5, 5, 9, 9), (5, 5, 0, 0),
+        (1_060, 100_000, 10_000, 1_000_000),
+    ],
+)  # fmt: skip
 def test_more_errors_is_fishers_exact_test(table: tuple[int, int, int, int]) -> None:
     errors, requests, other_errors, other_requests = table
     expected = stats.fisher_exact(
