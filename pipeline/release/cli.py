@@ -108,7 +108,7 @@ def _outcome(arguments: argparse.Namespace) -> Outcome:
     except LeaseHeld as held:
         return Outcome(code=ExitCode.HELD, text=f"another controller works on {arguments.env}: {held}")
     except LeaseLost as lost:
-        return Outcome(code=ExitCode.HELD, text=f"stopped without touching anything more: {lost}")
+        return Outcome(code=ExitCode.HELD, text=f"stopped: {lost}")
     except ValueError as error:
         return Outcome(code=ExitCode.USAGE, text=str(error))
     except Exception as error:
@@ -136,7 +136,13 @@ def _parser() -> argparse.ArgumentParser:
         if command.has_now:
             one.add_argument("--now", action="store_true", help="at once: no bakes, no analysis")
         if command.has_for:
-            one.add_argument("--for", dest="seconds", type=_seconds, metavar="30m", help="then it is rolled back")
+            one.add_argument(
+                "--for",
+                dest="seconds",
+                type=_seconds,
+                metavar="30m",
+                help="then it is rolled back (default: as planned)",
+            )
         if command.moves:
             one.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
             one.add_argument("--override", metavar="REASON", help="ignore guards; the reason is recorded")
