@@ -53,6 +53,8 @@ class ReleaseSettings:
     """How long each step is watched before the next. Local runs scale it (see ``pipeline.local``)."""
     hold_seconds: float = 300.0
     """How long a step without a clear verdict is held after its bake; then it is rolled back. Never scaled."""
+    pause_seconds: float = 1800.0
+    """How long a pause lasts when nobody says; then the release is rolled back. Never scaled."""
     minimum_requests: int = 20
     """Requests of the candidate without which no step passes."""
     windows: tuple[str, ...] = ()
@@ -61,6 +63,11 @@ class ReleaseSettings:
     """CloudWatch alarms of others (a parent service, a company-wide freeze) during which no release starts."""
     traffic_rate: float = 20.0
     """Synthetic requests a second that flow during a shift, so that every step has data to judge."""
+
+    @property
+    def most_seconds(self) -> float:
+        """What a shift may need that first finishes a release that was left to it, and is paused once on its way."""
+        return (2 * len(self.weights) + 1) * (self.bake_seconds + self.hold_seconds) + self.pause_seconds
 
 
 @dataclass(frozen=True, kw_only=True)

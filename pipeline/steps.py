@@ -130,7 +130,6 @@ class BlueGreenShift(PlatformStep):
     def __init__(self, *, environment: Environment, outputs: Mapping[str, CfnOutput]) -> None:
         name = environment.name
         shift = f"env PLATFORM_ROLE_ARN=$RELEASE_ROLE_ARN python -m pipeline.release shift --env {name}"
-        release = environment.release
         super().__init__(
             "BlueGreenShift",
             environment=environment,
@@ -138,7 +137,7 @@ class BlueGreenShift(PlatformStep):
             commands=[f"python -m loadtest.traffic --env {name} -- {shift}"],
             roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"], "RELEASE_ROLE_ARN": outputs["ReleaseRoleArn"]},
             role_names=[f"payment-loadtest-{name}", f"payment-release-{name}"],
-            minutes=30 + release.bake_seconds * len(release.weights) / 60,
+            minutes=15 + environment.release.most_seconds / 60,
         )
 
 

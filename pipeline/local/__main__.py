@@ -69,10 +69,10 @@ def clean(state: State, asked: argparse.Namespace) -> None:
             cloud.remove()
         if remote.remove(state):
             print(f"removed the git remote {remote.NAME!r}")
-        for folder in (state.folder, state.root / "cdk.out", state.root / "reports"):
-            if folder.exists():
-                shutil.rmtree(folder)
-                print(f"removed {folder.relative_to(state.root)}/")
+        for path in (*state.leavings(), state.root / "cdk.out", state.root / "reports"):
+            if path.is_dir():
+                shutil.rmtree(path)
+                print(f"removed {path.relative_to(state.root)}/")
 
 
 def _stop_everything(state: State) -> None:

@@ -21,7 +21,7 @@ class Plan:
     """How long each step is watched."""
     hold_seconds: float
     """How long an inconclusive step is held after its bake, before it is rolled back."""
-    pause_seconds: float = 1800.0
+    pause_seconds: float = 1800.0  # what records say that were written before there was an end
     """How long a pause lasts when nobody says; then the release is rolled back."""
     limits: Limits = field(default_factory=Limits)
     failures_allowed: int = 5
@@ -54,6 +54,7 @@ class Plan:
             weights=settings.weights,
             bake_seconds=settings.bake_seconds * scale,
             hold_seconds=settings.hold_seconds,
+            pause_seconds=settings.pause_seconds,
             limits=Limits(minimum_requests=settings.minimum_requests),
         )
 

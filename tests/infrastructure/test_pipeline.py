@@ -233,7 +233,8 @@ def test_a_report_group_waits_for_each_build_that_reports() -> None:
 def test_a_step_has_time_for_all_that_its_settings_ask_for() -> None:
     for each in PROMOTION_ORDER:
         shift = project(each.name.capitalize(), "BlueGreenShift")["TimeoutInMinutes"]
-        assert shift * 60 > len(each.release.weights) * each.release.bake_seconds + 15 * 60
+        watched = len(each.release.weights) * (each.release.bake_seconds + each.release.hold_seconds)
+        assert shift * 60 > watched + each.release.pause_seconds + 15 * 60
         assert project(each.name.capitalize(), "LoadGate")["TimeoutInMinutes"] * 60 > each.gate.duration_seconds + 600
 
 

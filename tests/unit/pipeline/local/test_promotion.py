@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -377,14 +378,32 @@ def test_clean_removes_all_that_was_made_and_nothing_else(project: Project) -> N
     before = subprocess.run(["git", "remote"], capture_output=True, text=True).stdout
     # When the state is removed
     assert main(["clean"]) == OK
-    # Then the remote went with the repository that it led to
-    assert not state.folder.exists()
+    # Then only the lock is left, for somebody may wait for it; the remote went with the repository that it led to
+    assert [path.name for path in state.folder.iterdir()] == ["lock"]
     assert before == "local\n"
     assert subprocess.run(["git", "remote"], capture_output=True, text=True).stdout == ""
     # But a remote of that name that leads elsewhere stays
     subprocess.run(["git", "remote", "add", "local", "ssh://elsewhere/it"], check=True)
     assert main(["clean"]) == OK
     assert subprocess.run(["git", "remote"], capture_output=True, text=True).stdout == "local\n"
+
+
+def test_asking_how_things_stand_keeps_no_promotion_from_starting(project: Project) -> None:
+    # Given somebody who asks, again and again, whether a promotion is under way
+    state, ends = project(stage("Dev", commands("Gate", "true"))), threading.Event()
+
+    def ask() -> None:
+        while not ends.is_set():
+            state.is_locked()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        # When, then
+        assert main(["promote"]) == OK
+    finally:
+        ends.set()
+        asking.join()
 
 
 def test_a_record_of_another_version_does_not_stop_anybody(project: Project) -> None:
