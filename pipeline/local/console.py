@@ -96,7 +96,7 @@ class LiveConsole:
         with contextlib.suppress(termios.error):
             termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the question is no answer to it
         try:
-            return self._terminal.input(question).strip().lower()
+            return self._terminal.input(Text(question)).strip().lower()
         except EOFError:
             return None
         finally:

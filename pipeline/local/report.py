@@ -7,7 +7,7 @@ from rich.console import Console as Terminal
 from pipeline.environments import environment
 from pipeline.local.cloud import LocalCloud
 from pipeline.local.console import Console, tree
-from pipeline.local.run import Run, Step, all_runs
+from pipeline.local.run import Run, Stage, Step, all_runs
 from pipeline.local.state import State
 
 LOG_TAIL_LINES = 12
@@ -40,11 +40,16 @@ def _show_failure(run: Run, console: Console) -> None:
     console.say(f"\n{run.status.upper()} at {stage.name} / {step.name}: {run.failure}")
     for line in _tail(run, step):
         console.say(f"  | {line}")
-    untouched = [s.environment for s in run.stages if s.environment and all(x.status == "pending" for x in s.steps)]
+    untouched = [s.environment for s in run.stages if s.environment and not _begun(s)]
     if untouched:
         console.say(f"Untouched: {', '.join(untouched)}.")
     if (run.folder / step.log).exists():
         console.say(f"Open: {run.folder / step.log}")
+
+
+def _begun(stage: Stage) -> bool:
+    """Whether anything was done there; to be asked about it is not."""
+    return any(step.status != "pending" for step in stage.steps if step.kind != "approval")
 
 
 def _tail(run: Run, step: Step) -> list[str]:

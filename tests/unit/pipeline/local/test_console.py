@@ -33,3 +33,17 @@ def test_what_is_said_beside_the_live_tree_is_shown_as_it_is_and_the_tree_keeps_
     assert "p99 [/validate] 300 ms" in shown
     assert "[bold]Dev" not in shown
     assert "[bold red]" not in shown
+
+
+def test_a_question_is_shown_as_it_is_and_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a person at a terminal
+    screen = io.StringIO()
+    monkeypatch.setattr(console, "Terminal", lambda: Terminal(file=screen, force_terminal=True, width=100))
+    monkeypatch.setattr("builtins.input", lambda _="": "Y ")
+    monkeypatch.setattr("termios.tcflush", lambda *_: None)
+    # When they are asked
+    with LiveConsole() as live:
+        answer = live.ask("Promote? [y]es, [n]o, [l]ater: ")
+    # Then they see what they may answer, and do
+    assert "Promote? [y]es, [n]o, [l]ater: " in screen.getvalue()
+    assert answer == "y"
