@@ -159,7 +159,7 @@ def _go(promotion: Promotion, console: Console) -> None:
 
 
 def _as_interrupt(sign: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(signal.Signals(sign).name)
 
 
 def _ignore(sign: int, frame: object) -> None:

@@ -277,7 +277,7 @@ def test_an_interrupt_lets_the_step_put_things_right_before_it_ends(
     assert running.wait(20) == 130
     assert (tmp_path / "rollback").exists()
     assert not (tmp_path / "after").exists()
-    assert last(state).status == "interrupted"
+    assert (last(state).status, last(state).failure) == ("interrupted", signal.Signals(sign).name)
 
 
 def test_an_interrupt_in_the_moment_of_a_step_s_start_leaves_nothing_running(
