@@ -174,8 +174,8 @@ def test_no_card_number_is_kept_anywhere(api: Merchant, platform: Platform) -> N
 ROUTES = ("/validate", "/fraud-check", "/process")
 
 
-def test_a_rotated_password_costs_no_request(api: Merchant, platform: Platform) -> None:
-    # Given functions with open connections
+def test_a_rotated_password_and_lost_connections_cost_no_request(api: Merchant, platform: Platform) -> None:
+    # Given functions with open connections, which know the password as it is
     assert api.post("/validate", customer(6)).status == 200
     # When the application's password is rotated
     secret = f"payment/database-app-{platform.cloud.name}"
@@ -194,6 +194,25 @@ def test_a_rotated_password_costs_no_request(api: Merchant, platform: Platform) 
         assert "FunctionError" not in answer, answer["Payload"].read()
     # Then every request goes on being answered
     assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
+    # And when all connections are lost too, as when the database fails over
+    [cluster] = platform.client("rds").describe_db_clusters()["DBClusters"]
+    connection = connect(cluster["MasterUserSecret"]["SecretArn"], platform)
+    try:
+        lost = connection.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'payments_app'")
+    finally:
+        connection.close()
+    # Then the same: each function reconnects, with the password that it reads anew
+    assert lost
+    assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
+    assert {api.post("/process", customer(6), key=new_key()).status for _ in range(3)} == {201}
+
+
+def connect(secret: str, platform: Platform) -> Any:
+    """A connection of the user whose login is in ``secret`` to the database that the functions use."""
+    name = f"payment-validation-{platform.cloud.name}"
+    variables = platform.client("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    login = json.loads(platform.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+    return database.connect(login, variables | {"DATABASE_CA_BUNDLE": platform.cloud.environ()["AWS_CA_BUNDLE"]})
 
 
 @pytest.mark.parametrize(
@@ -207,13 +226,7 @@ def test_a_rotated_password_costs_no_request(api: Merchant, platform: Platform) 
     ],
 )
 def test_the_functions_role_may_read_customers_and_nothing_else(statement: str, platform: Platform) -> None:
-    secrets: Any = platform.client("secretsmanager")
-    functions: Any = platform.client("lambda")
-    name = f"payment-validation-{platform.cloud.name}"
-    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    login = json.loads(secrets.get_secret_value(SecretId=variables["DATABASE_SECRET_ARN"])["SecretString"])
-    place = variables | {"DATABASE_CA_BUNDLE": platform.cloud.environ()["AWS_CA_BUNDLE"]}
-    connection = database.connect(login, place)
+    connection = connect(f"payment/database-app-{platform.cloud.name}", platform)
     try:
         assert connection.run("SELECT count(*) FROM customers")[0][0] >= 2000
         with pytest.raises(DatabaseError) as refused:
