@@ -4,8 +4,8 @@ The plan names the very templates and commands that AWS CodePipeline would use. 
 assembly's directory, everything in execution order)::
 
     {"version": 1, "stages": [
-        {"name", "environment", "account", "region", "pre": [STEP], "stacks": [STACK], "post": [STEP]}]}
-    STACK = {"name", "template", "assets", "parameters"}
+        {"name", "environment", "pre": [STEP], "stacks": [STACK], "post": [STEP]}]}
+    STACK = {"name", "template", "assets"}
     STEP  = {"name", "kind": "commands" | "approval", "commands", "install_commands",
              "env", "env_from_outputs": {VARIABLE: {"stack", "output"}}, "comment"}
 """
@@ -48,8 +48,6 @@ def _stage(
     return {
         "name": deployment.stage_name,
         "environment": deployment.stage_name.lower(),
-        "account": stacks[0].account,
-        "region": stacks[0].region,
         "pre": _steps(deployment.pre, producers),
         "stacks": [_stack(stack, assembly) for stack in stacks],
         "post": _steps(deployment.post, producers),
@@ -63,7 +61,6 @@ def _stack(stack: pipelines.StackDeployment, assembly: Path) -> dict[str, Any]:
         "name": stack.stack_name,
         "template": os.path.relpath(stack.absolute_template_path, assembly),
         "assets": os.path.relpath(stack.template_asset.asset_manifest_path, assembly),
-        "parameters": {},
     }
 
 

@@ -5,9 +5,9 @@ approval goes on where it was.
 """
 
 import contextlib
-import getpass
 import json
 import os
+import pwd
 import shlex
 import shutil
 import time
@@ -293,10 +293,10 @@ def waiting_run(state: State) -> tuple[Run, Step]:
 
 
 def person() -> str:
-    """Who gives this command, for the record."""
+    """Who gives this command, for the record: as the system knows them, for ``$USER`` is whatever one sets it to."""
     try:
-        return os.environ.get("USER") or getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as containers have
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a uid without a name, as containers have
         return f"uid {os.getuid()}"
 
 

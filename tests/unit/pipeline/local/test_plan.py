@@ -9,7 +9,7 @@ import pytest
 from aws_cdk import aws_sns as sns
 from aws_cdk import pipelines
 
-from pipeline.local.plan import LocalPlan
+from pipeline.local.plan import PLAN_FILE, LocalPlan
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def plan(app: cdk.App) -> LocalPlan:
 
 def written(engine: LocalPlan, app: cdk.App) -> dict[str, Any]:
     engine.build_pipeline()
-    document = json.loads((Path(app.outdir) / "plan.json").read_text())
+    document = json.loads((Path(app.outdir) / PLAN_FILE).read_text())
     assert document["version"] == 1
     [stage] = document["stages"]
     return stage  # type: ignore[no-any-return]
@@ -95,4 +95,4 @@ def test_a_kind_of_step_that_the_engine_cannot_run_is_refused(app: cdk.App) -> N
 def test_the_plan_is_written_by_the_synthesis_itself(app: cdk.App) -> None:
     plan(app).add_stage(Shop(app, "Shop"))
     app.synth()
-    assert (Path(app.outdir) / "plan.json").is_file()
+    assert (Path(app.outdir) / PLAN_FILE).is_file()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -80,6 +81,16 @@ def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(
     assert (tmp_path / "trace").read_text() == "dev\nprod\n"
     assert last(state).status == "succeeded"
     assert [(a["step"], a["decision"]) for a in last(state).approvals] == [("PromoteToProd", "approved")]
+
+
+def test_who_approved_is_who_the_system_says_it_was(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a person who says to be somebody else
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    for variable in ("USER", "LOGNAME"):
+        monkeypatch.setenv(variable, "somebody-else")
+    # When, then
+    assert main(["promote", "--approve", "yes"]) == OK
+    assert [each["by"] for each in last(state).approvals] == [pwd.getpwuid(os.getuid()).pw_name]
 
 
 def test_approve_yes_runs_through(project: Project) -> None:
