@@ -29,7 +29,7 @@ from pipeline.definition import declare_promotion
 from pipeline.environments import Environment, PipelineSettings
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
-from pipeline.steps import REPORT_NAME, Archive, Synth
+from pipeline.steps import REPORT_NAME, Archive, Evidence, Synth
 from stages.platform_stage import PlatformStage
 
 STACK_NAME = "payment-pipeline"
@@ -83,6 +83,7 @@ class PipelineStack(cdk.Stack):
         archive = Archive(pipeline=STACK_NAME, bucket=artifacts, signing_key=self._signing_key())
         declare_promotion(engine, platforms, notices=notices, archive=archive)
         engine.build_pipeline()
+        self._protect_evidence(engine, artifacts)
         engine.pipeline.notify_on(
             "Failures", notices, events=[codepipeline.PipelineNotificationEvents.PIPELINE_EXECUTION_FAILED]
         )
@@ -157,18 +158,27 @@ class PipelineStack(cdk.Stack):
             server_access_logs_bucket=access_logs,
             server_access_logs_prefix="artifacts/",
         )
-        # Steps that hand on artifacts may write all over the bucket: evidence is written once and never replaced.
-        artifacts.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="EvidenceIsWrittenOnce",
-                effect=iam.Effect.DENY,
-                principals=[iam.AnyPrincipal()],
-                actions=["s3:PutObject"],
-                resources=[artifacts.arn_for_objects(f"{EVIDENCE}/*")],
-                conditions={"Null": {"s3:if-none-match": "true"}},
-            )
-        )
         return artifacts
+
+    def _protect_evidence(self, engine: pipelines.CodePipeline, artifacts: s3.Bucket) -> None:
+        """All steps that hand on artifacts may write all over the bucket; evidence is written by its own, and once."""
+        steps = [step for step in _post_steps(engine) if isinstance(step, Evidence)]
+        roles = [cast(iam.IRole, step.project.role).role_arn for step in steps]
+        rules: dict[str, dict[str, Any]] = {
+            "EvidenceIsWrittenByItsSteps": {"ArnNotEquals": {"aws:PrincipalArn": roles}},
+            "EvidenceIsWrittenOnce": {"Null": {"s3:if-none-match": "true"}},
+        }
+        for sid, condition in rules.items():
+            artifacts.add_to_resource_policy(
+                iam.PolicyStatement(
+                    sid=sid,
+                    effect=iam.Effect.DENY,
+                    principals=[iam.AnyPrincipal()],
+                    actions=["s3:PutObject"],
+                    resources=[artifacts.arn_for_objects(f"{EVIDENCE}/*")],
+                    conditions=condition,
+                )
+            )
 
     def _bucket(self, id: str, *, keep: Mapping[str | None, int], **options: Any) -> s3.Bucket:
         """``keep``: for how many days what lies under a prefix is kept, both as it is and after it was replaced."""
@@ -216,8 +226,7 @@ class PipelineStack(cdk.Stack):
 
     def _report_groups(self, engine: pipelines.CodePipeline) -> None:
         """Where CodeBuild files the JUnit reports: it finds the groups by the names of project and report."""
-        posts = [step for wave in engine.waves for stage in wave.stages for step in stage.post]
-        for step in [engine.synth, *posts]:
+        for step in [engine.synth, *_post_steps(engine)]:
             if isinstance(step, pipelines.CodeBuildStep) and step.partial_build_spec:
                 group = codebuild.ReportGroup(
                     self,
@@ -231,6 +240,10 @@ class PipelineStack(cdk.Stack):
                 step.grant_principal.add_to_principal_policy(
                     iam.PolicyStatement(actions=["codebuild:CreateReportGroup"], resources=[group.report_group_arn])
                 )
+
+
+def _post_steps(engine: pipelines.CodePipeline) -> list[pipelines.Step]:
+    return [step for wave in engine.waves for stage in wave.stages for step in stage.post]
 
 
 def _require_account(settings: PipelineSettings, environments: Mapping[Environment, PlatformStage]) -> None:

@@ -23,7 +23,7 @@ REPORT_NAME = "results"
 
 
 INSTALL_CHECKOV = (
-    "uv venv --quiet .venv/checkov",
+    'uv venv --quiet --python "$(command -v python)" .venv/checkov',
     "uv pip sync --quiet --python .venv/checkov/bin/python --require-hashes requirements/checkov.txt",
 )
 """In an environment of its own, for it pins old releases of what the rest uses."""
@@ -162,8 +162,11 @@ class Archive:
     def statements(self, environment: str) -> list[iam.PolicyStatement]:
         """What it takes to add evidence of one environment."""
         pipeline = f"arn:{Aws.PARTITION}:codepipeline:{Aws.REGION}:{Aws.ACCOUNT_ID}:{self.pipeline}"
+        bundles = self.bucket.arn_for_objects(f"{EVIDENCE}/{environment}/*")
         allowed = {
-            "s3:PutObject": self.bucket.arn_for_objects(f"{EVIDENCE}/{environment}/*"),
+            "s3:PutObject": bundles,
+            # For its checksum, to know again what a first attempt wrote.
+            "s3:GetObject": bundles,
             "kms:Sign": self.signing_key.key_arn,
             "codepipeline:GetPipelineState": pipeline,
         }

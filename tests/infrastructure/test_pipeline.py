@@ -16,7 +16,7 @@ from pipeline.evidence.codepipeline import ASSEMBLY, PipelineExecution
 from pipeline.stack import PipelineStack
 from pipeline_app import committed_context
 from stages.platform_stage import PlatformStage
-from tests.infrastructure.promotion import pipeline_template, promotion, resources
+from tests.infrastructure.promotion import pipeline_template, resources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +85,9 @@ def test_the_synthesis_tests_the_commit_with_pinned_tools_only() -> None:
     # CodeBuild's pyenv knows the commands of packages that uv installed only after a rehash.
     [packages] = [index for index, each in enumerate(install) if each.startswith("uv pip install")]
     assert "pyenv rehash" in install[packages + 1]
+    # uv would take a Python of its own choice, and the image has several.
+    [checkov_home] = [each for each in install if each.startswith("uv venv")]
+    assert '--python "$(command -v python)"' in checkov_home
     assert [each for each in install if "npm" in each] == ["npm ci --no-audit --no-fund"]
     *checks, checkov = build
     assert [each.split(" --")[0] for each in checks] == ["python -m pytest tests/unit", "npx cdk synth", "cfn-lint"]
@@ -125,13 +128,26 @@ def test_evidence_outlives_the_artifacts() -> None:
     assert pipeline()["Name"][:20] == "payment-pipeline"
 
 
-def test_evidence_is_never_replaced() -> None:
+def evidence_rules() -> dict[str, dict[str, Any]]:
+    """What the artifact bucket's policy denies under ``evidence/``, by the statement's name."""
     [policy] = [each for each in resources(pipeline_template(), "AWS::S3::BucketPolicy").values()
                 if each["Bucket"] == {"Ref": artifact_bucket()[0]}]  # fmt: skip
-    [statement] = [each for each in policy["PolicyDocument"]["Statement"] if each.get("Sid") == "EvidenceIsWrittenOnce"]
-    assert (statement["Effect"], statement["Action"], statement["Principal"]) == ("Deny", "s3:PutObject", {"AWS": "*"})
-    assert statement["Resource"]["Fn::Join"][1][1] == "/evidence/*"
-    assert statement["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    return {
+        each["Sid"]: each["Condition"]
+        for each in policy["PolicyDocument"]["Statement"]
+        if (each["Effect"], each["Action"], each["Principal"]) == ("Deny", "s3:PutObject", {"AWS": "*"})
+        and each["Resource"]["Fn::Join"][1][1] == "/evidence/*"
+    }
+
+
+def test_evidence_is_never_replaced() -> None:
+    assert evidence_rules()["EvidenceIsWrittenOnce"] == {"Null": {"s3:if-none-match": "true"}}
+
+
+def test_nobody_but_the_evidence_steps_writes_evidence() -> None:
+    # Steps that hand on artifacts may write everywhere in the bucket.
+    roles = [project(each.name.capitalize(), "Evidence")["ServiceRole"] for each in PROMOTION_ORDER]
+    assert evidence_rules()["EvidenceIsWrittenByItsSteps"] == {"ArnNotEquals": {"aws:PrincipalArn": roles}}
 
 
 @pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
@@ -179,7 +195,9 @@ def test_the_evidence_step_knows_its_execution_and_may_add_evidence_of_its_own_e
     assert PipelineExecution(boto3.Session(region_name="us-east-1"), dict.fromkeys(told, "x")).id == "x"
     # And what it may do
     allowed = {action: each["Resource"] for each in statements(here["ServiceRole"]) for action in each["Action"]}
-    assert allowed["s3:PutObject"] == [{"Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, f"/evidence/{name}/*"]]}]
+    bundles = {"Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, f"/evidence/{name}/*"]]}
+    assert [s["Resource"] for s in statements(here["ServiceRole"]) if "s3:PutObject" in s["Action"]] == [[bundles]]
+    assert [bundles] in [s["Resource"] for s in statements(here["ServiceRole"]) if "s3:GetObject" in s["Action"]]
     assert allowed["kms:Sign"] == [{"Fn::GetAtt": [key, "Arn"]}]
     assert allowed["codepipeline:GetPipelineState"][0]["Fn::Join"][1][-1] == f":{pipeline()['Name']}"
     assert "kms:GenerateDataKey" in allowed, "the bucket is encrypted"
@@ -246,11 +264,19 @@ def test_an_environment_in_another_account_is_deployed_under_that_accounts_roles
     # When the pipeline, in an account of its own, promotes to it
     settings = replace(PIPELINE, account="999999999999", region="eu-west-1")
     stack = PipelineStack(app, "pipeline", settings=settings, platforms=platforms)
-    text = json.dumps(assertions.Template.from_stack(stack).to_json())
+    template = assertions.Template.from_stack(stack).to_json()
+    text = json.dumps(template)
     # Then CloudFormation and the steps act under roles of the environment's account, which may read the artifacts
     assert re.search(r":iam::111111111111:role/cdk-\w+-deploy-role-111111111111-eu-west-1", text)
     assert ":iam::111111111111:role/payment-release-dev" in text
-    assert "999999999999" not in promotion().read("payment-pipeline.template.json").__str__()
+    assert ":iam::999999999999:role/payment-" not in text
+    readers = [
+        json.dumps(statement["Principal"])
+        for policy in resources(template, "AWS::S3::BucketPolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow" and "s3:GetObject*" in statement["Action"]
+    ]
+    assert any(":role/cdk-hnb659fds-deploy-role-111111111111-eu-west-1" in each for each in readers)
 
 
 def test_an_environment_in_another_account_needs_the_pipelines_account_named() -> None:
