@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         print(arguments.run(arguments))
     except (EvidenceError, Mismatch) as error:
-        print(f"{arguments.subject(arguments)}: {error}", file=sys.stderr)
+        print(f"{arguments.subject(arguments)}: {_plain(str(error))}", file=sys.stderr)
         return FAILED
     return OK
 
@@ -52,6 +52,7 @@ def collect(settings: Environment, promotion: Promotion, *, now: datetime) -> st
         "approvals": [asdict(promotion.approval(found.stage, step)) for step in found.approvals],
         "gate": release.PASS,
         "shift": found.shift,
+        "release": found.release,
         "acknowledged_findings": found.findings,
     }
     file = f"{name}-{now:%Y%m%dT%H%M%SZ}-{promotion.commit[:12]}.zip"
@@ -74,23 +75,32 @@ def _collect(arguments: argparse.Namespace) -> str:
 
 def _verify(arguments: argparse.Namespace) -> str:
     # Not at the top: the engines' steps, which only collect, do without this library.
-    from pipeline.evidence.verify import verify
+    from pipeline.evidence.verify import LIMIT, verify
 
     try:
-        manifest = verify(arguments.file.read_bytes(), arguments.key.read_bytes() if arguments.key else None)
+        with arguments.file.open("rb") as file:
+            bundle = file.read(LIMIT + 1)
+        manifest = verify(bundle, arguments.key.read_bytes() if arguments.key else None)
     except OSError as error:
         raise Mismatch(f"{error.filename} can't be read: {error.strerror}") from error
-    return "\n  ".join([f"{arguments.file}: whole, {len(manifest['files'])} files", *_summary(manifest)])
+    return "\n  ".join([f"{arguments.file}: whole, {len(manifest['files'])} files", *map(_plain, _summary(manifest))])
+
+
+def _plain(line: str) -> str:
+    """``line`` with everything that a terminal would not show as a character of it made visible: whoever wrote a
+    bundle could otherwise hide what is said of it."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def _summary(manifest: Mapping[str, Any]) -> list[str]:
-    signature = manifest["signature"]
+    signature, shifted = manifest["signature"], manifest["release"]
     return [
         f"release   {manifest['environment']}, commit {manifest['commit']}, {manifest['created']}",
         f"promotion {manifest['promotion']['engine']} {manifest['promotion']['id']}",
         *(f"approved  {each['step']} by {each['by']}, {each['at']}" for each in manifest["approvals"]),
         f"gate      {manifest['gate']}",
         f"shift     {manifest['shift']}",
+        *([f"          release {shifted['id']}, commit {shifted['commit'] or 'unknown'}"] if shifted else []),
         f"signed    with {signature['key']}" if signature else "unsigned: whoever can write it could have made it",
     ]
 

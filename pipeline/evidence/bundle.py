@@ -14,6 +14,8 @@ from typing import Any, Protocol
 FOLDER = "evidence"
 """Of a bucket, or of a run: where bundles are kept."""
 FORMAT = 1
+LOCAL = "local"
+"""The engine that runs where nobody holds a key. Every other one signs."""
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 ALGORITHM = "ECDSA_SHA_256"

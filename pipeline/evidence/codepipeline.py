@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from datetime import UTC
 from pathlib import Path
 
 import boto3
@@ -64,15 +65,22 @@ class PipelineExecution:
         by, at = decision.get("lastUpdatedBy"), decision.get("lastStatusChange")
         if decision.get("status") != "Succeeded" or not by or not at:
             raise EvidenceError(f"CodePipeline does not say who approved {step}, and when")
-        return Approval(step=step, by=by, at=at.isoformat(timespec="seconds"), comment=decision.get("summary") or None)
+        when = at.astimezone(UTC).isoformat(timespec="seconds")
+        return Approval(step=step, by=by, at=when, comment=decision.get("summary") or None)
 
     def keep(self, environment: str, name: str, bundle: bytes) -> str:
-        key = f"{FOLDER}/{environment}/{name}"
+        s3, bucket, key = self._aws.client("s3"), self._bucket, f"{FOLDER}/{environment}/{name}"
         checksum = base64.b64encode(hashlib.sha256(bundle).digest()).decode()
         try:
-            self._aws.client("s3").put_object(
-                Bucket=self._bucket, Key=key, Body=bundle, ChecksumSHA256=checksum, IfNoneMatch="*"
-            )
+            try:
+                s3.put_object(Bucket=bucket, Key=key, Body=bundle, ChecksumSHA256=checksum, IfNoneMatch="*")
+            except ClientError as error:
+                # The SDK tries again when an answer is lost, and then finds its own first attempt.
+                if error.response["Error"]["Code"] != "PreconditionFailed":
+                    raise
+                there = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+                if there.get("ChecksumSHA256") != checksum:
+                    raise
         except (BotoCoreError, ClientError) as error:
-            raise EvidenceError(f"s3://{self._bucket}/{key} can't be written: {error}") from error
-        return f"s3://{self._bucket}/{key}"
+            raise EvidenceError(f"s3://{bucket}/{key} can't be written: {error}") from error
+        return f"s3://{bucket}/{key}"

@@ -1,42 +1,56 @@
-"""A promotion on this machine: its record is ``run.json``, and bundles lie beside it. Nobody holds a key here."""
+"""A promotion on this machine: its record is ``run.json``, and bundles lie beside it. Nobody holds a key here.
 
+The engine that writes the record may be newer than this code, which belongs to the commit under promotion. So only what
+is needed is read of it.
+"""
+
+import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
-from pipeline.evidence.bundle import FOLDER
+from pipeline.evidence.bundle import FOLDER, LOCAL
 from pipeline.evidence.errors import EvidenceError
 from pipeline.evidence.promotion import Approval
-from pipeline.local.run import Run
 
 
 class LocalRun:
     """The run in ``folder``. Raises ``EvidenceError`` when its record can't be read."""
 
-    engine = "local"
+    engine = LOCAL
     signer = None
 
     def __init__(self, folder: Path) -> None:
+        self._folder, self._record = folder, folder / "run.json"
         try:
-            self._run = Run.load(folder)
+            record = json.loads(self._record.read_text())
+            self.id: str = record["id"]
+            self.commit: str = record["revision"]
+            self._approved = {
+                each["step"]: (each["by"], datetime.fromtimestamp(each["at"], UTC))
+                for each in record["approvals"]
+                if each["decision"] == "approved"
+            }
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EvidenceError(f"{folder / 'run.json'} can't be read: {error}") from error
-        self.id = self._run.id
-        self.commit = self._run.revision
-        self.assembly = self._run.assembly
+            raise EvidenceError(f"{self._record} can't be read: {error!r}") from error
+        self.assembly = folder / "cdk.out"
 
     def approval(self, stage: str, step: str) -> Approval:
-        given = [each for each in self._run.approvals if each["step"] == step and each["decision"] == "approved"]
-        if not given:
-            raise EvidenceError(f"{self._run.folder / 'run.json'} says of nobody that they approved {step}")
-        at = datetime.fromtimestamp(given[-1]["at"], UTC).isoformat(timespec="seconds")
-        return Approval(step=step, by=given[-1]["by"], at=at, comment=None)
+        if step not in self._approved:
+            raise EvidenceError(f"{self._record} says of nobody that they approved {step}")
+        by, at = self._approved[step]
+        return Approval(step=step, by=by, at=at.isoformat(timespec="seconds"), comment=None)
 
     def keep(self, environment: str, name: str, bundle: bytes) -> str:
-        file = self._run.folder / FOLDER / name
-        file.parent.mkdir(exist_ok=True)
+        file = self._folder / FOLDER / name
         try:
-            with file.open("xb") as new:
-                new.write(bundle)
+            file.parent.mkdir(exist_ok=True)
+            # Under its name it is whole or not there; and a link, unlike a renaming, never takes another's place.
+            with NamedTemporaryFile(dir=file.parent) as draft:
+                draft.write(bundle)
+                draft.flush()
+                os.link(draft.name, file)
         except OSError as error:
             raise EvidenceError(f"{file} can't be written: {error.strerror}") from error
         return str(file)

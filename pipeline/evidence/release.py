@@ -1,7 +1,7 @@
 """What the steps of a promotion left behind about one environment, checked and read into memory."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,14 @@ from pipeline.evidence.errors import EvidenceError
 from pipeline.review.findings import REPORT, NoFindings
 from pipeline.review.findings import read as read_findings
 
+PLAN = "plan.json"
 PASS = "pass"  # noqa: S105  # the load gate's verdict
 DONE = 0
+REPORTS = ("gate.json", "gate.junit.xml", "gate.md", "gate.html", "locust.html", "outcome.json", "traffic.json")
+RELEASE_REPORTS = ("release.json", "release.md", "release.html")
+"""If something was shifted."""
+FUNCTIONS = {"/validate": "validation", "/fraud-check": "fraud-detection", "/process": "processing"}
+"""The gate counts versions by route, the release controller by the function that answers there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +31,8 @@ class Release:
     """Steps of the plan at which a person decides."""
     shift: str
     """What the release controller concluded."""
+    release: Mapping[str, Any] | None
+    """Id and commit of what was shifted; the commit may be an older one, for a shift first finishes what was left."""
     findings: int
     """All of them are acknowledged."""
     files: Mapping[str, bytes]
@@ -36,17 +44,20 @@ def read(environment: str, *, assembly: Path, reports: Path) -> Release:
     ``reports`` holds the reports side by side, or each step's in a folder of its own. Raises ``EvidenceError`` for
     what is missing, and for a report that contradicts a release.
     """
-    plan = _json(assembly / "plan.json")
+    plan = _json(assembly / PLAN)
     stage = next((each for each in plan["stages"] if each["environment"] == environment), None)
     if stage is None:
-        raise EvidenceError(f"{assembly / 'plan.json'} knows no environment {environment!r}")
+        raise EvidenceError(f"{assembly / PLAN} knows no environment {environment!r}")
     others = {each["name"] for each in plan["stages"]} - {stage["name"]}
     found = _findings(assembly, others)
     written = dict(_reports(reports))
+    outcome = _concluded(environment, written, reports)
+    shifted = outcome["release"]
     return Release(
         stage=stage["name"],
         approvals=tuple(step["name"] for step in stage["pre"] if step["kind"] == "approval"),
-        shift=_conclusion(environment, written, reports),
+        shift=outcome["text"],
+        release={"id": shifted["release_id"], "commit": shifted["commit"]} if shifted else None,
         findings=len(found),
         files={
             **{f"reports/{name}": content for name, content in written.items()},
@@ -88,23 +99,35 @@ def _reports(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield file.name, file.read_bytes()
 
 
-def _conclusion(environment: str, written: Mapping[str, bytes], folder: Path) -> str:
-    """Check that the gate passed and the shift ended well; what the shift concluded."""
+def _concluded(environment: str, written: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
+    """Check that the gate passed and the shift ended well, on the same versions; the shift's outcome."""
     gate = _report("gate.json", environment, written, folder)
     if gate["verdict"] != PASS:
         raise EvidenceError(f"gate.json: the verdict is {gate['verdict']!r}, not {PASS!r}")
     outcome = _report("outcome.json", environment, written, folder)
     if outcome["command"] != "shift" or outcome["exit_code"] != DONE:
         raise EvidenceError(f"outcome.json: `{outcome['command']}` ended with {outcome['text']!r}")
-    if outcome["release"] and outcome["release"] != _report("release.json", environment, written, folder):
-        raise EvidenceError("release.json is of another release than outcome.json")
-    text: str = outcome["text"]
-    return text
+    if release := outcome["release"]:
+        if release != _report("release.json", environment, written, folder):
+            raise EvidenceError("release.json is of another release than outcome.json")
+        for route, function in FUNCTIONS.items():
+            loaded, shifted = sorted(gate["versions"].get(route, ())), release["candidate"][function]
+            if loaded != [shifted]:
+                answered = " and ".join(loaded) or "none"
+                raise EvidenceError(f"gate.json: version {answered} answered {route}, but {shifted} was shifted")
+    _report("traffic.json", environment, written, folder)
+    _require([*REPORTS, *(RELEASE_REPORTS if release else ())], written, folder)
+    return outcome
+
+
+def _require(names: Iterable[str], written: Mapping[str, bytes], folder: Path) -> None:
+    for name in names:
+        if name not in written:
+            raise EvidenceError(f"{name} is missing in {folder}: did its step run, and keep its reports?")
 
 
 def _report(name: str, environment: str, written: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
-    if name not in written:
-        raise EvidenceError(f"{name} is missing in {folder}: did its step run, and keep its reports?")
+    _require([name], written, folder)
     try:
         report: dict[str, Any] = json.loads(written[name])
         about = report["environment"]

@@ -13,19 +13,27 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from pipeline.evidence.bundle import FORMAT, MANIFEST, SIGNATURE
+from pipeline.evidence.bundle import FORMAT, LOCAL, MANIFEST, SIGNATURE
 from pipeline.evidence.errors import Mismatch
+
+LIMIT = 64 * 1024 * 1024
+"""Bytes of a bundle, and of all files in it; the pipeline's have a few million."""
+UNREADABLE = (ValueError, KeyError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What reading an archive, UTF-8 or JSON can raise that somebody made up."""
 
 
 def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
     """Check every file of ``bundle`` against its manifest, and the manifest against ``public_key`` (DER).
 
-    Returns the manifest. Raises ``Mismatch`` for the first file that is missing, changed or not in the manifest, for a
-    signature that is missing or wrong, and for one that can't be checked because no key was given.
+    Returns the manifest. Raises ``Mismatch`` for what is no bundle, for the first file that is missing, changed or not
+    in the manifest, for a signature that is missing or wrong, and for one that can't be checked because no key was
+    given.
     """
     content = _content(bundle)
     manifest = _manifest(content)
     signature: dict[str, str] | None = manifest["signature"]
+    if not signature and manifest["promotion"]["engine"] != LOCAL:
+        raise Mismatch(f"{MANIFEST} is not signed, but {manifest['promotion']['engine']} signs: it was taken off")
     if signature and public_key is None:
         raise Mismatch(f"{MANIFEST} is signed with {signature['key']}: give its public key with --key")
     if public_key is not None:
@@ -42,30 +50,65 @@ def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
 
 
 def _content(bundle: bytes) -> dict[str, bytes]:
+    if len(bundle) > LIMIT:
+        raise Mismatch(f"this is no bundle: it has more than {LIMIT} bytes")
     content: dict[str, bytes] = {}
+    left = LIMIT
     try:
         with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
-            for name in archive.namelist():
-                if name in content:
-                    raise Mismatch(f"{name} is in the bundle twice")
-                try:
-                    content[name] = archive.read(name)
-                except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-                    raise Mismatch(f"{name} is damaged: {error}") from error
-    except (zipfile.BadZipFile, NotImplementedError) as error:
+            for entry in archive.infolist():
+                if entry.filename in content:
+                    raise Mismatch(f"{entry.filename} is in the bundle twice")
+                content[entry.filename] = _read(archive, entry, left)
+                left -= len(content[entry.filename])
+    except UNREADABLE as error:
         raise Mismatch(f"this is no zip file, or a damaged one: {error}") from error
     return content
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise Mismatch(f"{entry.filename} is packed in an unusual way")
+    try:
+        with archive.open(entry) as file:
+            data = file.read(limit + 1)  # what the entry says of its size is not asked
+    except UNREADABLE as error:
+        raise Mismatch(f"{entry.filename} is damaged: {error}") from error
+    if len(data) > limit:
+        raise Mismatch(f"{entry.filename} is too long: a bundle holds {LIMIT} bytes at most")
+    return data
 
 
 def _manifest(content: Mapping[str, bytes]) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(content[MANIFEST])
-        written, _ = manifest["format"], (manifest["signature"], manifest["files"].items())
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise Mismatch(f"{MANIFEST} is missing, or is no manifest") from error
-    if written != FORMAT:
-        raise Mismatch(f"{MANIFEST} is of format {written}; this command reads format {FORMAT}")
-    return manifest
+    match manifest:
+        case {"format": int(written)} if written != FORMAT:
+            raise Mismatch(f"{MANIFEST} is of format {written}; this command reads format {FORMAT}")
+        case {
+            "format": int(),
+            "environment": str(),
+            "commit": str(),
+            "promotion": {"engine": str(), "id": str()},
+            "created": str(),
+            "approvals": list(approvals),
+            "gate": str(),
+            "shift": str(),
+            "release": None | {"id": str(), "commit": str() | None},
+            "signature": None | {"key": str()},
+            "files": dict(files),
+        } if all(map(_is_approval, approvals)) and all(isinstance(each, str) for each in files.values()):
+            return manifest
+    raise Mismatch(f"{MANIFEST} is missing, or is no manifest")
+
+
+def _is_approval(said: Any) -> bool:
+    match said:
+        case {"step": str(), "by": str(), "at": str()}:
+            return True
+    return False
 
 
 def _check_signature(content: Mapping[str, bytes], public_key: bytes) -> None:

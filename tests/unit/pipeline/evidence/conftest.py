@@ -4,11 +4,13 @@ import contextlib
 import json
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loadtest.scenario import ROUTES
 from loadtest.verdict import Verdict
 from pipeline.evidence.__main__ import main
 from pipeline.local.run import Run, create
@@ -82,10 +84,14 @@ def shift(bench: Bench) -> int:
         return cli.main(["shift", "--env", ENVIRONMENT])
 
 
-def pass_gate(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    (folder / "gate.json").write_text(json.dumps({"environment": ENVIRONMENT, "verdict": Verdict.PASS}))
-    (folder / "gate.junit.xml").write_text("<testsuites/>")
+def pass_gate(folder: Path, version: str = "2") -> None:
+    """The gate's reports on a candidate of ``version``, and that of the traffic during the shift."""
+    folder.mkdir(parents=True, exist_ok=True)
+    versions = {route: {version: 100} for route in ROUTES}
+    write(folder / "gate.json", {"environment": ENVIRONMENT, "verdict": Verdict.PASS, "versions": versions})
+    for page in ("gate.junit.xml", "gate.md", "gate.html", "locust.html"):
+        (folder / page).write_text("<testsuites/>")
+    write(folder / "traffic.json", {"environment": ENVIRONMENT, "sent": 100, "lost": 0})
 
 
 def synthesise(assembly: Path) -> None:
@@ -107,6 +113,14 @@ def synthesise(assembly: Path) -> None:
     write(assembly / "manifest.json", {"artifacts": {"payment-pipeline": stack, "Tree": {"type": "cdk:tree"}}})
     write(assembly / "payment-pipeline.template.json", {"Description": "Pipeline"})
     write_findings(assembly, "Test/Platform/Api", "Other/Platform/Api", "payment-pipeline/Key")
+
+
+class Frozen:
+    """A clock that stands still: two bundles get the same name."""
+
+    @staticmethod
+    def now(zone: object) -> datetime:
+        return datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
 
 
 def write_findings(assembly: Path, *constructs: str, reason: str | None = "Needed, says delivery.") -> None:

@@ -3,6 +3,8 @@
 botocore checks each call against the service's model before it gets here.
 """
 
+import base64
+import hashlib
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, BinaryIO
@@ -17,7 +19,8 @@ APPROVED_AT = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
 
 
 class FakeAws:
-    """``decision``: the state of the approval's action; ``refused``: operations that fail."""
+    """``decision``: the state of the approval's action; ``refused``: operations that fail; ``lost_answers``: how many
+    writes are tried again, for nobody heard that they were done."""
 
     def __init__(self) -> None:
         self.private_key = ec.generate_private_key(ec.SECP256R1())
@@ -30,9 +33,10 @@ class FakeAws:
             "lastStatusChange": APPROVED_AT,
         }
         self.refused: set[str] = set()
+        self.lost_answers = 0
         self.session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
         events = self.session.events
-        for event in ("kms.Sign", "s3.PutObject", "codepipeline.GetPipelineState"):
+        for event in ("kms.Sign", "s3.PutObject", "s3.HeadObject", "codepipeline.GetPipelineState"):
             events.register(f"provide-client-params.{event}", self._remember)
             events.register(f"before-call.{event}", self._answer)
 
@@ -63,7 +67,16 @@ class FakeAws:
         if (Bucket, Key) in self.objects:
             return 412, {"Error": {"Code": "PreconditionFailed", "Message": "it exists"}}
         self.objects[Bucket, Key] = Body.read()
+        if self.lost_answers:
+            self.lost_answers -= 1
+            Body.seek(0)  # the SDK's next attempt
+            return self._PutObject(Bucket, Key, Body, IfNoneMatch, ChecksumSHA256)
         return 200, {}
+
+    def _HeadObject(self, Bucket: str, Key: str, ChecksumMode: str) -> tuple[int, dict[str, Any]]:
+        assert ChecksumMode == "ENABLED", "else S3 does not tell the checksum"
+        digest = hashlib.sha256(self.objects[Bucket, Key]).digest()
+        return 200, {"ChecksumSHA256": base64.b64encode(digest).decode()}
 
     def _GetPipelineState(self, name: str) -> tuple[int, dict[str, Any]]:
         actions = [

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from datetime import timedelta, timezone
 from pathlib import Path
 from subprocess import PIPE
 
@@ -14,7 +15,7 @@ import pytest
 from pipeline.evidence import __main__ as evidence
 from pipeline.evidence.__main__ import main
 
-from .conftest import COMMIT, Released
+from .conftest import COMMIT, Frozen, Released
 from .fake_aws import APPROVED_AT, EXECUTION, KEY, FakeAws
 
 ROOT = Path(__file__).parents[4]
@@ -101,6 +102,21 @@ def test_a_signed_bundle_is_not_believed_without_the_key(bundle: Path, capsys: p
     assert f"manifest.json is signed with {KEY}: give its public key with --key" in capsys.readouterr().err
 
 
+def test_a_bundle_of_the_pipeline_whose_signature_was_taken_off_is_not_believed(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a bundle without its signature, and no key to ask for one
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist() if name != "manifest.sig"}
+    files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) | {"signature": None}).encode()
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    # When, then
+    assert main(["verify", str(bundle)]) == 1
+    assert "manifest.json is not signed, but codepipeline signs" in capsys.readouterr().err
+
+
 def test_a_bundle_that_another_key_signed_is_not_believed(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +142,7 @@ def test_who_changes_a_file_and_its_hash_cannot_change_the_signature(
             archive.writestr(name, data)
     # When, then
     assert main(["verify", str(bundle), "--key", str(tmp_path / "key.der")]) == 1
-    said = "manifest.sig is missing" if unsigned else "manifest.json was changed, or signed with another key"
+    said = "manifest.json is not signed" if unsigned else "manifest.json was changed, or signed with another key"
     assert said in capsys.readouterr().err
 
 
@@ -144,10 +160,23 @@ def test_a_bundle_never_takes_the_place_of_another(
     assert aws.objects == before
 
 
-class Frozen:
-    @staticmethod
-    def now(zone: object) -> object:
-        return APPROVED_AT
+def test_a_bundle_whose_first_attempt_arrived_unnoticed_is_kept(
+    aws: FakeAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given an answer that gets lost, after which the SDK tries again
+    aws.lost_answers = 1
+    # When, then
+    assert main(["collect", "--env", "test"]) == 0
+    [(_, key)] = aws.objects
+    assert capsys.readouterr().out == f"evidence test: s3://artifacts/{key}\n"
+
+
+def test_when_a_person_approved_is_told_in_utc(aws: FakeAws) -> None:
+    aws.decision["lastStatusChange"] = APPROVED_AT.astimezone(timezone(timedelta(hours=2)))
+    assert main(["collect", "--env", "test"]) == 0
+    [data] = aws.objects.values()
+    said = json.loads(zipfile.ZipFile(io.BytesIO(data)).read("manifest.json"))
+    assert said["approvals"][0]["at"] == "2027-01-15T08:00:00+00:00"
 
 
 @pytest.mark.parametrize("lost", [{"status": "InProgress"}, {"lastUpdatedBy": ""}, {"lastStatusChange": None}])

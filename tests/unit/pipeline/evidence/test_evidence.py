@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,15 @@ from typing import Any
 import pytest
 
 from loadtest.reports import write_trouble
+from loadtest.scenario import ROUTES
+from pipeline.evidence import __main__ as evidence
 from pipeline.evidence.__main__ import main
+from pipeline.evidence.release import FUNCTIONS, RELEASE_REPORTS, REPORTS
+from pipeline.release.traffic import Function
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour
 
-from .conftest import COMMIT, ENVIRONMENT, Released, write_findings
+from .conftest import COMMIT, ENVIRONMENT, Frozen, Released, pass_gate, write, write_findings
 
 
 def content(bundle: Path) -> dict[str, bytes]:
@@ -73,6 +79,7 @@ def test_a_release_with_nothing_to_shift_is_evidence_too(released: Released) -> 
     # When, then
     bundle = released.collect()
     assert manifest(bundle)["shift"] == "nothing to do: version 2 is stable already"
+    assert manifest(bundle)["release"] is None
     assert "reports/release.json" not in content(bundle)
 
 
@@ -111,7 +118,7 @@ def test_the_same_release_makes_the_same_bundle_but_for_its_time(released: Relea
     }
 
 
-@pytest.mark.parametrize("name", ["gate.json", "outcome.json", "release.json"])
+@pytest.mark.parametrize("name", [*REPORTS, *RELEASE_REPORTS])
 def test_a_missing_report_is_named_and_there_is_no_bundle(
     released: Released, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +159,58 @@ def test_an_unreadable_record_of_the_run_is_named(released: Released, capsys: py
     assert f"{released.run.folder / 'run.json'} can't be read" in released.refusal(capsys)
 
 
+def test_the_record_of_a_newer_engine_is_read_as_far_as_it_is_needed(released: Released) -> None:
+    # Given a record with more in it than this code knows
+    released.approve()
+    record = json.loads((released.run.folder / "run.json").read_text())
+    write(released.run.folder / "run.json", record | {"version": 2, "colour": "green", "stages": "elsewhere"})
+    # When, then
+    assert manifest(released.collect())["approvals"][0]["by"] == "ann"
+
+
+def test_a_bundle_that_is_not_written_to_its_end_does_not_lie_under_its_name(
+    released: Released, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a disk that holds no more than the beginning
+    released.approve()
+    (released.run.folder / "evidence").mkdir()
+    size = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, size[1]))
+    # When
+    try:
+        code = main(["collect", "--env", ENVIRONMENT])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, size)
+        signal.signal(signal.SIGXFSZ, before)
+    # Then
+    assert code == 1
+    assert "can't be written: File too large" in capsys.readouterr().err
+    assert not list((released.run.folder / "evidence").iterdir())
+
+
+def test_a_bundle_on_this_machine_never_takes_the_place_of_another(
+    released: Released, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a bundle of this second
+    released.approve()
+    monkeypatch.setattr(evidence, "datetime", Frozen)
+    bundle = released.collect()
+    bundle.write_bytes(b"the first")
+    # When
+    assert main(["collect", "--env", ENVIRONMENT]) == 1
+    # Then
+    assert "can't be written: File exists" in capsys.readouterr().err
+    assert [each.read_bytes() for each in bundle.parent.iterdir()] == [b"the first"]
+
+
+def test_a_folder_that_cannot_be_made_is_told(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
+    released.approve()
+    (released.run.folder / "evidence").write_text("in the way")
+    assert main(["collect", "--env", ENVIRONMENT]) == 1
+    assert "can't be written" in capsys.readouterr().err
+
+
 def test_a_gate_without_verdict_is_no_evidence(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
     released.approve()
     write_trouble(ENVIRONMENT, None, released.reports)
@@ -179,6 +238,44 @@ def test_reports_of_another_environment_or_release_are_no_evidence(
         report = json.loads((released.reports / name).read_text())
         (released.reports / name).write_text(json.dumps(report | {key: other}))
         assert released.refusal(capsys).startswith(said)
+
+
+def test_what_was_shifted_is_what_the_gate_has_loaded(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given the report of a gate on the version before
+    released.approve()
+    pass_gate(released.reports, version="1")
+    assert released.refusal(capsys) == "gate.json: version 1 answered /validate, but 2 was shifted\n"
+    # Or of one that met both
+    pass_gate(released.reports)
+    gate = json.loads((released.reports / "gate.json").read_text())
+    gate["versions"]["/process"]["1"] = 1
+    write(released.reports / "gate.json", gate)
+    assert released.refusal(capsys) == "gate.json: version 1 and 2 answered /process, but 2 was shifted\n"
+
+
+def test_routes_and_functions_are_named_as_gate_and_release_controller_name_them() -> None:
+    assert dict(zip(ROUTES, Function, strict=True)) == FUNCTIONS
+
+
+def test_the_commit_that_was_shifted_is_told_for_it_may_be_older(
+    released: Released, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a shift that finished what an older commit's had left
+    released.approve()
+    bench = Bench()
+    bench.commit = "0ldc0mm17"
+    assert released.shift(bench) == 0
+    # When
+    bundle = released.collect()
+    # Then
+    said = manifest(bundle)
+    assert said["commit"] == COMMIT
+    assert said["release"] == {
+        "id": json.loads(content(bundle)["reports/release.json"])["release_id"],
+        "commit": "0ldc0mm17",
+    }
+    assert main(["verify", str(bundle)]) == 0
+    assert "commit 0ldc0mm17" in capsys.readouterr().out
 
 
 def test_of_two_reports_of_one_name_none_is_chosen(released: Released, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """A bundle that was touched is not believed, and the first file that does not match is named."""
 
+import io
 import json
 import warnings
 import zipfile
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.evidence.__main__ import main
+from pipeline.evidence.verify import LIMIT
 
 from .conftest import Released
+from .fake_aws import FakeAws
 
 Files = dict[str, bytes]
 
@@ -91,8 +94,119 @@ def test_damage_is_found(bundle: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_an_unsigned_bundle_does_not_pass_where_a_key_must_vouch_for_it(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "key.der").write_bytes(FakeAws().public_key)
+    assert "manifest.sig is missing: nothing in the bundle is signed" in refusal(
+        bundle, capsys, "--key", str(tmp_path / "key.der")
+    )
+
+
+def test_a_file_that_holds_no_key_is_told(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "key.der").write_bytes(b"no key")
     assert "the public key is no key in DER" in refusal(bundle, capsys, "--key", str(tmp_path / "key.der"))
+
+
+def encrypted(data: bytes) -> bytes:
+    """With the flag that says so, in the first file's two headers."""
+    changed = bytearray(data)
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        changed[data.index(header) + flags] |= 1
+    return bytes(changed)
+
+
+def packed(method: int) -> Callable[[bytes], bytes]:
+    """With files in another method than the pipeline's, damaged."""
+
+    def change(data: bytes) -> bytes:
+        target = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(target, "w", method) as archive:
+            for name in before.namelist():
+                archive.writestr(name, before.read(name))
+        changed = bytearray(target.getvalue())
+        changed[60:70] = bytes(10)
+        return bytes(changed)
+
+    return change
+
+
+def badly_named(data: bytes) -> bytes:
+    """With a name that says of itself that it is UTF-8."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("\N{LATIN SMALL LETTER A WITH DIAERESIS}", b"")
+    return target.getvalue().replace("\N{LATIN SMALL LETTER A WITH DIAERESIS}".encode(), b"\xff\xff")
+
+
+def huge(data: bytes) -> bytes:
+    """With more in it than a bundle can hold, in few bytes."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("first", "second"):
+            archive.writestr(name, bytes(LIMIT // 2 + 1))
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (encrypted, "manifest.json is damaged: "),
+        (packed(zipfile.ZIP_LZMA), "manifest.json is packed in an unusual way"),
+        (packed(zipfile.ZIP_BZIP2), "manifest.json is packed in an unusual way"),
+        (badly_named, "this is no zip file, or a damaged one"),
+        (huge, "second is too long"),
+        (lambda data: bytes(LIMIT + 1), "this is no bundle: it has more than"),
+    ],
+)
+def test_what_is_no_bundle_of_the_pipeline_is_told_in_one_sentence(
+    bundle: Path, change: Callable[[bytes], bytes], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle.write_bytes(change(bundle.read_bytes()))
+    assert refusal(bundle, capsys).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"commit": None},
+        {"created": 0},
+        {"promotion": {"engine": "local"}},
+        {"approvals": ["ann"]},
+        {"release": []},
+        {"signature": "x"},
+        {"signature": {}},
+        {"files": ["findings.json"]},
+        {"files": {"findings.json": 1}},
+    ],
+)
+def test_a_manifest_of_another_shape_is_no_manifest(
+    bundle: Path, said: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reshape(files: Files) -> None:
+        files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) | said).encode()
+
+    rewrite(bundle, reshape)
+    assert refusal(bundle, capsys) == "manifest.json is missing, or is no manifest\n"
+
+
+def test_a_bundle_cannot_hide_what_is_said_of_it(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a manifest that adds a line, and takes the last one back
+    def hide(files: Files) -> None:
+        said = json.loads(files["manifest.json"])
+        said["shift"] = "promoted\n  signed    with arn:aws:kms\x1b[8m\u202e"
+        files["manifest.json"] = json.dumps(said).encode()
+
+    rewrite(bundle, hide)
+    # When
+    assert main(["verify", str(bundle)]) == 0
+    # Then
+    lines = capsys.readouterr().out.splitlines()
+    assert r"  shift     promoted\n  signed    with arn:aws:kms\x1b[8m\u202e" in lines
+    assert lines[-1].startswith("  unsigned: ")
+    assert not any(line.startswith("  signed") for line in lines)
+
+
+def test_a_name_in_a_refusal_is_shown_as_it_is(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(bundle, lambda files: files.update({"\x1b[2J\nprod.zip: whole": b""}))
+    assert refusal(bundle, capsys).startswith(r"\x1b[2J\nprod.zip: whole was added")
 
 
 def test_a_file_that_does_not_exist_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
