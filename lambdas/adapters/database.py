@@ -43,22 +43,28 @@ class Database:
 
     def query(self, sql: str, **parameters: Any) -> list[list[Any]]:
         """The rows of ``sql``, a statement that may be repeated. One retry, on a new connection, when the kept one
-        failed or the password was rotated. Raises ``Unavailable``."""
+        failed; one more with the password read anew, when that was rotated. Raises ``Unavailable``."""
         from pg8000.exceptions import DatabaseError, InterfaceError
 
         failure: Exception | None = None
-        for attempt in (1, 2):
+        broken = 0
+        while broken < 2:
             deadline.check(_DEPENDENCY)
+            refused = _is_wrong_password(failure)
             try:
                 with tracing.span(_DEPENDENCY):
-                    return self._current(fresh_login=_is_wrong_password(failure)).run(sql, **parameters)  # type: ignore[no-any-return]
+                    return self._current(fresh_login=refused).run(sql, **parameters)  # type: ignore[no-any-return]
             except (InterfaceError, OSError) as error:
                 failure = error
             except DatabaseError as error:
                 failure = error
-                if attempt == 1 and not (_is_wrong_password(error) or _may_pass(error)):
+                if not (_is_wrong_password(error) or _may_pass(error)):
                     raise
             self._close()
+            if not _is_wrong_password(failure):
+                broken += 1
+            elif refused:  # also as it reads now
+                break
         raise Unavailable(_DEPENDENCY) from failure
 
     def _current(self, *, fresh_login: bool) -> Any:

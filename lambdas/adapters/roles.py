@@ -10,11 +10,11 @@ _ITERATIONS = 4096
 
 
 def set_password(connection: Any, role: str, password: str) -> None:
-    """Give ``role``, which exists, the password."""
+    """Give ``role``, which exists, the password. A role may do so for itself, if nothing else is changed."""
     from pg8000.native import identifier, literal
 
     verifier = scram_verifier(password, os.urandom(16))
-    connection.run(f"ALTER ROLE {identifier(role)} LOGIN PASSWORD {literal(verifier)}")
+    connection.run(f"ALTER ROLE {identifier(role)} PASSWORD {literal(verifier)}")
 
 
 def scram_verifier(password: str, salt: bytes) -> str:

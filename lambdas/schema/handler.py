@@ -62,7 +62,7 @@ def _grant(connection: Any, name: str, login: dict[str, str]) -> None:
 
     role = identifier(login["username"])
     if not connection.run("SELECT 1 FROM pg_roles WHERE rolname = :role", role=login["username"]):
-        connection.run(f"CREATE ROLE {role}")
+        connection.run(f"CREATE ROLE {role} LOGIN")
     roles.set_password(connection, login["username"], login["password"])
     connection.run(f"REVOKE ALL ON DATABASE {identifier(name)} FROM PUBLIC")
     connection.run("REVOKE ALL ON SCHEMA public FROM PUBLIC")

@@ -180,10 +180,10 @@ def test_a_rotated_password_and_lost_connections_cost_no_request(api: Merchant, 
     # When the application's password is rotated
     secret = f"payment/database-app-{platform.cloud.name}"
     secrets: Any = platform.client("secretsmanager")
-    before = secrets.get_secret_value(SecretId=secret)["SecretString"]
-    token = str(uuid.uuid4())
+    login = json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"])
+    login["password"], token = uuid.uuid4().hex, str(uuid.uuid4())
     secrets.put_secret_value(
-        SecretId=secret, ClientRequestToken=token, SecretString=before, VersionStages=["AWSPENDING"]
+        SecretId=secret, ClientRequestToken=token, SecretString=json.dumps(login), VersionStages=["AWSPENDING"]
     )
     functions: Any = platform.client("lambda")
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret", "finishSecret"):

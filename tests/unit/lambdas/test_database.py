@@ -68,6 +68,25 @@ def test_a_rotated_password_is_read_again_within_the_request(monkeypatch: pytest
     assert logins.fresh == [False, True]
 
 
+def test_a_connection_lost_after_a_rotation_costs_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a kept connection that is lost, and a password that was rotated since it was made
+    server, logins = Server(None, WRONG_PASSWORD, runs=[[["warm"]], ADMIN_SHUTDOWN, [["answer"]]]), Logins()
+    monkeypatch.setattr(database, "connect", server.connect)
+    kept = Database(logins)
+    kept.query("SELECT 1")
+    # When, then
+    assert kept.query("SELECT 1") == [["answer"]]
+    assert logins.fresh == [False, False, True]
+
+
+def test_a_password_that_is_refused_when_read_anew_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, logins = Server(*[WRONG_PASSWORD] * 9, runs=[]), Logins()
+    monkeypatch.setattr(database, "connect", server.connect)
+    with pytest.raises(Unavailable):
+        Database(logins).query("SELECT 1")
+    assert logins.fresh == [False, True]
+
+
 def test_a_database_that_is_down_is_unavailable_after_one_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(OSError("refused"), OSError("refused"), runs=[])
     monkeypatch.setattr(database, "connect", server.connect)
