@@ -8,7 +8,9 @@ import argparse
 import re
 import sys
 import tempfile
+import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.review import NotCompared, reports
@@ -21,15 +23,24 @@ PASSED, NEW_FINDINGS, NOT_COMPARED = 0, 1, 2
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    reports.remove(options.output)
     try:
+        reports.remove(options.output)
         comparison = _compare(options.base)
+        print(reports.write(comparison, options.output))
     except NotCompared as error:
-        reports.write_not_compared(str(error), base=options.base, folder=options.output)
-        print(f"review: {error}", file=sys.stderr)
-        return NOT_COMPARED
-    print(reports.write(comparison, options.output))
+        return _not_compared(options, str(error))
+    except Exception as error:  # which Python would answer with 1, as if there were new findings
+        traceback.print_exc()
+        return _not_compared(options, f"{type(error).__name__}: {error}")
     return PASSED if comparison.passes else NEW_FINDINGS
+
+
+def _not_compared(options: argparse.Namespace, why: str) -> int:
+    print(f"review: {why}", file=sys.stderr)
+    with suppress(OSError):  # perhaps just what went wrong
+        reports.remove(options.output)
+        reports.write_not_compared(why, base=options.base, folder=options.output)
+    return NOT_COMPARED
 
 
 def _compare(commit: str) -> Comparison:

@@ -1,4 +1,7 @@
-"""The two sides of a comparison: a commit, or this folder as it is, synthesised without AWS credentials."""
+"""The two sides of a comparison: a commit, or this folder as it is, synthesised without AWS credentials.
+
+Each with the packages that it asks for: a new version of CDK or of a rule pack is a change like any other.
+"""
 
 import os
 import subprocess
@@ -15,8 +18,10 @@ from pipeline.review.templates.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = "pipeline_app.py"
+PACKAGES = "requirements/dev.txt"
+"""All that a synthesis imports; what npm installs is the command line alone."""
 LINES = 15
-"""Of a failed synthesis, so much of the end is shown."""
+"""Of a command that failed, so much of the end is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,32 +34,70 @@ class Side:
 
 
 def check_out(commit: str, tree: Path) -> None:
-    """The files of ``commit``, in a folder of their own. Raises ``NotCompared`` when there is no such commit."""
+    """The files of ``commit``, in a folder of their own. Raises ``NotCompared`` when they can't be had."""
     tree.mkdir()
-    git = ["git", "-C", str(ROOT), "archive", "--format=tar", commit]
-    archive = subprocess.run(git, capture_output=True)
-    if archive.returncode:
-        raise NotCompared(f"base {commit!r} can't be read: {archive.stderr.decode(errors='replace').strip()}")
-    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive.stdout, check=True)
+    git = ["git", "-C", str(ROOT)]
+    try:
+        name = _output([*git, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}"])
+        _output(["tar", "-x", "-C", str(tree)], _output([*git, "archive", "--format=tar", name.decode().strip()]))
+    except _Failed as error:
+        raise NotCompared(f"base {commit!r} can't be read: {error}") from error
+
+
+def install(name: str, tree: Path) -> Path:
+    """The Python with the packages that ``tree`` asks for: this one, or another that is set up in ``tree``.
+
+    Raises ``NotCompared`` when they can't be installed.
+    """
+    asked = tree / PACKAGES
+    if not asked.exists() or asked.read_bytes() == (ROOT / PACKAGES).read_bytes():
+        return Path(sys.executable)
+    # Or `make review` would hand down its own variables.
+    environ = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    try:
+        _output(["make", "-C", str(tree), "setup"], environ=environ)
+    except _Failed as error:
+        raise NotCompared(f"{name} has other packages, which can't be installed: {error}") from error
+    return tree / ".venv" / "bin" / "python"
 
 
 def synthesise(name: str, tree: Path, assembly: Path) -> Side:
     """Synthesise the app in ``tree`` into ``assembly``; ``name`` is what an error calls this side.
 
-    Raises ``NotCompared`` when there is no report at the end, or no template. Findings make the synthesis itself fail:
-    that is no fault.
+    Raises ``NotCompared`` when its packages can't be installed, or there is no report at the end, or no template.
+    Findings make the synthesis itself fail: that is no fault.
     """
     if not (tree / APP).is_file():
         raise NotCompared(f"{name} has no {APP}: there is nothing to synthesise")
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_"))}
-    environ |= {"CDK_OUTDIR": str(assembly), "JSII_HOST_STACK_TRACES": "1", "PYTHONPATH": str(tree)}
-    command = [sys.executable, APP]
-    done = subprocess.run(command, cwd=tree, env=environ, capture_output=True, text=True, errors="replace")
+    python = install(name, tree)
+    path = os.pathsep.join([str(python.parent), environ.get("PATH", "")])  # where jsii finds Node
+    environ |= {"CDK_OUTDIR": str(assembly), "JSII_HOST_STACK_TRACES": "1", "PYTHONPATH": str(tree), "PATH": path}
+    done = subprocess.run([python, APP], cwd=tree, env=environ, capture_output=True, text=True, errors="replace")
     report = assembly / REPORT
     if not report.is_file():
-        last = "\n".join(done.stderr.strip().splitlines()[-LINES:]) or f"exit code {done.returncode}, nothing said"
+        last = _last(done.stderr, done.returncode)
         raise NotCompared(f"the synthesis of {name} failed before anything was checked:\n{last}")
     try:
         return Side(findings=tuple(read_findings(report, tree)), stacks=stack.read(assembly))
     except NotCompared as error:
         raise NotCompared(f"{name}: {error}") from error
+
+
+class _Failed(Exception):
+    """A command failed, or is not installed; the message is what it said."""
+
+
+def _output(command: list[str], given: bytes = b"", environ: Mapping[str, str] | None = None) -> bytes:
+    """What ``command`` prints. Raises ``_Failed``."""
+    try:
+        done = subprocess.run(command, input=given, env=environ, capture_output=True)
+    except OSError as error:
+        raise _Failed(str(error)) from error
+    if done.returncode:
+        raise _Failed(_last(done.stderr.decode(errors="replace"), done.returncode))
+    return done.stdout
+
+
+def _last(said: str, code: int) -> str:
+    return "\n".join(said.strip().splitlines()[-LINES:]) or f"exit code {code}, nothing said"

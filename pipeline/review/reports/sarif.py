@@ -5,10 +5,9 @@ from typing import Any
 
 from pipeline.review.findings import Finding, Findings
 from pipeline.review.names import TOOL
+from pipeline.review.sides import APP
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-APP = "pipeline_app.py"
-"""Where a finding is shown whose trace tells no line of ours."""
 
 
 def render(findings: Findings) -> dict[str, Any]:
@@ -42,6 +41,7 @@ def _result(finding: Finding, *, known: bool) -> dict[str, Any]:
         "locations": [
             {
                 "physicalLocation": {
+                    # The app stands for the lines that a trace does not tell.
                     "artifactLocation": {"uri": finding.file or APP, "uriBaseId": "%SRCROOT%"},
                     "region": {"startLine": finding.line or 1},
                 },

@@ -1,7 +1,9 @@
 """The command: what it writes, what it answers, and that no failure looks like a clean result."""
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,8 @@ import pytest
 from pipeline.review import NotCompared
 from pipeline.review import __main__ as review
 from pipeline.review.findings import PACKS, Finding
-from pipeline.review.reports import NAMES
-from pipeline.review.sides import Side, synthesise
+from pipeline.review.reports import NAMES, html
+from pipeline.review.sides import ROOT, Side, synthesise
 from tests.unit.pipeline.review.given import finding, resource, stack, stacks
 
 APP = """
@@ -71,6 +73,41 @@ def test_a_base_from_before_there_was_an_app_is_named(tmp_path: Path) -> None:
         synthesise("base", tmp_path, tmp_path / "out")
 
 
+PRINT_PACKAGES = "import os; raise SystemExit(os.environ.get('PACKAGES', 'those of this folder'))"
+INSTALL = f"""setup:
+\t@mkdir -p .venv/bin
+\t@printf '#!/bin/sh\\nPACKAGES="its own" exec {sys.executable} "$$@"\\n' > .venv/bin/python
+\t@chmod +x .venv/bin/python
+"""
+
+
+def asking_for(packages: str, tree: Path, makefile: str) -> Path:
+    """A tree that says with which packages it is synthesised."""
+    (tree / "requirements").mkdir()
+    (tree / "requirements" / "dev.txt").write_text(packages)
+    (tree / "Makefile").write_text(makefile)
+    (tree / "pipeline_app.py").write_text(PRINT_PACKAGES)
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("packages", "message"),
+    [
+        ("aws-cdk-lib==2.0.0\n", "its own"),
+        ((ROOT / "requirements" / "dev.txt").read_text(), "those of this folder"),
+    ],
+)
+def test_a_side_is_synthesised_with_the_packages_that_it_asks_for(tmp_path: Path, packages: str, message: str) -> None:
+    with pytest.raises(NotCompared, match=f"(?s)synthesis of base failed.*{message}"):
+        synthesise("base", asking_for(packages, tmp_path, INSTALL), tmp_path / "out")
+
+
+def test_a_side_whose_packages_can_not_be_installed_is_named(tmp_path: Path) -> None:
+    tree = asking_for("aws-cdk-lib==2.0.0\n", tmp_path, "setup:\n\t@echo no such package >&2; exit 1\n")
+    with pytest.raises(NotCompared, match=r"(?s)base has other packages, which can't be installed: .*no such package"):
+        synthesise("base", tree, tmp_path / "out")
+
+
 def test_a_synthesis_gets_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     (tmp_path / "pipeline_app.py").write_text("import os, sys; sys.exit(str([n for n in os.environ if 'AWS' in n]))")
@@ -89,6 +126,29 @@ def test_a_base_that_does_not_exist_is_a_clear_failure_and_leaves_no_older_resul
     text = (tmp_path / "review.md").read_text()
     assert text.startswith("<!-- compliance review -->\n### Review: the comparison could not be made")
     assert "base 'no-such-commit' can't be read" in text
+
+
+@pytest.mark.parametrize("option", ["--list", "--output=stolen"])
+def test_a_base_is_never_taken_for_an_option_of_git(tmp_path: Path, option: str) -> None:
+    assert review.main([f"--base={option}", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert f"base '{option}' can't be read" in (tmp_path / "review.md").read_text()
+
+
+def test_a_machine_without_git_is_not_told_of_new_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert review.main(["--base", "HEAD", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert "base 'HEAD' can't be read: " in (tmp_path / "review.md").read_text()
+
+
+def test_an_archive_that_can_not_be_unpacked_is_not_told_as_new_findings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tar = tmp_path / "tar"
+    tar.write_text("#!/bin/sh\necho disk full >&2; exit 2\n")
+    tar.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert review.main(["--base", "HEAD", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert "base 'HEAD' can't be read: disk full" in (tmp_path / "review.md").read_text()
 
 
 @pytest.fixture
@@ -110,6 +170,17 @@ def test_new_findings_fail_and_all_reports_are_written(
     synthesised(Side(findings=(), stacks=same), Side(findings=findings, stacks=same))
     assert review.main(["--base", "x", "--output", str(tmp_path)]) == code
     assert {each.name for each in tmp_path.iterdir()} == set(NAMES)
+
+
+def test_an_error_of_the_review_itself_is_not_told_as_new_findings_and_leaves_half_a_report_to_nobody(
+    synthesised: Callable[[Side, Side], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = Side(findings=(), stacks=stacks(stack({})))
+    synthesised(same, same)
+    monkeypatch.setattr(html, "STYLE", tmp_path / "none.css")
+    assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert [each.name for each in tmp_path.iterdir()] == ["review.md"]
+    assert "FileNotFoundError" in (tmp_path / "review.md").read_text()
 
 
 def test_a_template_of_an_unknown_form_is_not_compared(
