@@ -5,7 +5,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 PAGE = 100
@@ -22,7 +22,10 @@ class Refused(Exception):
 
 
 class Repository:
-    """One repository's part of the API. Paths are relative to it. Every method raises ``Refused`` if GitHub refuses."""
+    """One repository's part of the API. Paths are relative to it.
+
+    Every method raises ``Refused`` if GitHub refuses, and ``OSError`` if it can't be reached.
+    """
 
     def __init__(self, *, api: str, name: str, token: str) -> None:
         """``api`` is the URL of the API, ``name`` is ``owner/repository``."""
@@ -47,7 +50,10 @@ class Repository:
 
     def download(self, path: str, limit: int) -> bytes:
         """A file. Raises ``ValueError`` if it has more than ``limit`` bytes."""
-        content = self._call("GET", path).read(limit + 1)
+        try:
+            content = self._call("GET", path).read(limit + 1)
+        except HTTPException as error:  # such as an answer that ends halfway
+            raise OSError(f"{path}: {error!r}") from error
         if len(content) > limit:
             raise ValueError(f"it has more than {limit} bytes")
         return content

@@ -2,10 +2,14 @@
 
     python -m pipeline.review.publish
 
-GitHub starts it for every run of the workflow Review (event ``workflow_run``), with the right to write and in the code
-of the default branch. The review itself ran the pull request's own code, perhaps a stranger's. So which pull request it
-was, for which commit, and whether it passed is asked of GitHub; what the run left is data: two files of bounded size
-and known form, out of an archive that is never unpacked to disk. No verdict of theirs is repeated as one of ours.
+GitHub starts it for every run of a workflow named Review (event ``workflow_run``), with the right to write and in the
+code of the default branch. The review itself ran the pull request's own code, perhaps a stranger's. So which pull
+request it was, and for which commit, is asked of GitHub; what the run left is data: two files of bounded size and known
+form, out of an archive that is never unpacked to disk.
+
+The verdict is the run's, and no better than the code that it ran: who changes the review, or the workflow, changes the
+verdict. So a run of another workflow is refused, and the comment names what the pull request alters of its own judges;
+those have code owners.
 
 Of a run that left no readable report, or has not ended, the comment says just that, where a former verdict stood.
 
@@ -28,13 +32,22 @@ from typing import Any
 from pipeline.review.github import Refused, Repository
 from pipeline.review.names import MARKER, TOOL
 
+WORKFLOW = ".github/workflows/review.yml"
+"""Anybody's pull request may hold another workflow of the same name."""
 ARTIFACT = "review"
+JUDGES = (".github/", ".ci/", "Makefile", "pipeline/review/", "pipeline/compliance/", "requirements/")
+"""Files and folders that decide what a review finds and how it ends."""
+MOST_FILES = 3000
+"""Of a pull request, GitHub lists no more."""
 FILE_LIMIT = 10 * 1024 * 1024
 """Bytes of a report, and of the archive with all of them."""
 COMMENT_LIMIT = 64_000
 """Characters of a report; GitHub refuses a comment of more than 65,536."""
+MOST_ENDS = 20
+"""Lines that close what a cut left open: a report of ours needs three."""
 AUTHOR = "github-actions[bot]"
 """Who this job is on GitHub: a comment of anybody else that holds the marker is not ours to change."""
+GONE = 410
 UNREADABLE = (ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 """What reading an archive, UTF-8 or JSON can raise that somebody made up."""
 
@@ -60,6 +73,9 @@ def main() -> int:
     github = Repository(api=os.environ["GITHUB_API_URL"], name=name, token=os.environ["GITHUB_TOKEN"])
     # As it is now: when two of these jobs change places, the later one does not tell an older state.
     run = github.get(f"actions/runs/{int(event['workflow_run']['id'])}")
+    if run["path"].partition("@")[0] != WORKFLOW:
+        print("::warning::a workflow that is not ours has the name of ours: nothing is told of its run")
+        return 0
     if run["event"] == "push" and run["head_repository"]["full_name"] == name:
         return _publish_branch(github, run)
     if run["event"] == "pull_request":
@@ -78,7 +94,7 @@ def _publish_pull_request(github: Repository, run: dict[str, Any], *, base: str)
     except NoReport as problem:
         _comment(github, pull_request, _no_review(run, str(problem)))
         return 0
-    _comment(github, pull_request, _review(run, report.text))
+    _comment(github, pull_request, _review(run, report.text, _altered_judges(github, pull_request)))
     _upload(github, report, commit=run["head_sha"], ref=f"refs/pull/{pull_request}/head")
     return 0
 
@@ -110,16 +126,24 @@ def _pull_request(github: Repository, run: dict[str, Any], base: str) -> int | N
     return None
 
 
+def _altered_judges(github: Repository, pull_request: int) -> list[str]:
+    """Those of ``JUDGES`` that the pull request touches; all, if it is too large for GitHub to say."""
+    files = list(github.pages(f"pulls/{pull_request}/files"))
+    if len(files) >= MOST_FILES:
+        return list(JUDGES)
+    names = {name for each in files for name in (each["filename"], each.get("previous_filename")) if name}
+    return [
+        each for each in JUDGES if any(name == each or (each.endswith("/") and name.startswith(each)) for name in names)
+    ]
+
+
 def _report(github: Repository, run: dict[str, Any]) -> Report:
     if run["status"] != "completed":
         raise NoReport("it is under way")
     if run["conclusion"] not in ("success", "failure"):
         raise NoReport(f"the run ended as {run['conclusion']}")
-    artifacts = github.get(f"actions/runs/{run['id']}/artifacts", name=ARTIFACT)["artifacts"]
-    if not artifacts:
-        raise NoReport("the two sides could not be compared")
     try:
-        content = github.download(f"actions/artifacts/{int(artifacts[0]['id'])}/zip", FILE_LIMIT)
+        content = _artifact(github, run)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             text = _read(archive, "review.md")
             if run["conclusion"] == "failure" and "review.sarif" not in archive.namelist():
@@ -128,6 +152,25 @@ def _report(github: Repository, run: dict[str, Any]) -> Report:
     except UNREADABLE as error:
         print(f"::warning::the report can't be read: {error!r}")
         raise NoReport("the run left something that is no report") from error
+
+
+def _artifact(github: Repository, run: dict[str, Any]) -> bytes:
+    """The archive that the run's last attempt left; those of former attempts are listed beside it, oldest first."""
+    try:
+        listed = github.get(f"actions/runs/{run['id']}/artifacts", name=ARTIFACT)["artifacts"]
+        left = [each for each in listed if each["created_at"] >= run["run_started_at"]]
+        if not left:
+            raise NoReport("the two sides could not be compared")
+        newest = max(left, key=lambda each: each["created_at"])
+        return github.download(f"actions/artifacts/{int(newest['id'])}/zip", FILE_LIMIT)
+    except Refused as refused:
+        if refused.status == GONE:
+            raise NoReport("its report has expired; run it again") from refused
+        print(f"::warning::{refused}")
+        raise NoReport("GitHub does not hand out its report") from refused
+    except OSError as error:
+        print(f"::warning::{error!r}")
+        raise NoReport("its report could not be fetched; run this job again") from error
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> str:
@@ -157,15 +200,31 @@ def _only_ours(log: Any) -> dict[str, Any]:
     return {"version": "2.1.0", "runs": [{"tool": {"driver": {"name": TOOL, "rules": rules}}, "results": still_open}]}
 
 
-def _review(run: dict[str, Any], text: str) -> str:
-    """The verdict is the run's; what follows it is the report's."""
+def _review(run: dict[str, Any], text: str, altered: list[str]) -> str:
+    """The verdict is the run's; what follows it is the report's. ``altered``: what judged, and is not main's."""
     verdict = "✓ **Review passed**" if run["conclusion"] == "success" else "✗ **Review failed**"
     # Nobody is notified because a stranger wrote a name.
     body = re.sub(r"@(?=\w)", "@\N{ZERO WIDTH SPACE}", text.replace(MARKER, "").replace("\0", "")).strip()
     if cut := len(body) > COMMENT_LIMIT:
-        body = body[:COMMENT_LIMIT].rpartition("\n")[0]
+        body = _closed(body[:COMMENT_LIMIT].rpartition("\n")[0])
     whole = "Too long for a comment, so cut: [the whole report, and the log]" if cut else "[Log and HTML page]"
-    return f"{verdict} of {_commit(run)}. {whole}({run['html_url']}).\n\n{body}"
+    judges = ", ".join(f"`{each}`" for each in altered)
+    warning = f"⚠️ **This change alters what judges it: {judges}.** Read that before the verdict.\n\n" if judges else ""
+    return f"{verdict} of {_commit(run)}. {whole}({run['html_url']}).\n\n{warning}{body}"
+
+
+def _closed(text: str) -> str:
+    """``text``, which was cut, with its open code block and folded parts closed."""
+    fence, folded = "", 0
+    for line in text.splitlines():
+        marks = re.match(r" *`{3,}", line)
+        if not fence:
+            fence = marks.group() if marks else ""
+            folded += 0 if marks else line.count("<details>") - line.count("</details>")
+        elif marks and line.strip() == fence.strip():
+            fence = ""
+    ends = [fence] * bool(fence) + ["", "</details>"] * folded
+    return "\n".join([text, *ends[:MOST_ENDS]])
 
 
 def _no_review(run: dict[str, Any], why: str) -> str:

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 REPOSITORY = "example/payment-pipeline"
 TOKEN = "t0ken"
 BOT = "github-actions[bot]"
-RUN, ARTIFACT = 7, 9
+RUN = 7
 
 
 class FakeGitHub:
@@ -23,8 +24,12 @@ class FakeGitHub:
         self.url = ""
         self.run: dict[str, Any] = {}
         self.pull_requests: list[dict[str, Any]] = []
-        self.artifact: bytes | None = None
-        """The archive that the run left, if it left one."""
+        self.artifacts: dict[str, bytes] = {}
+        """The archives that the run left, by the time at which they were made."""
+        self.changed: list[dict[str, Any]] = []
+        """Files of every pull request."""
+        self.storage = 302
+        """The status with which an artifact is answered: it is elsewhere. 0: not at all."""
         self.comments: list[dict[str, Any]] = []
         self.alerts: list[dict[str, Any]] = []
         """What was uploaded, its SARIF unpacked."""
@@ -40,8 +45,10 @@ class FakeGitHub:
             case ["GET", "actions", "runs", run] if int(run) == RUN:
                 return 200, self.run
             case ["GET", "actions", "runs", run, "artifacts"] if int(run) == RUN:
-                there = self.artifact is not None and query["name"] == "review"
-                return 200, {"artifacts": [{"id": ARTIFACT}] if there else []}
+                times = self.artifacts if query["name"] == "review" else {}
+                return 200, {"artifacts": [{"id": id, "created_at": time} for id, time in enumerate(times)]}
+            case ["GET", "pulls", _, "files"]:
+                return 200, self._page(self.changed, query)
             case ["GET", "pulls"]:
                 return 200, self._page([each for each in self.pull_requests if _selected(each, query)], query)
             case ["GET", "issues", number, "comments"]:
@@ -89,17 +96,21 @@ def serving() -> Iterator[FakeGitHub]:
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or b"{}")
             token = self.headers["Authorization"]
-            if url.path == "/storage":  # another host's, in truth: it refuses a token that is not its own
-                self._send(400 if token else 200, github.artifact or b"")
+            if url.path.startswith("/storage/"):  # another host's, in truth: it refuses a token that is not its own
+                content = list(github.artifacts.values())[int(url.path.split("/")[-1])]
+                self._send(400 if token else 200, content)
             elif token != f"Bearer {TOKEN}":
                 self._send(401, b"{}")
-            elif url.path == f"/repos/{REPOSITORY}/actions/artifacts/{ARTIFACT}/zip":
-                self._send(302, b"", location=f"{github.url}/storage")
+            elif artifact := re.fullmatch(f"/repos/{REPOSITORY}/actions/artifacts/(.*)/zip", url.path):
+                self._send(github.storage, b"", location=f"{github.url}/storage/{artifact[1]}")
             else:
                 status, answer = github.answer(self.command, url.path, query, body)
                 self._send(status, json.dumps(answer).encode())
 
         def _send(self, status: int, content: bytes, location: str | None = None) -> None:
+            if not status:
+                self.close_connection = True
+                return
             self.send_response(status)
             if location:
                 self.send_header("Location", location)

@@ -20,6 +20,7 @@ from tests.unit.pipeline.review.fake_github import BOT, REPOSITORY, RUN, TOKEN, 
 
 ROOT = Path(__file__).resolve().parents[4]
 COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
+EARLIER, NOW = "2026-01-01T10:00:00Z", "2026-01-01T11:00:00Z"
 CLEAN = f"{MARKER}\n### Compliance: No new findings\n"
 FORK = {"id": 2, "full_name": "stranger/payment-pipeline", "owner": {"login": "stranger"}}
 
@@ -51,7 +52,9 @@ def github() -> Iterator[FakeGitHub]:
     with serving() as fake:
         fake.run = {
             "id": RUN,
+            "path": ".github/workflows/review.yml",
             "event": "pull_request",
+            "run_started_at": EARLIER,
             "status": "completed",
             "conclusion": "success",
             "head_sha": COMMIT,
@@ -61,7 +64,7 @@ def github() -> Iterator[FakeGitHub]:
             "pull_requests": [],
         }
         fake.pull_requests = [pull_request(12)]
-        fake.artifact = archive(review_md=CLEAN, review_sarif=LOG)
+        fake.artifacts = {NOW: archive(review_md=CLEAN, review_sarif=LOG)}
         yield fake
 
 
@@ -145,7 +148,7 @@ def test_a_failed_run_is_told_as_failed_however_clean_its_report_looks(github: F
 
 def test_why_the_sides_could_not_be_compared_is_told_under_a_failed_verdict(github: FakeGitHub, tmp_path: Path) -> None:
     github.run["conclusion"] = "failure"
-    github.artifact = archive(review_md="No such base.")
+    github.artifacts = {NOW: archive(review_md="No such base.")}
 
     comment = told(github, tmp_path)
 
@@ -181,7 +184,7 @@ def test_without_a_readable_report_the_comment_says_so_where_a_clean_verdict_sto
     github: FakeGitHub, tmp_path: Path, left: bytes | None
 ) -> None:
     github.say(BOT, f"{CLEAN}✓ **Review passed** of an older commit", 12)
-    github.artifact = left
+    github.artifacts = {} if left is None else {NOW: left}
 
     comment = told(github, tmp_path)
 
@@ -191,7 +194,7 @@ def test_without_a_readable_report_the_comment_says_so_where_a_clean_verdict_sto
 
 
 def test_an_archive_over_the_limit_is_not_even_opened(github: FakeGitHub, tmp_path: Path) -> None:
-    github.artifact = b" " * (FILE_LIMIT + 1)
+    github.artifacts = {NOW: b" " * (FILE_LIMIT + 1)}
 
     done = publish(github, tmp_path)
 
@@ -231,7 +234,7 @@ def test_the_pull_request_is_the_one_with_this_very_commit_from_this_very_reposi
         pull_request(12),
         pull_request(13, base="release"),
     ]
-    github.artifact = archive(number="10", review_md=f"{CLEAN}#10", review_sarif=LOG)
+    github.artifacts = {NOW: archive(number="10", review_md=f"{CLEAN}#10", review_sarif=LOG)}
 
     assert "**Review passed**" in told(github, tmp_path)
 
@@ -249,7 +252,7 @@ def test_a_superseded_commit_a_deleted_fork_and_another_event_write_nothing(
 
 
 def test_a_strangers_report_notifies_nobody_and_holds_no_second_marker(github: FakeGitHub, tmp_path: Path) -> None:
-    github.artifact = archive(review_md=f"{CLEAN}@example/security look\0{MARKER}", review_sarif=LOG)
+    github.artifacts = {NOW: archive(review_md=f"{CLEAN}@example/security look\0{MARKER}", review_sarif=LOG)}
 
     comment = told(github, tmp_path)
 
@@ -259,12 +262,102 @@ def test_a_strangers_report_notifies_nobody_and_holds_no_second_marker(github: F
 
 
 def test_a_report_too_long_for_a_comment_is_cut_at_a_line_and_says_so_first(github: FakeGitHub, tmp_path: Path) -> None:
-    github.artifact = archive(review_md=CLEAN + "- a finding\n" * 10_000, review_sarif=LOG)
+    github.artifacts = {NOW: archive(review_md=CLEAN + "- a finding\n" * 10_000, review_sarif=LOG)}
 
     comment = told(github, tmp_path)
 
     assert "cut: [the whole report" in comment.splitlines()[1]
     assert comment.endswith("- a finding\n")
+
+
+@pytest.mark.parametrize(
+    ("opened", "closed"),
+    [
+        ("<details><summary>Rest</summary>\n", "\n\n</details>\n"),
+        ("- added\n  ````diff\n  ```\n", "\n  ````\n"),
+        ("<details>\n  ```diff\n<details>\n", "\n  ```\n\n</details>\n"),
+    ],
+)
+def test_what_a_cut_left_open_is_closed(github: FakeGitHub, tmp_path: Path, opened: str, closed: str) -> None:
+    github.artifacts = {NOW: archive(review_md=CLEAN + opened + "+ a line\n" * 10_000, review_sarif=LOG)}
+
+    assert told(github, tmp_path).endswith(f"+ a line{closed}")
+
+
+def test_of_a_run_that_was_repeated_the_last_report_is_told(github: FakeGitHub, tmp_path: Path) -> None:
+    github.run["run_started_at"] = NOW
+    again = "2026-01-01T11:10:00Z"
+    github.artifacts = {
+        EARLIER: archive(review_md="Of the first attempt", review_sarif=LOG),
+        again: archive(review_md="Of the last attempt", review_sarif=LOG),
+        NOW: archive(review_md="Of the last attempt, replaced", review_sarif=LOG),
+    }
+
+    assert told(github, tmp_path).endswith("\n\nOf the last attempt\n")
+
+
+def test_a_repetition_that_left_nothing_does_not_repeat_the_first_report(github: FakeGitHub, tmp_path: Path) -> None:
+    github.run |= {"run_started_at": NOW, "conclusion": "failure"}
+    github.artifacts = {EARLIER: archive(review_md=CLEAN, review_sarif=LOG)}
+
+    assert "**No review**" in told(github, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("storage", "reason"),
+    [(410, "its report has expired"), (503, "does not hand out its report"), (0, "could not be fetched")],
+)
+def test_a_report_that_can_not_be_had_is_told_where_a_former_verdict_stood(
+    github: FakeGitHub, tmp_path: Path, storage: int, reason: str
+) -> None:
+    github.say(BOT, CLEAN, 12)
+    github.storage = storage
+
+    comment = told(github, tmp_path)
+
+    assert "**No review**" in comment
+    assert reason in comment
+
+
+@pytest.mark.parametrize("path", [".github/workflows/mine.yml", ".github/workflows/mine.yml@refs/heads/main"])
+def test_another_workflow_of_the_same_name_is_told_to_nobody(github: FakeGitHub, tmp_path: Path, path: str) -> None:
+    github.run["path"] = path
+
+    done = publish(github, tmp_path)
+
+    assert (done.returncode, github.comments, github.alerts) == (0, [], [])
+    assert "not ours" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"filename": "pipeline/review/sides.py"}, "`pipeline/review/`"),
+        ({"filename": "elsewhere.yml", "previous_filename": ".github/workflows/review.yml"}, "`.github/`"),
+        ({"filename": "Makefile"}, "`Makefile`"),
+    ],
+)
+def test_a_change_of_what_judges_it_is_named_before_the_report(
+    github: FakeGitHub, tmp_path: Path, changed: dict[str, str], named: str
+) -> None:
+    github.changed = [{"filename": f"stages/{n}.py"} for n in range(100)] + [changed]
+
+    comment = told(github, tmp_path)
+
+    assert f"This change alters what judges it: {named}." in comment
+    assert comment.index("alters") < comment.index("### Compliance")
+
+
+def test_a_change_too_large_to_be_listed_is_not_taken_for_harmless(github: FakeGitHub, tmp_path: Path) -> None:
+    github.changed = [{"filename": f"stages/{n}.py"} for n in range(3000)]
+
+    assert "alters what judges it: `.github/`, `.ci/`" in told(github, tmp_path)
+
+
+def test_a_change_of_anything_else_alters_no_judge(github: FakeGitHub, tmp_path: Path) -> None:
+    github.changed = [{"filename": name} for name in ("stages/api.py", "docs/Makefile", "pipeline/reviewed.py")]
+
+    assert "alters" not in told(github, tmp_path)
 
 
 def test_a_push_to_main_tells_code_scanning_what_is_there_already(github: FakeGitHub, tmp_path: Path) -> None:
