@@ -25,6 +25,10 @@ NAME = "{environment}"
 PLATFORM = "Platform"
 CHECKOV = "checkov"
 """The pack that is checkov: all others run in the synthesis."""
+PACKS = frozenset({"AwsSolutions", "NIST.800.53.R5", "PCI.DSS.321", "PCI.DSS.401"})
+"""Those others, by the names that their validation reports have."""
+LEDGER = "Acknowledgements"
+"""Who reports, beside them, the acknowledgements that hold no longer."""
 SHORTEST_REASON = 20
 ENVIRONMENTS = tuple(each.name for each in PROMOTION_ORDER)
 

@@ -23,11 +23,19 @@ from cdk_nag import AwsSolutionsChecks, NagPack, NIST80053R5Checks, PCIDSS321Che
 from constructs import IConstruct
 
 from pipeline.compliance import pci_dss_4
-from pipeline.compliance.acknowledgements import CHECKOV, PLATFORM, Acknowledgement, Claim, Outlived, claims, outlived
+from pipeline.compliance.acknowledgements import (
+    CHECKOV,
+    LEDGER,
+    PLATFORM,
+    Acknowledgement,
+    Claim,
+    Outlived,
+    claims,
+    outlived,
+)
 from pipeline.compliance.template_pack import TemplatePack
 
 NAG_PACKS = (AwsSolutionsChecks, PCIDSS321Checks, NIST80053R5Checks)
-LEDGER = "Acknowledgements"
 
 
 class Findings(Protocol):
@@ -124,7 +132,7 @@ class Ledger:
 
 def _violation(outlived: Outlived) -> PolicyViolation:
     return PolicyViolation(
-        rule_name=outlived.rule,
+        rule_name=f"{outlived.rule}[{outlived.claim.finding}]",  # several can hold no longer at one construct
         description=outlived.description,
         severity="fatal",  # what no acknowledgement can accept
         violating_resources=[PolicyViolatingResource(construct_path=outlived.claim.path, locations=[])],

@@ -2,7 +2,6 @@
 
 from pipeline.review.findings.comparison import Findings as Findings
 from pipeline.review.findings.comparison import compare as compare
-from pipeline.review.findings.reading import PACKS as PACKS
 from pipeline.review.findings.reading import REPORT as REPORT
 from pipeline.review.findings.reading import Finding as Finding
 from pipeline.review.findings.reading import NoFindings as NoFindings

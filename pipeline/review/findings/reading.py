@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.compliance.acknowledgements import LEDGER, PACKS
 from pipeline.review import NotCompared
 
 REPORT = "validation-report.json"
-PACKS = frozenset({"AwsSolutions", "NIST.800.53.R5", "PCI.DSS.321", "PCI.DSS.401"})
-LEDGER = "Acknowledgements"
-"""Its entries are about the table of acknowledgements, not about a construct: they count as findings too."""
 FRAME = re.compile(r"^\S+ \((?P<file>/.+):(?P<line>\d+)\)$", re.MULTILINE)
 
 
@@ -52,11 +50,14 @@ def read(report: Path, tree: Path) -> list[Finding]:
     """The findings in ``report`` of a synthesis in ``tree``, sorted. Raises ``NoFindings`` if it is no such report."""
     try:
         plugins = {each["pluginName"]: each for each in json.loads(report.read_text())["pluginReports"]}
-        found = [each for name in PACKS | {LEDGER} if name in plugins for each in _of_pack(plugins[name], tree)]
+        # What the ledger says is about the table of acknowledgements, not about a construct: it counts as findings too.
+        found = [each for plugin in plugins.values() for each in _of_pack(plugin, tree)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoFindings(f"{report} is no validation report: {error!r}") from error
     if missing := PACKS - set(plugins):
         raise NoFindings(f"{report} says nothing of {', '.join(sorted(missing))}: the packs did not run")
+    if unknown := set(plugins) - PACKS - {LEDGER}:
+        raise NoFindings(f"{report} has findings of {', '.join(sorted(unknown))}, which the review does not know")
     return sorted(found, key=lambda finding: finding.key)
 
 

@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App, Stack, aws_sns
 
+from pipeline.compliance.acknowledgements import PACKS, Acknowledgement
+from pipeline.compliance.validation import enforce
 from pipeline.review import NotCompared
-from pipeline.review.findings import PACKS, compare, read
+from pipeline.review.findings import REPORT, compare, read
 from tests.unit.pipeline.review.given import IAM5, finding
 
 TREE = Path("/repository")
@@ -56,6 +61,35 @@ def test_a_report_without_a_pack_is_not_read_as_no_findings(tmp_path: Path) -> N
     file.write_text(file.read_text().replace("PCI.DSS.401", "PCI.DSS.500"))
     with pytest.raises(NotCompared, match=r"says nothing of PCI\.DSS\.401"):
         read(file, TREE)
+
+
+def test_a_report_with_another_pack_is_not_read_as_if_that_had_no_findings(tmp_path: Path) -> None:
+    file = report(tmp_path)
+    content = json.loads(file.read_text())
+    content["pluginReports"].append({"pluginName": "HIPAA", "violations": [violation("HIPAA-X", "Dev/A")]})
+    file.write_text(json.dumps(content))
+    with pytest.raises(NotCompared, match="has findings of HIPAA, which the review does not know"):
+        read(file, TREE)
+
+
+def test_all_that_the_synthesis_enforces_is_read_and_no_two_findings_are_one(tmp_path: Path) -> None:
+    app = App(outdir=str(tmp_path), builtin_cloud_formation_validation=False)
+    aws_sns.Topic(Stack(app, "Stack"), "Topic")
+    unused = tuple(f"AwsSolutions::AwsSolutions-S{n}" for n in (1, 2))
+    entry = Acknowledgement(
+        entry=1, findings=unused, constructs=("Stack/Topic",), reason="r", owner="o", expires=date(2026, 1, 1)
+    )
+    enforce(app, [entry], today=date(2025, 1, 1))
+    with suppress(Exception):  # there are findings
+        app.synth()
+
+    found = read(tmp_path / REPORT, TREE)
+
+    assert [each.rule for each in found if each.pack == "Acknowledgements"] == [
+        f"Acknowledgements::Unused[{each}]" for each in unused
+    ]
+    assert any(each.pack == "AwsSolutions" for each in found)
+    assert len({each.key for each in found}) == len(found)
 
 
 def test_what_became_of_each_finding() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.compliance.acknowledgements import PACKS
 from pipeline.review import NotCompared
 from pipeline.review import __main__ as review
-from pipeline.review.findings import PACKS, Finding
+from pipeline.review.findings import Finding
 from pipeline.review.reports import NAMES, html
 from pipeline.review.sides import ROOT, Side, synthesise
 from tests.unit.pipeline.review.given import finding, resource, stack, stacks
