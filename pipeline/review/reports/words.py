@@ -104,7 +104,7 @@ def money(usd: float, *, signed: bool = False) -> str:
 
 
 def title(entry: Entry) -> str:
-    """Action and type; several constructs are counted."""
+    """The type; of several constructs, also how many they are."""
     count = f"{len(entry.constructs)} " if len(entry.constructs) > 1 else ""
     return f"{count}{entry.type}"
 

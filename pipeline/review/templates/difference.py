@@ -11,6 +11,11 @@ from pipeline.review.templates.detail import Sign
 
 MISSING: Any = object()
 HASH = re.compile(r"[0-9a-f]{32,64}")
+ASSETS = re.compile(
+    r"(^|\.)(S3Key|S3ObjectKey|ImageUri|TemplateURL|SourceObjectKeys\[\d*\]"
+    r"|EnvironmentVariables\[_PROJECT_CONFIG_HASH\]\.value)$"
+)
+"""Where CDK names a content by its hash. Anywhere else a hash may be what pins a thing: its change is told in full."""
 KEYS = ("Key", "Name", "Id", "Sid", "name", "id")
 """What tells the elements of a list apart, if each has one."""
 LONG = 60
@@ -27,9 +32,10 @@ class Difference:
 
     @property
     def only_hash(self) -> bool:
-        """Whether nothing but the hash of some content has changed."""
+        """Whether nothing but the hash of an asset has changed."""
         return (
-            isinstance(self.before, str)
+            bool(ASSETS.search(self.path))
+            and isinstance(self.before, str)
             and isinstance(self.after, str)
             and HASH.sub("#", self.before) == HASH.sub("#", self.after)
         )

@@ -109,9 +109,16 @@ def permission(properties: Mapping[str, Any]) -> Statement:
     )
 
 
+def version(before: Any, after: Any, path: str) -> Iterator[Detail]:
+    """That a policy is read by other rules: before 2012-10-17 a variable such as ``${aws:username}`` is plain text."""
+    if before and after and before.get("Version") != after.get("Version"):
+        old, new = (spell(each.get("Version", "none")) for each in (before, after))
+        yield Detail("!", f"{_prefix(path)}Version: {old} → {new}", alarming=True)
+
+
 def compare(before: list[Statement], after: list[Statement], path: str) -> Iterator[Detail]:
     """What became of the statements of the policy at ``path``."""
-    path = "" if path == USUAL else f"{path}: "
+    path = _prefix(path)
     gone = [each for each in before if each not in after]
     come = [each for each in after if each not in before]
     for old, new in _pairs(gone, come):
@@ -120,6 +127,10 @@ def compare(before: list[Statement], after: list[Statement], path: str) -> Itera
         yield from _changed(old, new, path)
     yield from (_whole("-", each, path) for each in gone)
     yield from (_whole("+", each, path) for each in come)
+
+
+def _prefix(path: str) -> str:
+    return "" if path == USUAL else f"{path}: "
 
 
 def _pairs(gone: list[Statement], come: list[Statement]) -> list[tuple[Statement, Statement]]:

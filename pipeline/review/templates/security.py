@@ -66,9 +66,9 @@ def details(type: str, before: dict[str, Any], after: dict[str, Any]) -> Iterato
         yield from (_rule_detail("+", each) for each in sorted(now - was))
     old_documents, new_documents = dict(policies.documents(before)), dict(policies.documents(after))
     for path in dict.fromkeys([*old_documents, *new_documents]):
-        yield from policies.compare(
-            policies.statements(old_documents.get(path)), policies.statements(new_documents.get(path)), path
-        )
+        old_document, new_document = old_documents.get(path), new_documents.get(path)
+        yield from policies.version(old_document, new_document, path)
+        yield from policies.compare(policies.statements(old_document), policies.statements(new_document), path)
 
 
 def rest(type: str, properties: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,12 @@ def test_a_denial_that_is_gone_stands_out() -> None:
     assert (sign, text, alarming) == ("-", "Deny *: s3:* on * ← a denial is gone", True)
 
 
+def test_another_version_of_a_policy_stands_out_for_it_changes_what_its_statements_mean() -> None:
+    older = policy(READ)
+    older["P"]["Properties"]["PolicyDocument"]["Version"] = "2008-10-17"
+    assert details(BUCKET | policy(READ), BUCKET | older) == [("!", "Version: 2012-10-17 → 2008-10-17", True)]
+
+
 def test_order_and_spelling_of_a_policy_are_no_change() -> None:
     other = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:Encrypt"], "Resource": "arn:k"}
     same = {"Effect": "Allow", "Action": ["kms:Encrypt", "kms:Decrypt"], "Resource": ["arn:k"]}

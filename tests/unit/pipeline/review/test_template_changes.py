@@ -38,7 +38,17 @@ def test_of_long_texts_only_what_differs_is_told() -> None:
         ({"L": [1, 2]}, {"L": [1, 5]}, ["! L[1]: 2 → 5"]),
         ({"Tags": [{"Key": "a", "Value": "1"}]}, {"Tags": [{"Key": "a", "Value": "2"}]}, ["! Tags[a].Value: 1 → 2"]),
         ({"A": {"B": 1}}, {"A": {"C": 1}}, ["- A.B: 1", "+ A.C: 1"]),
-        ({"A": HASHES[0]}, {"A": HASHES[1]}, ["! A: content changed (only its hash differs)"]),
+        (
+            {"Content": {"S3ObjectKey": f"{HASHES[0]}.zip"}},
+            {"Content": {"S3ObjectKey": f"{HASHES[1]}.zip"}},
+            ["! Content.S3ObjectKey: content changed (only its hash differs)"],
+        ),
+        (
+            {"SourceObjectKeys": [HASHES[0]]},
+            {"SourceObjectKeys": [HASHES[1]]},
+            ["! SourceObjectKeys[0]: content changed (only its hash differs)"],
+        ),
+        ({"KeyId": "a" * 32}, {"KeyId": "b" * 32}, [f"! KeyId: {'a' * 32} → {'b' * 32}"]),
     ],
 )
 def test_differences_are_told_by_path(before: dict[str, Any], after: dict[str, Any], lines: list[str]) -> None:
