@@ -1,6 +1,7 @@
 """What a change does to compliance, templates and costs: two commits compared, for people and for code scanning.
 
-``__main__`` makes both sides (``sides``), compares them (``comparison``: ``findings``, ``templates``, ``costs``) and
+``__main__`` makes both sides (``sides``), compares them (``comparison``: ``findings``, ``acknowledgements``,
+``templates``, ``costs``) and
 writes what came out (``reports``).
 """
 

@@ -1,5 +1,5 @@
-"""Compare this folder with a commit, and write what a reviewer needs: compliance findings, changes of the templates,
-standing costs.
+"""Compare this folder with a commit, and write what a reviewer needs: compliance findings and what is acknowledged of
+them, changes of the templates, standing costs.
 
 Both sides are synthesised without AWS credentials. Writes review.md, review.sarif, review.json and review.html.
 """

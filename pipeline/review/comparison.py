@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from pipeline.review import costs, findings, templates
+from pipeline.review import acknowledgements, costs, findings, templates
+from pipeline.review.acknowledgements import Acknowledgements
 from pipeline.review.costs.estimate import Cost
 from pipeline.review.findings import Findings
 from pipeline.review.sides import Side
@@ -16,6 +17,7 @@ class Comparison:
     base: str
     """What the reader calls the commit."""
     findings: Findings
+    acknowledgements: Acknowledgements
     changes: tuple[Entry, ...]
     """Of the templates; most important first."""
     costs: tuple[Cost, ...]
@@ -32,6 +34,7 @@ def compare(base: Side, head: Side, *, name: str) -> Comparison:
     return Comparison(
         base=name,
         findings=findings.compare(base.findings, head.findings),
+        acknowledgements=acknowledgements.compare(base.acknowledgements, head.acknowledgements),
         changes=tuple(templates.condense(templates.compare(base.stacks, head.stacks))),
         costs=costs.compare(base.stacks, head.stacks),
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.review import NotCompared
+from pipeline.review import NotCompared, acknowledgements
 from pipeline.review.findings import REPORT, Finding
 from pipeline.review.findings import read as read_findings
 from pipeline.review.templates import stack
@@ -26,9 +26,10 @@ LINES = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """What a synthesis gave."""
+    """What a synthesis gave, and what is acknowledged."""
 
     findings: tuple[Finding, ...]
+    acknowledgements: acknowledgements.Table
     stacks: Mapping[str, Stack]
     """By path."""
 
@@ -79,7 +80,11 @@ def synthesise(name: str, tree: Path, assembly: Path) -> Side:
         last = _last(done.stderr, done.returncode)
         raise NotCompared(f"the synthesis of {name} failed before anything was checked:\n{last}")
     try:
-        return Side(findings=tuple(read_findings(report, tree)), stacks=stack.read(assembly))
+        return Side(
+            findings=tuple(read_findings(report, tree)),
+            acknowledgements=acknowledgements.read(tree),
+            stacks=stack.read(assembly),
+        )
     except NotCompared as error:
         raise NotCompared(f"{name}: {error}") from error
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from html import escape
 from pathlib import Path
 
+from pipeline.review import acknowledgements
 from pipeline.review.comparison import Comparison
 from pipeline.review.reports import words
 from pipeline.review.templates import entries
@@ -19,8 +20,11 @@ def render(comparison: Comparison) -> str:
     sections = [
         _header(comparison),
         _counts(comparison),
-        *(_findings(comparison, name, heading) for name, heading in words.FINDINGS.items()),
+        _findings(comparison, "new"),
+        _findings(comparison, "newly acknowledged"),
+        _acknowledgements(comparison),
         *(_changes(section, heading, comparison) for section, heading in words.CHANGES.items()),
+        _findings(comparison, "fixed"),
         _costs(comparison),
         _footer(comparison),
     ]
@@ -69,12 +73,25 @@ def _numbers(row: Sequence[int]) -> str:
     )
 
 
-def _findings(comparison: Comparison, name: str, heading: str) -> str:
+def _findings(comparison: Comparison, name: str) -> str:
     groups = words.group(comparison.findings.parts[name], words.environments(comparison))
     if not groups:
         return ""
     cards = "".join(_finding(each, "alarming" if name == "new" else "") for each in groups)
-    return f"<h2>{escape(heading)}</h2>{cards}"
+    return f"<h2>{escape(words.FINDINGS[name])}</h2>{cards}"
+
+
+def _acknowledgements(comparison: Comparison) -> str:
+    cards = "".join(_acknowledgement(each) for each in comparison.acknowledgements.changes)
+    return f"<h2>{escape(words.ACKNOWLEDGEMENTS)}</h2>{cards}" if cards else ""
+
+
+def _acknowledgement(change: acknowledgements.Change) -> str:
+    environments = () if change.everywhere else change.environments
+    return (
+        f'<article class="card"><b>{change.action}</b> <code>{escape(change.finding)}</code> at '
+        f"{_constructs(change.constructs)} {_tags(environments)}{_details(words.terms(change))}</article>"
+    )
 
 
 def _finding(group: words.Group, style: str) -> str:
@@ -99,14 +116,19 @@ def _changes(section: Section, heading: str, comparison: Comparison) -> str:
 
 def _card(entry: Entry) -> str:
     style = "stateful" if entry.section is Section.STATEFUL else "alarming" if entry.alarming else ""
-    constructs = ", ".join(f"<code>{escape(each)}</code>" for each in entry.constructs)
-    details = "".join(_detail(detail) for detail in entry.details)
-    listed = f'<ul class="details">{details}</ul>' if details else ""
     return (
         f'<article class="card {style}"><b>{escape(entry.action)}</b> <code>{escape(words.title(entry))}</code> '
-        f"{constructs} {_tags(entry.environments)}"
-        f"{listed}</article>"
+        f"{_constructs(entry.constructs)} {_tags(entry.environments)}{_details(entry.details)}</article>"
     )
+
+
+def _constructs(constructs: Sequence[str]) -> str:
+    return ", ".join(f"<code>{escape(each)}</code>" for each in constructs)
+
+
+def _details(details: Sequence[Detail]) -> str:
+    listed = "".join(_detail(each) for each in details)
+    return f'<ul class="details">{listed}</ul>' if listed else ""
 
 
 def _detail(detail: Detail) -> str:

@@ -5,9 +5,10 @@ others is escaped.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.review import acknowledgements
 from pipeline.review.comparison import Comparison
 from pipeline.review.names import MARKER
 from pipeline.review.reports import words
@@ -93,19 +94,26 @@ def _head(comparison: Comparison) -> list[str]:
 
 
 def _loud(text: str, loud: bool) -> str:
-    return f"**{text}**" if loud else text
+    return f"**{prose(text)}**" if loud else prose(text)
 
 
 def _parts(comparison: Comparison) -> Iterator[Part]:
-    for name, heading in words.FINDINGS.items():
-        if groups := words.group(comparison.findings.parts[name], words.environments(comparison)):
-            yield Part([f"#### {heading}"], [_finding(each) for each in groups])
+    yield from _findings(comparison, "new")
+    yield from _findings(comparison, "newly acknowledged")
+    if acknowledged := comparison.acknowledgements.changes:
+        yield Part([f"#### {words.ACKNOWLEDGEMENTS}"], [_acknowledgement(each) for each in acknowledged])
     for section, heading in words.CHANGES.items():
         if of := entries.of(section, comparison.changes):
             yield _changes(section, heading, of)
+    yield from _findings(comparison, "fixed")
     if legend := words.legend(comparison):
         yield Part([legend], [])
     yield Part(list(_costs(comparison)), [])
+
+
+def _findings(comparison: Comparison, name: str) -> Iterator[Part]:
+    if groups := words.group(comparison.findings.parts[name], words.environments(comparison)):
+        yield Part([f"#### {words.FINDINGS[name]}"], [_finding(each) for each in groups])
 
 
 def _finding(group: words.Group) -> str:
@@ -113,6 +121,12 @@ def _finding(group: words.Group) -> str:
     place = f" in {code(group.place)}" if group.place else ""
     told = prose(group.finding.reason or _short(group.finding.description))
     return f"- {code(group.finding.rule)} at {code(group.construct)}{where}{place}  \n  {told}"
+
+
+def _acknowledgement(change: acknowledgements.Change) -> str:
+    where = "" if change.everywhere else f" ({', '.join(change.environments)})"
+    first = f"- **{change.action}** {code(change.finding)} at {_constructs(change.constructs)}{where}"
+    return _with_details(first, words.terms(change))
 
 
 def _short(description: str) -> str:
@@ -131,13 +145,20 @@ def _changes(section: Section, heading: str, of: list[Entry]) -> Part:
 
 
 def _entry(entry: Entry, mark: str) -> str:
-    constructs = ", ".join(code(each) for each in entry.constructs[:CONSTRUCTS])
-    if len(entry.constructs) > CONSTRUCTS:
-        constructs += f" and {len(entry.constructs) - CONSTRUCTS} more"
+    constructs = _constructs(entry.constructs)
     first = f"- {mark}**{entry.action}** {code(words.title(entry))} {constructs} ({words.where(entry)})"
-    shown = [_detail(detail) for detail in entry.details[:DETAILS]]
-    if len(entry.details) > DETAILS:
-        shown.append(f"  … {len(entry.details) - DETAILS} more lines in review.html")
+    return _with_details(first, entry.details)
+
+
+def _constructs(constructs: Sequence[str]) -> str:
+    more = len(constructs) - CONSTRUCTS
+    return ", ".join(code(each) for each in constructs[:CONSTRUCTS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _with_details(first: str, details: Sequence[Detail]) -> str:
+    shown = [_detail(detail) for detail in details[:DETAILS]]
+    if len(details) > DETAILS:
+        shown.append(f"  … {len(details) - DETAILS} more lines in review.html")
     return "\n".join([first, *(f"  {line}" for line in _fence("diff", shown))]) if shown else first
 
 

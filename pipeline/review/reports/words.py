@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.review import acknowledgements
 from pipeline.review.comparison import Comparison
 from pipeline.review.costs.estimate import LEFT_OUT, REGION, Cost, oldest_price
 from pipeline.review.findings import Finding
 from pipeline.review.templates.changes import Section
+from pipeline.review.templates.detail import Detail
 from pipeline.review.templates.entries import ANY, Entry
 
 FINDINGS = {
@@ -15,6 +17,7 @@ FINDINGS = {
     "fixed": "Findings that are gone",
 }
 """Headings of what a reviewer is shown of the findings, by the name of the part."""
+ACKNOWLEDGEMENTS = "Acknowledgements: do reasons, owners and dates hold?"
 CHANGES = {
     Section.SECURITY: "IAM and security",
     Section.STATEFUL: "Stateful resources: replaced, deleted or less protected",
@@ -69,7 +72,7 @@ def headlines(comparison: Comparison) -> list[tuple[str, bool]]:
     """What else must be seen in the first five seconds, and whether it is a warning."""
     of = {section: [each for each in comparison.changes if each.section == section] for section in Section}
     alarming = sum(entry.alarming for entry in of[Section.SECURITY])
-    said = []
+    said = _of_acknowledgements(comparison.acknowledgements)
     if stateful := of[Section.STATEFUL]:
         said.append((f"{_count(len(stateful), 'change')} to stateful resources or what protects them", True))
     if security := of[Section.SECURITY]:
@@ -78,6 +81,34 @@ def headlines(comparison: Comparison) -> list[tuple[str, bool]]:
     if not comparison.changes:
         said.append(("the templates are the same", False))
     return [*said, (cost_headline(comparison.costs), False)]
+
+
+def _of_acknowledgements(of: acknowledgements.Acknowledgements) -> list[tuple[str, bool]]:
+    if of.fault:
+        return [(f"acknowledgements were not compared: {of.fault}", True)]
+    counts = {action: of.count(action) for action in acknowledgements.ACTIONS}
+    said = ", ".join(f"{number} {action}" for action, number in counts.items() if number)
+    accepts = bool(counts[acknowledgements.ADDED] or counts[acknowledgements.CHANGED])
+    return [(f"acknowledgements: {said}", accepts)] if said else []
+
+
+def terms(change: acknowledgements.Change) -> list[Detail]:
+    """What is different, or all that was there, or is."""
+    before, after = change.before, change.after
+    if before and after:
+        sides = (
+            ("reason", before.reason, after.reason),
+            ("owner", before.owner, after.owner),
+            ("until", before.expires, after.expires),
+        )
+        return [Detail("!", f"{name}: {old} → {new}") for name, old, new in sides if old != new]
+    if before:
+        return [Detail("-", _on(before))]
+    return [Detail("+", _on(after))] if after else []
+
+
+def _on(terms: acknowledgements.Terms) -> str:
+    return f"{terms.reason} ({terms.owner}, until {terms.expires})"
 
 
 def cost_headline(costs: Iterable[Cost]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.review import templates
+from pipeline.review.acknowledgements import Table
 from pipeline.review.comparison import Comparison, compare
 from pipeline.review.findings import Finding
 from pipeline.review.sides import Side
@@ -11,6 +12,8 @@ from pipeline.review.templates.entries import Entry
 from pipeline.review.templates.stack import Stack
 
 IAM5 = "AwsSolutions::AwsSolutions-IAM5[Resource::*]"
+NOTHING = Table(terms={})
+"""Acknowledged."""
 Template = dict[str, dict[str, Any]]
 
 
@@ -63,16 +66,26 @@ def finding(construct: str, *, reason: str | None = None, line: int = 1, descrip
     )
 
 
+def side(
+    *,
+    findings: Sequence[Finding] = (),
+    stacks: Mapping[str, Stack],
+    acknowledgements: Table = NOTHING,
+) -> Side:
+    return Side(findings=tuple(findings), stacks=stacks, acknowledgements=acknowledgements)
+
+
 def comparison(
     *,
     base: Sequence[Finding] = (),
     head: Sequence[Finding] = (),
     before: Template | None = None,
     after: Template | None = None,
+    acknowledged: tuple[Table, Table] = (NOTHING, NOTHING),
 ) -> Comparison:
-    """Of findings, and of the resources of one stack."""
+    """Of findings, of the resources of one stack, and of both tables of acknowledgements."""
     return compare(
-        Side(findings=tuple(base), stacks=stacks(stack(before or {}))),
-        Side(findings=tuple(head), stacks=stacks(stack(after or {}))),
+        side(findings=base, stacks=stacks(stack(before or {})), acknowledgements=acknowledged[0]),
+        side(findings=head, stacks=stacks(stack(after or {})), acknowledgements=acknowledged[1]),
         name="main",
     )

@@ -38,12 +38,12 @@ def test_the_comment_tells_the_most_important_first() -> None:
         "`Platform/Api` (dev) in `stages/a.py:1`",
         "#### Newly acknowledged findings",
         "Needed.",
-        "#### Findings that are gone",
         "#### IAM and security",
         "+ Allow * on * ← wildcard action *, any resource",
         "#### 🔴 Stateful resources",
         "🔴 **deleted** `AWS::DynamoDB::Table` `T` (dev)",
         "Everything else",
+        "#### Findings that are gone",
         "| · NAT gateway: 0 → 1 | 0.00 | 32.85 | +32.85 |",
         "| **total** | **1.00** | **32.85** | **+31.85** |",
         "Left out: requests, data",
@@ -79,6 +79,13 @@ def test_a_comment_stays_within_githubs_limit_and_says_what_it_leaves_out() -> N
     )
     assert "#### Standing costs" in text or "Standing costs: " in text
     assert html.render(worst).count('<article class="card') == 350
+
+
+def test_what_is_gone_is_the_first_to_be_left_out() -> None:
+    topic = {"T": resource("AWS::SNS::Topic", {"DisplayName": "x"})}
+    text = markdown.render(comparison(base=[finding(f"Dev/{'x' * 300}{n}") for n in range(300)], after=topic))
+    assert "**added** `AWS::SNS::Topic`" in text
+    assert "more, in `review.html`" in text.partition("#### Findings that are gone")[2]
 
 
 def test_text_from_templates_and_reasons_is_never_markup_in_the_comment() -> None:

@@ -16,7 +16,7 @@ from pipeline.review import __main__ as review
 from pipeline.review.findings import Finding
 from pipeline.review.reports import NAMES, html
 from pipeline.review.sides import ROOT, Side, synthesise
-from tests.unit.pipeline.review.given import finding, resource, stack, stacks
+from tests.unit.pipeline.review.given import finding, resource, side, stack, stacks
 
 APP = """
 import json, os, pathlib
@@ -168,7 +168,7 @@ def test_new_findings_fail_and_all_reports_are_written(
     synthesised: Callable[[Side, Side], None], tmp_path: Path, findings: tuple[Finding, ...], code: int
 ) -> None:
     same = stacks(stack({}))
-    synthesised(Side(findings=(), stacks=same), Side(findings=findings, stacks=same))
+    synthesised(side(findings=(), stacks=same), side(findings=findings, stacks=same))
     assert review.main(["--base", "x", "--output", str(tmp_path)]) == code
     assert {each.name for each in tmp_path.iterdir()} == set(NAMES)
 
@@ -176,7 +176,7 @@ def test_new_findings_fail_and_all_reports_are_written(
 def test_an_error_of_the_review_itself_is_not_told_as_new_findings_and_leaves_half_a_report_to_nobody(
     synthesised: Callable[[Side, Side], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    same = Side(findings=(), stacks=stacks(stack({})))
+    same = side(findings=(), stacks=stacks(stack({})))
     synthesised(same, same)
     monkeypatch.setattr(html, "STYLE", tmp_path / "none.css")
     assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.NOT_COMPARED
@@ -188,7 +188,7 @@ def test_a_template_of_an_unknown_form_is_not_compared(
     synthesised: Callable[[Side, Side], None], tmp_path: Path
 ) -> None:
     topic = resource("AWS::SNS::Topic")
-    fine, odd = (Side(findings=(), stacks=stacks(stack({"A": of}))) for of in (topic, topic | {"Properties": "none"}))
+    fine, odd = (side(findings=(), stacks=stacks(stack({"A": of}))) for of in (topic, topic | {"Properties": "none"}))
     synthesised(fine, odd)
     assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.NOT_COMPARED
     assert "a template has an unknown form" in (tmp_path / "review.md").read_text()
@@ -197,10 +197,10 @@ def test_a_template_of_an_unknown_form_is_not_compared(
 def test_changes_of_the_templates_and_costs_do_not_fail(
     synthesised: Callable[[Side, Side], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def side(*names: str) -> Side:
+    def keys(*names: str) -> Side:
         resources: dict[str, Any] = {name: resource("AWS::KMS::Key") for name in names}
-        return Side(findings=(), stacks=stacks(stack(resources)))
+        return side(findings=(), stacks=stacks(stack(resources)))
 
-    synthesised(side("A", "B"), side("A"))
+    synthesised(keys("A", "B"), keys("A"))
     assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.PASSED
     assert "1 change to stateful resources" in capsys.readouterr().out

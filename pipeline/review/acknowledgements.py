@@ -1,0 +1,108 @@
+"""What a change does to the table of acknowledgements: also to those of checkov, which no synthesis reports, and to the
+reason, the owner or the date of one whose finding is the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.compliance.acknowledgements import ENVIRONMENTS, TABLE, load
+
+FOLDER = "pipeline/compliance"
+ADDED, CHANGED, REMOVED = ACTIONS = ("added", "changed", "removed")
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Terms:
+    """On which something is acknowledged."""
+
+    reason: str
+    owner: str
+    expires: str
+    """Date, ISO 8601."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """The acknowledgements of one side."""
+
+    terms: Mapping[tuple[str, str, str], Terms]
+    """By finding, construct as the table names it, and environment."""
+    fault: str = ""
+    """Why there are none to compare; empty: there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """The same change of one finding's acknowledgement at several constructs."""
+
+    finding: str
+    constructs: tuple[str, ...]
+    environments: tuple[str, ...]
+    before: Terms | None
+    after: Terms | None
+
+    @property
+    def action(self) -> str:
+        return ADDED if self.before is None else REMOVED if self.after is None else CHANGED
+
+    @property
+    def everywhere(self) -> bool:
+        return self.environments == ENVIRONMENTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acknowledgements:
+    """What became of the table from base to head."""
+
+    changes: tuple[Change, ...]
+    """In the order of ``ACTIONS``, by finding."""
+    fault: str
+    """Why the tables could not be compared; empty: they were."""
+
+    def count(self, action: str) -> int:
+        """Pairs of a finding and a construct."""
+        return sum(len(each.constructs) for each in self.changes if each.action == action)
+
+
+def read(tree: Path) -> Table:
+    """The table in ``tree``. One that is not there, or of another form than today's, is a fault and not empty."""
+    file = tree / FOLDER / TABLE.name
+    try:
+        entries = load(file)
+    except FileNotFoundError:
+        return Table(terms={}, fault=f"has no {FOLDER}/{TABLE.name}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Table(terms={}, fault=f"has a table of another form ({error})")
+    return Table(
+        terms={
+            (finding, construct, environment): Terms(
+                reason=each.reason, owner=each.owner, expires=each.expires.isoformat()
+            )
+            for each in entries
+            for finding, construct in each.pairs()
+            for environment in each.environments
+        }
+    )
+
+
+def compare(base: Table, head: Table) -> Acknowledgements:
+    fault = "; ".join(f"{name} {side.fault}" for name, side in (("base", base), ("this change", head)) if side.fault)
+    found = [] if fault else sorted(_changes(base, head), key=lambda each: (ACTIONS.index(each.action), each.finding))
+    return Acknowledgements(changes=tuple(found), fault=fault)
+
+
+def _changes(base: Table, head: Table) -> Iterator[Change]:
+    """What differs, put together first by environment and then by construct."""
+    environments: dict[tuple[str, str, Terms | None, Terms | None], list[str]] = {}
+    for key in dict.fromkeys([*head.terms, *base.terms]):
+        finding, construct, environment = key
+        before, after = base.terms.get(key), head.terms.get(key)
+        if before != after:
+            environments.setdefault((finding, construct, before, after), []).append(environment)
+    constructs: dict[tuple[str, tuple[str, ...], Terms | None, Terms | None], list[str]] = {}
+    for (finding, construct, before, after), where in environments.items():
+        ordered = tuple(each for each in ENVIRONMENTS if each in where)
+        constructs.setdefault((finding, ordered, before, after), []).append(construct)
+    for (finding, ordered, before, after), at in constructs.items():
+        yield Change(finding=finding, constructs=tuple(at), environments=ordered, before=before, after=after)
