@@ -29,10 +29,9 @@ class Limits:
     minimum_requests: int = 20
     """Requests of the candidate, all routes together, under which nothing can pass."""
     minimum_per_route: int = 5
-    significance: float = 0.01
-    """Chance of a false alarm that one test accepts, at the end of a bake."""
-    repeated_significance: float = 0.001
-    """The same during a bake and while a step is held, where the data are looked at again and again."""
+    significance: float = 0.0001
+    """Chance of a false alarm that one test accepts. A release makes some hundred: several a look, and growing data are
+    looked at again and again. What may be chance is held, for more data to decide."""
     error_margin: float = 0.01
     """Difference of error rates that matters."""
     effect: float = 0.64
@@ -105,30 +104,24 @@ def _percent(sample: Sample) -> float | None:
     return _rounded(100 * sample.error_rate) if sample.requests else None
 
 
-def judge(
-    stable: Samples, candidate: Samples, limits: Limits, *, repeated: bool, same_minutes: bool = True
-) -> tuple[Finding, ...]:
+def judge(stable: Samples, candidate: Samples, limits: Limits, *, same_minutes: bool = True) -> tuple[Finding, ...]:
     """Compare the colours.
 
-    ``repeated``: one of many looks at growing data (during a bake, or while held), which each must be surer of itself.
     Without ``same_minutes`` stable is that of the minutes before: enough for errors, but latencies follow the load.
     """
-    significance = limits.repeated_significance if repeated else limits.significance
-    return tuple(_findings(stable, candidate, limits, significance, same_minutes))
+    return tuple(_findings(stable, candidate, limits, same_minutes))
 
 
-def _findings(
-    stable: Samples, candidate: Samples, limits: Limits, significance: float, same_minutes: bool
-) -> Iterator[Finding]:
+def _findings(stable: Samples, candidate: Samples, limits: Limits, same_minutes: bool) -> Iterator[Finding]:
     everything = total(candidate.values())
     yield _enough("all routes", everything, limits.minimum_requests)
-    yield _errors("all routes", total(stable.values()), everything, limits, significance)
+    yield _errors("all routes", total(stable.values()), everything, limits)
     for route, sample in candidate.items():
         yield _enough(route, sample, limits.minimum_per_route)
         yield _enough(f"{route}, stable", stable[route], limits.minimum_per_route)
-        yield _errors(route, stable[route], sample, limits, significance)
+        yield _errors(route, stable[route], sample, limits)
         if same_minutes:
-            yield _latency(route, stable[route], sample, limits, significance)
+            yield _latency(route, stable[route], sample, limits)
 
 
 def _enough(label: str, sample: Sample, minimum: int) -> Finding:
@@ -136,7 +129,7 @@ def _enough(label: str, sample: Sample, minimum: int) -> Finding:
     return Finding(verdict=verdict, text=f"{label}: {sample.requests} requests of the {minimum} that a verdict needs")
 
 
-def _errors(label: str, stable: Sample, candidate: Sample, limits: Limits, significance: float) -> Finding:
+def _errors(label: str, stable: Sample, candidate: Sample, limits: Limits) -> Finding:
     p = more_errors(candidate.errors, candidate.requests, stable.errors, stable.requests)
     difference = candidate.error_rate - stable.error_rate
     text = (
@@ -144,10 +137,10 @@ def _errors(label: str, stable: Sample, candidate: Sample, limits: Limits, signi
         f"up to {highest_plausible_rate(candidate.errors, candidate.requests):.1%} possible), "
         f"stable {stable.errors} of {stable.requests} ({stable.error_rate:.1%}), p {p:.2g}"
     )
-    return Finding(verdict=_weigh(difference >= limits.error_margin, p, significance), text=text)
+    return Finding(verdict=_weigh(difference >= limits.error_margin, p, limits.significance), text=text)
 
 
-def _latency(label: str, stable: Sample, candidate: Sample, limits: Limits, significance: float) -> Finding:
+def _latency(label: str, stable: Sample, candidate: Sample, limits: Limits) -> Finding:
     here, there = candidate.quantile(0.9), stable.quantile(0.9)
     if here is None or there is None or min(candidate.requests, stable.requests) < limits.minimum_per_route:
         # The first requests of a version may be its cold starts, and nothing else.
@@ -155,7 +148,7 @@ def _latency(label: str, stable: Sample, candidate: Sample, limits: Limits, sign
     p, effect = slower(candidate.latencies, stable.latencies)
     matters = effect >= limits.effect and here - there >= limits.latency_margin_ms
     text = f"{label}: p90 {here:.0f} ms, stable {there:.0f} ms, slower with chance {effect:.2f}, p {p:.2g}"
-    return Finding(verdict=_weigh(matters, p, significance), text=text)
+    return Finding(verdict=_weigh(matters, p, limits.significance), text=text)
 
 
 def _weigh(matters: bool, p: float, significance: float) -> Verdict:

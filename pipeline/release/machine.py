@@ -167,7 +167,7 @@ def _analysed(release: Release, seen: Observation, stable: Samples, candidate: S
     alone = release.weight == 100
     if alone:
         stable = _last_stable(release) or stable
-    findings = judge(stable, candidate, release.plan.limits, repeated=not baked or holding, same_minutes=not alone)
+    findings = judge(stable, candidate, release.plan.limits, same_minutes=not alone)
     look = Look(at=seen.now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
     release = release.looked(look)
     if look.verdict is Verdict.FAIL:

@@ -72,7 +72,7 @@ def plan_lines(environment: str, plan: Plan, windows: Sequence[str], freeze: Seq
             f"errors        fail from {limits.error_margin:.1%} more than stable (Fisher's exact test)",
             f"latency       fail from a chance of {limits.effect} to be slower and {limits.latency_margin_ms:g} ms at "
             "the p90 (Mann-Whitney test)",
-            f"significance  p < {limits.significance:g} when a bake ends, else {limits.repeated_significance:g}",
+            f"significance  p < {limits.significance:g}; what may be chance is held",
             f"enough data   {limits.minimum_requests} requests of the candidate, {limits.minimum_per_route} a route",
             f"inconclusive  held up to {plan.hold_seconds:g} s, then rolled back",
             f"pause         up to {plan.pause_seconds:g} s unless `pause --for` says else, then rolled back",

@@ -169,6 +169,9 @@ def test_no_card_number_is_kept_anywhere(api: Merchant, platform: Platform) -> N
     for file in Path(platform.cloud.folder).rglob("*.log*"):
         places[str(file)] = file.read_text(errors="replace")
     assert [place for place, text in places.items() if card in text] == []
+    # And what may be kept was found where it was looked for
+    assert any(card[-4:] in text for text in places.values())
+    assert any(place.endswith(f"payment-processing-{platform.cloud.name}.log") for place in places)
 
 
 ROUTES = ("/validate", "/fraud-check", "/process")
@@ -180,8 +183,8 @@ def test_a_rotated_password_and_lost_connections_cost_no_request(api: Merchant, 
     # When the application's password is rotated
     secret = f"payment/database-app-{platform.cloud.name}"
     secrets: Any = platform.client("secretsmanager")
-    login = json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"])
-    login["password"], token = uuid.uuid4().hex, str(uuid.uuid4())
+    former = json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"])
+    login, token = former | {"password": uuid.uuid4().hex}, str(uuid.uuid4())
     secrets.put_secret_value(
         SecretId=secret, ClientRequestToken=token, SecretString=json.dumps(login), VersionStages=["AWSPENDING"]
     )
@@ -192,26 +195,36 @@ def test_a_rotated_password_and_lost_connections_cost_no_request(api: Merchant, 
             FunctionName=f"payment-rotation-{platform.cloud.name}", Payload=json.dumps(event).encode()
         )
         assert "FunctionError" not in answer, answer["Payload"].read()
+    assert json.loads(secrets.get_secret_value(SecretId=secret)["SecretString"]) == login
+    with pytest.raises(DatabaseError) as refused:
+        connect(former, platform)
+    assert database.sqlstate(refused.value) == WRONG_PASSWORD
     # Then every request goes on being answered
     assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
     # And when all connections are lost too, as when the database fails over
     [cluster] = platform.client("rds").describe_db_clusters()["DBClusters"]
-    connection = connect(cluster["MasterUserSecret"]["SecretArn"], platform)
+    connection = connect(login_in(cluster["MasterUserSecret"]["SecretArn"], platform), platform)
     try:
         lost = connection.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'payments_app'")
     finally:
         connection.close()
     # Then the same: each function reconnects, with the password that it reads anew
     assert lost
+    assert all(terminated for [terminated] in lost)
     assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
     assert {api.post("/process", customer(6), key=new_key()).status for _ in range(3)} == {201}
 
 
-def connect(secret: str, platform: Platform) -> Any:
-    """A connection of the user whose login is in ``secret`` to the database that the functions use."""
+def login_in(secret: str, platform: Platform) -> dict[str, str]:
+    value: str = platform.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+    login: dict[str, str] = json.loads(value)
+    return login
+
+
+def connect(login: dict[str, str], platform: Platform) -> Any:
+    """A connection to the database that the functions use."""
     name = f"payment-validation-{platform.cloud.name}"
     variables = platform.client("lambda").get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    login = json.loads(platform.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
     return database.connect(login, variables | {"DATABASE_CA_BUNDLE": platform.cloud.environ()["AWS_CA_BUNDLE"]})
 
 
@@ -226,7 +239,7 @@ def connect(secret: str, platform: Platform) -> Any:
     ],
 )
 def test_the_functions_role_may_read_customers_and_nothing_else(statement: str, platform: Platform) -> None:
-    connection = connect(f"payment/database-app-{platform.cloud.name}", platform)
+    connection = connect(login_in(f"payment/database-app-{platform.cloud.name}", platform), platform)
     try:
         assert connection.run("SELECT count(*) FROM customers")[0][0] >= 2000
         with pytest.raises(DatabaseError) as refused:
@@ -237,6 +250,7 @@ def test_the_functions_role_may_read_customers_and_nothing_else(statement: str, 
 
 
 INSUFFICIENT_PRIVILEGE = "42501"
+WRONG_PASSWORD = "28P01"
 
 
 def test_the_day_s_audit_log_is_whole_until_a_record_is_changed(api: Merchant, platform: Platform) -> None:

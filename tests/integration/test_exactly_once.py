@@ -20,6 +20,13 @@ WRITES = ("idempotency record", "transaction", "audit record", "outcome", "answe
 STEPS = [f"{when} the {write}" for write in WRITES for when in ("before", "after")]
 
 
+def test_the_steps_are_all_that_there_are(platform: Platform) -> None:
+    key = str(uuid.uuid4())
+    alive = _run_dying(platform, 0, key, _payment(100, key))
+    assert alive.returncode == 0, alive.stderr[-2000:]
+    assert alive.stderr.count("reached") == len(STEPS)
+
+
 @pytest.mark.parametrize("step", range(1, len(STEPS) + 1), ids=STEPS)
 def test_a_payment_killed_at_any_write_is_completed_once_by_its_retry(step: int, platform: Platform) -> None:
     # Given a function that dies at the step

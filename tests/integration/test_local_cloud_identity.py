@@ -5,6 +5,7 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from stages.release_row import NAMESPACE as RELEASE_NAMESPACE
 from tests.integration.api_client import ApiClient
 from tests.integration.conftest import Platform, session
 
@@ -64,6 +65,15 @@ def test_the_release_role_can_not_touch_payments(platform: Platform) -> None:
         client(platform, role, "dynamodb").put_item(TableName=platform.outputs["TransactionTableName"], Item=item)  # type: ignore[attr-defined]
     with pytest.raises(ClientError, match="AccessDenied"):
         client(platform, role, "s3").list_objects_v2(Bucket=platform.outputs["AuditLogBucket"])  # type: ignore[attr-defined]
+
+
+def test_the_release_role_writes_metrics_of_releases_and_no_other(platform: Platform) -> None:
+    metrics = client(platform, assumed(platform, "ReleaseRoleArn"), "cloudwatch")
+    data = [{"MetricName": "CandidateWeight", "Value": 10.0}]
+
+    metrics.put_metric_data(Namespace=RELEASE_NAMESPACE, MetricData=data)  # type: ignore[attr-defined]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        metrics.put_metric_data(Namespace="AWS/ApplicationELB", MetricData=data)  # type: ignore[attr-defined]
 
 
 def test_a_function_works_under_its_own_role_alone(platform: Platform) -> None:

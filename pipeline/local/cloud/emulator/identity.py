@@ -7,6 +7,7 @@ signature. Here the one root key is the one generated for this start, and its si
 import functools
 import hashlib
 import hmac
+import json
 import os
 import secrets
 from typing import Any
@@ -86,3 +87,24 @@ def lambda_action(guess: Function, method: str, path: str) -> Any:
     if path.rstrip("/").rpartition("/")[0].endswith("/aliases"):
         return {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}.get(method)
     return guess(method, path)
+
+
+@replaces(iam_actions, "request_tag_context")
+def request_context(
+    tags: Function, service: str, iam_action: str, body: bytes, params: dict[str, Any]
+) -> dict[str, Any]:
+    """MiniStack leaves out the one condition key that limits who may write which metrics."""
+    context: dict[str, Any] = tags(service, iam_action, body, params)
+    if iam_action == "cloudwatch:PutMetricData":
+        context["cloudwatch:namespace"] = _namespace(body, params)
+    return context
+
+
+def _namespace(body: bytes, params: dict[str, Any]) -> str | None:
+    """Of a call by form or by JSON, the two ways in which the SDKs send it."""
+    if named := params.get("Namespace"):
+        return str(named[0] if isinstance(named, list) else named)
+    try:
+        return str(json.loads(body)["Namespace"])
+    except (ValueError, KeyError, TypeError):
+        return None

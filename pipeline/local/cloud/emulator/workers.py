@@ -25,6 +25,9 @@ MAXIMUM_PER_FUNCTION = max(2, os.cpu_count() or 1)
 IDLE_SECONDS = 120
 """Each holds about 50 MB, so an environment that is done with its promotion gives them back during the next one's."""
 
+UNPUBLISHED_IDLE_SECONDS = 15
+"""Without a version only CloudFormation calls, all at once during a deployment."""
+
 original(lambda_runtime, "_worker_key")
 original(lambda_runtime, "_worker_class_for")
 original(lambda_runtime, "ensure_spawned")
@@ -111,10 +114,12 @@ def spawn(start: Function, worker: Any) -> None:
 @replaces(lambda_runtime, "reap_idle_workers", lambda_svc)
 def end_idle_workers(_: Function, ttl: float | None = None) -> int:
     """MiniStack keeps one of every version that ever ran, and so grows with each deployment."""
-    oldest = time.time() - (IDLE_SECONDS if ttl is None else ttl)
     ended = []
     with lambda_runtime._lock:
         for pool, workers in list(lambda_runtime._workers.items()):
+            published = pool.rpartition(":")[2].isdigit()
+            most = IDLE_SECONDS if published else UNPUBLISHED_IDLE_SECONDS
+            oldest = time.time() - (most if ttl is None else ttl)
             kept = [worker for worker in workers if worker.in_use or worker.last_used >= oldest]
             idle = [worker for worker in workers if worker not in kept]
             if idle and not kept and _named_by_an_alias(pool):

@@ -84,7 +84,7 @@ def samples(requests: int, errors: int = 0, milliseconds: float = 12) -> Samples
     ],
 )  # fmt: skip
 def test_verdicts(stable: Samples, candidate: Samples, expected: Verdict) -> None:
-    findings = judge(stable, candidate, Limits(), repeated=False)
+    findings = judge(stable, candidate, Limits())
 
     worst = {finding.verdict for finding in findings}
     assert next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in worst), Verdict.PASS) is expected
@@ -93,7 +93,7 @@ def test_verdicts(stable: Samples, candidate: Samples, expected: Verdict) -> Non
 def test_a_failing_route_is_not_hidden_by_the_others() -> None:
     candidate = {**samples(100), Function.FRAUD_DETECTION: samples(100, errors=8)[Function.FRAUD_DETECTION]}
 
-    findings = judge(samples(2000), candidate, Limits(), repeated=False)
+    findings = judge(samples(2000), candidate, Limits())
 
     assert [f.text.split(":")[0] for f in findings if f.verdict is Verdict.FAIL] == ["all routes", "fraud-detection"]
 

@@ -29,7 +29,7 @@ def test_idle_environments_end_but_for_one_of_each_version_that_an_alias_names(m
         "1": [environment(idle=LONG)],
         "2": [environment(idle=LONG), environment(idle=LONG)],
         "3": [environment(idle=LONG)],
-        "$LATEST": [environment(idle=1), environment(idle=LONG, in_use=True), environment(idle=LONG)],
+        "$LATEST": [environment(idle=1), environment(idle=LONG, in_use=True), environment(idle=LONG / 2)],
     }
     ended: list[SimpleNamespace] = []
     running = {f"{ACCOUNT}:{REGION}:f:{version}": list(pool) for version, pool in pools.items()}
