@@ -2,7 +2,7 @@
 
 ``AWS_ENDPOINT_URL`` and ``AWS_CA_BUNDLE`` lead to the local cloud (SDK reference guide, "service-specific endpoints").
 ``PLATFORM_ROLE_ARN`` names the role of the target environment that a pipeline step assumes; unset, the caller's own
-credentials serve.
+credentials serve. ``PLATFORM_REGION`` names its region, where that is not the one in which the step runs.
 """
 
 import os
@@ -21,7 +21,8 @@ def session() -> boto3.Session:
 
     A role's credentials live for an hour; they are renewed before that, for a shift may bake longer.
     """
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+    named = (os.environ.get(each) for each in ("PLATFORM_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"))
+    region = next(filter(None, named), DEFAULT_REGION)
     role = os.environ.get("PLATFORM_ROLE_ARN")
     if not role:
         return boto3.Session(region_name=region)

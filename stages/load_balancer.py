@@ -124,6 +124,12 @@ class LoadBalancer(Construct):
             id,
             name=self._target_group_name(colour),
             target_type="lambda",
+            # The functions answer with `multiValueHeaders`, which the load balancer otherwise doesn't read.
+            target_group_attributes=[
+                elbv2.CfnTargetGroup.TargetGroupAttributeProperty(
+                    key="lambda.multi_value_headers.enabled", value="true"
+                )
+            ],
             targets=[elbv2.CfnTargetGroup.TargetDescriptionProperty(id=alias_arn)],
         )
 

@@ -62,10 +62,18 @@ def available(dependency: str) -> Iterator[None]:
         raise
 
 
+_PASSING = (
+    "ConditionalRequestConflict",  # S3, when another write of the same key is under way
+    "ProvisionedThroughputExceededException",  # DynamoDB, also of a hot key of a table on demand
+    "RequestLimitExceeded",
+    "SlowDown",
+)
+
+
 def _may_pass(response: Any) -> bool:
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = response.get("Error", {}).get("Code", "")
-    return status >= 500 or status == 429 or "Throttl" in code or code in ("RequestLimitExceeded", "SlowDown")
+    return status >= 500 or status == 429 or "Throttl" in code or code in _PASSING
 
 
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency", "snap-start"):

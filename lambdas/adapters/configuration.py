@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from lambdas.adapters import aws
@@ -30,16 +32,27 @@ def database_login(*, fresh: bool) -> dict[str, str]:
 def _parameter(name: str) -> Any:
     from aws_lambda_powertools.utilities.parameters import SSMProvider
 
-    with aws.available("configuration"):
+    with aws.available("configuration"), _cause_raised():
         return _provider("ssm", SSMProvider).get(name, max_age=_RULES_SECONDS, transform="json")
 
 
 def _secret(arn: str, *, fresh: bool) -> str:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
-    with aws.available("secrets"):
+    with aws.available("secrets"), _cause_raised():
         value = _provider("secretsmanager", SecretsProvider).get(arn, max_age=_SECRET_SECONDS, force_fetch=fresh)
     return value if isinstance(value, str) else value.decode()
+
+
+@contextmanager
+def _cause_raised() -> Iterator[None]:
+    """Powertools hides what AWS said in an error of its own, which does not tell what may pass from what may not."""
+    from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
+    try:
+        yield
+    except GetParameterError as error:
+        raise error.__context__ or error from None
 
 
 _providers: dict[str, Any] = {}

@@ -43,7 +43,8 @@ class Request:
         headers = _headers(event)
         from_load_balancer = "elb" in context
         if from_load_balancer:
-            caller = next(iter(headers.get("x-caller", ())), None)
+            callers = headers.get("x-caller", ())
+            caller = callers[0] if len(callers) == 1 else None  # of two, one may be the client's own
             forwarded = next(iter(headers.get("x-request-id", ())), "")
             request_id = forwarded if _REQUEST_ID.fullmatch(forwarded) else invocation_id
         else:
@@ -91,7 +92,10 @@ def _headers(event: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     several = event.get("multiValueHeaders")
     if several is None:
         several = {name: [value] for name, value in (event.get("headers") or {}).items()}
-    return {name.lower(): tuple(values) for name, values in several.items()}
+    merged: dict[str, tuple[str, ...]] = {}
+    for name, values in several.items():
+        merged[name.lower()] = (*merged.get(name.lower(), ()), *values)
+    return merged
 
 
 def _refuse(constant: str) -> None:

@@ -15,9 +15,11 @@ _PAGE = 250
 @custom_resource
 def handler(event: Event) -> Outcome:
     bucket = event["ResourceProperties"]["BucketName"]
-    if event["RequestType"] == "Delete" and event["PhysicalResourceId"] == bucket:
+    if event["RequestType"] != "Delete":
+        return bucket, {}  # another one after a replacement: CloudFormation then deletes the former
+    if event["PhysicalResourceId"] == bucket:  # not that of a creation that failed
         _empty(bucket)
-    return event.get("PhysicalResourceId", bucket), {}
+    return event["PhysicalResourceId"], {}
 
 
 def _empty(bucket: str) -> None:

@@ -157,7 +157,7 @@ class Promotion:
 
     def _run_step_commands(self, stage: Stage, step: Step) -> str:
         planned = self._planned(stage, step)
-        environment = {**self._environment(self._cloud(stage)), **planned["env"]}
+        environment = {**planned["env"], **self._environment(self._cloud(stage))}  # every local cloud is in one region
         for name, reference in planned["env_from_outputs"].items():
             environment[name] = json.loads(self._outputs(reference["stack"]).read_text())[reference["output"]]
         try:

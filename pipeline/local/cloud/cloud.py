@@ -60,6 +60,7 @@ class LocalCloud:
             "AWS_SECRET_ACCESS_KEY": settings.secret_access_key,
             "AWS_DEFAULT_REGION": settings.region,
             "AWS_REGION": settings.region,
+            "PLATFORM_REGION": settings.region,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 

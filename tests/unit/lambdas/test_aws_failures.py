@@ -1,0 +1,63 @@
+"""Which failures of AWS are worth the client's retry (503), and which are ours (500)."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectTimeoutError
+
+from lambdas.adapters import aws, configuration
+from lambdas.payments.errors import Unavailable
+
+REFUSED = ClientError({"Error": {"Code": "AccessDeniedException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "Get")
+
+
+def failure(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "PutItem")
+
+
+@pytest.mark.parametrize(
+    "code", ["ThrottlingException", "ProvisionedThroughputExceededException", "ConditionalRequestConflict", "SlowDown"]
+)
+def test_what_passes_by_itself_is_unavailable(code: str) -> None:
+    with pytest.raises(Unavailable), aws.available("transactions"):
+        raise failure(code)
+
+
+def test_what_is_refused_is_no_reason_to_try_again() -> None:
+    with pytest.raises(ClientError), aws.available("transactions"):
+        raise REFUSED
+
+
+class Store:
+    """Parameter Store and Secrets Manager, failing."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def get_parameter(self, **_: Any) -> Any:
+        raise self.error
+
+    get_secret_value = get_parameter
+
+
+@pytest.mark.parametrize("error", [failure("ThrottlingException"), ConnectTimeoutError(endpoint_url="https://x")])
+@pytest.mark.parametrize("read", ["fraud_rules", "card_key"])
+def test_configuration_that_is_out_of_reach_is_unavailable(
+    read: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_a_store(error, monkeypatch)
+    with pytest.raises(Unavailable):
+        getattr(configuration, read)()
+
+
+def test_configuration_that_is_refused_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_a_store(REFUSED, monkeypatch)
+    with pytest.raises(ClientError):
+        configuration.card_key()
+
+
+def given_a_store(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "_providers", {})
+    monkeypatch.setattr(aws, "client", lambda service: Store(error))
+    for name in ("FRAUD_RULES_PARAMETER", "FINGERPRINT_SECRET_ARN"):
+        monkeypatch.setenv(name, "it")
