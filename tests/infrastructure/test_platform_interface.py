@@ -194,3 +194,9 @@ def test_no_name_is_too_long_for_its_service(platforms: Mapping[str, PlatformTem
             assert len(properties["Name"]) + spare <= limit
     for properties in template.properties("AWS::Lambda::Function"):
         assert len(properties["FunctionName"]) + spare <= 64
+
+
+def test_the_load_balancer_reads_the_form_in_which_the_functions_answer(platform: PlatformTemplate) -> None:
+    groups = platform.properties("AWS::ElasticLoadBalancingV2::TargetGroup")
+    multi_value = {"Key": "lambda.multi_value_headers.enabled", "Value": "true"}
+    assert [multi_value in group["TargetGroupAttributes"] for group in groups] == [True, True]
