@@ -12,10 +12,10 @@ import pytest
 
 from loadtest.scenario import ROUTES
 from loadtest.verdict import Verdict
+from pipeline.compliance.acknowledgements import PACKS
 from pipeline.evidence.__main__ import main
 from pipeline.local.run import Run, create
 from pipeline.release import cli
-from pipeline.review.findings import PACKS
 from tests.unit.pipeline.release.bench import Bench
 
 COMMIT = "7ff3a4305d67a6b2f6f0a2ed3d1be7b1f1c5e0aa"
