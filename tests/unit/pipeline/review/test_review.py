@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.compliance.acknowledgements import PACKS
-from pipeline.review import NotCompared
+from pipeline.review import NotCompared, sides
 from pipeline.review import __main__ as review
 from pipeline.review.findings import Finding
 from pipeline.review.reports import NAMES, html
@@ -116,6 +116,17 @@ def test_a_synthesis_gets_no_credentials(tmp_path: Path, monkeypatch: pytest.Mon
         synthesise("base", tmp_path, tmp_path / "out")
 
 
+@pytest.fixture
+def repository(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One commit, whatever these tests themselves were made of: CodePipeline hands on files without a history."""
+    folder = tmp_path_factory.mktemp("repository")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+    for command in (["init"], ["commit", "--allow-empty", "--message", "First"]):
+        subprocess.run(["git", *identity, *command, "--quiet"], cwd=folder, check=True)
+    monkeypatch.setattr(sides, "ROOT", folder)
+
+
+@pytest.mark.usefixtures("repository")
 def test_a_base_that_does_not_exist_is_a_clear_failure_and_leaves_no_older_result(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -129,10 +140,18 @@ def test_a_base_that_does_not_exist_is_a_clear_failure_and_leaves_no_older_resul
     assert "base 'no-such-commit' can't be read" in text
 
 
-@pytest.mark.parametrize("option", ["--list", "--output=stolen"])
-def test_a_base_is_never_taken_for_an_option_of_git(tmp_path: Path, option: str) -> None:
-    assert review.main([f"--base={option}", "--output", str(tmp_path)]) == review.NOT_COMPARED
-    assert f"base '{option}' can't be read" in (tmp_path / "review.md").read_text()
+def replaced(command: str, script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given ``script`` in the place of ``command``."""
+    (folder / command).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / command).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_a_base_is_never_taken_for_an_option_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "told"
+    replaced("git", f'printf "%s\\n" "$@" >{told}; exit 1', tmp_path, monkeypatch)
+    assert review.main(["--base=--output=stolen", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert told.read_text().splitlines()[-2:] == ["--end-of-options", "--output=stolen^{commit}"]
 
 
 def test_a_machine_without_git_is_not_told_of_new_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,13 +160,11 @@ def test_a_machine_without_git_is_not_told_of_new_findings(tmp_path: Path, monke
     assert "base 'HEAD' can't be read: " in (tmp_path / "review.md").read_text()
 
 
+@pytest.mark.usefixtures("repository")
 def test_an_archive_that_can_not_be_unpacked_is_not_told_as_new_findings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tar = tmp_path / "tar"
-    tar.write_text("#!/bin/sh\necho disk full >&2; exit 2\n")
-    tar.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    replaced("tar", "echo disk full >&2; exit 2", tmp_path, monkeypatch)
     assert review.main(["--base", "HEAD", "--output", str(tmp_path)]) == review.NOT_COMPARED
     assert "base 'HEAD' can't be read: disk full" in (tmp_path / "review.md").read_text()
 
