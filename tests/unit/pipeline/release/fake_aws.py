@@ -203,11 +203,20 @@ class FakeAws:
         return self._called("DeleteItem", delete)
 
     def _query_pages(
-        self, *, ExpressionAttributeValues: Any, ConsistentRead: bool, PaginationConfig: Any, **_rest: Any
+        self,
+        *,
+        TableName: str,
+        KeyConditionExpression: str,
+        ExpressionAttributeValues: Any,
+        ScanIndexForward: bool = True,
+        ConsistentRead: bool,
+        PaginationConfig: Any,
     ) -> Iterator[Any]:
         assert ConsistentRead
-        below = ExpressionAttributeValues[":lease"]["S"]
-        left = [self.table[key] for key in sorted(self.table, reverse=True) if key < below]
+        left = [self.table[key] for key in sorted(self.table, reverse=not ScanIndexForward)]
+        for term in KeyConditionExpression.split(" AND "):
+            name, operator, value = term.split()
+            left = [item for item in left if _compare(item[name], operator, ExpressionAttributeValues[value])]
         left = left[: PaginationConfig["MaxItems"]]
         while True:
             page: list[Any] = []
@@ -247,4 +256,5 @@ def _compare(left: Any, operator: str, right: Any) -> bool:
         return False
     (kind, one), (_, other) = next(iter(left.items())), next(iter(right.items()))
     one, other = (float(one), float(other)) if kind == "N" else (one, other)
+    assert operator in ("=", "<"), "the fake knows no other"
     return bool(one == other if operator == "=" else one < other)

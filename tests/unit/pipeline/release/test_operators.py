@@ -1,5 +1,7 @@
 """What operators ask of a release that is under way, and what they do afterwards."""
 
+import copy
+
 import pytest
 
 from pipeline.release import cli
@@ -265,14 +267,31 @@ def test_rollback_with_nothing_to_roll_back_says_so() -> None:
     assert "nothing to do" in outcome.text
 
 
-@pytest.mark.parametrize("command", ["shift", "retry", "promote", "undo", "rollback", "abort"])
-def test_a_dry_run_changes_nothing_at_all(command: str) -> None:
+def left_at_25_percent(bench: Bench) -> Bench:
+    """Given a release whose controller died."""
+    bench.clock.after(70, lambda: setattr(bench.aws, "disturb", die))
+    with pytest.raises(Killed):
+        bench.controller().shift()
+    bench.aws.disturb = lambda operation, when: None
+    assert bench.aws.weights["green"] == 25
+    bench.aws.calls.clear()
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("command", "under_way"),
+    [("shift", False), ("retry", False), ("undo", False), ("promote", True), ("rollback", True), ("abort", True)],
+)
+def test_a_dry_run_changes_nothing_at_all(command: str, under_way: bool) -> None:
     bench = promoted(Bench())
     bench.aws.deploy("3")
-    table = dict(bench.aws.table)
+    if under_way:
+        left_at_25_percent(bench)
+    table = copy.deepcopy(bench.aws.table)
 
-    getattr(bench.controller(dry_run=True), command)()
+    outcome = getattr(bench.controller(dry_run=True), command)()
 
+    assert outcome.code is ExitCode.DONE
     assert not {"PutItem", "DeleteItem", "ModifyListener", "UpdateAlias", "Publish"} & set(bench.aws.calls)
     assert bench.aws.table == table
 
@@ -298,12 +317,7 @@ def test_status_shows_who_serves_what_and_why_the_release_waits() -> None:
 
 
 def test_status_says_who_drives_a_release_and_when_nobody_does() -> None:
-    # Given a release whose controller dies at 25 %
-    bench = Bench()
-    bench.clock.after(70, lambda: setattr(bench.aws, "disturb", die))
-    with pytest.raises(Killed):
-        bench.controller().shift()
-    bench.aws.disturb = lambda operation, when: None
+    bench = left_at_25_percent(Bench())
 
     # Then it is believed alive until its lease ends
     assert "driven by  ann, since 2027-01-15 08:00:00 UTC" in bench.controller("bob").status().text

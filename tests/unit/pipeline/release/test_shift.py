@@ -95,6 +95,9 @@ def test_an_alarm_at_any_step_brings_all_traffic_back(seconds: float) -> None:
     assert outcome.code is ExitCode.ROLLED_BACK
     assert "api-errors" in outcome.text
     assert bench.all_on("1")
+    subject, message = bench.aws.messages[-1]
+    assert subject == "Payments test: rolled-back, version 2"
+    assert "api-errors" in message
 
 
 @pytest.mark.parametrize("seconds", [1, 65, 130, 200])
@@ -163,17 +166,21 @@ def test_calls_that_keep_failing_roll_the_release_back() -> None:
 
 def test_the_record_is_written_before_each_move() -> None:
     bench = Bench()
-    written: list[Phase] = []
+    recorded: list[tuple[Phase, int]] = []
+    moved: list[tuple[Phase, int]] = []
 
-    def disturb(operation: str, when: str) -> None:
-        if operation in ("ModifyListener", "UpdateAlias") and when == "before":
-            written.append(bench.controller().world.records.latest()[0].phase)
+    def note() -> None:
+        last = bench.controller().world.records.latest()[0]
+        recorded.append((last.phase, last.weight))
+        most = max(share.get("2", 0) for share in bench.aws.shares().values())
+        moved.append((Phase.PROMOTING if "2" in bench.aws.stable() else Phase.SHIFTING, round(100 * most)))
 
-    bench.aws.disturb = disturb
+    bench.aws.on_change = note
 
-    bench.controller().shift()
+    assert bench.controller().shift().code is ExitCode.DONE
 
-    assert set(written) == {Phase.SHIFTING, Phase.PROMOTING}
+    assert recorded == moved
+    assert set(moved) == {*((Phase.SHIFTING, weight) for weight in bench.plan.weights), (Phase.PROMOTING, 100)}
 
 
 def test_traffic_is_not_moved_when_the_record_cannot_be_written() -> None:
