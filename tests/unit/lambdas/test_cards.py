@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 
 import pytest
 from hypothesis import given
@@ -39,8 +40,7 @@ def test_no_text_form_shows_more_than_the_last_four(number: str) -> None:
         json.dumps(card, default=str),
         repr([card]),
     ]
-    hidden = number[:-4]
-    assert not any(hidden in form for form in forms)
+    assert {re.sub(r"\D", "", form) for form in forms} == {number[-4:]}
 
 
 def test_it_can_be_neither_pickled_nor_copied() -> None:
@@ -102,7 +102,7 @@ def test_a_fingerprint_tells_cards_apart_and_depends_on_its_key(one: str, other:
 )
 def test_a_card_number_anywhere_in_a_line_is_masked(body: str, before: str, after: str) -> None:
     number = with_check_digit("4" + body)
-    assert number not in mask_card_numbers(before + number + after)
+    assert mask_card_numbers(before + number + after) == f"{before}****{number[-4:]}{after}"
 
 
 def test_other_numbers_stay_readable() -> None:

@@ -119,9 +119,18 @@ def test_the_integration_accepts_a_private_certificate(monkeypatch: pytest.Monke
     invoke(integration_tls, "Create", properties)
     invoke(integration_tls, "Update", properties | {"Revision": "2"})
     # Then it is told each time
-    assert [request["patchOperations"][0]["path"] for request in api.patched] == [
-        "/tlsConfig/insecureSkipVerification"
-    ] * 2
+    assert (
+        api.patched
+        == [
+            {
+                "restApiId": "api",
+                "resourceId": "resource",
+                "httpMethod": "POST",
+                "patchOperations": [{"op": "replace", "path": "/tlsConfig/insecureSkipVerification", "value": "true"}],
+            }
+        ]
+        * 2
+    )
     # And its identity stays, or CloudFormation would delete what it takes for an old one
     assert len({answer.split('"PhysicalResourceId": ')[1].split(",")[0] for answer in answers}) == 1
 

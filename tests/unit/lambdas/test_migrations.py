@@ -20,6 +20,7 @@ def test_a_migration_says_what_it_is_and_expand_takes_nothing_away(migration: Mi
 
 def test_migrations_have_numbers_of_their_own_and_come_in_order(tmp_path: Path) -> None:
     names = [migration.name for migration in load(FOLDER)]
+    assert names
     assert [name[:4] for name in names] == [f"{n:04}" for n in range(1, len(names) + 1)]
     for name in ("0002_b.sql", "0001_a.sql", "README.md"):
         (tmp_path / name).write_text("-- expand\n")

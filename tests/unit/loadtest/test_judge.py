@@ -143,7 +143,9 @@ def test_the_page_is_self_contained_and_escapes_what_it_shows() -> None:
     assert "<script" not in page
     assert "<dev>" not in page
     assert "&lt;dev&gt;" in page
-    for drawn in re.findall(r"<svg.*?</svg>", page):
+    drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert drawings
+    for drawn in drawings:
         Xml.fromstring(drawn)
 
 

@@ -66,7 +66,10 @@ class FakeAws:
         assert IfNoneMatch == "*", "the bucket's policy denies everything else"
         if (Bucket, Key) in self.objects:
             return 412, {"Error": {"Code": "PreconditionFailed", "Message": "it exists"}}
-        self.objects[Bucket, Key] = Body.read()
+        content = Body.read()
+        if ChecksumSHA256 != _checksum(content):
+            return 400, {"Error": {"Code": "BadDigest", "Message": "this is not what was sent"}}
+        self.objects[Bucket, Key] = content
         if self.lost_answers:
             self.lost_answers -= 1
             Body.seek(0)  # the SDK's next attempt
@@ -75,8 +78,7 @@ class FakeAws:
 
     def _HeadObject(self, Bucket: str, Key: str, ChecksumMode: str) -> tuple[int, dict[str, Any]]:
         assert ChecksumMode == "ENABLED", "else S3 does not tell the checksum"
-        digest = hashlib.sha256(self.objects[Bucket, Key]).digest()
-        return 200, {"ChecksumSHA256": base64.b64encode(digest).decode()}
+        return 200, {"ChecksumSHA256": _checksum(self.objects[Bucket, Key])}
 
     def _GetPipelineState(self, name: str) -> tuple[int, dict[str, Any]]:
         actions = [
@@ -90,3 +92,7 @@ class FakeAws:
             "actionStates": actions,
         }
         return 200, {"pipelineName": name, "stageStates": [others, here]}
+
+
+def _checksum(content: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
