@@ -169,7 +169,7 @@ json_values = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([*BODY, "card_expiry", "country", "client_ip", "unknown"]), json_values)
 def test_no_value_of_any_field_breaks_the_function_or_comes_back(field: str, value: Any) -> None:
     status, document, _ = call(event(BODY | {field: value}))
@@ -177,7 +177,6 @@ def test_no_value_of_any_field_breaks_the_function_or_comes_back(field: str, val
     assert CARD not in json.dumps(document)
 
 
-@settings(deadline=None)
 @given(st.text() | st.binary().map(lambda content: base64.b64encode(content).decode()), st.booleans())
 def test_no_body_breaks_the_function(content: str, is_base64: bool) -> None:
     assert call(event(content, isBase64Encoded=is_base64))[0] in (400, 413)

@@ -8,7 +8,7 @@ from scramp.core import ScramServer
 from lambdas.adapters.roles import scram_verifier
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.text(alphabet="abcXYZ0189", min_size=1), st.binary(min_size=16, max_size=16))
 def test_a_client_that_knows_the_password_passes_against_the_verifier(password: str, salt: bytes) -> None:
     from base64 import b64decode

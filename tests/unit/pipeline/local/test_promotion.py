@@ -77,7 +77,7 @@ def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(
     waiting.started -= 86_400
     waiting.save()
     assert main(["approve"]) == OK
-    assert re.search(r"through dev, prod in \d s\.", capsys.readouterr().out)
+    assert re.search(r"through dev, prod in \d+ s\.", capsys.readouterr().out)
     assert (tmp_path / "trace").read_text() == "dev\nprod\n"
     assert last(state).status == "succeeded"
     assert [(a["step"], a["decision"]) for a in last(state).approvals] == [("PromoteToProd", "approved")]

@@ -266,6 +266,4 @@ class Releases(RuleBasedStateMachine):
 
 
 TestReleases = Releases.TestCase
-TestReleases.settings = settings(
-    max_examples=200, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestReleases.settings = settings(max_examples=200, stateful_step_count=15, suppress_health_check=list(HealthCheck))
