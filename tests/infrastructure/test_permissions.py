@@ -1,6 +1,7 @@
 """A walk through every policy of every template: who may do what, to what."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -127,7 +128,16 @@ def test_only_the_evidence_steps_may_sign() -> None:
 
 @pytest.mark.parametrize("environment", ["Dev", "Staging", "Prod"])
 def test_only_the_load_test_role_calls_the_candidate(environment: str) -> None:
-    here = [grant for grant in grants() if grant.path.startswith(environment)]
-    assert {grant.path for grant in here if any("/candidate/" in each for each in grant.resources)} == {
-        f"{environment}/Platform/DeliveryRoles/LoadTestPolicy/Resource"
+    called = {
+        (grant.path, stage)
+        for grant in grants()
+        if grant.path.startswith(environment) and "execute-api:Invoke" in grant.actions
+        for resource in grant.resources
+        for stage in re.findall(r'"/(\w+)/POST/\*"', resource) or [resource]
+    }
+    roles = f"{environment}/Platform/DeliveryRoles"
+    assert called == {
+        (f"{roles}/ReleasePolicy/Resource", environment.lower()),
+        (f"{roles}/LoadTestPolicy/Resource", environment.lower()),
+        (f"{roles}/LoadTestPolicy/Resource", "candidate"),
     }

@@ -236,15 +236,17 @@ def test_no_role_may_do_a_whole_family_of_actions() -> None:
 
 def test_a_report_group_waits_for_each_build_that_reports() -> None:
     groups = {each["Name"] for each in resources(pipeline_template(), "AWS::CodeBuild::ReportGroup").values()}
+    reported = set()
     for each in resources(pipeline_template(), "AWS::CodeBuild::Project").values():
         specification = each["Source"]["BuildSpec"]
         reports = json.loads(specification).get("reports", {}) if specification.startswith("{") else {}
         for name, report in reports.items():
-            assert f"{each['Name']}-{name}" in groups
+            reported.add(f"{each['Name']}-{name}")
             assert report["file-format"] == "JUNITXML"
             assert {"codebuild:CreateReport", "codebuild:BatchPutTestCases"} <= {
                 action for statement in statements(each["ServiceRole"]) for action in statement["Action"]
             }
+    assert reported == groups
     assert len(groups) == 1 + len(PROMOTION_ORDER)
 
 

@@ -134,7 +134,9 @@ def test_a_target_group_exists_only_after_it_may_invoke_its_alias(dev: PlatformT
         for id, each in dev.resources("AWS::Lambda::Permission").items()
         if each["Properties"]["Principal"] == "elasticloadbalancing.amazonaws.com"
     }
-    for group in dev.resources("AWS::ElasticLoadBalancingV2::TargetGroup").values():
+    groups = dev.resources("AWS::ElasticLoadBalancingV2::TargetGroup").values()
+    assert len(permissions) == len(groups) == 2
+    for group in groups:
         assert permissions <= set(group["DependsOn"])
 
 
@@ -142,6 +144,22 @@ def test_a_candidate_appears_only_after_its_migrations(platform: PlatformTemplat
     [schema] = platform.resources("Custom::DatabaseSchema")
     for alias in platform.resources("AWS::Lambda::Alias").values():
         assert schema in alias["DependsOn"]
+
+
+def test_a_candidate_that_has_traffic_is_replaced_only_after_it_lost_it(platform: PlatformTemplate) -> None:
+    # Given what brings traffic back to blue
+    [(id, reset)] = platform.resources("Custom::SteadyState").items()
+    green = platform.resources("AWS::Lambda::Alias").values()
+    functions = platform.resources("AWS::Lambda::Function")
+    # Then each alias green moves after it
+    assert len(green) == 3
+    assert all(id in alias["DependsOn"] for alias in green)
+    # And it runs at each new version of any of them, for all of them
+    [_, versions] = reset["Properties"]["Versions"]["Fn::Join"]
+    moved = [alias["Properties"] for alias in green]
+    assert sorted(map(logical_id, versions)) == sorted(logical_id(alias["FunctionVersion"]) for alias in moved)
+    names = [functions[logical_id(alias["FunctionName"])]["Properties"]["FunctionName"] for alias in moved]
+    assert sorted(reset["Properties"]["Functions"]) == sorted(names)
 
 
 def test_a_changed_private_integration_makes_a_new_deployment(dev: PlatformTemplate) -> None:

@@ -142,8 +142,15 @@ def test_audit_records_are_versioned_encrypted_and_moved_to_glacier(platform: Pl
 
 
 def test_no_bucket_is_public(platform: PlatformTemplate) -> None:
-    for bucket in platform.properties("AWS::S3::Bucket"):
-        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    buckets = platform.properties("AWS::S3::Bucket")
+    assert buckets
+    for bucket in buckets:
+        assert bucket["PublicAccessBlockConfiguration"] == {
+            "BlockPublicAcls": True,
+            "BlockPublicPolicy": True,
+            "IgnorePublicAcls": True,
+            "RestrictPublicBuckets": True,
+        }
 
 
 def test_customers_live_in_aurora_with_a_writer_and_a_reader(platforms: Mapping[str, PlatformTemplate]) -> None:
@@ -199,6 +206,23 @@ def test_both_passwords_rotate_every_30_days_but_never_during_a_deployment(platf
         assert schedule["Properties"]["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
         assert schedule["Properties"]["RotateImmediatelyOnUpdate"] is False
         assert schema in schedule["DependsOn"]
+
+
+def test_secrets_manager_may_rotate_the_functions_password_and_no_other_secret_with_it(
+    platform: PlatformTemplate,
+) -> None:
+    [schedule] = [s for s in platform.properties("AWS::SecretsManager::RotationSchedule") if "RotationLambdaARN" in s]
+    [permission] = [
+        each
+        for each in platform.properties("AWS::Lambda::Permission")
+        if each["Principal"] == "secretsmanager.amazonaws.com"
+    ]
+    assert permission == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": schedule["RotationLambdaARN"],
+        "Principal": "secretsmanager.amazonaws.com",
+        "SourceArn": schedule["SecretId"],
+    }
 
 
 def test_migrations_run_when_the_instances_answer(platform: PlatformTemplate) -> None:
