@@ -134,6 +134,7 @@ def releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
     latency = {key: latency[key] for key in ALARM_FIELDS if latency.get(key) is not None}
     # A machine that also runs the tests may answer one request in a minute late, which is this alarm's p99.
     alarms.put_metric_alarm(**latency | {"Threshold": 30.0})
+    eventually_quiet(alarms, latency["AlarmName"])
     releases = Releases(platform, tmp_path)
     yield releases
     alarms.put_metric_alarm(**latency)
@@ -142,6 +143,15 @@ def releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
         client.update_alias(FunctionName=name, Name=colour, FunctionVersion=version)
     for name, environment in zip(names, variables, strict=True):
         client.update_function_configuration(FunctionName=name, Environment=environment)
+
+
+def eventually_quiet(alarms: Any, name: str) -> None:
+    """Wait until the test before has no part in how an alarm stands."""
+    for _ in range(60):
+        if alarms.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] != "ALARM":
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"{name} goes on ringing")
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
