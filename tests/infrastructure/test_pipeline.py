@@ -28,7 +28,7 @@ def pipeline() -> dict[str, Any]:
 
 def action(stage: str, name: str) -> dict[str, Any]:
     [found] = [a for s in pipeline()["Stages"] if s["Name"] == stage for a in s["Actions"] if a["Name"] == name]
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def project(stage: str, name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tests.integration.conftest import Platform, session
 
 
 def assumed(platform: Platform, output: str) -> boto3.Session:
-    granted = platform.client("sts").assume_role(RoleArn=platform.outputs[output], RoleSessionName="test")  # type: ignore[attr-defined]
+    granted = platform.client("sts").assume_role(RoleArn=platform.outputs[output], RoleSessionName="test")
     keys = granted["Credentials"]
     return boto3.Session(
         keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name=platform.aws.region_name
@@ -20,7 +20,7 @@ def assumed(platform: Platform, output: str) -> boto3.Session:
 
 def client(platform: Platform, aws: boto3.Session, service: str) -> object:
     variables = platform.cloud.environ()
-    return aws.client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])  # type: ignore[call-overload]
+    return aws.client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])
 
 
 def forged(key: str, secret: str) -> Credentials:
@@ -43,7 +43,7 @@ def test_the_right_key_with_a_wrong_secret_is_refused(platform: Platform) -> Non
     aws = boto3.Session(variables["AWS_ACCESS_KEY_ID"], "wrong", region_name="us-east-1")
 
     with pytest.raises(ClientError, match="signature we calculated does not match"):
-        client(platform, aws, "dynamodb").list_tables()  # type: ignore[attr-defined]
+        client(platform, aws, "dynamodb").list_tables()
 
 
 def test_the_load_test_role_calls_the_api_and_reads_no_data(platform: Platform) -> None:
@@ -54,7 +54,7 @@ def test_the_load_test_role_calls_the_api_and_reads_no_data(platform: Platform) 
     assert api.post(platform.outputs["CandidateApiUrl"] + "validate").status == 200
     # When it reads transactions, then it is refused
     with pytest.raises(ClientError, match="AccessDenied"):
-        client(platform, role, "dynamodb").scan(TableName=platform.outputs["TransactionTableName"])  # type: ignore[attr-defined]
+        client(platform, role, "dynamodb").scan(TableName=platform.outputs["TransactionTableName"])
 
 
 def test_the_release_role_can_not_touch_payments(platform: Platform) -> None:
@@ -62,18 +62,18 @@ def test_the_release_role_can_not_touch_payments(platform: Platform) -> None:
     item = {"transaction_id": {"S": "forged"}}
 
     with pytest.raises(ClientError, match="AccessDenied"):
-        client(platform, role, "dynamodb").put_item(TableName=platform.outputs["TransactionTableName"], Item=item)  # type: ignore[attr-defined]
+        client(platform, role, "dynamodb").put_item(TableName=platform.outputs["TransactionTableName"], Item=item)
     with pytest.raises(ClientError, match="AccessDenied"):
-        client(platform, role, "s3").list_objects_v2(Bucket=platform.outputs["AuditLogBucket"])  # type: ignore[attr-defined]
+        client(platform, role, "s3").list_objects_v2(Bucket=platform.outputs["AuditLogBucket"])
 
 
 def test_the_release_role_writes_metrics_of_releases_and_no_other(platform: Platform) -> None:
     metrics = client(platform, assumed(platform, "ReleaseRoleArn"), "cloudwatch")
     data = [{"MetricName": "CandidateWeight", "Value": 10.0}]
 
-    metrics.put_metric_data(Namespace=RELEASE_NAMESPACE, MetricData=data)  # type: ignore[attr-defined]
+    metrics.put_metric_data(Namespace=RELEASE_NAMESPACE, MetricData=data)
     with pytest.raises(ClientError, match="AccessDenied"):
-        metrics.put_metric_data(Namespace="AWS/ApplicationELB", MetricData=data)  # type: ignore[attr-defined]
+        metrics.put_metric_data(Namespace="AWS/ApplicationELB", MetricData=data)
 
 
 def test_a_function_works_under_its_own_role_alone(platform: Platform) -> None:
@@ -82,14 +82,14 @@ def test_a_function_works_under_its_own_role_alone(platform: Platform) -> None:
     assert api.post(platform.outputs["ApiGatewayUrl"] + "process").status == 201
     # When its role loses its policies, then the function is refused
     iam = platform.client("iam")
-    function = platform.client("lambda").get_function(FunctionName=platform.outputs["ProcessingFunctionName"])  # type: ignore[attr-defined]
+    function = platform.client("lambda").get_function(FunctionName=platform.outputs["ProcessingFunctionName"])
     role = function["Configuration"]["Role"].rsplit("/", 1)[-1]
-    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]  # type: ignore[attr-defined]
+    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
     for policy in attached:
-        iam.detach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])  # type: ignore[attr-defined]
+        iam.detach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])
     try:
         assert api.post(platform.outputs["ApiGatewayUrl"] + "process").status >= 500
     finally:
         for policy in attached:
-            iam.attach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])  # type: ignore[attr-defined]
+            iam.attach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])
     assert api.post(platform.outputs["ApiGatewayUrl"] + "process").status == 201

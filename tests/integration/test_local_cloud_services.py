@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 import pytest
+from pg8000 import native as pg8000
 
 from pipeline.local.cloud.postgres import Postgres, PostgresError
 from tests.integration.api_client import ApiClient
@@ -27,8 +28,6 @@ def cluster_port(platform: Platform) -> int:
 
 
 def test_the_database_refuses_a_client_without_tls(platform: Platform) -> None:
-    pg8000 = pytest.importorskip("pg8000.native")
-
     with pytest.raises(pg8000.DatabaseError, match="no encryption"):
         pg8000.Connection(
             "payments_app", host="127.0.0.1", port=cluster_port(platform), password="x", ssl_context=False

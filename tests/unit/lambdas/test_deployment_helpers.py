@@ -171,7 +171,7 @@ def test_an_update_sent_twice_is_judged_by_what_the_alias_became(
     aliases = FakeAliases(took_effect=took_effect)
     monkeypatch.setattr(aws, "patient_client", lambda service: aliases)
     monkeypatch.setattr(steady_state, "_all_weight_to_blue", lambda environment: None)
-    invoke(steady_state, "Update", {"Environment": "dev", "Functions": ["payment-validation-dev"]})  # type: ignore[dict-item]
+    invoke(steady_state, "Update", {"Environment": "dev", "Functions": ["payment-validation-dev"]})
     assert ('"SUCCESS"' in answers[0]) is took_effect
 
 

@@ -8,7 +8,7 @@ from loadtest.schedule import Schedule, Ticket
 
 
 def tickets(end: float, **options: float) -> list[Ticket]:
-    schedule = Schedule(seed=1, **options)  # type: ignore[arg-type]
+    schedule = Schedule(seed=1, **options)
     return list(takewhile(lambda ticket: ticket.start < end, iter(schedule.take, None)))
 
 

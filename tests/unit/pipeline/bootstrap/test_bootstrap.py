@@ -91,9 +91,9 @@ def shake(ends: list[ssl.SSLObject]) -> None:
 
 def test_a_certificate_with_time_left_is_kept() -> None:
     acm = Acm()
-    arn, _ = certificate.ensure(acm, host_name=HOST, known_arn=None, now=NOW)  # type: ignore[arg-type]
+    arn, _ = certificate.ensure(acm, host_name=HOST, known_arn=None, now=NOW)
     before = dict(acm.held)
-    assert certificate.ensure(acm, host_name=HOST, known_arn=arn, now=NOW + timedelta(days=300)) == (  # type: ignore[arg-type]
+    assert certificate.ensure(acm, host_name=HOST, known_arn=arn, now=NOW + timedelta(days=300)) == (
         arn,
         "kept, valid until 2031-02-01",
     )
@@ -103,9 +103,9 @@ def test_a_certificate_with_time_left_is_kept() -> None:
 def test_a_certificate_that_runs_out_is_renewed_under_the_same_name() -> None:
     # The ARN stands in deployed stacks: a new one would replace the listener's certificate only at the next deployment.
     acm = Acm()
-    arn, _ = certificate.ensure(acm, host_name=HOST, known_arn=None, now=NOW)  # type: ignore[arg-type]
+    arn, _ = certificate.ensure(acm, host_name=HOST, known_arn=None, now=NOW)
     later = NOW + certificate.VALID - timedelta(days=59)
-    renewed, done = certificate.ensure(acm, host_name=HOST, known_arn=arn, now=later)  # type: ignore[arg-type]
+    renewed, done = certificate.ensure(acm, host_name=HOST, known_arn=arn, now=later)
     assert (renewed, done.split(",")[0]) == (arn, "renewed")
     held = x509.load_pem_x509_certificate(acm.held[arn]["Certificate"])
     assert held.not_valid_after_utc > later + timedelta(days=390)
@@ -113,9 +113,9 @@ def test_a_certificate_that_runs_out_is_renewed_under_the_same_name() -> None:
 
 def test_a_certificate_that_is_gone_or_not_ours_is_replaced_by_another() -> None:
     acm = Acm()
-    other, _ = certificate.ensure(acm, host_name="pay.example.com", known_arn=None, now=NOW)  # type: ignore[arg-type]
+    other, _ = certificate.ensure(acm, host_name="pay.example.com", known_arn=None, now=NOW)
     for known in ("arn:certificate/gone", other):
-        arn, done = certificate.ensure(acm, host_name=HOST, known_arn=known, now=NOW)  # type: ignore[arg-type]
+        arn, done = certificate.ensure(acm, host_name=HOST, known_arn=known, now=NOW)
         assert arn not in (known, other)
         assert done.startswith("made and imported")
 
@@ -138,7 +138,7 @@ def test_a_certificate_of_the_user_that_cannot_serve_is_refused(
     if found is not None:
         acm.described["arn"] = good | found
     with pytest.raises(certificate.UnusableCertificate, match=message):
-        certificate.check(acm, arn="arn", host_name=host_name, now=NOW)  # type: ignore[arg-type]
+        certificate.check(acm, arn="arn", host_name=host_name, now=NOW)
 
 
 class Account:
@@ -287,7 +287,7 @@ OURS = PipelineSettings(repository="acme/payments")
 
 
 def ready(client: Connections, *, settings: PipelineSettings = OURS, arn: str | None = None) -> str:
-    return connection.ensure(client, settings=settings, provider="GitHub", arn=arn)  # type: ignore[arg-type]
+    return connection.ensure(client, settings=settings, provider="GitHub", arn=arn)
 
 
 def test_a_confirmed_connection_is_found_by_its_name_or_taken_as_named() -> None:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from pipeline.local import promotion
+from pipeline.local.run import Run, all_runs
 from pipeline.local.state import State
 
 CDK = """#!/bin/sh
@@ -49,6 +50,15 @@ class FakeCloud:
         }
 
 
+Project = Callable[..., State]
+"""What the fixture ``project`` is."""
+
+
+def last(state: State) -> Run:
+    """The newest promotion."""
+    return all_runs(state.runs)[-1]
+
+
 def commands(name: str, *lines: str) -> dict[str, Any]:
     return {"name": name, "kind": "commands", "commands": list(lines), "env": {}, "env_from_outputs": {}}
 
@@ -59,7 +69,7 @@ def stage(name: str, *post: dict[str, Any], approval: bool = False) -> dict[str,
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., State]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """Make a committed project with these planned stages; returns where its promotions keep their state."""
     tools = tmp_path / "tools"
     tools.mkdir()

@@ -37,7 +37,7 @@ def written(engine: LocalPlan, app: cdk.App) -> dict[str, Any]:
     document = json.loads((Path(app.outdir) / PLAN_FILE).read_text())
     assert document["version"] == 1
     [stage] = document["stages"]
-    return stage  # type: ignore[no-any-return]
+    return stage
 
 
 def test_stacks_and_steps_stand_in_the_order_in_which_they_must_run(app: cdk.App) -> None:

@@ -19,6 +19,11 @@ class Killed(BaseException):
     """kill -9: nothing of the process runs any more, not even its clean-up."""
 
 
+def die(operation: str, when: str) -> None:
+    """A disturbance: the controller's process ends here."""
+    raise Killed
+
+
 def kill_at(bench: Bench, call: int) -> bool:
     """Shift until just before or just after the n-th write; whether it was reached. Leaves the lease behind.
 

@@ -37,10 +37,10 @@ def stacks(*of: Stack) -> dict[str, Stack]:
 def changes(base: Template | Mapping[str, Stack], head: Template | Mapping[str, Stack]) -> list[Entry]:
     """What is told of the templates ``base`` and ``head``, or of one stack with these resources."""
     sides = [
-        side if any(isinstance(each, Stack) for each in side.values()) else stacks(stack(dict(side)))  # type: ignore[arg-type]
+        side if any(isinstance(each, Stack) for each in side.values()) else stacks(stack(dict(side)))
         for side in (base, head)
     ]
-    return templates.condense(templates.compare(*sides))  # type: ignore[arg-type]
+    return templates.condense(templates.compare(*sides))
 
 
 def told(entries: Sequence[Entry]) -> list[str]:
