@@ -10,6 +10,7 @@ import contextlib
 import cProfile
 import io
 import json
+import logging
 import os
 import pstats
 import resource
@@ -74,12 +75,17 @@ def _measure(route: str) -> dict[str, Any]:
     for service in ("dynamodb", "s3", "secretsmanager", "ssm"):
         aws.client(service)  # the real ones, for their memory
     canned = CannedSdk()
-    aws.client = lambda service: canned  # type: ignore[assignment]
-    database.connect = lambda login, place: CannedDatabase()
+    for module, name, stand_in in (
+        (aws, "client", lambda service: canned),
+        (database, "connect", lambda login, place: CannedDatabase()),
+    ):
+        setattr(module, name, stand_in)
     handler = __import__(f"lambdas.{FUNCTIONS[route]}.handler", fromlist=["handler"]).handler
     from lambdas.api.endpoint import logger
 
-    logger.handlers[0].stream = io.StringIO()
+    for each in logger.handlers:
+        if isinstance(each, logging.StreamHandler):
+            each.setStream(io.StringIO())
     with contextlib.redirect_stdout(io.StringIO()):
         for n in range(WARM_UP):
             _request(handler, route, n)
