@@ -3,7 +3,8 @@
 An entry accepts each of its ``findings`` at each of its ``constructs``, pair by pair, with a reason, an owner and a
 date on which it must be looked at again. A construct of a platform is named by its path inside of the environment's
 stage (``Platform/...``) and then meant in every environment, or only in those that the entry lists under
-``environments``; ``{environment}`` stands for the environment's name. Any other construct is named by its whole path.
+``environments``; ``{environment}`` stands for the environment's name. An entry with a ``part`` is about a part that not
+every platform has, and is meant where it exists. Any other construct is named by its whole path.
 
 Whoever looks for findings, the synthesis (validation.py) or checkov (checkov.py), takes its part of the table from
 ``claims`` and asks ``outlived`` which of it no longer holds.
@@ -11,7 +12,7 @@ Whoever looks for findings, the synthesis (validation.py) or checkov (checkov.py
 
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -49,6 +50,8 @@ class Acknowledgement:
     owner: str
     expires: date
     environments: tuple[str, ...] = field(default=ENVIRONMENTS)
+    part: str = PLATFORM
+    """Path inside of the stage: the entry is about this part of it."""
 
     def covers(self, environment: str) -> bool:
         """Whether a platform's construct is meant in ``environment``. Ephemeral environments are like dev."""
@@ -87,17 +90,20 @@ class Outlived:
     description: str
 
 
-def claims(entries: Iterable[Acknowledgement], *, top: Collection[str], stages: Iterable[str]) -> Iterator[Claim]:
+def claims(
+    entries: Iterable[Acknowledgement], *, top: Collection[str], stages: Iterable[str], exists: Callable[[str], bool]
+) -> Iterator[Claim]:
     """What the table says about an app, be it the whole promotion or one environment alone.
 
-    ``top``: ids of the constructs right below the app; ``stages``: those of them that hold a platform.
+    ``top``: ids of the constructs right below the app; ``stages``: those of them that hold a platform; ``exists``:
+    whether the app has a construct with this path.
     """
     for each in entries:
         for finding, construct in each.pairs():
             if construct.split("/")[0] in top:
                 yield Claim(finding, construct, each)
         for stage in stages:
-            if each.covers(stage.lower()):
+            if each.covers(stage.lower()) and exists(f"{stage}/{each.part}"):
                 for finding, construct in each.pairs_in(stage.lower()):
                     if construct.split("/")[0] == PLATFORM:
                         yield Claim(finding, f"{stage}/{construct}", each)
@@ -138,7 +144,7 @@ def _entry(table: Path, number: int, raw: dict[str, Any]) -> Acknowledgement:
 
     if missing := set(FIELDS) - set(raw):
         raise fault(f"missing {', '.join(sorted(missing))}")
-    if unknown := set(raw) - set(FIELDS) - {"environments"}:
+    if unknown := set(raw) - set(FIELDS) - {"environments", "part"}:
         raise fault(f"unknown {', '.join(sorted(unknown))}")
     for name, kind in FIELDS.items():
         if not isinstance(raw[name], kind) or not raw[name]:
@@ -150,6 +156,9 @@ def _entry(table: Path, number: int, raw: dict[str, Any]) -> Acknowledgement:
     environments = tuple(raw.get("environments", ENVIRONMENTS))
     if strangers := set(environments) - set(ENVIRONMENTS):
         raise fault(f"unknown environment {', '.join(sorted(strangers))}")
+    part = raw.get("part", PLATFORM)
+    if not str(part).startswith(PLATFORM):
+        raise fault(f"part {part!r} is not inside of {PLATFORM}")
     return Acknowledgement(
         entry=number,
         findings=tuple(raw["findings"]),
@@ -158,4 +167,5 @@ def _entry(table: Path, number: int, raw: dict[str, Any]) -> Acknowledgement:
         owner=raw["owner"],
         expires=raw["expires"],
         environments=environments,
+        part=part,
     )

@@ -152,7 +152,13 @@ def judge(
     split = [path.split("/") for path in paths]
     stages = sorted({first for first, *rest in split if rest and rest[0] == PLATFORM})
     top = {first for first, *_ in split}
-    made = [each for each in claims(acknowledgements, top=top, stages=stages) if each.pack == CHECKOV]
+    claimed = claims(
+        acknowledgements,
+        top=top,
+        stages=stages,
+        exists=lambda path: any(each.startswith(f"{path}/") for each in paths),
+    )
+    made = [each for each in claimed if each.pack == CHECKOV]
     accepted = {(each.finding, each.path) for each in made}
     for finding in findings:
         if finding.key not in accepted:

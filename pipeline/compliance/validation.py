@@ -48,7 +48,8 @@ def enforce(app: App, acknowledgements: Sequence[Acknowledgement], *, today: dat
     """Check ``app`` whenever it is synthesised. Call it last: acknowledgements look for the constructs they name."""
     top = [child.node.id for child in app.node.children]
     stages = [id for id in top if _find(app, f"{id}/{PLATFORM}")]
-    made = [each for each in claims(acknowledgements, top=top, stages=stages) if each.pack != CHECKOV]
+    claimed = claims(acknowledgements, top=top, stages=stages, exists=lambda path: _find(app, path) is not None)
+    made = [each for each in claimed if each.pack != CHECKOV]
     packs: list[NagPlugin | TemplatePack] = [*(NagPlugin(each(app)) for each in NAG_PACKS), pci_dss_4.pack()]
     for claim in made:
         if construct := _find(app, claim.path):

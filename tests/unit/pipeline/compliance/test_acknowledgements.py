@@ -56,6 +56,11 @@ def test_each_finding_is_acknowledged_at_each_construct(table: Path) -> None:
         ("There is no resource\\n to name for this action.", "wontfix", "says too little"),
         ("AwsSolutions::AwsSolutions-IAM5", "AwsSolutions-IAM5", "is not a long id"),
         ('owner = "platform"', 'owner = "platform"\nenvironments = ["production"]', "unknown environment production"),
+        (
+            'owner = "platform"',
+            'owner = "platform"\npart = "Dev/Platform"',
+            "part 'Dev/Platform' is not inside of Platform",
+        ),
         ("[[acknowledgement]]", "[[acknowledgment]]", "unknown table acknowledgment"),
         ("[[acknowledgement]]", "[[acknowledgement]", "is not TOML"),
         ('["Platform/Api/{environment}"]', "[]", "constructs must be a list that is not empty"),

@@ -122,6 +122,13 @@ def test_an_acknowledgement_without_a_finding_fails(assembly: Path, checkov: Any
     )
 
 
+def test_an_acknowledgement_about_a_part_is_meant_where_the_part_exists(assembly: Path, checkov: Any, run: Run) -> None:
+    checkov(report(assembly, "Dev", "Staging"))
+    assert run(TABLE + 'part = "Platform/Logs"\n')[0] == 0
+    gone = TABLE.replace("Platform/Logs", "Platform/Gone") + 'part = "Platform/Gone"\n'
+    assert run(TABLE + gone)[0] == 0
+
+
 def test_an_acknowledgement_past_its_date_fails(assembly: Path, checkov: Any, run: Run) -> None:
     checkov(report(assembly, "Dev", "Staging"))
     code, said = run(today=date(2030, 6, 2))

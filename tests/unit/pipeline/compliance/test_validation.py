@@ -88,6 +88,19 @@ def test_an_acknowledgement_without_a_finding_fails(folders: Iterator[Path]) -> 
     assert "Dev/Platform/Gone/Resource" in said
 
 
+def test_an_acknowledgement_about_a_part_is_meant_where_the_part_exists(folders: Iterator[Path]) -> None:
+    # Given platforms with a topic, and acknowledgements about it and about a part that no platform has
+    topic, gone = (
+        Acknowledgement(**{**acknowledged(*findings, construct=construct).__dict__, "part": f"Platform/{part}"})
+        for part, findings, construct in (("Topic", (TLS, *REST), TOPIC), ("Gone", (TLS,), "Platform/Gone/Resource"))
+    )
+    # Then the latter says nothing
+    synthesise(next(folders), [topic, gone])
+    # And the former must be of a finding, as any other
+    stale = Acknowledgement(**{**topic.__dict__, "findings": (*topic.findings, "AwsSolutions::AwsSolutions-SNS2")})
+    assert "AwsSolutions-SNS2 is not found here any more" in failure(folders, stale)
+
+
 def test_an_acknowledgement_of_a_stack_outside_of_the_app_says_nothing(folders: Iterator[Path]) -> None:
     # As when one environment is synthesised alone, without the pipeline.
     synthesise(next(folders), [acknowledged(TLS, *REST), acknowledged(TLS, construct="payment-pipeline/X")])
