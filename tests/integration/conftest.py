@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import boto3
 import pytest
 
 from pipeline.aws import PlatformOutputs
-from pipeline.environments import DEV
+from pipeline.environments import DEV, environment
 from pipeline.local.cloud import LocalCloud
+from pipeline.local.cloud.emulator.no_silent_drops import IGNORED, OBSERVED
 from pipeline.local.process import clean_environment
 from pipeline.local.promotion import bootstrap_commands
 from pipeline_app import create_app
@@ -81,15 +84,14 @@ def session(cloud: LocalCloud) -> boto3.Session:
     )
 
 
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    """A local cloud for dev, bootstrapped as a new account is."""
-    folder = tmp_path_factory.mktemp("cloud")
-    cloud = LocalCloud(DEV.name, folder / "clouds")
+@contextmanager
+def bootstrapped(name: str, folder: Path) -> Iterator[LocalCloud]:
+    """A local cloud for an environment, bootstrapped as a new account is."""
+    cloud = LocalCloud(name, folder / "clouds")
     cloud.start()
     try:
         environ = {**clean_environment(), **cloud.environ(), "PYTHONPATH": str(ROOT)}
-        script = "\n".join(bootstrap_commands(cloud, DEV.name))
+        script = "\n".join(bootstrap_commands(cloud, name))
         here = folder / "here"
         here.mkdir()
         done = subprocess.run(["sh", "-ec", script], cwd=here, env=environ, capture_output=True, text=True)
@@ -99,22 +101,43 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
         cloud.remove()
 
 
+def stale_entries(cloud: LocalCloud) -> list[str]:
+    """The entries of the list of ignored properties that nothing deployed on ``cloud`` needed."""
+    observed = json.loads((cloud.folder / OBSERVED).read_text())
+    return [
+        f"{resource_type} {entry}"
+        for resource_type, entries in tomllib.loads(IGNORED.read_text()).items()
+        for entry in entries
+        if not any(path == entry or path.startswith(f"{entry}.") for path in observed.get(resource_type, []))
+    ]
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    with bootstrapped(DEV.name, tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
+
+
 @pytest.fixture(scope="session")
 def platform(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    """Dev's stack, synthesised and deployed once for all tests: leave its traffic at the steady state."""
-    folder = tmp_path_factory.mktemp("platform")
-    assembly, outputs = folder / "cdk.out", folder / "outputs.json"
-    create_app(context={"environmentSuffix": DEV.name}, outdir=str(assembly)).synth()
+    """Dev's stack, deployed once for all tests: leave its traffic at the steady state."""
+    return deployed(cloud, DEV.name, tmp_path_factory.mktemp("platform"))
+
+
+def deployed(cloud: LocalCloud, name: str, folder: Path) -> Platform:
+    """The stack of an environment, synthesised and deployed."""
+    assembly, outputs, stack_name = folder / "cdk.out", folder / "outputs.json", environment(name).stack_name
+    create_app(context={"environmentSuffix": name}, outdir=str(assembly)).synth()
     environ = {**clean_environment(), **cloud.environ()}
     template, assets = (next(assembly.glob(f"*Platform*.{kind}.json")) for kind in ("template", "assets"))
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.local.deploy", DEV.stack_name,
+        [sys.executable, "-m", "pipeline.local.deploy", stack_name,
          "--template", str(template), "--assets", str(assets), "--outputs", str(outputs)],
         cwd=ROOT, env=environ, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return Platform(
         cloud=cloud,
-        outputs=PlatformOutputs(stack_name=DEV.stack_name, values=json.loads(outputs.read_text())),
+        outputs=PlatformOutputs(stack_name=stack_name, values=json.loads(outputs.read_text())),
         assembly=assembly,
     )

@@ -66,6 +66,7 @@ def extend() -> None:
         no_silent_drops,
         properties,
         resources,
+        tasks,
         template_secrets,
         workers,
     )
@@ -77,7 +78,7 @@ def serve(settings: Settings, listening: int) -> None:
     from ministack.app import app
     from ministack.core import lambda_runtime
 
-    from pipeline.local.cloud.emulator import alarms, aurora
+    from pipeline.local.cloud.emulator import alarms, aurora, tasks
 
     config = Config()
     config.bind = [f"fd://{listening}"]
@@ -102,6 +103,7 @@ def serve(settings: Settings, listening: int) -> None:
     try:
         asyncio.new_event_loop().run_until_complete(run())
     finally:
+        tasks.running.stop_all()
         lambda_runtime.reset()
         aurora.server.stop()
 

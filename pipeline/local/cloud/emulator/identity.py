@@ -89,6 +89,22 @@ def lambda_action(guess: Function, method: str, path: str) -> Any:
     return guess(method, path)
 
 
+@replaces(iam_actions, "extract_resource_arn")
+def resource_of_call(
+    guess: Function, service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any
+) -> Any:
+    """MiniStack takes a call about a task for one about its cluster, and one about a log stream for one about its
+    group."""
+    arn = guess(service, method, path, headers, body, *rest)
+    if service not in ("ecs", "logs") or not body.startswith(b"{"):
+        return arn
+    call = json.loads(body)
+    if service == "logs":
+        return f"{arn}:log-stream:{call['logStreamName']}" if "logStreamName" in call else arn
+    named = call.get("task") or call.get("taskDefinition") or next(iter(call.get("tasks") or [arn]))
+    return named if named.startswith("arn:") else arn
+
+
 @replaces(iam_actions, "request_tag_context")
 def request_context(
     tags: Function, service: str, iam_action: str, body: bytes, params: dict[str, Any]
