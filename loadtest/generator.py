@@ -28,7 +28,9 @@ LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 START_IN_SECONDS = 1.0
 """Between the plan and the first request: all workers have spawned their users by then."""
 PATIENCE_SECONDS = 60.0
-"""How long workers may take to connect."""
+"""How long processes of this machine may take to connect."""
+REMOTE_PATIENCE_SECONDS = 300.0
+"""The same for workers elsewhere: their machines may still have to start."""
 
 
 class Generator:
@@ -131,7 +133,8 @@ class Generator:
         ]
         if workforce.remote:
             print(f"waiting for {workforce.remote} workers at {workforce.bind}:{master.server.port}", flush=True)
-        wanted, deadline = workforce.processes + workforce.remote, time.perf_counter() + PATIENCE_SECONDS
+        wanted = workforce.processes + workforce.remote
+        deadline = time.perf_counter() + (REMOTE_PATIENCE_SECONDS if workforce.remote else PATIENCE_SECONDS)
         while (found := len(master.clients.ready)) < wanted:
             if time.perf_counter() > deadline or any(child.poll() is not None for child in self._children):
                 self.close()

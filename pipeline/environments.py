@@ -111,6 +111,9 @@ class Environment:
     """Seed demonstration customers. The load test's own synthetic customers exist everywhere."""
     requires_approval: bool = False
     """A person approves before the pipeline touches this environment."""
+    load_workers: int = 0
+    """Fargate tasks of one processor each that generate the load gate's load. 0: the gate's build does it alone. More
+    than some hundred requests a second also need a higher ``throttle_rate`` and ``requests_per_address``."""
     gate: GateSettings = field(default_factory=GateSettings)
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
 

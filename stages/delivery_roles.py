@@ -76,11 +76,7 @@ class DeliveryRoles(Construct):
                 ),
                 security.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[monitoring.topic.topic_arn]),
-                iam.PolicyStatement(
-                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                    resources=[security.operations_key.key_arn],
-                    conditions={"StringEquals": {"kms:ViaService": f"sns.{stack.region}.amazonaws.com"}},
-                ),
+                security.use_operations_key("sns", "kms:Decrypt", "kms:GenerateDataKey"),
                 # The synthetic traffic that flows during a shift.
                 iam.PolicyStatement(actions=["execute-api:Invoke"], resources=[api.invoke_arn(environment.name)]),
             ],

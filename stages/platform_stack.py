@@ -90,6 +90,20 @@ class PlatformStack(Stack):
                 "kms-key-id": security.data_key.key_id,
             }
         )
+        load_outputs = {}
+        if environment.load_workers:
+            from stages.load_generator import LoadGenerator  # it imports much, and few environments have one
+
+            generator = LoadGenerator(
+                self,
+                "LoadGenerator",
+                environment=environment,
+                security=security,
+                network=network,
+                storage=storage,
+                api=api,
+            )
+            load_outputs = generator.outputs
         self.outputs = {
             name: CfnOutput(self, name, value=value, description=description)
             for name, (value, description) in {
@@ -116,6 +130,7 @@ class PlatformStack(Stack):
                 "ReleaseTableName": (storage.releases.table_name, "Records and lease of the release controller"),
                 "ReleaseRoleArn": (roles.release.role_arn, "Role of the release controller"),
                 "LoadTestRoleArn": (roles.load_test.role_arn, "Role of the load gate"),
+                **load_outputs,
             }.items()
         }
 

@@ -1,5 +1,6 @@
 """Keys: one for payment data, one for what operations reads (logs, alarms), so that neither opens the other."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from aws_cdk import ArnFormat, RemovalPolicy, Stack
@@ -81,9 +82,16 @@ class Security(Construct):
 
     def use_data_key(self, service: str, *actions: str) -> iam.PolicyStatement:
         """Allow a role the data key, but only through ``service`` (``s3``, ``dynamodb``, ``secretsmanager``)."""
+        return self._use(self.data_key, service, actions)
+
+    def use_operations_key(self, service: str, *actions: str) -> iam.PolicyStatement:
+        """The same for the other key."""
+        return self._use(self.operations_key, service, actions)
+
+    def _use(self, key: kms.Key, service: str, actions: Sequence[str]) -> iam.PolicyStatement:
         return iam.PolicyStatement(
             actions=list(actions),
-            resources=[self.data_key.key_arn],
+            resources=[key.key_arn],
             conditions={"StringEquals": {"kms:ViaService": f"{service}.{Stack.of(self).region}.amazonaws.com"}},
         )
 

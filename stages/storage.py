@@ -58,6 +58,30 @@ class Storage(Construct):
         balancer.set_attribute("access_logs.s3.prefix", prefix)
         balancer.node.add_dependency(cast(s3.BucketPolicy, self.access_logs.policy))
 
+    def passing_bucket(self, scope: Construct, id: str, *, access_logs: str) -> s3.Bucket:
+        """A bucket for what is of use for an hour and gone after a day. ``access_logs``: their prefix."""
+        bucket = s3.Bucket(
+            scope,
+            id,
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self._base.security.operations_key,
+            bucket_key_enabled=True,
+            versioned=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="Expire", expiration=Duration.days(1), noncurrent_version_expiration=Duration.days(1)
+                )
+            ],
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self._log_access(bucket, prefix=access_logs, sid=f"{id}AccessLogs")
+        self._empty_on_delete(bucket, f"Empty{id}")
+        return bucket
+
     def _table(
         self, id: str, name: str, *, partition_key: str, sort_key: str | None = None, expires: str | None = None
     ) -> dynamodb.Table:
@@ -139,11 +163,11 @@ class Storage(Construct):
         self._empty_on_delete(bucket, "EmptyAccessLogs")
         return bucket
 
-    def _log_access(self, bucket: s3.Bucket, *, prefix: str) -> None:
+    def _log_access(self, bucket: s3.Bucket, *, prefix: str, sid: str = "BucketAccessLogs") -> None:
         """Record who reads and writes ``bucket``. Allowed by policy: the log bucket takes no ACLs, as CDK would use."""
         self.access_logs.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="BucketAccessLogs",
+                sid=sid,
                 principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
                 actions=["s3:PutObject"],
                 resources=[self.access_logs.arn_for_objects(f"{prefix}*")],

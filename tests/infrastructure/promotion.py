@@ -2,11 +2,14 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import pipeline_app
+from pipeline.environments import environment
 from pipeline_app import create_app
 
 Template = dict[str, Any]
@@ -39,6 +42,13 @@ def promotion() -> Assembly:
 @cache
 def one_environment(name: str) -> Assembly:
     return _synthesised(environmentSuffix=name)
+
+
+@cache
+def with_load_workers() -> Assembly:
+    """Dev alone, with two Fargate workers for its load gate."""
+    with patch.object(pipeline_app, "environment", lambda name: replace(environment(name), load_workers=2)):
+        return _synthesised(environmentSuffix="dev")
 
 
 def pipeline_template() -> Template:
