@@ -25,7 +25,7 @@ TASK = ROOT / "loadtest/task.py"
 POLL_SECONDS = 2.0
 START_SECONDS = 900.0
 """What the tasks may take, beside the run itself, to start, install, find each other and hand over the reports."""
-PATIENCE_SECONDS = 45.0
+PATIENCE_SECONDS = 90.0
 """What the gate may take to end after one of its workers has. It notices a loss by itself, and then has a report."""
 LAST_WORDS_SECONDS = 6.0
 """How long the gate's log is read when it has ended: CloudWatch shows a line some seconds after it was written."""
@@ -66,10 +66,10 @@ class Fleet:
         code_url = self._s3.generate_presigned_url("get_object", Params=code, ExpiresIn=int(START_SECONDS))
         options = [*gate_options, "--remote-workers", str(count)]
         [gate], workers = self._start(1, code_url, "gate", bucket, results, *options), list[str]()
-        while (task := self._look(gate))["lastStatus"] != "STOPPED":
+        while not _has_ended(task := self._look(gate)):
             if not workers and (address := _address(task)):
                 workers = self._start(count, code_url, "worker", address)
-            if ended := [each for each in workers if self._tasks[each]["lastStatus"] == "STOPPED"]:
+            if ended := [each for each in workers if _has_ended(self._tasks[each])]:
                 self._deadline = min(self._deadline, time.monotonic() + PATIENCE_SECONDS)
             if time.monotonic() > self._deadline:
                 raise GateError(ExitCode.GENERATOR_DIED, self._too_late(ended))
@@ -77,13 +77,13 @@ class Fleet:
         while time.monotonic() < enough and not self._interrupted.wait(POLL_SECONDS):
             self._show_log(gate)
         self._bring(bucket, results, task)
-        code = _exit_code(task)
-        return ExitCode.GENERATOR_DIED if code is None else code
+        exit_code = _exit_code(task)
+        return ExitCode.GENERATOR_DIED if exit_code is None else exit_code
 
     def close(self) -> None:
         """Stop what has not ended, and say what could not be stopped."""
         for arn, task in self._tasks.items():
-            if task["lastStatus"] != "STOPPED":
+            if not _has_ended(task):
                 try:
                     self._ecs.stop_task(cluster=self._cluster, task=arn, reason="the load gate has ended")
                 except (ClientError, BotoCoreError) as refusal:
@@ -177,6 +177,11 @@ def _address(task: Task) -> str | None:
     """The task's private address, once it has one."""
     details = [detail for attachment in task.get("attachments", []) for detail in attachment["details"]]
     return next((detail["value"] for detail in details if detail["name"] == "privateIPv4Address"), None)
+
+
+def _has_ended(task: Task) -> bool:
+    """Whether its container has: the task itself takes half a minute longer, to give its network interface back."""
+    return "STOPPED" in (task["lastStatus"], task["containers"][0].get("lastStatus"))
 
 
 def _exit_code(task: Task) -> int | None:

@@ -57,7 +57,7 @@ class FakeAws:
         self.tasks[GATE]["attachments"] = [{"details": details}]
 
     def end(self, arn: str, code: int | None, reason: str = "Essential container exited") -> None:
-        container = {} if code is None else {"exitCode": code}
+        container = {} if code is None else {"exitCode": code, "lastStatus": "STOPPED"}
         self.move("STOPPED", arn, containers=[container], stoppedReason=reason)
 
     def hand_over_reports(self, verdict: str) -> None:
@@ -197,6 +197,23 @@ def test_reports_of_an_older_run_are_gone_before_anything_starts(cloud: FakeAws)
     fargate.main(COMMAND)
     # Then what lies there is no pass
     assert set(seen[:-1]) == {"unfinished"}
+
+
+def test_the_gates_verdict_counts_before_its_network_interface_is_gone(
+    cloud: FakeAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a gate that has handed over its reports and ended, and whose task is not done for longer than a run may take
+    monkeypatch.setattr(fleet, "PATIENCE_SECONDS", 0.5)
+
+    def play() -> None:
+        cloud.go_well()
+        if cloud.looks == 5:
+            cloud.move("DEPROVISIONING", GATE)
+
+    cloud.play = play
+    # Then its verdict counts
+    assert fargate.main(COMMAND) == 0
+    assert cloud.stopped == []
 
 
 def test_more_workers_than_one_call_takes(cloud: FakeAws) -> None:
