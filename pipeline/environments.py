@@ -112,8 +112,8 @@ class Environment:
     requires_approval: bool = False
     """A person approves before the pipeline touches this environment."""
     load_workers: int = 0
-    """Fargate tasks of one processor each that generate the load gate's load. 0: the gate's build does it alone. More
-    than some hundred requests a second also need a higher ``throttle_rate`` and ``requests_per_address``."""
+    """Fargate tasks of one processor each that generate the load gate's load. 0: the gate's build does it alone. They
+    are one address: a rate above 100 needs more ``requests_per_address``, one above 500 more ``throttle_rate``."""
     gate: GateSettings = field(default_factory=GateSettings)
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
 

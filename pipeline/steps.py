@@ -109,21 +109,28 @@ class LoadGate(PlatformStep):
     """Prove the candidate fast enough, under load, before any customer meets it."""
 
     def __init__(self, *, environment: Environment, outputs: Mapping[str, CfnOutput]) -> None:
-        name, workers = environment.name, environment.load_workers
+        name, workers, gate = environment.name, environment.load_workers, environment.gate
+        command, output, role, minutes = (
+            f"python -m loadtest.gate --env {name}",
+            "LoadTestRoleArn",
+            f"payment-loadtest-{name}",
+            15 + gate.duration_seconds / 60,
+        )
+        if workers:
+            command, output, role, minutes = (
+                f"python -m loadtest.fargate --env {name} --workers {workers}",
+                "LoadRunnerRoleArn",
+                f"payment-load-{name}",
+                30 + gate.max_seconds / 60,
+            )
         super().__init__(
             "LoadGate",
             environment=environment,
             project="payment-load-gate",
-            commands=[
-                f"python -m loadtest.fargate --env {name} --workers {workers}"
-                if workers
-                else f"python -m loadtest.gate --env {name}"
-            ],
-            roles={"PLATFORM_ROLE_ARN": outputs["LoadRunnerRoleArn" if workers else "LoadTestRoleArn"]},
-            role_names=[f"payment-load-{name}" if workers else f"payment-loadtest-{name}"],
-            minutes=(30 + environment.gate.max_seconds / 60)
-            if workers
-            else (15 + environment.gate.duration_seconds / 60),
+            commands=[command],
+            roles={"PLATFORM_ROLE_ARN": outputs[output]},
+            role_names=[role],
+            minutes=minutes,
             report="gate.junit.xml",
         )
 

@@ -31,15 +31,15 @@ for name in ("_build_run_kwargs", "_container_ip", "_forward_awslogs", "_maybe_m
 class Container:
     """As much of docker's container as MiniStack uses."""
 
-    attrs = {"NetworkSettings": {"Networks": {"loopback": {"IPAddress": "127.0.0.1"}}}}  # noqa: RUF012
-
     def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         self.id = secrets.token_hex(32)
+        self.attrs = {"NetworkSettings": {"Networks": {"loopback": {"IPAddress": "127.0.0.1"}}}}
         self._folder = tempfile.mkdtemp(prefix="task-")
         self._process = subprocess.Popen(
             command, cwd=self._folder, env=environ, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        self._swept = False
 
     @property
     def status(self) -> str:
@@ -55,23 +55,26 @@ class Container:
     def wait(self) -> dict[str, int]:
         """Wait for the end of its first process, with which every other one ends."""
         code = self._process.wait()
-        self._signal(signal.SIGKILL)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._swept:  # later the number of its group may be somebody else's
+            self._swept = True
+            self._kill()
+            shutil.rmtree(self._folder, ignore_errors=True)
         return {"StatusCode": code if code >= 0 else 128 - code}
 
     def stop(self, timeout: float) -> None:
         self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(timeout)
-        self._signal(signal.SIGKILL)
+        except subprocess.TimeoutExpired:
+            self._kill()
         self.wait()
 
     def remove(self, **_: Any) -> None:
         """Nothing is left of it once it has ended."""
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class Containers:
