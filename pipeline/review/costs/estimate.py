@@ -27,12 +27,12 @@ WITHOUT_FIXED_PRICE = (
     "AWS::ApiGateway", "AWS::CDK::", "AWS::CloudFormation::", "AWS::CloudWatch::", "AWS::CodeBuild::",
     "AWS::CodePipeline::", "AWS::CodeStarNotifications::", "AWS::DynamoDB::", "AWS::EC2::EgressOnlyInternetGateway",
     "AWS::EC2::FlowLog", "AWS::EC2::InternetGateway", "AWS::EC2::NetworkAcl", "AWS::EC2::Route",
-    "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::ElasticLoadBalancingV2::Listener",
-    "AWS::ElasticLoadBalancingV2::TargetGroup", "AWS::Events::Rule", "AWS::IAM::", "AWS::KMS::Alias", "AWS::Lambda::",
-    "AWS::Logs::", "AWS::RDS::DBCluster", "AWS::RDS::DBSubnetGroup", "AWS::S3::", "AWS::SNS::", "AWS::SQS::",
-    "AWS::SSM::Parameter", "AWS::SecretsManager::ResourcePolicy", "AWS::SecretsManager::RotationSchedule",
-    "AWS::WAFv2::IPSet", "AWS::WAFv2::LoggingConfiguration", "AWS::WAFv2::RegexPatternSet",
-    "AWS::WAFv2::WebACLAssociation", "Custom::",
+    "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::ECS::Cluster", "AWS::ECS::TaskDefinition",
+    "AWS::ElasticLoadBalancingV2::Listener", "AWS::ElasticLoadBalancingV2::TargetGroup", "AWS::Events::Rule",
+    "AWS::IAM::", "AWS::KMS::Alias", "AWS::Lambda::", "AWS::Logs::", "AWS::RDS::DBCluster", "AWS::RDS::DBSubnetGroup",
+    "AWS::S3::", "AWS::SNS::", "AWS::SQS::", "AWS::SSM::Parameter", "AWS::SecretsManager::ResourcePolicy",
+    "AWS::SecretsManager::RotationSchedule", "AWS::WAFv2::IPSet", "AWS::WAFv2::LoggingConfiguration",
+    "AWS::WAFv2::RegexPatternSet", "AWS::WAFv2::WebACLAssociation", "Custom::",
 )  # fmt: skip
 """Beginnings of types that cost nothing by themselves, or are paid by use; any other type without a price is named."""
 PAID_RULE_GROUPS = ("BotControl", "ATPRuleSet", "ACFPRuleSet", "AntiDDoS")
