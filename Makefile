@@ -50,13 +50,13 @@ types: setup ## Static types
 	@mypy
 
 unit: setup ## Fast tests of the code
-	@python -m pytest -q tests/unit
+	@python -m pytest -q -n auto --maxprocesses 4 tests/unit
 
 infrastructure: setup .venv/checkov/.ready ## Tests of the synthesised templates of every environment and of the pipeline
-	@python -m pytest -q tests/infrastructure
+	@python -m pytest -q -n auto --maxprocesses 4 tests/infrastructure
 
 integration: setup ## Tests against the local cloud
-	@python -m pytest -q tests/integration
+	@python -m pytest -q -n 2 tests/integration
 
 e2e: setup ## One real promotion on the local cloud
 	@python -m pytest -q tests/e2e

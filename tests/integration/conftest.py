@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.aws import PlatformOutputs
 from pipeline.environments import DEV, environment
@@ -22,6 +23,17 @@ from pipeline.local.promotion import bootstrap_commands
 from pipeline_app import create_app
 
 ROOT = Path(__file__).parents[2]
+
+
+class OneCloud(LoadScopeScheduling):
+    """Of two processes, one gets what needs the local cloud, of which there is one, and one the load generator's."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "load generator" if "/loadtest/" in nodeid else "local cloud"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneCloud:
+    return OneCloud(config, log)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def response_url() -> Iterator[ResponseUrl]:
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         waiting = ResponseUrl(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield waiting
         server.shutdown()
 

@@ -20,7 +20,7 @@ from pipeline.local.cloud.emulator import metrics
 from pipeline.local.cloud.emulator.itself import settings
 from pipeline.local.cloud.emulator.upstream import Function, original, replaces
 
-KEEP_EVENTS = 2000
+KEEP_EVENTS = 500
 """Events kept in memory of each stream; the file has all of them."""
 
 _writing = threading.Lock()

@@ -22,11 +22,11 @@ from pipeline.local.cloud.emulator.upstream import Function, original, replaces
 MAXIMUM_PER_FUNCTION = max(2, os.cpu_count() or 1)
 """Environments of one version of a function. More would only wait for the processor."""
 
-IDLE_SECONDS = 120
-"""Each holds about 50 MB, so an environment that is done with its promotion gives them back during the next one's."""
+IDLE_SECONDS = 45
+"""Each holds 40 to 75 MB: an environment's are given back while the next one is gated."""
 
-UNPUBLISHED_IDLE_SECONDS = 15
-"""Without a version only CloudFormation calls, all at once during a deployment."""
+RETIRED_IDLE_SECONDS = 15
+"""For what no alias names: a version after its release, and $LATEST, which CloudFormation calls, all at once."""
 
 original(lambda_runtime, "_worker_key")
 original(lambda_runtime, "_worker_class_for")
@@ -117,12 +117,12 @@ def end_idle_workers(_: Function, ttl: float | None = None) -> int:
     ended = []
     with lambda_runtime._lock:
         for pool, workers in list(lambda_runtime._workers.items()):
-            published = pool.rpartition(":")[2].isdigit()
-            most = IDLE_SECONDS if published else UNPUBLISHED_IDLE_SECONDS
+            serves = _named_by_an_alias(pool)
+            most = IDLE_SECONDS if serves else RETIRED_IDLE_SECONDS
             oldest = time.time() - (most if ttl is None else ttl)
             kept = [worker for worker in workers if worker.in_use or worker.last_used >= oldest]
             idle = [worker for worker in workers if worker not in kept]
-            if idle and not kept and _named_by_an_alias(pool):
+            if idle and not kept and serves:
                 kept.append(idle.pop())
             ended += idle
             if kept:
