@@ -10,13 +10,13 @@ from .conftest import Clone
 
 TEST_GATE = {
     "confidence: float = 0.95": "confidence: float = 0.5",
-    "duration_seconds: float = 30.0": "duration_seconds: float = 15.0",
-    "warm_up_seconds: float = 10.0": "warm_up_seconds: float = 6.0",
-    "rate: float = 40.0": "rate: float = 30.0",
+    "duration_seconds: float = 30.0": "duration_seconds: float = 10.0",
+    "warm_up_seconds: float = 10.0": "warm_up_seconds: float = 5.0",
+    "rate: float = 40.0": "rate: float = 45.0",
     "limit_ms: float = 200.0": "limit_ms: float = 1000.0",
 }
-"""A quicker gate, at a lower rate and with patience: that the machine is busy with other things too is no reason to
-fail here. That the limit is kept on a quiet one, ``python -m benchmarks promotion`` shows."""
+"""A quicker gate, with patience: that the machine is busy with other things too is no reason to fail here. That the
+limit is kept on a quiet one, ``python -m benchmarks promotion`` shows."""
 
 
 def change(path: Path, replacements: dict[str, str]) -> None:

@@ -1,6 +1,9 @@
 """Both engines run one promotion: the same stages, steps, order and commands, on the same templates."""
 
 import json
+import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from pipeline.environments import PROMOTION_ORDER
 from tests.infrastructure.promotion import one_environment, pipeline_template, promotion, resources
 
+ROOT = Path(__file__).parents[2]
 Step = dict[str, Any]
 ENVIRONMENTS = [each.name for each in PROMOTION_ORDER]
 
@@ -130,3 +134,22 @@ def test_without_an_environment_the_pipeline_is_the_only_stack_that_the_cli_sele
 def test_a_name_that_can_be_no_environment_is_refused() -> None:
     with pytest.raises(ValueError, match="environment name 'Prod!'"):
         one_environment("Prod!")
+
+
+def test_the_commands_of_a_step_can_begin_with_the_packages_that_it_installs(tmp_path: Path) -> None:
+    # Given machines that have what the steps install, and nothing else
+    begun: dict[str, set[str]] = {}
+    for _, step in steps("commands"):
+        installed = re.findall(r"requirements/(\w+)\.txt", " ".join(step["install_commands"]))
+        [packages] = set(installed) - {"uv"}
+        begun.setdefault(packages, set()).update(re.findall(r"python -m ([\w.]+)", " ".join(step["commands"])))
+    for packages, modules in begun.items():
+        python = tmp_path / packages / "bin" / "python"
+        subprocess.run(["uv", "venv", "--quiet", tmp_path / packages], check=True)
+        hashed = ("--require-hashes", f"requirements/{packages}.txt")
+        subprocess.run(["uv", "pip", "sync", "--quiet", "--python", python, *hashed], cwd=ROOT, check=True)
+        # Then each of their commands can begin there
+        assert {"loadtest.gate", "pipeline.release", "pipeline.evidence"} <= modules
+        for module in modules:
+            done = subprocess.run([python, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr

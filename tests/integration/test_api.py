@@ -5,9 +5,11 @@ import random
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pg8000.exceptions import DatabaseError
 
@@ -213,6 +215,35 @@ def test_a_rotated_password_and_lost_connections_cost_no_request(api: Merchant, 
     assert all(terminated for [terminated] in lost)
     assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
     assert {api.post("/process", customer(6), key=new_key()).status for _ in range(3)} == {201}
+
+
+def test_a_database_that_hangs_is_named_and_the_retry_makes_the_one_payment(api: Merchant, platform: Platform) -> None:
+    # Given a payment for which the customer database does not answer
+    before, key = _count(platform), new_key()
+    with hanging_database(platform):
+        unanswered = api.post("/process", customer(8), key=key)
+    # Then the client is told so, in time, and when to come again; nothing was booked
+    assert (unanswered.status, unanswered.headers["content-type"]) == (503, "application/problem+json")
+    assert int(unanswered.headers["retry-after"]) > 0
+    assert _count(platform) == before
+    # And the same request, when the database is back, makes one payment with its audit record
+    assert api.post("/process", customer(8), key=key).status == 201
+    assert _count(platform) == (before[0] + 1, before[1] + 1)
+
+
+@contextmanager
+def hanging_database(platform: Platform) -> Iterator[None]:
+    """No process of the database server runs, though the server accepts connections."""
+    emulator = psutil.Process(json.loads((platform.cloud.folder / "process.json").read_text())["pid"])
+    server = [child for child in emulator.children(recursive=True) if child.name() == "postgres"]
+    assert server
+    for process in server:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in server:
+            process.resume()
 
 
 def login_in(secret: str, platform: Platform) -> dict[str, str]:
