@@ -21,7 +21,7 @@ IMAGE = (
     "@sha256:20080e807bfc404f8450b185cf0fc95d553462673598549613735f70a5b4d5d0"
 )
 CONTAINER = "load"
-FOLDER = "/work"
+FOLDER = "/load"
 """The one folder of the container that can be written to."""
 GATE = ec2.Port.tcp(5557)
 """Where workers reach the gate; locust's protocol has no authentication."""

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class OneCloud(LoadScopeScheduling):
-    """Of two processes, one gets what needs the local cloud, of which there is one, and one the load generator's."""
+    """Of two processes, one gets what needs dev's local cloud, of which there is one, and one the load generator's."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "load generator" if "/loadtest/" in nodeid else "local cloud"

@@ -53,14 +53,14 @@ def statistic(value: Function, stats: Any, name: str, points: Any = None) -> Any
     return sum(count for count, _, least, _ in counted if low < least <= high)
 
 
-class Store(AccountRegionScopedDict):
+class Store(AccountRegionScopedDict):  # type: ignore[misc]
     """MiniStack's store of points by metric, which shows a question the points that it asks for, and no others."""
 
     __slots__ = ()
 
     def items(self) -> Iterable[tuple[Any, list[Any]]]:
         asked_for = _asked_for.get()
-        return super().items() if asked_for is None else asked_for  # type: ignore[no-any-return]
+        return super().items() if asked_for is None else asked_for
 
 
 _asked_for: ContextVar[list[tuple[Any, list[Any]]] | None] = ContextVar("asked_for", default=None)
