@@ -34,7 +34,7 @@ REMOTE_PATIENCE_SECONDS = 300.0
 
 
 def _is_trouble(record: logging.LogRecord) -> bool:
-    """Not that a user has ended by itself, as ours do: locust calls that an error, and by its own comment ignores it."""
+    """Not the end of a user by itself, as ours end: locust calls it an error, and by its own comment ignores it."""
     return "didn't have proper args" not in record.msg
 
 
