@@ -95,7 +95,10 @@ def _wrk_p99(url: str) -> float:
         script.write(lua)
         script.flush()
         done = _output("wrk", "-t1", "-c2", f"-d{SECONDS}s", "--latency", "-s", script.name, f"{url}/validate")
-    number, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", done).groups()  # type: ignore[union-attr]
+    found = re.search(r"99%\s+([\d.]+)(us|ms|s)", done)
+    if found is None:
+        raise SystemExit(f"wrk did not say its 99th percentile:\n{done}")
+    number, unit = found.groups()
     return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
 
 

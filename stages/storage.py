@@ -1,6 +1,6 @@
 """Tables and buckets: transactions, idempotency, releases, audit records and access logs."""
 
-from typing import cast
+from typing import Any, cast
 
 from aws_cdk import (
     Duration,
@@ -18,6 +18,16 @@ from stages.function import FunctionBase, PlatformFunction
 BY_CUSTOMER = "by-customer"
 BY_CARD = "by-card"
 BY_STATUS = "by-status"
+
+
+_PRIVATE: dict[str, Any] = {
+    "versioned": True,
+    "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+    "object_ownership": s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+    "enforce_ssl": True,
+    "minimum_tls_version": 1.2,
+}
+"""What every bucket has."""
 
 
 class Storage(Construct):
@@ -66,11 +76,7 @@ class Storage(Construct):
             encryption=s3.BucketEncryption.KMS,
             encryption_key=self._base.security.operations_key,
             bucket_key_enabled=True,
-            versioned=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
+            **_PRIVATE,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="Expire", expiration=Duration.days(1), noncurrent_version_expiration=Duration.days(1)
@@ -112,14 +118,10 @@ class Storage(Construct):
             encryption=s3.BucketEncryption.KMS,
             encryption_key=self._base.security.data_key,
             bucket_key_enabled=True,
-            versioned=True,
             object_lock_default_retention=(
                 s3.ObjectLockRetention.compliance(Duration.days(locked_days)) if locked_days else None
             ),
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
+            **_PRIVATE,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="ToGlacier",
@@ -145,11 +147,7 @@ class Storage(Construct):
             self,
             "AccessLogs",
             encryption=s3.BucketEncryption.S3_MANAGED,
-            versioned=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
+            **_PRIVATE,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="Expire",
