@@ -11,7 +11,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -49,6 +49,8 @@ class AwsRecords:
         self._token = uuid.uuid4().hex
         self._now = now
         self._since = now()
+        self._unanswered: list[dict[str, Any]] = []
+        """The items written since the last answer: any of them may be stored although its write has failed."""
 
     def latest(self, count: int = 1) -> Sequence[Release]:
         with calling("reading the release records"):
@@ -76,9 +78,15 @@ class AwsRecords:
                 "ConditionExpression": "revision = :revision",
                 "ExpressionAttributeValues": {":revision": {"N": str(release.revision)}},
             }
+        if item not in self._unanswered:
+            self._unanswered.append(item)
         with calling("writing the release record"):
-            if not self._put(item, condition) and self._get(saved.release_id) != item:
-                raise LeaseLost(f"someone else wrote release {release.release_id}")
+            stored = item if self._put(item, condition) else self._get(saved.release_id)
+        if stored not in self._unanswered:
+            raise LeaseLost(f"someone else wrote release {release.release_id}")
+        if stored != item:  # an earlier write of ours, whose answer was lost: this one follows it
+            return self.save(replace(release, revision=int(stored["revision"]["N"])))
+        self._unanswered.clear()
         return saved
 
     def ask(self, request: Request) -> None:

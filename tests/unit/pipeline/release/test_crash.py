@@ -7,9 +7,10 @@ import pytest
 
 from pipeline.release.commands import ExitCode
 from pipeline.release.plan import Plan
-from pipeline.release.ports import LeaseHeld, LeaseLost
+from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
 from pipeline.release.record import Phase
 from tests.unit.pipeline.release.bench import Bench
+from tests.unit.pipeline.release.fake_aws import refused
 
 WRITES = ("PutItem", "DeleteItem", "ModifyListener", "UpdateAlias", "Publish")
 SHORT = Plan(weights=(50, 100), bake_seconds=5, hold_seconds=60)
@@ -102,6 +103,42 @@ def test_a_record_that_someone_else_has_moved_on_is_not_overwritten() -> None:
 
     with pytest.raises(LeaseLost):
         records.save(replace(release, cause="written from an old copy"))
+
+
+def lose_answers(bench: Bench, first: int, count: int) -> bool:
+    """Shift, while ``count`` writes to the store are applied without an answer, and each is followed by one that is
+    refused and not applied; whether it came to the ``first``."""
+    writes = 0
+
+    def disturb(operation: str, when: str) -> None:
+        nonlocal writes
+        if operation != "PutItem":
+            return
+        writes += when == "before"
+        since_first = writes - first
+        if 0 <= since_first < 2 * count and (since_first % 2 == 0) is (when == "after"):
+            raise refused(operation, "InternalServerError")
+
+    bench.aws.disturb = disturb
+    with suppress(Unavailable):  # before it begins
+        bench.controller("ann").shift()
+    bench.aws.disturb = lambda operation, when: None
+    return writes >= first
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_write_whose_answer_is_lost_does_not_end_the_controller(count: int) -> None:
+    bench, first = Bench(plan=SHORT), 0
+    while lose_answers(bench, first := first + 1, count):
+        last = next(iter(bench.controller().world.records.latest()), None)
+        if last is None or last.phase is Phase.PENDING:
+            assert "ModifyListener" not in bench.aws.calls, f"lost from write {first} on"
+            assert bench.all_on("1")
+        else:
+            assert last.finished, f"lost from write {first} on"
+            assert bench.all_on("2"), f"lost from write {first} on"
+        bench = Bench(plan=SHORT)
+    assert first > 30
 
 
 def test_a_controller_that_slept_through_its_lease_touches_nothing_any_more() -> None:
