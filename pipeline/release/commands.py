@@ -66,9 +66,11 @@ class Commands:
 
     def undo(self, *, now: bool = False) -> Outcome:
         """Go back to the previous stable version by a guarded shift, or at once."""
+        if refused := self._under_way():  # known before the lease is taken, and perhaps from one who is only slow
+            return refused
         with self._lease():
-            if left := self._unfinished():
-                return _refused(f"release {left.release_id} is under way; `abort` it first")
+            if refused := self._under_way():
+                return refused
             traffic, history = self.world.router.read(), self.world.records.latest(HISTORY)
             origin = previous_stable(traffic.stable, history)
             if origin is None:
@@ -79,6 +81,10 @@ class Commands:
             return self._start(
                 traffic, origin.stable, undoes=True, hurry=now, ignored_alarms=tuple(self.world.alarms.ringing())
             )
+
+    def _under_way(self) -> Outcome | None:
+        left = self._unfinished()
+        return _refused(f"release {left.release_id} is under way; `abort` it first") if left else None
 
     def promote(self, *, now: bool = False) -> Outcome:
         """End the current bake; with ``now``, skip all bakes and analysis (alarms still roll back)."""
@@ -288,25 +294,34 @@ class Commands:
                 return _answer(command, release)
 
     def _start_driving(self, release: Release) -> Release:
-        controller = Controller(self.world)
         try:
-            return controller.drive(controller.begin(release))
+            return self._drive(release)
         except LeaseLost:
-            self._make_good()
+            ended = self._make_good()
+            if ended and ended.release_id == release.release_id:
+                return ended
             raise
 
-    def _make_good(self) -> None:
-        """Undo what this controller's last call did too late.
+    def _drive(self, release: Release) -> Release:
+        controller = Controller(self.world)
+        return controller.drive(controller.begin(release))
 
-        It may have hung between the renewal of its lease and that call, while another controller took over and ended
-        the release. If that one is at work still, it sees the call's effect itself. If not, the record says where
-        traffic belongs; the lease is taken again to bring it there.
+    def _make_good(self) -> Release | None:
+        """Leave nothing undone after the lease was lost, if nobody else holds it now. Once: whoever loses it again
+        stops. Returns the release that was driven to its end, if there was one.
+
+        Who took the lease may have died or left without driving: an unfinished release is taken over again. Or this
+        controller hung between the renewal of its lease and its last call, while another one took over and ended the
+        release: the record says where traffic belongs. One that is at work still sees the call's effect itself.
         """
-        with suppress(LeaseHeld, Unavailable), self._lease():
+        with suppress(LeaseHeld, LeaseLost, Unavailable), self._lease():
             last = next(iter(self.world.records.latest()), None)
-            if last and last.finished and not self.world.router.read().satisfies(last.traffic):
+            if last and not last.finished:
+                return self._drive(take_over(last, self.world.clock.now()))
+            if last and not self.world.router.read().satisfies(last.traffic):
                 because = "a call of a controller that had lost its lease came too late"
-                self._start_driving(self._repair_of(last.traffic.stable, because))
+                self._drive(self._repair_of(last.traffic.stable, because))
+        return None
 
     def _repair_of(self, stable: Versions, because: str) -> Release:
         """A release that does nothing but bring all traffic to ``stable``."""

@@ -147,7 +147,9 @@ def test_a_controller_that_slept_through_its_lease_touches_nothing_any_more() ->
 
     def take_over() -> None:
         bench.clock.time += 40
-        bench.controller("bob").world.records.acquire()
+        bob = bench.controller("bob").world.records
+        bob.acquire()
+        bench.clock.after(10, bob.renew)
         calls_at_takeover.append(len(bench.aws.calls))
 
     bench.clock.after(30, take_over)
@@ -158,6 +160,44 @@ def test_a_controller_that_slept_through_its_lease_touches_nothing_any_more() ->
     later = bench.aws.calls[calls_at_takeover[0] :]
     assert "ModifyListener" not in later
     assert "UpdateAlias" not in later
+
+
+def test_a_controller_whose_lease_was_taken_by_one_who_left_goes_on() -> None:
+    # Given a controller that is slow, and another one that takes its lease and leaves without driving
+    bench = Bench()
+
+    def take_and_leave() -> None:
+        bench.clock.time += 40
+        bob = bench.controller("bob").world.records
+        bob.acquire()
+        bob.give_up()
+
+    bench.clock.after(90, take_and_leave)
+
+    outcome = bench.controller("ann").shift()
+
+    # Then the step bakes again, and the release ends as it would have
+    assert outcome.code is ExitCode.DONE
+    assert outcome.release
+    assert "taken over in phase baking" in [event.text for event in outcome.release.events]
+    assert bench.all_on("2")
+
+
+def test_a_controller_that_loses_its_lease_again_and_again_ends() -> None:
+    # Given someone who takes and leaves the lease all the time
+    bench = Bench()
+
+    def take_and_leave() -> None:
+        bench.clock.time += 40
+        bob = bench.controller("bob").world.records
+        bob.acquire()
+        bob.give_up()
+        bench.clock.after(10, take_and_leave)
+
+    bench.clock.after(90, take_and_leave)
+
+    with pytest.raises(LeaseLost):
+        bench.controller("ann").shift()
 
 
 def hang(bench: Bench, call: int, when: str) -> bool:

@@ -137,6 +137,27 @@ def test_undo_without_a_record_of_an_earlier_version_is_refused() -> None:
     assert outcome.code is ExitCode.REFUSED
 
 
+def test_an_undo_that_is_refused_does_not_take_the_lease_of_the_controller_that_runs() -> None:
+    # Given an operator whose clock is so far ahead that the lease seems to have ended
+    bench = Bench()
+    refusals: list[ExitCode] = []
+
+    def undo() -> None:
+        bench.clock.time += 40
+        refusals.append(bench.controller("bob").undo().code)
+        bench.clock.time -= 40
+
+    bench.clock.after(90, undo)
+
+    outcome = bench.controller("ann").shift()
+
+    # Then the release goes on as if nobody had asked
+    assert refusals == [ExitCode.REFUSED]
+    assert outcome.code is ExitCode.DONE
+    assert outcome.release
+    assert not any("taken over" in event.text for event in outcome.release.events)
+
+
 def test_the_next_deployment_is_shifted_after_a_rejected_one() -> None:
     bench = Bench()
     bench.clock.after(90, lambda: bench.ask("abort"))
