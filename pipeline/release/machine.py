@@ -102,7 +102,9 @@ def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None)
     if traffic is None:
         return None
     settled = release.phase in (Phase.BAKING, Phase.PAUSED) and not traffic.satisfies(release.traffic)
-    undone = release.phase is Phase.SHIFTING and release.step > 0 and traffic.is_steady
+    # A hurried release goes to its last step from the steady state: before its first move that is nobody's doing.
+    moved = release.phase is Phase.SHIFTING and release.step > 0 and not release.hurry
+    undone = moved and traffic.is_steady
     return "someone else moved traffic during the release" if settled or undone else None
 
 

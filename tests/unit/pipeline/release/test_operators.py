@@ -86,6 +86,63 @@ def test_undo_goes_back_to_what_was_stable_and_gives_green_back_to_the_deploymen
     assert (bench.clock.time - started < 60) is now
 
 
+def hurried(bench: Bench, command: str) -> str:
+    """Given a release whose candidate is to be stable at once, by `undo --now` or `promote --now`; its version."""
+    if command == "undo":
+        promoted(bench)
+    return "1" if command == "undo" else "2"
+
+
+def record_is_written(bench: Bench, operation: str, when: str) -> bool:
+    """Whether this call is the one that records the shift, which has not moved anything yet."""
+    last = max((key for key in bench.aws.table if key[0].isdigit()), default="")
+    phase = bench.aws.table[last]["phase"]["S"] if last else None
+    return (operation, when, phase) == ("PutItem", "after", Phase.SHIFTING)
+
+
+@pytest.mark.parametrize("command", ["undo", "promote"])
+def test_a_hurried_release_whose_first_move_is_late_tries_again(command: str) -> None:
+    bench = Bench()
+    wanted = hurried(bench, command)
+    calls: list[str] = []
+
+    def disturb(operation: str, when: str) -> None:
+        """The renewal of the lease before the first move is refused."""
+        if calls == ["recorded"] and operation == "PutItem":
+            calls.append("throttled")
+            raise refused(operation)
+        if not calls and record_is_written(bench, operation, when):
+            calls.append("recorded")
+
+    bench.aws.disturb = disturb
+
+    outcome = getattr(bench.controller(), command)(now=True)
+
+    assert calls == ["recorded", "throttled"]
+    assert outcome.code is ExitCode.DONE
+    assert bench.all_on(wanted)
+
+
+@pytest.mark.parametrize("command", ["undo", "promote"])
+def test_a_hurried_release_that_was_killed_before_its_first_move_is_finished(command: str) -> None:
+    bench = Bench()
+    wanted = hurried(bench, command)
+
+    def disturb(operation: str, when: str) -> None:
+        if record_is_written(bench, operation, when):
+            bench.aws.disturb = die
+            raise Killed
+
+    bench.aws.disturb = disturb
+    with pytest.raises(Killed):
+        getattr(bench.controller(), command)(now=True)
+    bench.aws.disturb = lambda operation, when: None
+
+    bench.controller("the next").shift()
+
+    assert bench.all_on(wanted)
+
+
 def test_an_undone_candidate_is_not_shifted_again_by_the_pipeline() -> None:
     bench = promoted(Bench())
     bench.controller().undo(now=True)
