@@ -182,7 +182,10 @@ def _commands(arguments: argparse.Namespace) -> Commands:
         world = World(
             router=AwsTraffic(aws, outputs),
             alarms=AwsAlarms(
-                aws, rollback=outputs["RollbackAlarmNames"].split(","), freeze=settings.release.freeze_alarms
+                aws,
+                rollback=outputs["RollbackAlarmNames"].split(","),
+                freeze=settings.release.freeze_alarms,
+                green=outputs["GreenTargetGroupArn"],
             ),
             metrics=AwsMetrics(aws, outputs),
             records=AwsRecords(aws, table=outputs["ReleaseTableName"], environment=settings.name, holder=who),

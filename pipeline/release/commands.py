@@ -78,9 +78,11 @@ class Commands:
             # Undoing answers alarms and cannot wait for a window; only drift stands in its way.
             if found := drift(traffic):
                 return _refused(found)
-            return self._start(
-                traffic, origin.stable, undoes=True, hurry=now, ignored_alarms=tuple(self.world.alarms.ringing())
-            )
+            # Once blue is split, the errors of the version that is left count as a candidate's. Only the alarms on
+            # target group green tell about the one undone to; the analysis compares the two.
+            alarms = self.world.alarms
+            ignored = tuple(sorted({*alarms.ringing(), *alarms.beyond_green()}))
+            return self._start(traffic, origin.stable, undoes=True, hurry=now, ignored_alarms=ignored)
 
     def _under_way(self) -> Outcome | None:
         left = self._unfinished()

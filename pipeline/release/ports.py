@@ -65,6 +65,10 @@ class Alarms(Protocol):
         """Names of the rollback alarms in state ALARM."""
         ...
 
+    def beyond_green(self) -> Sequence[str]:
+        """Names of the rollback alarms that also count requests outside of target group green."""
+        ...
+
     def freezing(self) -> Sequence[str]:
         """Names of the freeze alarms in state ALARM."""
         ...

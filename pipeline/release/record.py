@@ -68,7 +68,7 @@ class Release:
     hurry: bool = False
     """Someone asked to promote at once: bakes and analysis are skipped, alarms are not."""
     ignored_alarms: tuple[str, ...] = ()
-    """Alarms that rang at the start and were overridden."""
+    """Alarms that rang at the start and were overridden; of an undo, also those that count the version it leaves."""
     override: str | None = None
     """Why a guard was overridden."""
     handled: str | None = None

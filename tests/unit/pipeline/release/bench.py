@@ -71,7 +71,10 @@ class Bench:
             world=World(
                 router=AwsTraffic(aws, OUTPUTS),
                 alarms=AwsAlarms(
-                    aws, rollback=OUTPUTS["RollbackAlarmNames"].split(","), freeze=self.settings.freeze_alarms
+                    aws,
+                    rollback=OUTPUTS["RollbackAlarmNames"].split(","),
+                    freeze=self.settings.freeze_alarms,
+                    green=OUTPUTS["GreenTargetGroupArn"],
                 ),
                 metrics=AwsMetrics(aws, OUTPUTS),
                 records=AwsRecords(

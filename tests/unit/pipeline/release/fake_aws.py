@@ -25,7 +25,7 @@ OUTPUTS = PlatformOutputs(
         "BlueTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/blue/1",
         "GreenTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/green/1",
         "AlertTopicArn": "topic",
-        "RollbackAlarmNames": "api-errors,api-latency",
+        "RollbackAlarmNames": "api-errors,api-latency,candidate-errors,candidate-latency",
         "ReleaseTableName": "payment-releases-test",
     },
 )
@@ -64,7 +64,15 @@ class FakeAws:
         for function in FUNCTIONS:
             self.aliases[function, "blue"] = (stable, {})
             self.aliases[function, "green"] = (candidate, {})
-        self.alarms = {"api-errors": "OK", "api-latency": "INSUFFICIENT_DATA"}
+        self.alarms = {
+            "api-errors": "OK",
+            "api-latency": "INSUFFICIENT_DATA",
+            "candidate-errors": "OK",
+            "candidate-latency": "OK",
+        }
+        self.counts_the_deployed_in_blue = False
+        """Whether the alarm candidate-errors rings by itself, as on AWS: for errors of the version that was deployed
+        last, which Lambda counts by version while an alias blue is split."""
         self.behaviour: dict[str, Behaviour] = {}
         self.requests_per_second = 3.0
         """On each route."""
@@ -140,8 +148,22 @@ class FakeAws:
         )
 
     def describe_alarms(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> Any:
-        found = [{"AlarmName": name, "StateValue": self.alarms[name]} for name in AlarmNames if name in self.alarms]
+        on_green = [{"Name": "LoadBalancer", "Value": "alb"}, {"Name": "TargetGroup", "Value": "targetgroup/green/1"}]
+        found: list[dict[str, Any]] = [
+            {"AlarmName": name, "StateValue": self.alarms[name]} for name in AlarmNames if name in self.alarms
+        ]
+        for alarm in found:
+            if alarm["AlarmName"] == "candidate-latency":
+                alarm["Dimensions"] = on_green
+            if alarm["AlarmName"] == "candidate-errors" and self._the_deployed_fails_in_blue():
+                alarm["StateValue"] = "ALARM"
         return self._called("DescribeAlarms", lambda: {"MetricAlarms": found, "CompositeAlarms": []})
+
+    def _the_deployed_fails_in_blue(self) -> bool:
+        function = FUNCTIONS[0]
+        deployed, split = self.aliases[function, "green"][0], self.aliases[function, "blue"][1]
+        counted = split and deployed in self.shares()[function]
+        return bool(self.counts_the_deployed_in_blue and counted and self.behaviour.get(deployed, Behaviour()).errors)
 
     def put_metric_data(self, *, Namespace: str, MetricData: list[Any]) -> Any:
         values = [datum["Value"] for datum in MetricData]

@@ -7,7 +7,7 @@ import pytest
 from pipeline.release.commands import ExitCode
 from pipeline.release.record import Phase
 from tests.unit.pipeline.release.bench import Bench
-from tests.unit.pipeline.release.fake_aws import FUNCTIONS, PROCESSING, refused
+from tests.unit.pipeline.release.fake_aws import FUNCTIONS, PROCESSING, Behaviour, refused
 from tests.unit.pipeline.release.test_crash import Killed, die
 
 
@@ -169,7 +169,7 @@ def test_a_deployment_during_an_undo_keeps_its_alias() -> None:
 
 def test_an_undo_that_fails_leaves_everything_as_before() -> None:
     bench = promoted(Bench())
-    bench.clock.after(90, lambda: bench.aws.alarms.update({"api-errors": "ALARM"}))
+    bench.clock.after(90, lambda: bench.aws.alarms.update({"candidate-latency": "ALARM"}))
 
     outcome = bench.controller().undo()
 
@@ -185,6 +185,31 @@ def test_undo_is_possible_while_an_alarm_rings_that_it_is_to_silence() -> None:
     outcome = bench.controller().undo()
 
     assert outcome.code is ExitCode.DONE
+    assert bench.all_on("1")
+
+
+def test_an_undo_goes_through_whatever_alarm_the_version_that_it_leaves_rings_meanwhile() -> None:
+    # Given a stable version that begins to fail, whose errors count as the candidate's once blue is split
+    bench = promoted(Bench())
+    bench.aws.behaviour["2"] = Behaviour(errors=0.5)
+    bench.aws.counts_the_deployed_in_blue = True
+    bench.clock.after(90, lambda: bench.aws.alarms.update({"api-errors": "ALARM"}))
+
+    outcome = bench.controller().undo()
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.all_on("1")
+
+
+def test_the_same_alarm_rolls_a_shift_back() -> None:
+    bench = Bench()
+    bench.aws.behaviour["2"] = Behaviour(errors=0.5)
+    bench.aws.counts_the_deployed_in_blue = True
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert "alarm: candidate-errors" in outcome.text
     assert bench.all_on("1")
 
 
