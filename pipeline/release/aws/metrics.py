@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import CLIENT_CONFIG, calling
 from pipeline.release.aws.traffic import NAME_OUTPUTS
+from pipeline.release.ports import Unavailable
 from pipeline.release.samples import EDGES_MS, Sample
 from pipeline.release.traffic import ROUTED, Function, Versions
 
@@ -110,6 +111,8 @@ class AwsMetrics:
             for index, series in enumerate(wanted)
         ]
         sums = [0.0] * len(wanted)
+        # A series that failed comes inside an answer that did not, with few values or none: not the same as no errors.
+        statuses = dict.fromkeys((query["Id"] for query in queries), "missing")
         with calling("reading the metrics"):
             pages = self._cloudwatch.get_paginator("get_metric_data").paginate(
                 MetricDataQueries=queries,
@@ -119,4 +122,8 @@ class AwsMetrics:
             for page in pages:
                 for result in page["MetricDataResults"]:
                     sums[int(result["Id"][1:])] += sum(result["Values"])
+                    statuses[result["Id"]] = result.get("StatusCode", "missing")  # the last page's counts
+        for series, status in zip(wanted, statuses.values(), strict=True):
+            if status != "Complete":
+                raise Unavailable(f"reading the metrics: {series.metric} of {series.function} is {status}")
         return [round(value) for value in sums]

@@ -74,6 +74,8 @@ class FakeAws:
         """Whether the alarm candidate-errors rings by itself, as on AWS: for errors of the version that was deployed
         last, which Lambda counts by version while an alias blue is split."""
         self.behaviour: dict[str, Behaviour] = {}
+        self.metric_statuses: list[dict[str, str]] = [{}]
+        """For each page of an answer: the metrics that do not come with it, and the status that they have instead."""
         self.requests_per_second = 3.0
         """On each route."""
         self.weight_metric: list[float] = []
@@ -178,8 +180,19 @@ class FakeAws:
 
     def _metric_pages(self, *, MetricDataQueries: list[Any], StartTime: Any, EndTime: Any) -> Iterator[Any]:
         seconds = (EndTime - StartTime).total_seconds()
-        results = [{"Id": q["Id"], "Values": [self._metric(q["MetricStat"], seconds)]} for q in MetricDataQueries]
-        yield self._called("GetMetricData", lambda: {"MetricDataResults": results})
+        asked = MetricDataQueries
+        for page in self.metric_statuses:
+            status = {q["Id"]: page.get(q["MetricStat"]["Metric"]["MetricName"], "Complete") for q in asked}
+            results = [
+                {
+                    "Id": q["Id"],
+                    "StatusCode": status[q["Id"]],
+                    "Values": [self._metric(q["MetricStat"], seconds)] if status[q["Id"]] == "Complete" else [],
+                }
+                for q in asked
+            ]
+            asked = [q for q in asked if status[q["Id"]] != "Complete"]
+            yield self._called("GetMetricData", functools.partial(dict, MetricDataResults=results))
 
     def _metric(self, stat: Any, seconds: float) -> float:
         """What a metric shows after ``seconds`` of steady traffic with the weights of now."""

@@ -122,6 +122,38 @@ def test_an_awful_candidate_does_not_bake_to_the_end() -> None:
     assert bench.clock.time - 1_800_000_000 < 40
 
 
+def test_errors_that_cloudwatch_fails_to_read_are_not_taken_for_none() -> None:
+    # Given a candidate that fails, and a CloudWatch that answers all but the errors
+    bench = Bench()
+    bench.aws.behaviour["2"] = Behaviour(errors=0.5)
+    bench.aws.metric_statuses = [{"Errors": "InternalError"}]
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert "Errors of validation is InternalError" in outcome.text
+    assert bench.all_on("1")
+
+
+def test_a_series_may_come_on_a_later_page() -> None:
+    bench = Bench()
+    bench.aws.metric_statuses = [{"Errors": "PartialData"}, {}]
+
+    assert bench.controller().shift().code is ExitCode.DONE
+    assert bench.all_on("2")
+
+
+def test_errors_on_a_later_page_count() -> None:
+    bench = Bench()
+    bench.aws.behaviour["2"] = Behaviour(errors=0.5)
+    bench.aws.metric_statuses = [{"Errors": "PartialData"}, {}]
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert "analysis" in outcome.text
+
+
 def test_without_traffic_a_step_is_held_and_rolled_back_at_its_deadline_but_not_rejected() -> None:
     bench = Bench()
     bench.aws.requests_per_second = 0
