@@ -1,7 +1,7 @@
 """What operators and the pipeline can ask for. Each command returns an ``Outcome``; the command line only prints it."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +10,10 @@ from enum import IntEnum
 from pipeline.environments import ReleaseSettings
 from pipeline.release.controller import Controller, World
 from pipeline.release.guards import drift, previous_stable, refusals
-from pipeline.release.machine import roll_back, take_over
+from pipeline.release.machine import IGNORED, roll_back, take_over
 from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost, Request, Unavailable
-from pipeline.release.record import Phase, Release
+from pipeline.release.record import Event, Phase, Release
 from pipeline.release.traffic import Traffic, Versions, moves, shifted
 from pipeline.release.view import history_lines, name, tree
 
@@ -275,6 +275,7 @@ class Commands:
             asked_by=self.asked_by,
             seconds=seconds,
         )
+        known = len(release.events)
         records.ask(request)
         while True:
             try:
@@ -283,7 +284,7 @@ class Commands:
                 release = next(r for r in records.latest(HISTORY) if r.release_id == request.release_id)
                 obeyed = release.handled == request.request_id and command in ("pause", "resume", "promote")
                 if release.finished or obeyed:
-                    return _answer(command, release)
+                    return _answer(command, release, release.events[known:])
                 if self.world.clock.interrupted:
                     text = f"asked for {command}, which {held.holder} has not done yet: see `status`; no longer waiting"
                     return Outcome(code=ExitCode.HELD, text=text, release=release)
@@ -293,7 +294,7 @@ class Commands:
                 release = next(r for r in records.latest(HISTORY) if r.release_id == request.release_id)
                 if not release.finished:
                     release = self._start_driving(take_over(release, self.world.clock.now()))
-                return _answer(command, release)
+                return _answer(command, release, release.events[known:])
 
     def _start_driving(self, release: Release) -> Release:
         try:
@@ -379,13 +380,18 @@ def _outcome(release: Release) -> Outcome:
     return Outcome(code=code, text=text, release=release)
 
 
-def _answer(command: str, release: Release) -> Outcome:
-    """How an asked-for ``command`` ended."""
-    if command != "abort":
-        return _outcome(release) if release.finished else _done(release.events[-1].text, release)
-    if release.phase is Phase.ROLLED_BACK:
+def _answer(command: str, release: Release, since: Sequence[Event]) -> Outcome:
+    """How an asked-for ``command`` ended, after which ``since`` happened."""
+    never_paused = command == "pause" and all(event.phase is not Phase.PAUSED for event in since)
+    if release.phase is Phase.PROMOTED and (command == "abort" or never_paused):
+        return _refused(f"too late, {name(release.candidate)} is promoted; `undo` goes back", release)
+    if command == "abort":
         return _done(f"all traffic is on {name(release.stable)}: {release.cause}", release)
-    return _refused(f"too late, {name(release.candidate)} is promoted; `undo` goes back", release)
+    if release.finished:
+        return _outcome(release)
+    if ignored := [event.text for event in since if event.text.startswith(f"{command} {IGNORED}")]:
+        return _refused(ignored[-1], release)
+    return _done(release.events[-1].text, release)
 
 
 def _done(text: str, release: Release | None = None) -> Outcome:

@@ -15,6 +15,7 @@ from pipeline.release.samples import Samples
 from pipeline.release.traffic import Function, Traffic, Versions
 
 HOLDING = "holding"
+IGNORED = "ignored in phase"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ def _asked(release: Release, seen: Observation) -> Release | None:
         case "resume", Phase.PAUSED:
             return release.to(Phase.SHIFTING, seen.now, f"resumed, {by}; the bake begins again")
         case command, phase:
-            return release.note(seen.now, f"{command} ignored in phase {phase}")
+            return release.note(seen.now, f"{command} {IGNORED} {phase}")
 
 
 def _is_new(request: Request, release: Release) -> bool:

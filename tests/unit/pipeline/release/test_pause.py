@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.release import cli
 from pipeline.release.commands import ExitCode
+from pipeline.release.machine import Observation, advance
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.test_crash import Killed, die
 
@@ -76,6 +77,59 @@ def test_resuming_counts_even_after_the_pause_should_have_ended() -> None:
     bench.clock.time += 7200
 
     assert bench.controller("bob").resume().code is ExitCode.DONE
+    assert bench.all_on("2")
+
+
+def test_resuming_what_is_not_paused_is_refused() -> None:
+    # Given a release that bakes, and the controller that runs
+    bench = Bench()
+    bench.clock.after(90, lambda: setattr(bench.aws, "disturb", die))
+    with pytest.raises(Killed):
+        bench.controller("ann").shift()
+    bench.aws.disturb = lambda operation, when: None
+    bench.clock.time += 40
+    running = bench.controller("the one that runs").world.records
+    running.acquire()
+
+    def its_next_round() -> None:
+        seen = Observation(now=bench.clock.time, request=running.asked())
+        running.save(advance(running.latest()[0], seen))
+
+    bench.clock.after(1, its_next_round)
+
+    outcome = bench.controller("bob").resume()
+
+    assert outcome.code is ExitCode.REFUSED
+    assert "resume ignored in phase baking" in outcome.text
+
+
+def test_a_pause_that_comes_during_the_promotion_is_refused_as_too_late() -> None:
+    # Given a controller that dies when blue has become the candidate, the weights not yet
+    bench = Bench()
+    bench.aws.on_change = lambda: setattr(bench.aws, "disturb", die if "2" in bench.aws.stable() else bench.aws.disturb)
+    with pytest.raises(Killed):
+        bench.controller("ann").shift()
+    bench.aws.on_change = lambda: None
+    bench.aws.disturb = lambda operation, when: None
+
+    outcome = bench.controller("bob").pause()
+
+    assert outcome.code is ExitCode.REFUSED
+    assert "too late" in outcome.text
+    assert bench.all_on("2")
+
+
+def test_a_pause_that_was_obeyed_before_the_promotion_is_not_too_late() -> None:
+    # Given a release that nobody drives, which `pause` takes over
+    bench = Bench()
+    bench.clock.after(90, lambda: setattr(bench.aws, "disturb", die))
+    with pytest.raises(Killed):
+        bench.controller("ann").shift()
+    bench.aws.disturb = lambda operation, when: None
+    bench.clock.time += 40
+    bench.clock.after(300, lambda: bench.ask("resume"))
+
+    assert bench.controller("bob").pause().code is ExitCode.DONE
     assert bench.all_on("2")
 
 
