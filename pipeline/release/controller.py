@@ -46,7 +46,7 @@ class World:
 
 
 class Controller:
-    """Drives a release to its end. It must hold the lease, and renews it at every look and before every move."""
+    """Drives a release to its end. It must hold the lease, and renews it before every read and every move."""
 
     def __init__(self, world: World):
         self._world = world
@@ -129,23 +129,27 @@ class Controller:
 
     def _look(self, release: Release) -> Observation:
         world, now = self._world, self._world.clock.now()
-        self._try_store(world.records.renew)
-        traffic = self._try(world.router.read)
+        traffic = self._read(world.router.read)
         watching = release.phase is not Phase.ROLLING_BACK  # the way back needs nothing but where traffic goes
         samples: tuple[Samples, Samples] | None = None
         if watching and wants_samples(release, now):
-            samples = self._try(partial(self._samples, release, now))
+            samples = self._read(partial(self._samples, release, now))
         return Observation(
             now=now,
             traffic=traffic,
-            deployed=self._try(world.router.deployed) if watching else None,
-            alarms=self._try(world.alarms.ringing) if watching else None,
+            deployed=self._read(world.router.deployed) if watching else None,
+            alarms=self._read(world.alarms.ringing) if watching else None,
             samples=samples,
             request=self._try_store(world.records.asked) if watching else None,
             failures=self._failed_rounds + bool(self._errors),
             last_failure=self._errors[-1] if self._errors else "a call was refused",
             interrupted=world.clock.interrupted,
         )
+
+    def _read(self, call: Callable[[], T]) -> T | None:
+        """As ``_try``. The lease is renewed first: each read may be so slow that two of them outlast it."""
+        self._try_store(self._world.records.renew)
+        return self._try(call)
 
     def _samples(self, release: Release, now: float) -> tuple[Samples, Samples]:
         read = self._world.metrics.read

@@ -162,6 +162,28 @@ def test_a_controller_that_slept_through_its_lease_touches_nothing_any_more() ->
     assert "UpdateAlias" not in later
 
 
+def test_a_controller_whose_reads_are_slow_keeps_its_lease() -> None:
+    # Given an AWS that takes 4 s for each call, so that a look takes longer than the lease
+    bench = Bench()
+    others: list[str] = []
+
+    def disturb(operation: str, when: str) -> None:
+        if when == "after" and operation in ("GetAlias", "DescribeListeners", "DescribeAlarms", "GetMetricData"):
+            bench.clock.time += 4
+            if bench.aws.weights["green"]:
+                with pytest.raises(LeaseHeld):
+                    bench.controller("bob").world.records.acquire()
+                others.append("bob")
+
+    bench.aws.disturb = disturb
+
+    outcome = bench.controller("ann").shift()
+
+    assert outcome.code is ExitCode.DONE
+    assert len(others) > 40
+    assert bench.all_on("2")
+
+
 def test_a_controller_whose_lease_was_taken_by_one_who_left_goes_on() -> None:
     # Given a controller that is slow, and another one that takes its lease and leaves without driving
     bench = Bench()
