@@ -154,6 +154,7 @@ class Releases(RuleBasedStateMachine):
             return
         except LeaseLost:
             record = self.record()
+            assert event == "stalled" or trouble in ("hang", "late move"), "nobody else took the lease"
             if trouble in ("none", "hang", "late move") and record and record.finished and not self.meddled:
                 serving = record.candidate if record.phase is Phase.PROMOTED else record.stable
                 assert self.aws.weights == {"blue": 100, "green": 0}, "a late call was left as it is"
