@@ -74,7 +74,7 @@ class Request:
             raise Problem("body_too_large")
         try:
             return json.loads(content.decode(), parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object)
-        except (ValueError, RecursionError):
+        except (ValueError, ArithmeticError, RecursionError):  # the second for an exponent that no Decimal can hold
             raise Problem("body_not_json") from None
 
     def _bytes(self) -> bytes:

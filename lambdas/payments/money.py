@@ -89,7 +89,8 @@ class Money:
         if value <= 0:
             raise InvalidField("amount", "amount_not_positive", "The amount must be greater than zero.")
         minor = value.scaleb(currency.decimals)
-        if minor != minor.to_integral_value():
+        # Also of the value itself: scaled, the tiniest ones underflow to zero, which would be a whole number.
+        if value.adjusted() < -currency.decimals or minor != minor.to_integral_value():
             raise InvalidField(
                 "amount", "amount_too_precise", f"{currency.code} has {currency.decimals} decimals at most."
             )
