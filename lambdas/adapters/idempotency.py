@@ -11,13 +11,13 @@ _KEPT_SECONDS = 48 * 3600
 
 
 class Idempotency:
-    """Remembers the answer of each caller's key. The key's record is locked until Lambda would have ended the run."""
+    """Remembers the answer of each principal's key. Its record is locked until Lambda would have ended the run."""
 
     def __init__(self) -> None:
         from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
 
         self._config = IdempotencyConfig(
-            event_key_jmespath="[caller, key]",
+            event_key_jmespath="[principal, key]",
             payload_validation_jmespath="payment",
             raise_on_no_idempotency_key=True,
             expires_after_seconds=_KEPT_SECONDS,
@@ -26,9 +26,9 @@ class Idempotency:
         self._store = DynamoDBPersistenceLayer(os.environ["IDEMPOTENCY_TABLE"], boto3_client=aws.client("dynamodb"))
 
     def run(
-        self, function: Callable[[], dict[str, Any]], caller: str, key: str, payment: str, context: Any
+        self, function: Callable[[], dict[str, Any]], principal: str, key: str, payment: str, context: Any
     ) -> dict[str, Any]:
-        """The answer of ``function``, or that of the first run with ``caller``'s ``key``.
+        """The answer of ``function``, or that of the first run with ``principal``'s ``key``.
 
         ``payment`` is a keyed digest of what is asked. Raises ``KeyReused``, ``InFlight`` or ``Unavailable``, and what
         ``function`` raises, after which the key is free again.
@@ -45,7 +45,7 @@ class Idempotency:
             key_prefix="process",
         )  # fmt: skip
         try:
-            return once(request={"caller": caller, "key": key, "payment": payment})
+            return once(request={"principal": principal, "key": key, "payment": payment})
         except exceptions.IdempotencyValidationError:
             raise KeyReused from None
         except (exceptions.IdempotencyAlreadyInProgressError, exceptions.IdempotencyInconsistentStateError):

@@ -2,8 +2,8 @@
 
 The order of the writes is the guarantee:
 
-1. ``Ledger.open``: the decision, as a pending transaction under an id that follows from caller and idempotency key.
-   Written only if new; a retry gets back what the first attempt decided, and continues with that.
+1. ``Ledger.open``: the decision, as a pending transaction under an id that follows from principal and idempotency
+   key. Written only if new; a retry gets back what the first attempt decided, and continues with that.
 2. ``Chain.append``: the audit record under a key that follows from the transaction, written only if new.
 3. ``Ledger.settle``: pending becomes the outcome, only now that the audit record exists.
 
@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from lambdas.payments import transactions
 from lambdas.payments.audit import AuditLog, Chain
+from lambdas.payments.callers import principal
 from lambdas.payments.cards import Card
 from lambdas.payments.customers import Customer, Customers, refusals
 from lambdas.payments.errors import KeyReused
@@ -90,8 +91,8 @@ class Processor:
     def process(self, payment: Payment, caller: str, idempotency_key: str, request_id: str) -> Transaction:
         """Decide ``payment`` and record the decision, or complete what an earlier attempt left; return the transaction.
 
-        Raises ``KeyReused`` when caller and key already stand for another payment, ``Unavailable`` when a store can't
-        serve: the same call may then be repeated.
+        Raises ``KeyReused`` when the caller's principal and key already stand for another payment, ``Unavailable`` when
+        a store can't serve: the same call may then be repeated.
         """
         decided = self._decide(payment, caller, idempotency_key, request_id)
         stored = self._ledger.open(decided)
@@ -108,7 +109,7 @@ class Processor:
         refused = refusals(payment, evidence.customer, now)
         assessment = evidence.assessment
         return Transaction(
-            transaction_id=transactions.transaction_id(caller, idempotency_key),
+            transaction_id=transactions.transaction_id(principal(caller), idempotency_key),
             status=transactions.PENDING,
             outcome="declined" if refused else _OUTCOMES[assessment.decision],
             created_at=transactions.timestamp(now),

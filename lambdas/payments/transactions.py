@@ -1,4 +1,4 @@
-"""Transactions: one per idempotency key of a caller, decided once, then moved through its states."""
+"""Transactions: one per idempotency key of a principal, decided once, then moved through its states."""
 
 import hashlib
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Transaction:
     """UTC, ISO 8601 with microseconds and ``Z``: sorts as text."""
     customer_id: str
     caller: str
-    """Who sent the request: the scope of the idempotency key."""
+    """Who sent the request, down to the session: its principal is the scope of the idempotency key."""
     minor: int
     currency: str
     card: Card
@@ -39,9 +39,9 @@ class Transaction:
     country: str | None = None
 
 
-def transaction_id(caller: str, idempotency_key: str) -> str:
-    """The id of the one transaction that ``caller`` can make with ``idempotency_key``."""
-    scope = f"{len(caller)}:{caller}{idempotency_key}"
+def transaction_id(principal: str, idempotency_key: str) -> str:
+    """The id of the one transaction that ``principal`` can make with ``idempotency_key``."""
+    scope = f"{len(principal)}:{principal}{idempotency_key}"
     return "txn_" + hashlib.sha256(scope.encode()).hexdigest()[:32]
 
 

@@ -14,6 +14,7 @@ from lambdas.api.endpoint import endpoint
 from lambdas.api.idempotency_key import idempotency_key
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
+from lambdas.payments.callers import principal
 from lambdas.payments.errors import InFlight, KeyReused
 from lambdas.payments.money import CURRENCIES, Money
 from lambdas.payments.payment import Payment
@@ -45,7 +46,7 @@ def handler(request: Request, payment: Payment, context: Any) -> Answer:
         return _body(transaction)
 
     try:
-        body = idempotency.run(process, caller, key, examiner.payment_fingerprint(payment), context)
+        body = idempotency.run(process, principal(caller), key, examiner.payment_fingerprint(payment), context)
     except KeyReused:
         raise Problem("idempotency_key_reused") from None
     except InFlight:

@@ -39,9 +39,11 @@ class Bench:
             now += timedelta(minutes=1)
             yield now
 
+    def examiner(self) -> Examiner:
+        return Examiner(OneCustomer(), self.ledger, lambda: RULES, lambda: b"k" * 32)
+
     def function(self) -> Processor:
-        examiner = Examiner(OneCustomer(), self.ledger, lambda: RULES, lambda: b"k" * 32)
-        return Processor(examiner, self.ledger, self.audit_log, clock=lambda: next(self._times))
+        return Processor(self.examiner(), self.ledger, self.audit_log, clock=lambda: next(self._times))
 
     def pay(self, processor: Processor, key: str = "key", caller: str = "me", **changes: Any) -> Transaction:
         body = {"customer_id": "c", "amount": "12.50", "currency": "USD", "card_number": "4111111111111111"}
@@ -153,8 +155,8 @@ def test_callers_do_not_share_keys() -> None:
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_different_callers_or_keys_never_meet(caller: str, key: str, caller2: str, key2: str) -> None:
-    assert (transaction_id(caller, key) == transaction_id(caller2, key2)) == ((caller, key) == (caller2, key2))
+def test_different_principals_or_keys_never_meet(one: str, key: str, other: str, key2: str) -> None:
+    assert (transaction_id(one, key) == transaction_id(other, key2)) == ((one, key) == (other, key2))
 
 
 def test_an_audit_log_that_is_down_leaves_nothing_accepted_and_the_next_chain_is_sound() -> None:

@@ -1,0 +1,148 @@
+"""Whose a key is: the principal's that signed, whichever of its sessions sends the request again."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.utilities import idempotency
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyItemAlreadyExistsError,
+    IdempotencyItemNotFoundError,
+)
+from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer, DataRecord
+
+from lambdas.adapters import aws
+from lambdas.adapters.idempotency import Idempotency
+from lambdas.processing import handler as processing
+from tests.unit.lambdas.stores import KillAt, Killed
+from tests.unit.lambdas.test_processing import Bench
+
+KEY = "order-1"
+
+
+class MemoryRecords(BasePersistenceLayer):
+    """Idempotency records in memory, in the place of the table."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+        self.records: dict[str, DataRecord] = {}
+
+    def _get_record(self, idempotency_key: str) -> DataRecord:
+        try:
+            return self.records[idempotency_key]
+        except KeyError:
+            raise IdempotencyItemNotFoundError from None
+
+    def _put_record(self, data_record: DataRecord) -> None:
+        if data_record.idempotency_key in self.records:
+            raise IdempotencyItemAlreadyExistsError
+        self._update_record(data_record)
+
+    def _update_record(self, data_record: DataRecord) -> None:
+        self.records[data_record.idempotency_key] = data_record
+
+    def _delete_record(self, data_record: DataRecord) -> None:
+        del self.records[data_record.idempotency_key]
+
+
+class Platform:
+    """``POST /process`` on stores in memory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("IDEMPOTENCY_TABLE", "it")
+        monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Payments")
+        monkeypatch.setattr(aws, "client", lambda service: None)
+        self.idempotency = MemoryRecords()
+        monkeypatch.setattr(idempotency, "DynamoDBPersistenceLayer", lambda *_, **__: self.idempotency)
+        self.bench = Bench()
+        services = (Idempotency(), self.bench.examiner(), self.bench.function())
+        monkeypatch.setattr(processing, "_services", lambda: services)
+        self._requests = 0
+
+    def pay(self, caller: str, amount: str = "12.50") -> tuple[int, dict[str, Any], bool]:
+        """Status and body of the answer, and whether it says that it is an earlier one."""
+        self._requests += 1
+        body = {"customer_id": "c", "amount": amount, "currency": "USD", "card_number": "4111111111111111"}
+        event = {
+            "requestContext": {"elb": {}},
+            "httpMethod": "POST",
+            "path": "/process",
+            "multiValueHeaders": {
+                "content-type": ["application/json"], "x-caller": [caller], "idempotency-key": [KEY],
+                "x-request-id": [f"request-{self._requests}"],
+            },
+            "body": json.dumps(body),
+            "isBase64Encoded": False,
+        }  # fmt: skip
+        answer = processing.handler(event, CONTEXT)
+        return answer["statusCode"], json.loads(answer["body"]), "Idempotent-Replayed" in answer["multiValueHeaders"]
+
+    @property
+    def audited_callers(self) -> list[str]:
+        return [json.loads(record.body)["caller"] for record in self.bench.audit_log.records.values()]
+
+
+CONTEXT = SimpleNamespace(
+    aws_request_id="00000000-0000-0000-0000-000000000001",
+    function_name="payment-processing-dev",
+    memory_limit_in_mb=512,
+    invoked_function_arn="arn:aws:lambda:us-east-1:111111111111:function:payment-processing-dev",
+    get_remaining_time_in_millis=lambda: 15000,
+)
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Platform:
+    return Platform(monkeypatch)
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["answer kept", "answer expired"])
+def test_a_role_s_retry_in_another_session_gets_the_first_answer(kept: bool, platform: Platform) -> None:
+    # Given a payment made by a process whose SDK named its session
+    first = platform.pay("AROAMERCHANT:botocore-session-1763850000")
+    if not kept:
+        platform.idempotency.records.clear()
+    # When the process is started anew and repeats the request in a session of another name
+    again = platform.pay("AROAMERCHANT:botocore-session-1763850042")
+    # Then there is one payment, the first answer again, and its record names the session that made it
+    assert (first[0], again) == (201, (201, first[1], True))
+    assert len(platform.idempotency.records) == len(platform.bench.ledger.items) == 1
+    assert platform.audited_callers == ["AROAMERCHANT:botocore-session-1763850000"]
+
+
+def test_a_role_s_other_session_completes_what_a_crash_left(platform: Platform) -> None:
+    # Given a function that died with the transaction pending, and its lock expired
+    platform.bench.audit_log.hook = KillAt(1)
+    with pytest.raises(Killed):
+        platform.pay("AROAMERCHANT:i-0123456789abcdef0")
+    platform.bench.audit_log.hook = KillAt(0)
+    platform.idempotency.records.clear()
+    # When another session of the role repeats the request
+    status, body, _ = platform.pay("AROAMERCHANT:i-0fedcba9876543210")
+    # Then the one payment is completed
+    assert (status, body["status"]) == (201, "approved")
+    platform.bench.assert_sound()
+    assert platform.bench.ledger.settled_count == len(platform.bench.ledger.items) == 1
+
+
+def test_another_payment_under_a_key_of_the_role_is_refused_in_any_session(platform: Platform) -> None:
+    platform.pay("AROAMERCHANT:one")
+    assert platform.pay("AROAMERCHANT:two", amount="12.51")[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("AROAMERCHANT:session", "AROAANOTHER:session"),
+        ("AIDAMERCHANT", "AIDAANOTHER"),
+        ("AIDAMERCHANT", "111111111111"),
+        ("111111111111:merchant", "111111111111:another"),
+    ],
+    ids=["roles", "users", "user and account", "federated users of an account"],
+)
+def test_principals_do_not_share_keys(one: str, other: str, platform: Platform) -> None:
+    mine, theirs = platform.pay(one), platform.pay(other, amount="99.00")
+    assert (mine[0], theirs[0]) == (201, 201)
+    assert mine[1]["transaction_id"] != theirs[1]["transaction_id"]
+    assert platform.audited_callers == [one, other]
