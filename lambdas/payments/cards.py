@@ -19,7 +19,13 @@ _BRANDS: Final[tuple[tuple[str, tuple[tuple[int, int], ...], frozenset[int]], ..
 )  # fmt: skip
 
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
-_RUN_OF_DIGITS: Final = re.compile(r"(?<![0-9])[0-9]{12,19}(?![0-9])")
+_NO_DIGIT: Final = re.compile(r"[^0-9]")
+# A run of digits; or 4-4-4-4, 4-6-5 or 4-6-4 with one and the same separator, as on a card. Other groups are left
+# alone, or the region and account of an ARN and the groups of a UUID would be taken for cards.
+_CARD_IN_TEXT: Final = re.compile(
+    r"(?<![0-9])[0-9]{12,19}(?![0-9])"
+    r"|(?<![0-9A-Fa-f])[0-9]{4}([ ._:/#-])([0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{6}\1[0-9]{4,5})(?![0-9A-Fa-f])"
+)
 
 
 def passes_luhn(digits: str) -> bool:
@@ -32,11 +38,12 @@ def passes_luhn(digits: str) -> bool:
 
 
 def mask_card_numbers(text: str) -> str:
-    """``text`` with each run of digits that could be a card number reduced to its last four."""
-    return _RUN_OF_DIGITS.sub(lambda match: f"****{match[0][-4:]}" if _looks_like_a_card(match[0]) else match[0], text)
+    """``text`` with each run or groups of digits that could be a card number reduced to the last four."""
+    return _CARD_IN_TEXT.sub(lambda match: f"****{match[0][-4:]}" if _looks_like_a_card(match[0]) else match[0], text)
 
 
-def _looks_like_a_card(digits: str) -> bool:
+def _looks_like_a_card(text: str) -> bool:
+    digits = _NO_DIGIT.sub("", text)
     return passes_luhn(digits) and _brand_of(digits) is not None
 
 
@@ -99,8 +106,8 @@ class CardNumber:
         return () if passes_luhn(self._digits) else ("card_check_digit_wrong",)
 
     def appears_in(self, text: str) -> bool:
-        """Whether ``text`` gives the number away."""
-        return self._digits in text
+        """Whether ``text`` gives the number away, whatever stands between its digits."""
+        return self._digits in _NO_DIGIT.sub("", text)
 
     def fingerprint(self, key: bytes) -> str:
         """HMAC-SHA-256 of the number, hex: the same card gives the same value, and only ``key`` leads from one to the

@@ -32,7 +32,7 @@ class Payment:
         a card number that was put in another field, where it would be stored."""
         currency = Currency.of(body["currency"])
         card_number = CardNumber(body["card_number"])
-        for field in ("customer_id", "merchant_reference"):
+        for field in ("customer_id", "merchant_reference", "client_ip"):
             if card_number.appears_in(body.get(field, "")):
                 raise InvalidField(field, "card_number_misplaced", "The card number belongs in card_number only.")
         return cls(

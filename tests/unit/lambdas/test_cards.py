@@ -105,6 +105,22 @@ def test_a_card_number_anywhere_in_a_line_is_masked(body: str, before: str, afte
     assert mask_card_numbers(before + number + after) == f"{before}****{number[-4:]}{after}"
 
 
-def test_other_numbers_stay_readable() -> None:
-    line = '{"account":"111111111111","at":1763850000123,"arn":"arn:aws:lambda:us-east-1:222222222222:function:x"}'
+@pytest.mark.parametrize(
+    "number", ["4111 1111 1111 1111", "5555-5555-5555-4444", "3782.822463.10005", "3056:930902:5904"]
+)
+def test_a_card_number_in_the_groups_of_its_brand_is_masked(number: str) -> None:
+    assert mask_card_numbers(f'{{"cause":"no\\n{number}."}}') == f'{{"cause":"no\\n****{number[-4:]}."}}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"account":"111111111111","at":1763850000123,"arn":"arn:aws:lambda:us-east-1:222222222222:function:x"}',
+        '{"arn":"arn:aws:lambda:ap-southeast-4:111111111111:function:x"}',
+        '{"timestamp":"2026-11-23 09:29:43,656+0000"}',
+        '{"request":"41111111-1111-1111-1111-111111111111","other":"00004111-1111-1111-1111-0000000000aa"}',
+        '{"reference":"4111-1111-1111-1112","mixed":"4111-1111.1111-1111"}',
+    ],
+)
+def test_other_numbers_stay_readable(line: str) -> None:
     assert mask_card_numbers(line) == line

@@ -137,6 +137,9 @@ def raw(amount: str) -> str:
         (body_with(currency="IRR"), 422, "currency-not-accepted", "/currency"),
         (body_with(customer_id=CARD), 422, "card-number-misplaced", "/customer_id"),
         (body_with(merchant_reference=f"order:{CARD}"), 422, "card-number-misplaced", "/merchant_reference"),
+        (body_with(customer_id="4111-1111_11111111"), 422, "card-number-misplaced", "/customer_id"),
+        (body_with(client_ip=CARD), 422, "card-number-misplaced", "/client_ip"),
+        (body_with(client_ip="4111:1111:1111:1111"), 422, "card-number-misplaced", "/client_ip"),
         (body_with(merchant_reference="x" * 9000), 413, "body-too-large", None),
     ],
 )
@@ -146,6 +149,43 @@ def test_each_fault_has_its_own_problem(body: str | None, status: int, problem: 
     assert headers["Content-Type"] == "application/problem+json"
     assert document["request_id"] == "request-1"
     assert [error["field"] for error in document.get("errors", [])] == ([] if field is None else [field])
+
+
+GIVEAWAYS = [
+    "4111-1111-1111-1111",
+    "4111.1111.1111.1111",
+    "4111_1111_1111_1111",
+    "4111:1111:1111:1111",
+    "4-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1",
+    "411111--1111111111",
+    "order-4111-1111-1111-1111-paid",
+    "4111a1111b1111c1111",
+    "2026-4111-1111-1111-1111-07",
+]
+"""The card number, as a reference or a key may hold it."""
+
+
+@pytest.mark.parametrize("reference", [*GIVEAWAYS, "4111/1111/1111/1111", "4111#1111#1111#1111"])
+def test_a_reference_that_holds_the_card_number_is_refused_whatever_stands_between(reference: str) -> None:
+    status, document, _ = call(event(body_with(merchant_reference=reference)))
+    assert (status, document["errors"][0]["field"]) == (422, "/merchant_reference")
+    assert document["type"].endswith("card-number-misplaced")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "8e03978e-40d5-43dd-bc93-6894a57f9324",
+        "2026-11-23/000411111",
+        "4111-1111-1111-1112",
+        "4111-1111-1111",
+        "1111-1111-1111-4111",
+        "5555-5555-5555-4444",
+    ],
+)
+def test_a_reference_with_other_digits_is_the_merchant_s_own(reference: str) -> None:
+    assert call(event(body_with(merchant_reference=reference)))[0] == 200
+    assert key_of(reference.replace("/", ".")) == reference.replace("/", ".")
 
 
 @pytest.mark.parametrize("media_type", [[], ["text/plain"], ["application/json; charset=latin-1"], ["a", "b"]])
@@ -244,7 +284,8 @@ def test_a_missing_or_malformed_key_is_refused(sent: list[str], code: str) -> No
     assert (refused.value.code, refused.value.status) == (code, 400)
 
 
-def test_the_card_number_is_no_key() -> None:
+@pytest.mark.parametrize("sent", [CARD, *GIVEAWAYS, f'"{GIVEAWAYS[0]}"'])
+def test_the_card_number_is_no_key_whatever_stands_between(sent: str) -> None:
     with pytest.raises(Problem) as refused:
-        key_of(CARD)
+        key_of(sent)
     assert refused.value.code == "card_number_misplaced"
