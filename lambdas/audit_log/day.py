@@ -67,7 +67,7 @@ class Day:
         return [item["transaction_id"]["S"] for item in pending if item["created_at"]["S"] < limit]
 
     def earlier(self, key: str) -> bytes | None:
-        """The body of a record of another day, or ``None``."""
+        """The body of the record under ``key``, of any day, or ``None``."""
         try:
             return self._read(key)
         except ClientError as error:

@@ -53,8 +53,12 @@ def verify(
 ) -> Verdict:
     """Verify the ``records`` of a day, keys with bodies, against the day's ``settled`` transactions.
 
-    ``earlier`` gives the body of a record of another day, into which a chain that crosses midnight leads, or ``None``.
+    ``earlier`` gives the body of a record that is not among them, or ``None``: of another day, into which a chain that
+    crosses midnight leads, or of a payment that was made while they were read.
     """
+    # Before the records, which may take minutes to read: a record is written before its transaction is settled, so all
+    # that are settled by now have theirs. A record beyond them is that of a payment under way, and no break.
+    settled = list(settled)
     entries: dict[str, _Entry] = {}
     breaks = []
     for key, body in records:
