@@ -86,7 +86,7 @@ def run_commands(
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # a group of its own: one signal reaches all of it, only when we say so
                 )
-            on_start({"pid": process.pid, "started": psutil.Process(process.pid).create_time()})
+            on_start(record_of(process.pid))
             running = True
             while running:
                 running = process.poll() is None
@@ -117,12 +117,24 @@ def _new_lines(output: BinaryIO, *, unfinished: bool) -> Iterator[str]:
             yield text
 
 
+def record_of(pid: int) -> dict[str, float]:
+    """What a process is known again by, later and from elsewhere: its number, and when it started, in seconds since the
+    boot. Numbers are given again; times of day change when the clock is set, as it is when a laptop wakes."""
+    return {"pid": pid, "started": round(psutil.Process(pid).create_time() - psutil.boot_time(), 2)}
+
+
+def recorded(record: Mapping[str, float]) -> psutil.Process:
+    """The process of this record. Raises ``psutil.NoSuchProcess`` when it has ended, whoever has its number now."""
+    pid = int(record["pid"])
+    if record_of(pid) != record or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        raise psutil.NoSuchProcess(pid)
+    return psutil.Process(pid)
+
+
 def end_leftover(record: dict[str, float]) -> bool:
     """End the commands that a killed promotion left behind. ``True`` when there were any."""
     try:
-        leader = psutil.Process(int(record["pid"]))
-        if abs(leader.create_time() - record["started"]) > 1 or leader.status() == psutil.STATUS_ZOMBIE:
-            return False  # the number was given to another process since, or nobody has taken note of its end
+        leader = recorded(record)
     except psutil.NoSuchProcess:
         return False
     _end_tree(leader.pid, leader.wait)

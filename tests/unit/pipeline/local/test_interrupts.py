@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pipeline.local.__main__ import main
 from pipeline.local.errors import FAILED, OK
+from pipeline.local.process import end_leftover, record_of
 from pipeline.local.run import all_runs
 
 from .conftest import FakeCloud, Project, commands, last, stage
@@ -101,6 +103,18 @@ def test_steps_can_be_told_to_stop_where_interrupts_are_ignored(project: Project
     assert running.wait(20) == 130
     assert (tmp_path / "rollback").exists()
     assert last(state).status == "interrupted"
+
+
+def test_a_process_is_known_again_after_the_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a process that a killed promotion left running
+    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    left = record_of(process.pid)
+    # When the clock is set back by an hour (psutil gets both of its times from it)
+    boot = psutil.boot_time()
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot - 3600)
+    # Then it is found and ended
+    assert end_leftover(left)
+    assert not psutil.pid_exists(process.pid)
 
 
 def test_the_next_run_ends_what_a_killed_one_left_running(project: Project, tmp_path: Path) -> None:
