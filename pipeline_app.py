@@ -10,6 +10,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -86,4 +87,8 @@ def _stage_id(environment: Environment) -> str:
 
 
 if __name__ == "__main__":
-    create_app().synth()
+    try:
+        app = create_app()
+    except ValueError as error:  # of a setting, a name, or the table of acknowledgements: it says what to do
+        sys.exit(f"pipeline_app.py: {error}")
+    app.synth()

@@ -17,7 +17,7 @@ from pipeline.environments import Environment
 def platform_url(environment: Environment, output: str) -> str:
     """The URL in the outputs of the environment's stack. Raises ``GateError``."""
     try:
-        return aws.PlatformOutputs.read(environment.stack_name, aws.session())[output]
+        return aws.PlatformOutputs.read(environment.stack_name, aws.session(environment.region))[output]
     except aws.PlatformNotDeployed as error:
         raise GateError(ExitCode.NOT_DEPLOYED, str(error)) from error
     except (ClientError, NoCredentialsError) as error:

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(number, lambda *_: interrupted.set())
     try:
         with _troubles_of_aws():
-            session = aws.session()
+            session = aws.session(arguments.env.region)
             place = json.loads(aws.PlatformOutputs.read(arguments.env.stack_name, session)["LoadTasks"])
             with contextlib.closing(Fleet(place, session, interrupted, time.monotonic() + seconds)) as fleet:
                 return fleet.run_gate(arguments.workers, gate_options)

@@ -8,6 +8,7 @@ Source: "Create a signed AWS API request", AWS Identity and Access Management us
 
 import hashlib
 import hmac
+import re
 import time
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from botocore.credentials import ReadOnlyCredentials
 from pipeline import aws
 
 _SERVICE = "execute-api"
+_HOST = re.compile(rf"[a-z0-9]+\.{_SERVICE}\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
+"""An API's own name says the region for which its requests are signed."""
 
 
 class CredentialsSource(Protocol):
@@ -67,7 +70,8 @@ class Signer:
 
 def signer_for(host: str) -> Signer:
     """Signs requests to ``host`` with the credentials of the commands' session. Raises ``NoCredentials``."""
-    session = aws.session()
+    named = _HOST.fullmatch(host)
+    session = aws.session(named["region"] if named else None)
     credentials = session.get_credentials()
     if credentials is None:
         raise NoCredentials("no AWS credentials to sign requests with: set AWS_PROFILE or AWS_ACCESS_KEY_ID, or log in")

@@ -2,7 +2,7 @@
 
 ``AWS_ENDPOINT_URL`` and ``AWS_CA_BUNDLE`` lead to the local cloud (SDK reference guide, "service-specific endpoints").
 ``PLATFORM_ROLE_ARN`` names the role of the target environment that a pipeline step assumes; unset, the caller's own
-credentials serve. ``PLATFORM_REGION`` names its region, where that is not the one in which the step runs.
+credentials serve.
 """
 
 import os
@@ -16,17 +16,17 @@ from botocore.exceptions import ClientError
 from pipeline.environments import DEFAULT_REGION
 
 
-def session() -> boto3.Session:
+def session(region: str | None) -> boto3.Session:
     """A session in the target environment, under ``PLATFORM_ROLE_ARN`` when that is set.
 
+    ``region`` is what the settings name. Where they leave it open, the person's variables or profile name it.
     A role's credentials live for an hour; they are renewed before that, for a shift may bake longer.
     """
-    named = (os.environ.get(each) for each in ("PLATFORM_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"))
-    region = next(filter(None, named), DEFAULT_REGION)
+    own = botocore.session.Session()
+    region = region or os.environ.get("AWS_REGION") or own.get_config_variable("region") or DEFAULT_REGION
     role = os.environ.get("PLATFORM_ROLE_ARN")
     if not role:
         return boto3.Session(region_name=region)
-    own = botocore.session.Session()
     own.set_config_variable("region", region)
     fetcher = AssumeRoleCredentialFetcher(
         client_creator=own.create_client,

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 DEFAULT_REGION = "us-east-1"
-"""Where a command works when neither the environment nor the person's variables name a region."""
+"""Where a command works when neither the settings nor the person's variables or profile name a region."""
 
 ZONES = 3
 """Availability zones over which an environment is spread."""
@@ -75,7 +75,7 @@ class Environment:
     """One deployed copy of the platform.
 
     ``account`` and ``region`` may be ``None``: the template then is environment-agnostic and deploys where the
-    credentials point.
+    credentials point. A region that is named must be the pipeline's.
     """
 
     name: str
@@ -136,7 +136,7 @@ class PipelineSettings:
     """Where the AWS pipeline lives and what it listens to.
 
     ``account`` and ``region`` may be ``None`` while every environment shares the pipeline's account; they must be named
-    as soon as one environment names an account of its own.
+    as soon as one environment names them.
     """
 
     account: str | None = None

@@ -41,7 +41,8 @@ PACKAGE_JSON = Path(__file__).parent.parent / "package.json"
 class PipelineStack(cdk.Stack):
     """CodePipeline and all it needs of its own: key, artifacts, logs, notices.
 
-    Raises ``ValueError`` when an environment names an account and ``settings`` does not name the pipeline's.
+    Raises ``ValueError`` when an environment names an account and ``settings`` does not name the pipeline's, and when
+    one is in another region than the pipeline: CodePipeline would need artifact buckets and keys in both.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class PipelineStack(cdk.Stack):
         settings: PipelineSettings,
         platforms: Mapping[Environment, PlatformStage],
     ) -> None:
-        _require_account(settings, platforms)
+        _require_reach(settings, platforms)
         super().__init__(
             scope,
             id,
@@ -246,13 +247,19 @@ def _post_steps(engine: pipelines.CodePipeline) -> list[pipelines.Step]:
     return [step for wave in engine.waves for stage in wave.stages for step in stage.post]
 
 
-def _require_account(settings: PipelineSettings, environments: Mapping[Environment, PlatformStage]) -> None:
+def _require_reach(settings: PipelineSettings, environments: Mapping[Environment, PlatformStage]) -> None:
     elsewhere = [each.name for each in environments if each.account]
     if elsewhere and not (settings.account and settings.region):
         raise ValueError(
             f"pipeline/environments.py: {', '.join(elsewhere)} has an account of its own, so PIPELINE must name its"
             " account and region too"
         )
+    for each in environments:
+        if each.region not in (None, settings.region):
+            raise ValueError(
+                f"pipeline/environments.py: {each.name} is in {each.region}, so PIPELINE must be there too and say so:"
+                " it deploys to its own region, in any account"
+            )
 
 
 def _allow_codeconnections(pipeline: codepipeline.Pipeline, connection: str) -> None:

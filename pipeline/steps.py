@@ -90,7 +90,6 @@ class PlatformStep(pipelines.CodeBuildStep):
             name,
             install_commands=install("loadtest"),
             commands=commands,
-            env={"PLATFORM_REGION": environment.region} if environment.region else {},
             env_from_cfn_outputs=roles,
             primary_output_directory=f"reports/{environment.name}",
             project_name=f"{project}-{environment.name}",

@@ -25,9 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--certificate-arn and --host-name go together")
     try:
         if options.pipeline:
-            _prepare_pipeline(aws.session(), options)
+            _prepare_pipeline(aws.session(PIPELINE.region), options)
         else:
-            _prepare_environment(aws.session(), environment(options.env), options)
+            target = environment(options.env)
+            _prepare_environment(aws.session(target.region), target, options)
     except ValueError as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return USAGE

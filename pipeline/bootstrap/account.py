@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
     from mypy_boto3_ssm import SSMClient
 
-TOOLKIT_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
+TOOLKIT_QUALIFIER = "hnb659fds"
+"""CDK's default qualifier: part of the names that ``cdk bootstrap`` gives."""
+TOOLKIT_PARAMETER = f"/cdk-bootstrap/{TOOLKIT_QUALIFIER}/version"
 TOOLKIT_VERSION = 21
 """The version of CDK's own bootstrap stack that this CDK asks for."""
 LOG_ROLE = "payment-api-gateway-logs"
@@ -28,7 +30,8 @@ class WrongAccount(Exception):
 
 
 def check(aws: boto3.Session, *, account: str | None) -> str:
-    """Make sure that these are the credentials of ``account`` (``None``: any) and that CDK is bootstrapped there.
+    """Make sure that these are the credentials of ``account`` (``None``: any) and that CDK is bootstrapped there, for
+    the pipeline too.
 
     Returns ``account/region``. Raises ``WrongAccount``.
     """
@@ -36,16 +39,31 @@ def check(aws: boto3.Session, *, account: str | None) -> str:
     if account and account != here:
         raise WrongAccount(f"the credentials are of account {here}, but settings name {account}: use that account's")
     version = parameter(aws.client("ssm"), TOOLKIT_PARAMETER)
-    if version is None or int(version) < TOOLKIT_VERSION:
-        trust = ""
-        if PIPELINE.account and PIPELINE.account != here:
-            policy = "arn:aws:iam::aws:policy/AdministratorAccess"
-            trust = f" --trust {PIPELINE.account} --cloudformation-execution-policies {policy}"
-        state = "not there" if version is None else f"at version {version}, {TOOLKIT_VERSION} is needed"
-        raise WrongAccount(
-            f"CDK's bootstrap stack is {state}: run  cdk bootstrap aws://{here}/{aws.region_name}{trust}"
-        )
-    return f"{here}/{aws.region_name}"
+    if version is None:
+        trouble = "is not there"
+    elif int(version) < TOOLKIT_VERSION:
+        trouble = f"is at version {version}, {TOOLKIT_VERSION} is needed"
+    elif not _pipeline_may_deploy(aws, here):
+        trouble = f"does not trust the pipeline's account {PIPELINE.account}"
+    else:
+        return f"{here}/{aws.region_name}"
+    raise WrongAccount(f"CDK's bootstrap stack {trouble}: run  {toolkit_command(here, aws.region_name)}")
+
+
+def toolkit_command(account: str, region: str) -> str:
+    """The command that makes CDK's bootstrap stack, or brings it up to date."""
+    command = f"cdk bootstrap aws://{account}/{region}"
+    if PIPELINE.account in (None, account):
+        return command
+    policy = "arn:aws:iam::aws:policy/AdministratorAccess"
+    return f"{command} --trust {PIPELINE.account} --cloudformation-execution-policies {policy}"
+
+
+def _pipeline_may_deploy(aws: boto3.Session, here: str) -> bool:
+    if PIPELINE.account in (None, here):
+        return True
+    role = aws.client("iam").get_role(RoleName=f"cdk-{TOOLKIT_QUALIFIER}-deploy-role-{here}-{aws.region_name}")["Role"]
+    return PIPELINE.account in json.dumps(role["AssumeRolePolicyDocument"])
 
 
 def parameter(ssm: "SSMClient", name: str) -> str | None:

@@ -4,6 +4,7 @@ A finding that nobody acknowledged fails the synthesis; so does an acknowledgeme
 one that has expired. What is acknowledged of checkov's findings is none of its business: checkov.py sees to that.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
@@ -16,6 +17,8 @@ from aws_cdk import (
     IPolicyValidationPlugin,
     PolicyViolatingResource,
     PolicyViolation,
+    Stack,
+    Token,
     Validations,
 )
 from aws_cdk import PolicyValidationPluginReport as Report
@@ -58,7 +61,7 @@ def enforce(app: App, acknowledgements: Sequence[Acknowledgement], *, today: dat
     Validations.of(app).add_plugins(*packs, Ledger(packs, made, today))
 
 
-def _find(app: App, path: str) -> IConstruct | None:
+def _find(app: IConstruct, path: str) -> IConstruct | None:
     construct: IConstruct | None = app
     for part in path.split("/"):
         construct = construct.node.try_find_child(part) if construct else None
@@ -67,7 +70,11 @@ def _find(app: App, path: str) -> IConstruct | None:
 
 @jsii.implements(IPolicyValidationPlugin)
 class NagPlugin:
-    """A rule pack of cdk-nag that remembers its findings, and for which a warning weighs as much as an error."""
+    """A rule pack of cdk-nag that remembers its findings, and for which a warning weighs as much as an error.
+
+    An id that quotes an ARN has placeholders where it has the account, region and partition of its stack, as it has
+    while settings leave those open: what is acknowledged holds wherever an environment is deployed.
+    """
 
     def __init__(self, pack: NagPack) -> None:
         self._pack = pack
@@ -87,21 +94,30 @@ class NagPlugin:
 
     def validate(self, context: IPolicyValidationContext) -> Report:
         report = self._pack.validate_scope(context.app_construct)
+        resources: dict[tuple[str, str], list[PolicyViolatingResource]] = defaultdict(list)
         for violation in report.violations:
             for resource in violation.violating_resources:
-                self.found.add((f"{self.name}::{violation.rule_name}", resource.construct_path or ""))
+                path = resource.construct_path or ""
+                rule = _placeless(violation.rule_name, _find(context.app_construct, path))
+                resources[rule, violation.description].append(resource)
+                self.found.add((f"{self.name}::{rule}", path))
         return Report(
             success=report.success,
             violations=[
-                PolicyViolation(
-                    rule_name=each.rule_name,
-                    description=each.description,
-                    severity="error",
-                    violating_resources=each.violating_resources,
-                )
-                for each in report.violations
+                PolicyViolation(rule_name=rule, description=what, severity="error", violating_resources=where)
+                for (rule, what), where in resources.items()
             ],
         )
+
+
+def _placeless(rule: str, construct: IConstruct | None) -> str:
+    if ":arn:" not in rule or construct is None:
+        return rule
+    stack = Stack.of(construct)
+    for value, name in ((stack.account, "AccountId"), (stack.region, "Region"), (stack.partition, "Partition")):
+        if not Token.is_unresolved(value):
+            rule = rule.replace(f":{value}:", f":<AWS::{name}>:")
+    return rule
 
 
 @jsii.implements(IPolicyValidationPlugin)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.aws import session
-from pipeline.environments import Environment, environment
+from pipeline.environments import PIPELINE, Environment, environment
 from pipeline.evidence import release
 from pipeline.evidence.bundle import pack
 from pipeline.evidence.codepipeline import PipelineExecution
@@ -64,7 +64,7 @@ def current_promotion(environ: Mapping[str, str]) -> Promotion:
     if folder := environ.get("RUN_FOLDER"):
         return LocalRun(Path(folder))
     if "PIPELINE_EXECUTION_ID" in environ:
-        return PipelineExecution(session(), environ)
+        return PipelineExecution(session(PIPELINE.region), environ)
     raise EvidenceError("no promotion is under way: a pipeline sets PIPELINE_EXECUTION_ID, a local run RUN_FOLDER")
 
 

@@ -20,7 +20,7 @@ from pipeline.local import remote, report
 from pipeline.local.cloud import LocalCloudError
 from pipeline.local.console import Console, PlainConsole, choose
 from pipeline.local.errors import FAILED, INTERRUPTED, OK, PromotionError
-from pipeline.local.promotion import Promotion, Request, end_leftovers, supersede_waiting, waiting_run
+from pipeline.local.promotion import Promotion, Request, end_leftovers, waiting_run
 from pipeline.local.source import check_packages
 from pipeline.local.state import State
 
@@ -29,7 +29,6 @@ def promote(state: State, asked: argparse.Namespace) -> None:
     request = Request(revision=asked.revision, repository=asked.repository, approve=asked.approve == "yes")
     with state.lock("a promotion"), choose() as console:
         end_leftovers(state, console)
-        supersede_waiting(state, console)
         _go(Promotion.begin(state, console, request), console)
 
 

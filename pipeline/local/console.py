@@ -89,7 +89,8 @@ class LiveConsole:
 
     def say(self, text: str) -> None:
         # As Text, for `markup=False` would take the live tree's styles as text too.
-        self._terminal.print(Text(text))
+        with contextlib.suppress(OSError):  # the terminal was closed: what has to be done then is done all the same
+            self._terminal.print(Text(text))
 
     def ask(self, question: str) -> str | None:
         self._live.stop()

@@ -23,9 +23,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.local.errors import StepFailed
 
-BOOTSTRAP_QUALIFIER = "hnb659fds"
-"""CDK's default qualifier: part of the names that ``cdk bootstrap`` gives."""
-
 TIME_LIMIT_SECONDS = 600
 NEVER_DEPLOYED = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 """A stack in one of these has no working first version: it is deleted, and created anew."""

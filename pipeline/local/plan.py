@@ -48,6 +48,8 @@ def _stage(
     return {
         "name": deployment.stage_name,
         "environment": deployment.stage_name.lower(),
+        "account": stacks[0].account,
+        "region": stacks[0].region,
         "pre": _steps(deployment.pre, producers),
         "stacks": [_stack(stack, assembly) for stack in stacks],
         "post": _steps(deployment.post, producers),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.bootstrap.account import toolkit_command
 from pipeline.local import source
 from pipeline.local.cloud import LocalCloud, LocalCloudError
 from pipeline.local.console import Console
@@ -124,19 +125,29 @@ class Promotion:
             raise StepFailed("the synthesis wrote no plan.json, so there is nothing to promote")
         stages = json.loads(plan_file.read_text())["stages"]
         self.run.stages += [_stage_of(planned) for planned in stages]
+        self._supersede_waiting()
         return f"{len(stages)} environments: {', '.join(s['environment'] for s in stages)}"
+
+    def _supersede_waiting(self) -> None:
+        """This promotion takes the place of one that waits for its approval: now, for one that fails earlier won't."""
+        for run in all_runs(self.state.runs):
+            if run.status == "waiting":
+                run.end("superseded")
+                self.console.say(
+                    f"The promotion of {run.revision[:12]} that waited for approval is superseded by this one."
+                )
 
     # A stage
 
     def _start_cloud(self, stage: Stage, step: Step) -> str:
-        cloud = self._cloud(stage)
+        cloud, planned = self._cloud(stage), self._plan(stage)
         if not cloud.is_running():
             self.console.progress(stage, step, "starting")
             self.started_clouds.append(cloud)
-            try:
-                cloud.start()
-            except LocalCloudError as error:
-                raise StepFailed(str(error)) from error
+        try:
+            cloud.start(account=planned.get("account"), region=planned.get("region"))
+        except LocalCloudError as error:
+            raise StepFailed(str(error)) from error
         # Also a cloud that somebody started by hand, or a run that was cut off here.
         start = cloud.environ()["AWS_ACCESS_KEY_ID"]
         bootstrapped = self.state.folder / "bootstrapped" / cloud.name
@@ -157,7 +168,7 @@ class Promotion:
 
     def _run_step_commands(self, stage: Stage, step: Step) -> str:
         planned = self._planned(stage, step)
-        environment = {**planned["env"], **self._environment(self._cloud(stage))}  # every local cloud is in one region
+        environment = {**planned["env"], **self._environment(self._cloud(stage))}
         for name, reference in planned["env_from_outputs"].items():
             environment[name] = json.loads(self._outputs(reference["stack"]).read_text())[reference["output"]]
         try:
@@ -276,14 +287,6 @@ def end_leftovers(state: State, console: Console) -> None:
         run.end("interrupted", "the promotion was killed")
 
 
-def supersede_waiting(state: State, console: Console) -> None:
-    """A new promotion takes the place of one that waits for its approval."""
-    for run in all_runs(state.runs):
-        if run.status == "waiting":
-            run.end("superseded")
-            console.say(f"The promotion of {run.revision[:12]} that waited for approval is superseded by this one.")
-
-
 def waiting_run(state: State) -> tuple[Run, Step]:
     """The run that waits for a person, and its step. Raises ``BadInput`` when none does."""
     for run in reversed(all_runs(state.runs)):
@@ -331,6 +334,6 @@ def bootstrap_commands(cloud: LocalCloud, environment: str) -> list[str]:
     Meant for a folder right below one without a ``cdk.json``, for there the CLI does not synthesise the app first.
     """
     return [
-        f"(cd .. && cdk bootstrap aws://{cloud.account}/{cloud.environ()['AWS_DEFAULT_REGION']})",
+        f"(cd .. && {toolkit_command(cloud.account, cloud.region)})",
         f"python -m pipeline.bootstrap --env {environment}",
     ]

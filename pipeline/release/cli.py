@@ -177,7 +177,7 @@ def _commands(arguments: argparse.Namespace) -> Commands:
     if COMMANDS[arguments.command].moves or arguments.command == "watch":
         clock.listen()
     with calling(f"opening environment {settings.name}"):
-        aws = session()
+        aws = session(settings.region)
         outputs = PlatformOutputs.read(settings.stack_name, aws)
         world = World(
             router=AwsTraffic(aws, outputs),

@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pipeline_app
-from pipeline.environments import environment
+from pipeline.environments import DEV, PIPELINE, PROD, STAGING, environment
 from pipeline_app import create_app
 
 Template = dict[str, Any]
@@ -49,6 +49,20 @@ def with_load_workers() -> Assembly:
     """Dev alone, with two Fargate workers for its load gate."""
     with patch.object(pipeline_app, "environment", lambda name: replace(environment(name), load_workers=2)):
         return _synthesised(environmentSuffix="dev")
+
+
+@cache
+def elsewhere() -> Assembly:
+    """The app as a company sets it up: accounts and a region of its own, and in prod every choice that is one."""
+    accounts = ("111122223333", "444455556666", "777788889999")
+    prod = replace(PROD, retain_data=True, audit_lock_days=365, alb_certificate_verified=True)
+    order = [
+        replace(each, account=account, region="eu-west-1")
+        for each, account in zip((DEV, STAGING, prod), accounts, strict=True)
+    ]
+    settings = replace(PIPELINE, account="000011112222", region="eu-west-1")
+    with patch.object(pipeline_app, "PROMOTION_ORDER", order), patch.object(pipeline_app, "PIPELINE", settings):
+        return _synthesised()
 
 
 def pipeline_template() -> Template:

@@ -1,15 +1,17 @@
 """Both engines run one promotion: the same stages, steps, order and commands, on the same templates."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.environments import PROMOTION_ORDER
-from tests.infrastructure.promotion import one_environment, pipeline_template, promotion, resources
+from tests.infrastructure.promotion import elsewhere, one_environment, pipeline_template, promotion, resources
 
 ROOT = Path(__file__).parents[2]
 Step = dict[str, Any]
@@ -131,9 +133,20 @@ def test_without_an_environment_the_pipeline_is_the_only_stack_that_the_cli_sele
     assert promotion().top_level_stacks() == ["payment-pipeline"]
 
 
-def test_a_name_that_can_be_no_environment_is_refused() -> None:
-    with pytest.raises(ValueError, match="environment name 'Prod!'"):
-        one_environment("Prod!")
+def test_a_name_that_can_be_no_environment_is_refused_in_one_sentence() -> None:
+    # When the CDK CLI would synthesise an environment that is named after a branch
+    context = {"CDK_CONTEXT_JSON": json.dumps({"environmentSuffix": "feature/login"})}
+    command = [sys.executable, "pipeline_app.py"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | context, capture_output=True, text=True)
+    # Then it says which names there can be, and no more
+    assert done.returncode != 0
+    assert done.stderr.startswith("pipeline_app.py: environment name 'feature/login': use 2 to 12 of a-z")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_plan_says_where_the_settings_put_each_environment() -> None:
+    places = [(each["account"], each["region"]) for each in elsewhere().read("plan.json")["stages"]]
+    assert places == [(account, "eu-west-1") for account in ("111122223333", "444455556666", "777788889999")]
 
 
 def test_the_commands_of_a_step_can_begin_with_the_packages_that_it_installs(tmp_path: Path) -> None:

@@ -281,6 +281,14 @@ def test_an_environment_in_another_account_is_deployed_under_that_accounts_roles
     assert any(":role/cdk-hnb659fds-deploy-role-111111111111-eu-west-1" in each for each in readers)
 
 
+@pytest.mark.parametrize("region", [None, "us-east-1"])
+def test_an_environment_in_another_region_than_the_pipeline_is_refused(region: str | None) -> None:
+    app = cdk.App(context=committed_context(), builtin_cloud_formation_validation=False)
+    dev, settings = replace(DEV, region="eu-west-1"), replace(PIPELINE, region=region)
+    with pytest.raises(ValueError, match="dev is in eu-west-1, so PIPELINE must be there too"):
+        PipelineStack(app, "pipeline", settings=settings, platforms={dev: PlatformStage(app, "Dev", environment=dev)})
+
+
 def test_an_environment_in_another_account_needs_the_pipelines_account_named() -> None:
     app = cdk.App(context=committed_context(), builtin_cloud_formation_validation=False)
     dev = replace(DEV, account="111111111111", region="eu-west-1")

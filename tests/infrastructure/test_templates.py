@@ -5,22 +5,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pipeline.compliance.acknowledgements import PACKS
 from pipeline.review.findings import REPORT
-from tests.infrastructure.promotion import promotion
+from tests.infrastructure.promotion import Assembly, elsewhere, promotion
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_every_pack_has_looked_and_finds_nothing_that_is_not_acknowledged() -> None:
-    violations = {each["pluginName"]: each["violations"] for each in promotion().read(REPORT)["pluginReports"]}
+@pytest.fixture(params=[promotion, elsewhere], ids=["as it comes", "as a company sets it up"])
+def assembly(request: pytest.FixtureRequest) -> Assembly:
+    synthesised: Assembly = request.param()
+    return synthesised
+
+
+def test_every_pack_has_looked_and_finds_nothing_that_is_not_acknowledged(assembly: Assembly) -> None:
+    violations = {each["pluginName"]: each["violations"] for each in assembly.read(REPORT)["pluginReports"]}
     assert violations.keys() >= PACKS
     assert not any(violations.values())
 
 
-def test_cfn_lint_finds_neither_errors_nor_warnings() -> None:
+def test_cfn_lint_finds_neither_errors_nor_warnings(assembly: Assembly) -> None:
     # Given all templates; when cfn-lint reads them as the pipeline does
-    files = promotion().template_files()
+    files = assembly.template_files()
     done = subprocess.run(
         [Path(sys.executable).with_name("cfn-lint"), "--non-zero-exit-code", "warning", *map(str, files)],
         cwd=ROOT,
@@ -32,11 +40,11 @@ def test_cfn_lint_finds_neither_errors_nor_warnings() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_checkov_finds_what_is_acknowledged_and_nothing_else() -> None:
+def test_checkov_finds_what_is_acknowledged_and_nothing_else(assembly: Assembly) -> None:
     # Given all templates; when checkov reads them as the pipeline does
     tools = Path(sys.executable).parent
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.compliance.checkov", promotion().folder],
+        [sys.executable, "-m", "pipeline.compliance.checkov", assembly.folder],
         cwd=ROOT,
         env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 
@@ -42,6 +43,24 @@ def test_it_starts_once_and_stops_with_all_that_it_started(small: LocalCloud) ->
     small.stop()
     assert not first.is_running()
     assert not small.is_running()
+
+
+def test_it_is_the_account_that_the_settings_name(small: LocalCloud) -> None:
+    # Given a cloud of an environment whose settings name an account and a region
+    small.start(account="123456789012", region="eu-west-1")
+    variables = small.environ()
+    names = {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY"}
+    aws = boto3.Session(
+        region_name=variables["AWS_REGION"], **{name: variables[variable] for name, variable in names.items()}
+    )
+    sts = aws.client("sts", endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])
+    # Then who asks it is there
+    assert sts.get_caller_identity()["Account"] == "123456789012"
+    assert variables["AWS_REGION"] == "eu-west-1"
+    # When it is asked to be another one, then it says how to go on, and runs on
+    with pytest.raises(LocalCloudError, match=r"runs as account 123456789012 in eu-west-1.* `make down`"):
+        small.start(account="210987654321", region="eu-west-1")
+    assert small.is_running()
 
 
 def test_it_listens_on_loopback_only_and_keeps_its_secrets_private(small: LocalCloud) -> None:

@@ -9,7 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from pipeline.environments import environment
+from pipeline.environments import Environment, environment
 from pipeline.local.cloud import LocalCloud, LocalCloudError
 
 FORGET = "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE PLATFORM_ROLE_ARN"
@@ -26,19 +26,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of the local clouds' files")
     chosen = parser.parse_args(arguments)
     try:
-        cloud = LocalCloud(environment(chosen.environment).name, chosen.state)
+        settings = environment(chosen.environment)
     except ValueError as error:
         parser.error(str(error))
     try:
-        return _run(chosen.command, cloud)
+        return _run(chosen.command, settings, LocalCloud(settings.name, chosen.state))
     except LocalCloudError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _run(command: str, cloud: LocalCloud) -> int:
+def _run(command: str, settings: Environment, cloud: LocalCloud) -> int:
     if command == "start":
-        cloud.start()
+        cloud.start(account=settings.account, region=settings.region)
         print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
     elif command == "stop":
         cloud.stop()

@@ -18,7 +18,7 @@ from pipeline.local.cloud.files import write_private
 VALID_FOR = datetime.timedelta(days=90)
 
 
-def issue(folder: Path, environment_name: str) -> None:
+def issue(folder: Path, environment_name: str, region: str) -> None:
     """Write ``ca.pem``, ``server.pem`` and ``server.key`` for 127.0.0.1 and localhost into ``folder``."""
     ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = _name(f"Local cloud {environment_name}")
@@ -34,7 +34,7 @@ def issue(folder: Path, environment_name: str) -> None:
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
         x509.DNSName("localhost"),
         # Clients that are told to connect to 127.0.0.1 but speak to an API by its own name may check that name.
-        x509.DNSName("*.execute-api.us-east-1.amazonaws.com"),
+        x509.DNSName(f"*.execute-api.{region}.amazonaws.com"),
     ]
     server = (
         _builder(_name("localhost"), ca_name, server_key)

@@ -20,6 +20,7 @@ from pipeline.local.cloud import certificates
 from pipeline.local.cloud.files import write_private
 from pipeline.local.cloud.postgres import Postgres
 from pipeline.local.cloud.settings import Settings
+from pipeline.local.process import record_of, recorded
 
 PREFERRED_PORTS = {"dev": 4571, "staging": 4572, "prod": 4573}
 START_SECONDS = 60
@@ -60,7 +61,6 @@ class LocalCloud:
             "AWS_SECRET_ACCESS_KEY": settings.secret_access_key,
             "AWS_DEFAULT_REGION": settings.region,
             "AWS_REGION": settings.region,
-            "PLATFORM_REGION": settings.region,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
@@ -69,20 +69,28 @@ class LocalCloud:
         """The AWS account id that the environment has here."""
         return self._settings().account
 
+    @property
+    def region(self) -> str:
+        """The AWS region that the environment is in here."""
+        return self._settings().region
+
     def is_running(self) -> bool:
         """Whether its process lives and answers."""
         return self._process() is not None and self._answers()
 
-    def start(self) -> None:
+    def start(self, *, account: str | None = None, region: str | None = None) -> None:
         """Start the cloud unless it runs. What a killed one left behind is ended first; its state is gone.
 
-        Raises ``LocalCloudError`` when it does not answer in time or dies.
+        ``account`` and ``region`` are those that the environment's settings name; where they name none, the cloud has
+        an account of its own in the default region. Raises ``LocalCloudError`` when it does not answer in time or dies,
+        or runs as another account or in another region.
         """
         with self._exclusively():
             if self.is_running():
+                self._require(account, region)
                 return
             self._end()
-            self._launch()
+            self._launch(account, region)
 
     def stop(self) -> None:
         """End the cloud and all that it started, and wait until they are gone. Its state goes with it."""
@@ -96,10 +104,20 @@ class LocalCloud:
         Postgres(self.folder / "postgres").remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _launch(self) -> None:
+    def _require(self, account: str | None, region: str | None) -> None:
+        runs = self._settings()
+        wanted = (account or runs.account, region or runs.region)
+        if wanted != (runs.account, runs.region):
+            raise LocalCloudError(
+                f"the local cloud {self.name} runs as account {runs.account} in {runs.region}, but the settings name"
+                f" {' in '.join(wanted)}: stop it with `make down`, then begin again"
+            )
+
+    def _launch(self, account: str | None, region: str | None) -> None:
         with self._listening_socket() as listening:
-            settings = Settings.generate(self.name, self.folder, listening.getsockname()[1])
-            certificates.issue(settings.tls, self.name)
+            port = listening.getsockname()[1]
+            settings = Settings.generate(self.name, self.folder, port, account=account, region=region)
+            certificates.issue(settings.tls, self.name, settings.region)
             settings.write()
             if self.log_path.exists():
                 self.log_path.replace(self.log_path.with_suffix(".log.1"))
@@ -111,8 +129,7 @@ class LocalCloud:
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     pass_fds=[listening.fileno()], start_new_session=True,
                 )  # fmt: skip
-        record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
-        write_private(self.folder / "process.json", json.dumps(record))
+        write_private(self.folder / "process.json", json.dumps(record_of(process.pid)))
         try:
             self._wait_for_answer(process)
         except KeyboardInterrupt:
@@ -158,15 +175,11 @@ class LocalCloud:
         (self.folder / "process.json").unlink(missing_ok=True)
 
     def _process(self) -> psutil.Process | None:
-        """The process that was started, if it still lives: its number may belong to another one by now."""
+        """The process that was started, if it still lives."""
         try:
-            record = json.loads((self.folder / "process.json").read_text())
-            process = psutil.Process(record["pid"])
-            if process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE:
-                return process
+            return recorded(json.loads((self.folder / "process.json").read_text()))
         except (OSError, ValueError, KeyError, psutil.Error):
-            pass
-        return None
+            return None
 
     def _answers(self) -> bool:
         try:

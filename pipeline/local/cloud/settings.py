@@ -14,7 +14,7 @@ ACCOUNTS = {"dev": "111111111111", "staging": "222222222222", "prod": "333333333
 
 
 def account_of(environment_name: str) -> str:
-    """The made-up AWS account of an environment; an ephemeral one's is derived from its name."""
+    """The made-up AWS account of an environment that names none; an ephemeral one's is derived from its name."""
     digest = int(hashlib.sha256(environment_name.encode()).hexdigest(), 16)
     return ACCOUNTS.get(environment_name, str(10**11 + digest % (9 * 10**11)))
 
@@ -29,15 +29,18 @@ class Settings:
     account: str
     access_key_id: str
     secret_access_key: str
-    region: str = DEFAULT_REGION
+    region: str
 
     @classmethod
-    def generate(cls, environment: str, folder: Path, port: int) -> "Settings":
+    def generate(
+        cls, environment: str, folder: Path, port: int, *, account: str | None = None, region: str | None = None
+    ) -> "Settings":
         return cls(
             environment=environment,
             folder=str(folder),
             port=port,
-            account=account_of(environment),
+            account=account or account_of(environment),
+            region=region or DEFAULT_REGION,
             access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
             secret_access_key=secrets.token_urlsafe(30),
         )

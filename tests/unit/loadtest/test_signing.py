@@ -7,7 +7,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from loadtest.signing import Signer
+from loadtest.signing import Signer, signer_for
 
 HOST = "a1b2c3d4.execute-api.eu-west-1.amazonaws.com"
 NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
@@ -27,6 +27,16 @@ def test_same_signature_as_botocore(monkeypatch: pytest.MonkeyPatch, token: str 
     # Then the headers are the same
     for name in ("Authorization", "X-Amz-Date", "X-Amz-Security-Token"):
         assert headers.get(name) == request.headers.get(name)
+
+
+def test_a_request_is_signed_for_the_region_of_its_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a person who works elsewhere
+    for name, value in {"AWS_REGION": "us-west-2", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "s"}.items():
+        monkeypatch.setenv(name, value)
+    # When requests to an API are signed, then for the region in its name; where it has none, for theirs
+    for host, region in ((HOST, "eu-west-1"), ("127.0.0.1:8080", "us-west-2")):
+        signed = signer_for(host).headers("/dev/validate", b"", NOW.timestamp())["Authorization"]
+        assert f"/20260203/{region}/execute-api/" in signed
 
 
 def test_follows_renewed_credentials() -> None:

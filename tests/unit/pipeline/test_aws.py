@@ -1,5 +1,7 @@
 """Where the commands of the pipeline work."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline import aws
@@ -7,19 +9,23 @@ from pipeline.environments import DEFAULT_REGION
 
 
 @pytest.mark.parametrize(
-    ("variables", "region"),
+    ("settings", "variables", "region"),
     [
-        ({"PLATFORM_REGION": "eu-west-1", "AWS_REGION": "us-west-2"}, "eu-west-1"),
-        ({"AWS_REGION": "us-west-2"}, "us-west-2"),
-        ({}, DEFAULT_REGION),
+        ("eu-west-1", {"AWS_REGION": "us-west-2"}, "eu-west-1"),
+        (None, {"AWS_REGION": "us-west-2", "AWS_PROFILE": "payments"}, "us-west-2"),
+        (None, {"AWS_DEFAULT_REGION": "ap-south-1"}, "ap-south-1"),
+        (None, {"AWS_PROFILE": "payments"}, "eu-north-1"),
+        (None, {}, DEFAULT_REGION),
     ],
-    ids=["a platform elsewhere than the pipeline", "where the step runs", "nothing named"],
+    ids=["what the settings name", "the variable of AWS", "that of the SDK", "the profile's", "nothing named"],
 )
 def test_a_command_works_in_the_platform_s_region(
-    variables: dict[str, str], region: str, monkeypatch: pytest.MonkeyPatch
+    settings: str | None, variables: dict[str, str], region: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("PLATFORM_REGION", "AWS_REGION", "AWS_DEFAULT_REGION", "PLATFORM_ROLE_ARN", "AWS_PROFILE"):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "PLATFORM_ROLE_ARN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
+    profiles = tmp_path / "config"
+    profiles.write_text("[profile payments]\nregion = eu-north-1\n")
+    for name, value in {"AWS_CONFIG_FILE": str(profiles), **variables}.items():
         monkeypatch.setenv(name, value)
-    assert aws.session().region_name == region
+    assert aws.session(settings).region_name == region

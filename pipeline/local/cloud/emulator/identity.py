@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 from typing import Any
 
@@ -19,6 +20,7 @@ from ministack.services import lambda_svc
 
 from pipeline.local.cloud.emulator.upstream import Function, original, replaces
 
+_TRUSTED_ACCOUNT = re.compile(r"(?<=:iam::)\d{12}(?=:root)")
 _SESSION_SEED = secrets.token_bytes(32)
 _parsed = functools.lru_cache(512)(original(iam_evaluator, "parse_policy_document"))
 
@@ -59,6 +61,15 @@ def resolve_caller_identity(resolve: Function, access_key_id: str) -> Any:
         "principalOrgId": None,
         "session": None,
     }
+
+
+@replaces(iam_evaluator, "evaluate_trust_policy")
+def evaluate_trust_policy(evaluate: Function, trust: Any, caller_arn: str, *rest: Any) -> Any:
+    """The root here also plays the accounts that a role trusts, such as the pipeline's: there are no others here."""
+    if caller_arn.endswith(":root"):
+        document = trust if isinstance(trust, str) else json.dumps(trust)
+        trust = _TRUSTED_ACCOUNT.sub(get_account_id(), document)
+    return evaluate(trust, caller_arn, *rest)
 
 
 @replaces(lambda_runtime, "execution_credentials", lambda_svc)

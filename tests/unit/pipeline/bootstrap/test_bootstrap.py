@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 
 from pipeline.bootstrap import __main__ as bootstrap
+from pipeline.bootstrap import account as account_module
 from pipeline.bootstrap import certificate, connection
 from pipeline.environments import PipelineSettings
 
@@ -149,7 +150,7 @@ class Account:
         self.writes: list[str] = []
         self.acm = Acm()
         self.log_role: str | None = None
-        self.roles: set[str] = set()
+        self.roles: dict[str, dict[str, Any]] = {}
         self.refusals = 0
         self.region_name = "eu-west-1"
         self.exceptions = Exceptions
@@ -172,13 +173,14 @@ class Account:
     def get_account(self) -> dict[str, str]:
         return {"cloudwatchRoleArn": self.log_role} if self.log_role else {}
 
-    def get_role(self, RoleName: str) -> None:
+    def get_role(self, RoleName: str) -> dict[str, dict[str, Any]]:
         if RoleName not in self.roles:
             raise NotFound
+        return {"Role": self.roles[RoleName]}
 
     def create_role(self, RoleName: str, **_: Any) -> dict[str, dict[str, str]]:
-        self.roles.add(RoleName)
-        return {"Role": {"Arn": f"arn:role/{RoleName}"}}
+        self.roles[RoleName] = {"Arn": f"arn:role/{RoleName}"}
+        return {"Role": self.roles[RoleName]}
 
     def attach_role_policy(self, **_: Any) -> None:
         self.writes.append("policy")
@@ -195,7 +197,7 @@ class Account:
 def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     """An account after ``cdk bootstrap``."""
     account = Account({"/cdk-bootstrap/hnb659fds/version": "30"})
-    monkeypatch.setattr(bootstrap.aws, "session", lambda: account)
+    monkeypatch.setattr(bootstrap.aws, "session", lambda region: account)
     return account
 
 
@@ -242,6 +244,28 @@ def test_an_account_without_cdks_own_stack_is_sent_to_cdk_bootstrap(
     assert bootstrap.main(["--env", "dev"]) == 1
     assert "run  cdk bootstrap aws://111111111111/eu-west-1" in capsys.readouterr().err
     assert account.writes == []
+
+
+def test_an_account_whose_toolkit_does_not_trust_the_pipeline_is_sent_to_cdk_bootstrap(
+    account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a pipeline in another account, which the one here has not been told of
+    monkeypatch.setattr(account_module, "PIPELINE", PipelineSettings(account="999999999999", region="eu-west-1"))
+    deploy_role = account.roles[f"cdk-hnb659fds-deploy-role-{ACCOUNT}-eu-west-1"] = trusting(ACCOUNT)
+    # When the environment is prepared, then the command that tells it is printed
+    assert bootstrap.main(["--env", "dev"]) == 1
+    assert "aws://111111111111/eu-west-1 --trust 999999999999 --cloud" in capsys.readouterr().err
+    assert account.writes == []
+    # And once that was done, it goes through
+    deploy_role |= trusting(ACCOUNT, "999999999999")
+    assert bootstrap.main(["--env", "dev"]) == 0
+
+
+def trusting(*accounts: str) -> dict[str, Any]:
+    """A role as IAM describes it."""
+    principals = [{"AWS": f"arn:aws:iam::{each}:root"} for each in accounts]
+    statements = [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": each} for each in principals]
+    return {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": statements}}
 
 
 @pytest.mark.parametrize(

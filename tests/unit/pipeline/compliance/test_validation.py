@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 
 from pipeline.compliance.acknowledgements import Acknowledgement
@@ -80,6 +81,29 @@ def test_an_acknowledgement_of_some_environments_leaves_the_finding_in_the_other
     said = failure(folders, only_dev)
     assert "Staging/Platform/Topic/Resource" in said
     assert "Dev/" not in said
+
+
+def test_an_acknowledged_arn_is_of_the_stack_s_own_account_wherever_that_is(folders: Iterator[Path]) -> None:
+    # Given a policy with a wildcard in an ARN, which is acknowledged
+    group = "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:*"
+    accepted = acknowledged(f"AwsSolutions::AwsSolutions-IAM5[Resource::{group}]", construct="Platform/Policy/Resource")
+
+    def synthesise_in(account: str | None, owner: str | None = None) -> None:
+        app = cdk.App(outdir=str(next(folders)), tree_metadata=False, builtin_cloud_formation_validation=False)
+        place = cdk.Environment(account=account, region="eu-west-1" if account else None)
+        stack = cdk.Stack(cdk.Stage(app, "Dev"), "Platform", env=place)
+        arn = stack.format_arn(service="logs", resource="log-group:*", account=owner)
+        allowed = iam.PolicyStatement(actions=["logs:PutLogEvents"], resources=[arn])
+        iam.ManagedPolicy(stack, "Policy", statements=[allowed])
+        enforce(app, [accepted], today=TODAY)
+        app.synth()
+
+    # Then it is so whether the settings name an account or none
+    synthesise_in(None)
+    synthesise_in("111111111111")
+    # But not for logs of another account
+    with pytest.raises(RuntimeError, match=r"IAM5\[Resource::arn:<AWS::Partition>:logs:<AWS::Region>:222222222222:"):
+        synthesise_in("111111111111", owner="222222222222")
 
 
 def test_an_acknowledgement_without_a_finding_fails(folders: Iterator[Path]) -> None:

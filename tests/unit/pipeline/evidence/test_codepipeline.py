@@ -35,7 +35,7 @@ def aws(released: Released, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
     monkeypatch.delenv("RUN_FOLDER")
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(evidence, "session", lambda: account.session)
+    monkeypatch.setattr(evidence, "session", lambda region: account.session)
     shutil.move(released.run.assembly, "cdk.out")
     return account
 

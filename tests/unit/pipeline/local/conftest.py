@@ -29,13 +29,13 @@ class FakeCloud:
 
     def __init__(self, name: str, state: Path) -> None:
         self.name = name
-        self.account = "111111111111"
+        self.account, self.region = "111111111111", "us-east-1"
         self.endpoint = "https://127.0.0.1:1"
 
     def is_running(self) -> bool:
         return self.name in self.running
 
-    def start(self) -> None:
+    def start(self, *, account: str | None, region: str | None) -> None:
         self.running.add(self.name)
 
     def stop(self) -> None:

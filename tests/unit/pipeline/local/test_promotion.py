@@ -105,6 +105,18 @@ def test_a_new_promotion_supersedes_one_that_waits(project: Project) -> None:
     assert [run.status for run in all_runs(state.runs)] == ["superseded", "waiting"]
 
 
+def test_a_promotion_that_gets_nowhere_leaves_the_one_that_waits(project: Project) -> None:
+    # Given a promotion that waits for its approval
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    main(["promote"])
+    # When another one is begun of a revision that there is not
+    assert main(["promote", "--revision", "typo"]) != OK
+    # Then the first one still waits, and can go on
+    assert [run.status for run in all_runs(state.runs)] == ["waiting", "failed"]
+    assert main(["approve"]) == OK
+    assert [run.status for run in all_runs(state.runs)] == ["succeeded", "failed"]
+
+
 def test_a_failed_gate_ends_it_and_says_where_why_and_what_to_open(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,7 +31,7 @@ def test_credentials_differ_from_start_to_start_and_are_private(tmp_path: Path) 
 
 
 def test_the_certificate_is_trusted_by_its_authority_which_keeps_no_key(tmp_path: Path) -> None:
-    certificates.issue(tmp_path, "dev")
+    certificates.issue(tmp_path, "dev", "eu-west-1")
 
     trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
     ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
