@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.credentials import Credentials
 from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.aws import PlatformOutputs
@@ -21,6 +22,7 @@ from pipeline.local.cloud.emulator.no_silent_drops import IGNORED, OBSERVED
 from pipeline.local.process import clean_environment
 from pipeline.local.promotion import bootstrap_commands
 from pipeline_app import create_app
+from tests.integration.merchant import Merchant
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,12 +54,25 @@ class Platform:
     @property
     def aws(self) -> boto3.Session:
         """A session of the account's root. Clients need ``endpoint_url`` and ``verify``: see ``client``."""
-        return session(self.cloud)
+        variables = self.cloud.environ()
+        return boto3.Session(
+            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+            region_name=variables["AWS_DEFAULT_REGION"],
+        )
 
     def client(self, service: str) -> Any:
         variables = self.cloud.environ()
         client: Any = self.aws.client
         return client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])
+
+    def api(self, credentials: Credentials | None = None) -> Merchant:
+        """The API that customers call."""
+        return Merchant(self.outputs["ApiGatewayUrl"], self.cloud.environ(), credentials)
+
+    def candidate_api(self, credentials: Credentials | None = None) -> Merchant:
+        """The one that only the load gate and the release's own traffic call."""
+        return Merchant(self.outputs["CandidateApiUrl"], self.cloud.environ(), credentials)
 
     def template(self) -> dict[str, Any]:
         """The deployed template, to change and deploy again."""
@@ -68,7 +83,7 @@ class Platform:
     def update_stack(self, template: dict[str, Any]) -> None:
         """Deploy a changed template, and wait until that is done."""
         variables, key = self.cloud.environ(), "changed.template.json"
-        bucket = f"cdk-hnb659fds-assets-{self.cloud.account}-{variables['AWS_DEFAULT_REGION']}"
+        bucket = f"cdk-hnb659fds-assets-{self.cloud.account}-{self.cloud.region}"
         self.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(template))
         stacks = self.client("cloudformation")
         stacks.update_stack(
@@ -87,20 +102,11 @@ class Platform:
         )
 
 
-def session(cloud: LocalCloud) -> boto3.Session:
-    variables = cloud.environ()
-    return boto3.Session(
-        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-        region_name=variables["AWS_DEFAULT_REGION"],
-    )
-
-
 @contextmanager
 def bootstrapped(name: str, folder: Path) -> Iterator[LocalCloud]:
     """A local cloud for an environment, bootstrapped as a new account is."""
-    cloud = LocalCloud(name, folder / "clouds")
-    cloud.start()
+    settings, cloud = environment(name), LocalCloud(name, folder / "clouds")
+    cloud.start(account=settings.account, region=settings.region)
     try:
         environ = {**clean_environment(), **cloud.environ(), "PYTHONPATH": str(ROOT)}
         script = "\n".join(bootstrap_commands(cloud, name))

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+
+PAYMENT = {"customer_id": "load-02000", "amount": "12.50", "currency": "EUR", "card_number": "4111111111111111"}
+"""An ordinary payment of a synthetic customer, which each route answers with success."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +30,28 @@ class Reply:
         document: dict[str, Any] = json.loads(self.text)
         return document
 
+    @property
+    def version(self) -> str:
+        """The version of the function that answered."""
+        return self.headers["x-function-version"]
+
 
 class Merchant:
-    """Calls the API at ``url`` (an output of the stack) in the local cloud, as the caller that ``environ`` names."""
+    """Calls the API at ``url`` (an output of the stack) in the local cloud.
 
-    def __init__(self, url: str, environ: Mapping[str, str]) -> None:
+    It signs with ``credentials``, or else as the caller that ``environ`` names.
+    """
+
+    def __init__(self, url: str, environ: Mapping[str, str], credentials: Credentials | None = None) -> None:
         self._url, self._endpoint = url.rstrip("/"), environ["AWS_ENDPOINT_URL"]
-        credentials = Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"])
-        self._signer = SigV4Auth(credentials, "execute-api", environ["AWS_DEFAULT_REGION"])
+        own = Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"])
+        self._signer = SigV4Auth(credentials or own, "execute-api", environ["AWS_DEFAULT_REGION"])
         trust = ssl.create_default_context(cafile=environ["AWS_CA_BUNDLE"])
         self._pool = urllib3.PoolManager(ssl_context=trust, maxsize=20)
+
+    def pay(self, route: str) -> Reply:
+        """An ordinary request."""
+        return self.post(route, PAYMENT, key=str(uuid.uuid4()))
 
     def post(self, route: str, body: Any, *, key: str | None = None, signed: bool = True) -> Reply:
         """``body``: an object to send as JSON, or a text to send as it is. ``key``: the Idempotency-Key."""

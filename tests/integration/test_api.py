@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from botocore.credentials import Credentials
 from pg8000.exceptions import DatabaseError
 
 from lambdas.adapters import database
@@ -23,12 +24,12 @@ PAYMENT = {"customer_id": "cust-10001", "amount": 99.99, "currency": "USD", "car
 
 @pytest.fixture(scope="module")
 def api(platform: Platform) -> Merchant:
-    return Merchant(platform.outputs["ApiGatewayUrl"], platform.cloud.environ())
+    return platform.api()
 
 
 @pytest.fixture(scope="module")
 def candidate(platform: Platform) -> Merchant:
-    return Merchant(platform.outputs["CandidateApiUrl"], platform.cloud.environ())
+    return platform.candidate_api()
 
 
 def new_key() -> str:
@@ -115,11 +116,7 @@ def other_caller(platform: Platform) -> Merchant:
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
     )
     key = iam.create_access_key(UserName="another-merchant")["AccessKey"]
-    environ = platform.cloud.environ() | {
-        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-    }
-    return Merchant(platform.outputs["ApiGatewayUrl"], environ)
+    return platform.api(Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
 
 
 def test_simultaneous_duplicates_make_one_payment(api: Merchant, platform: Platform) -> None:

@@ -22,7 +22,7 @@ ROUTES = ("/validate", "/fraud-check", "/process")
 
 @pytest.fixture(scope="module")
 def candidate(platform: Platform) -> Merchant:
-    return Merchant(platform.outputs["CandidateApiUrl"], platform.cloud.environ())
+    return platform.candidate_api()
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])

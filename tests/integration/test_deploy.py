@@ -18,7 +18,7 @@ def deploy(cloud: LocalCloud, folder: Path, stack: str, resources: dict[str, Any
     template = folder / f"{stack}.template.json"
     outputs = {"Name": {"Value": {"Ref": next(iter(resources))}}}
     template.write_text(json.dumps({"Resources": resources, "Outputs": outputs}))
-    bucket = f"cdk-hnb659fds-assets-{cloud.account}-us-east-1"
+    bucket = f"cdk-hnb659fds-assets-{cloud.account}-{cloud.region}"
     destination = {"bucketName": bucket, "objectKey": f"{hashlib.sha256(template.read_bytes()).hexdigest()}.json"}
     source = {"path": template.name, "packaging": "file"}
     files = {"template": {"source": source, "destinations": {"here": destination}}}

@@ -13,7 +13,6 @@ import pytest
 from loadtest.scenario import card_number
 from tests.integration.conftest import ROOT, Platform
 from tests.integration.dying_function import EXIT_CODE
-from tests.integration.merchant import Merchant
 
 DYING_FUNCTION = Path(__file__).with_name("dying_function.py")
 WRITES = ("idempotency record", "transaction", "audit record", "outcome", "answer")
@@ -36,7 +35,7 @@ def test_a_payment_killed_at_any_write_is_completed_once_by_its_retry(step: int,
     assert died.returncode == EXIT_CODE, died.stderr[-2000:]
     assert died.stderr.count("reached") == step
     # When the client sends the same request again, as long as the first is said to be in flight
-    api = Merchant(platform.outputs["ApiGatewayUrl"], platform.cloud.environ())
+    api = platform.api()
     reply = api.post("/process", body, key=key)
     for _ in range(20):
         if reply.status != 409:

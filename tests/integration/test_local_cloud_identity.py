@@ -6,8 +6,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from stages.release_row import NAMESPACE as RELEASE_NAMESPACE
-from tests.integration.api_client import ApiClient
-from tests.integration.conftest import Platform, session
+from tests.integration.conftest import Platform
+from tests.integration.merchant import PAYMENT
 
 
 def assumed(platform: Platform, output: str) -> boto3.Session:
@@ -33,7 +33,7 @@ def forged(key: str, secret: str) -> Credentials:
     ids=["unsigned", "unknown key", "account number", "test"],
 )
 def test_who_can_not_prove_who_it_is_is_refused(platform: Platform, credentials: Credentials | None) -> None:
-    answer = ApiClient(platform.cloud.environ(), credentials).post(platform.outputs["ApiGatewayUrl"] + "validate")
+    answer = platform.api(credentials).post("/validate", PAYMENT, signed=credentials is not None)
 
     assert answer.status == 403
 
@@ -50,8 +50,7 @@ def test_the_load_test_role_calls_the_api_and_reads_no_data(platform: Platform) 
     # Given the role of the load gate
     role = assumed(platform, "LoadTestRoleArn")
     # When it calls the candidate, then it is served
-    api = ApiClient(platform.cloud.environ(), role.get_credentials())
-    assert api.post(platform.outputs["CandidateApiUrl"] + "validate").status == 200
+    assert platform.candidate_api(role.get_credentials()).pay("/validate").status == 200
     # When it reads transactions, then it is refused
     with pytest.raises(ClientError, match="AccessDenied"):
         client(platform, role, "dynamodb").scan(TableName=platform.outputs["TransactionTableName"])
@@ -78,8 +77,8 @@ def test_the_release_role_writes_metrics_of_releases_and_no_other(platform: Plat
 
 def test_a_function_works_under_its_own_role_alone(platform: Platform) -> None:
     # Given a payment, for which the function writes to its table and to the audit bucket
-    api = ApiClient(platform.cloud.environ(), session(platform.cloud).get_credentials())
-    assert api.post(platform.outputs["ApiGatewayUrl"] + "process").status == 201
+    api = platform.api()
+    assert api.pay("/process").status == 201
     # When its role loses its policies, then the function is refused
     iam = platform.client("iam")
     function = platform.client("lambda").get_function(FunctionName=platform.outputs["ProcessingFunctionName"])
@@ -88,8 +87,8 @@ def test_a_function_works_under_its_own_role_alone(platform: Platform) -> None:
     for policy in attached:
         iam.detach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])
     try:
-        assert api.post(platform.outputs["ApiGatewayUrl"] + "process").status >= 500
+        assert api.pay("/process").status >= 500
     finally:
         for policy in attached:
             iam.attach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])
-    assert api.post(platform.outputs["ApiGatewayUrl"] + "process").status == 201
+    assert api.pay("/process").status == 201

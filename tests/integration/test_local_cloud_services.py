@@ -10,8 +10,7 @@ import pytest
 from pg8000 import native as pg8000
 
 from pipeline.local.cloud.postgres import Postgres, PostgresError
-from tests.integration.api_client import ApiClient
-from tests.integration.conftest import Platform, session
+from tests.integration.conftest import Platform
 
 
 @pytest.fixture
@@ -60,8 +59,7 @@ def test_names_and_passwords_with_quotes_are_data(server: Postgres) -> None:
 
 def test_a_functions_log_lines_are_in_a_file_and_in_cloudwatch(platform: Platform) -> None:
     # Given a request
-    api = ApiClient(platform.cloud.environ(), session(platform.cloud).get_credentials())
-    request_id = api.post(platform.outputs["ApiGatewayUrl"] + "validate").body["request_id"]
+    request_id = platform.api().pay("/validate").body["request_id"]
     name = platform.outputs["ValidationFunctionName"]
     # Then its line is in the file beside the emulator's log, and in the function's log group
     functions: Any = platform.client("lambda")

@@ -1,18 +1,20 @@
 """Where requests go: weights, stages, headers and request validation on the local cloud."""
 
+import json
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.integration.api_client import PAYMENT, ApiClient
-from tests.integration.conftest import Platform, session
+from tests.integration.conftest import Platform
+from tests.integration.merchant import PAYMENT, Merchant
 
 
 @pytest.fixture
-def api(platform: Platform) -> ApiClient:
-    return ApiClient(platform.cloud.environ(), session(platform.cloud).get_credentials())
+def api(platform: Platform) -> Merchant:
+    return platform.api()
 
 
 @pytest.fixture
@@ -32,20 +34,22 @@ def candidate(platform: Platform) -> Iterator[str]:
         functions.update_alias(FunctionName=name, Name="green", FunctionVersion=version)
 
 
-def test_each_stage_reaches_its_own_colour(platform: Platform, api: ApiClient, candidate: str) -> None:
-    for route in ("validate", "process"):
-        assert api.post(platform.outputs["CandidateApiUrl"] + route).version == candidate
-        assert api.post(platform.outputs["ApiGatewayUrl"] + route).version != candidate
+def test_each_stage_reaches_its_own_colour(platform: Platform, api: Merchant, candidate: str) -> None:
+    for route in ("/validate", "/process"):
+        assert platform.candidate_api().pay(route).version == candidate
+        assert api.pay(route).version != candidate
 
 
-def test_a_client_can_not_choose_the_candidate(platform: Platform, api: ApiClient, candidate: str) -> None:
-    answer = api.post(platform.outputs["ApiGatewayUrl"] + "process", headers={"X-Release": "candidate"})
+def test_a_client_can_not_choose_the_candidate(api: Merchant, candidate: str) -> None:
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid.uuid4()), "X-Release": "candidate"}
+
+    answer = api.send("POST", "/process", headers, json.dumps(PAYMENT).encode())
 
     assert answer.status == 201
     assert answer.version != candidate
 
 
-def test_listener_weights_share_the_traffic(platform: Platform, api: ApiClient, candidate: str) -> None:
+def test_listener_weights_share_the_traffic(platform: Platform, api: Merchant, candidate: str) -> None:
     balancer: Any = platform.client("elbv2")
     listener = platform.outputs["ListenerArn"]
 
@@ -58,18 +62,18 @@ def test_listener_weights_share_the_traffic(platform: Platform, api: ApiClient, 
     try:
         # When all weight is on green, then it gets everything, and the weights read back
         weigh(0, 100)
-        assert {api.post(platform.outputs["ApiGatewayUrl"] + "process").version for _ in range(5)} == {candidate}
+        assert {api.pay("/process").version for _ in range(5)} == {candidate}
         stored = balancer.describe_listeners(ListenerArns=[listener])["Listeners"][0]["DefaultActions"][0]
         assert [group["Weight"] for group in stored["ForwardConfig"]["TargetGroups"]] == [0, 100]
         # When it is shared, then both get some (by chance one in 2^29 runs has none)
         weigh(50, 50)
-        versions = Counter(api.post(platform.outputs["ApiGatewayUrl"] + "process").version for _ in range(30))
+        versions = Counter(api.pay("/process").version for _ in range(30))
         assert len(versions) == 2
     finally:
         weigh(100, 0)
 
 
-def test_alias_weights_share_the_traffic(platform: Platform, api: ApiClient, candidate: str) -> None:
+def test_alias_weights_share_the_traffic(platform: Platform, api: Merchant, candidate: str) -> None:
     functions: Any = platform.client("lambda")
     name = platform.outputs["ValidationFunctionName"]
 
@@ -79,18 +83,18 @@ def test_alias_weights_share_the_traffic(platform: Platform, api: ApiClient, can
 
     try:
         weigh(1.0)
-        assert {api.post(platform.outputs["ApiGatewayUrl"] + "validate").version for _ in range(5)} == {candidate}
+        assert {api.pay("/validate").version for _ in range(5)} == {candidate}
         weigh(0.5)
-        versions = Counter(api.post(platform.outputs["ApiGatewayUrl"] + "validate").version for _ in range(30))
+        versions = Counter(api.pay("/validate").version for _ in range(30))
         assert len(versions) == 2
     finally:
         weigh(0)
 
 
-def test_the_service_metrics_tell_the_versions_apart(platform: Platform, api: ApiClient, candidate: str) -> None:
+def test_the_service_metrics_tell_the_versions_apart(platform: Platform, candidate: str) -> None:
     # Given requests to the candidate
     for _ in range(3):
-        api.post(platform.outputs["CandidateApiUrl"] + "validate")
+        platform.candidate_api().pay("/validate")
     # When somebody asks for its metrics by alias and executed version
     name = platform.outputs["ValidationFunctionName"]
     dimensions = [
@@ -106,10 +110,10 @@ def test_the_service_metrics_tell_the_versions_apart(platform: Platform, api: Ap
     assert sum(found[0]["Values"]) == 3
 
 
-def test_a_body_that_the_model_refuses_reaches_no_function(platform: Platform, api: ApiClient) -> None:
+def test_a_body_that_the_model_refuses_reaches_no_function(api: Merchant) -> None:
     body = {name: value for name, value in PAYMENT.items() if name != "customer_id"}
 
-    answer = api.post(platform.outputs["ApiGatewayUrl"] + "validate", body)
+    answer = api.post("/validate", body)
 
     assert answer.status == 400
-    assert "X-Function-Version" not in answer.headers
+    assert "x-function-version" not in answer.headers

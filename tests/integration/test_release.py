@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -238,6 +240,30 @@ def test_a_candidate_whose_database_is_out_of_reach_is_found_at_the_first_step(r
     record = json.loads((releases.folder / "reports" / "dev" / "release.json").read_text())
     assert record["step"] == 0
     assert record["rejected"]
+
+
+def test_watch_shows_how_things_stand_again_and_again_until_it_is_interrupted(releases: Releases) -> None:
+    # Given a person who watches on a terminal
+    screen, terminal = pty.openpty()
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.release", "watch", "--env", "dev"],
+        cwd=releases.folder,
+        env=releases.platform.environ | {"TERM": "xterm"},
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown, given_up = b"", time.monotonic() + 60
+    while shown.count(b"all quiet") < 3 and time.monotonic() < given_up:
+        if select.select([screen], [], [], 1)[0]:
+            shown += os.read(screen, 65536)
+    # Then it is drawn anew, and says who serves what
+    assert shown.count(b"all quiet") >= 3, shown
+    assert f"version {releases.stable()['/validate']}".encode() in shown
+    # And an interrupt ends it in order
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(timeout=20) == 0
+    os.close(screen)
 
 
 def kill(holder: str) -> None:

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 import pipeline_app
 from pipeline.environments import environment
-from tests.integration.conftest import Platform, bootstrapped, deployed, stale_entries
+from tests.integration.conftest import ROOT, Platform, bootstrapped, deployed, stale_entries
 from tests.integration.test_local_cloud_identity import assumed, client
 
 NAME = "load"
@@ -182,3 +182,28 @@ def test_a_task_of_the_local_cloud_ends_when_it_is_stopped(platform: Platform, r
 
 def test_the_list_of_ignored_properties_of_tasks_is_what_is_ignored(platform: Platform) -> None:
     assert [entry for entry in stale_entries(platform.cloud) if entry.startswith("AWS::ECS::")] == []
+
+
+def test_cdk_destroy_leaves_nothing_of_an_environment(platform: Platform) -> None:
+    """The last one here: it takes away what the others use."""
+    # Given an environment that has taken a payment
+    assert platform.api().pay("/process").status == 201
+    # When it is destroyed as the README says
+    destroyed = subprocess.run(
+        ["cdk", "destroy", "-c", f"environmentSuffix={NAME}", "--force"],
+        cwd=ROOT,
+        env=platform.environ,
+        capture_output=True,
+        text=True,
+    )
+    assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
+    # Then nothing of it is left, and none of its data
+    with pytest.raises(ClientError, match="does not exist"):
+        platform.client("cloudformation").describe_stacks(StackName=platform.outputs.stack_name)
+    assert platform.client("lambda").list_functions()["Functions"] == []
+    assert platform.client("dynamodb").list_tables()["TableNames"] == []
+    assert platform.client("rds").describe_db_clusters()["DBClusters"] == []
+    assert platform.client("secretsmanager").list_secrets()["SecretList"] == []
+    assert [bucket["Name"] for bucket in platform.client("s3").list_buckets()["Buckets"]] == [
+        f"cdk-hnb659fds-assets-{platform.cloud.account}-{platform.cloud.region}"
+    ]

@@ -112,3 +112,15 @@ def cluster_attributes(attributes: Function, cluster: Any) -> Any:
     found = attributes(cluster)
     managed = cluster.get("MasterUserSecret")
     return {**found, "MasterUserSecret.SecretArn": managed["SecretArn"]} if managed else found
+
+
+def delete_cluster(cluster_id: str, props: Any) -> None:
+    """With the secret that RDS manages for it."""
+    managed = rds._clusters.get(cluster_id, {}).get("MasterUserSecret")
+    _delete_cluster(cluster_id, props)
+    if managed:
+        secretsmanager.delete_secret_in_process(managed["SecretArn"])
+
+
+_delete_cluster = provisioners._RESOURCE_HANDLERS[CLUSTER]["delete"]
+provisioners._RESOURCE_HANDLERS[CLUSTER]["delete"] = delete_cluster
