@@ -119,6 +119,21 @@ def other_caller(platform: Platform) -> Merchant:
     return platform.api(Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
 
 
+def test_a_retry_by_another_session_of_the_same_role_makes_no_second_payment(platform: Platform) -> None:
+    # Given a merchant's server that is started again after each request, under a new session of its role
+    before, key, replies = _count(platform), new_key(), []
+    for session in ("before-the-crash", "after-it"):
+        role = platform.outputs["LoadTestRoleArn"]
+        granted = platform.client("sts").assume_role(RoleArn=role, RoleSessionName=session)["Credentials"]
+        credentials = Credentials(granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
+        # When it sends the same payment with the same key
+        replies.append(platform.api(credentials).post("/process", customer(9), key=key))
+    # Then it gets the same answer, and there is one payment
+    assert [reply.status for reply in replies] == [201, 201], replies
+    assert replies[0].text == replies[1].text
+    assert _count(platform) == (before[0] + 1, before[1] + 1)
+
+
 def test_simultaneous_duplicates_make_one_payment(api: Merchant, platform: Platform) -> None:
     before, key = _count(platform), new_key()
     with ThreadPoolExecutor(8) as clients:
