@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from cryptography import x509
 from pipeline.bootstrap import __main__ as bootstrap
 from pipeline.bootstrap import account as account_module
 from pipeline.bootstrap import certificate, connection
-from pipeline.environments import PipelineSettings
+from pipeline.environments import PipelineSettings, environment
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 HOST = "payments.dev.internal"
@@ -198,6 +199,9 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     """An account after ``cdk bootstrap``."""
     account = Account({"/cdk-bootstrap/hnb659fds/version": "30"})
     monkeypatch.setattr(bootstrap.aws, "session", lambda region: account)
+    # Whatever accounts the settings name.
+    monkeypatch.setattr(bootstrap, "environment", lambda name: replace(environment(name), account=None))
+    monkeypatch.setattr(account_module, "PIPELINE", PipelineSettings())
     return account
 
 
