@@ -184,17 +184,18 @@ def test_a_controller_whose_reads_are_slow_keeps_its_lease() -> None:
     assert bench.all_on("2")
 
 
+def take_the_lease_and_leave(bench: Bench) -> None:
+    bench.clock.time += 40
+    bob = bench.controller("bob").world.records
+    bob.acquire()
+    bob.give_up()
+
+
 def test_a_controller_whose_lease_was_taken_by_one_who_left_goes_on() -> None:
     # Given a controller that is slow, and another one that takes its lease and leaves without driving
     bench = Bench()
 
-    def take_and_leave() -> None:
-        bench.clock.time += 40
-        bob = bench.controller("bob").world.records
-        bob.acquire()
-        bob.give_up()
-
-    bench.clock.after(90, take_and_leave)
+    bench.clock.after(90, lambda: take_the_lease_and_leave(bench))
 
     outcome = bench.controller("ann").shift()
 
@@ -209,14 +210,11 @@ def test_a_controller_that_loses_its_lease_again_and_again_ends() -> None:
     # Given someone who takes and leaves the lease all the time
     bench = Bench()
 
-    def take_and_leave() -> None:
-        bench.clock.time += 40
-        bob = bench.controller("bob").world.records
-        bob.acquire()
-        bob.give_up()
-        bench.clock.after(10, take_and_leave)
+    def again_and_again() -> None:
+        take_the_lease_and_leave(bench)
+        bench.clock.after(10, again_and_again)
 
-    bench.clock.after(90, take_and_leave)
+    bench.clock.after(90, again_and_again)
 
     with pytest.raises(LeaseLost):
         bench.controller("ann").shift()

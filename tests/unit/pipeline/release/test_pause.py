@@ -9,6 +9,16 @@ from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.test_crash import Killed, die
 
 
+def abandoned(bench: Bench) -> Bench:
+    """Given a release that bakes and whose controller was killed; its lease has run out."""
+    bench.clock.after(90, lambda: setattr(bench.aws, "disturb", die))
+    with pytest.raises(Killed):
+        bench.controller("ann").shift()
+    bench.aws.disturb = lambda operation, when: None
+    bench.clock.time += 40
+    return bench
+
+
 def test_pause_holds_the_weights_until_resume_and_the_step_bakes_again() -> None:
     bench = Bench()
     weights: list[int] = []
@@ -82,12 +92,7 @@ def test_resuming_counts_even_after_the_pause_should_have_ended() -> None:
 
 def test_resuming_what_is_not_paused_is_refused() -> None:
     # Given a release that bakes, and the controller that runs
-    bench = Bench()
-    bench.clock.after(90, lambda: setattr(bench.aws, "disturb", die))
-    with pytest.raises(Killed):
-        bench.controller("ann").shift()
-    bench.aws.disturb = lambda operation, when: None
-    bench.clock.time += 40
+    bench = abandoned(Bench())
     running = bench.controller("the one that runs").world.records
     running.acquire()
 
@@ -121,12 +126,7 @@ def test_a_pause_that_comes_during_the_promotion_is_refused_as_too_late() -> Non
 
 def test_a_pause_that_was_obeyed_before_the_promotion_is_not_too_late() -> None:
     # Given a release that nobody drives, which `pause` takes over
-    bench = Bench()
-    bench.clock.after(90, lambda: setattr(bench.aws, "disturb", die))
-    with pytest.raises(Killed):
-        bench.controller("ann").shift()
-    bench.aws.disturb = lambda operation, when: None
-    bench.clock.time += 40
+    bench = abandoned(Bench())
     bench.clock.after(300, lambda: bench.ask("resume"))
 
     assert bench.controller("bob").pause().code is ExitCode.DONE
