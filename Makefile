@@ -75,7 +75,7 @@ synth: setup ## Write cdk.out: the pipeline, every environment, and the local pl
 	@cdk synth --quiet && echo "Written to cdk.out"
 
 load: setup ## Run the load gate by hand  [ENV=dev] [RATE=50] [DURATION=60]
-	@variables=$$(python -m pipeline.local.cloud env $(ENV)) && eval "$$variables" && \
+	@variables=$$(python -m localcloud env $(ENV)) && eval "$$variables" && \
 	python -m loadtest.gate --env $(ENV) $(if $(RATE),--rate $(RATE)) $(if $(DURATION),--duration $(DURATION))
 
 review: setup ## Compare findings, templates and costs with another commit: reports/review/  [BASE=origin/main]

@@ -19,9 +19,9 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import Construct
 
+from environments import PIPELINE, PROMOTION_ORDER, Environment, environment
 from pipeline.compliance.acknowledgements import load
 from pipeline.compliance.validation import enforce
-from pipeline.environments import PIPELINE, PROMOTION_ORDER, Environment, environment
 
 CDK_JSON = Path(__file__).parent / "cdk.json"
 

@@ -14,10 +14,10 @@ from collections.abc import Callable
 import gevent
 from locust.env import Environment
 
+from environments import GateSettings
 from loadtest.engine import Plan
 from loadtest.generator import Generator
-from loadtest.workforce import Workforce
-from pipeline.environments import GateSettings
+from loadtest.options import Workforce
 
 USERS = 32
 SETTLE_SECONDS, MEASURE_SECONDS = 1.5, 4.0

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.environments import environment
+from environments import environment
 from pipeline.local.promotion import LOCAL_BAKE_SCALE
 
 ROOT = Path(__file__).parents[1]

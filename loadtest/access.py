@@ -4,6 +4,7 @@ import time
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from environments import Environment
 from loadtest.client import PaymentClient
 from loadtest.engine import Plan
 from loadtest.result import ExitCode, GateError
@@ -11,7 +12,6 @@ from loadtest.scenario import Scenario
 from loadtest.signing import NoCredentials, signer_for
 from loadtest.target import BadTarget, Target
 from pipeline import aws
-from pipeline.environments import Environment
 
 
 def platform_url(environment: Environment, output: str) -> str:

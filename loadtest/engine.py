@@ -13,6 +13,7 @@ from typing import Any
 
 import gevent
 
+from environments import GateSettings
 from loadtest.client import Outcome, PaymentClient
 from loadtest.health import Monitor
 from loadtest.samples import Samples
@@ -20,7 +21,6 @@ from loadtest.scenario import PaymentRequest, Scenario
 from loadtest.schedule import Schedule, Ticket
 from loadtest.signing import signer_for
 from loadtest.target import Target
-from pipeline.environments import GateSettings
 
 
 @dataclass(frozen=True, kw_only=True)

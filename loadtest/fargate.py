@@ -5,7 +5,7 @@
 It runs the same gate as a task in the private network of the environment, and as many workers beside it, of one
 processor each. This command starts them, shows what the gate says, brings its reports to reports/<env>/, and stops
 every task that it started, however it ends. The environment must be deployed with `load_workers` over 0
-(pipeline/environments.py). All workers leave through one NAT gateway, so the firewall sees one address: mind
+(environments.py). All workers leave through one NAT gateway, so the firewall sees one address: mind
 `requests_per_address` there.
 
 The exit code is the gate's (`python -m loadtest.gate --help` explains them). It is 9, too, when a task can't be

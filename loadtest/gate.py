@@ -31,18 +31,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from environments import GateSettings
 from loadtest import reports
 from loadtest.access import first_answers, platform_url
-from loadtest.clock import timestamp
 from loadtest.engine import Plan
 from loadtest.generator import Generator
 from loadtest.judge import Evidence, conclude
 from loadtest.options import add_gate_options, add_target_options, add_workforce_options, gate_settings, workforce
+from loadtest.p99 import RouteJudgement
 from loadtest.reports.terminal import print_summary
-from loadtest.result import ExitCode, GateError, Result, Subject
+from loadtest.result import ExitCode, GateError, Result, Subject, timestamp
 from loadtest.run import Progress, run
-from loadtest.verdict import RouteJudgement
-from pipeline.environments import GateSettings
 
 STABLE_OF_THE_ENVIRONMENT = "stable"
 

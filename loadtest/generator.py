@@ -18,11 +18,11 @@ from locust.stats import stats_history
 
 from loadtest.engine import Plan
 from loadtest.health import Health
+from loadtest.options import Workforce
 from loadtest.result import ExitCode, GateError
 from loadtest.samples import Samples
 from loadtest.schedule import Schedule
 from loadtest.worker import REPORT_SECONDS, PaymentEnvironment, PaymentUser, Worker
-from loadtest.workforce import Workforce
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 START_IN_SECONDS = 1.0

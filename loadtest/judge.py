@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from environments import GateSettings
 from loadtest.comparison import Comparison, compare
 from loadtest.health import Health
+from loadtest.p99 import RouteJudgement, Verdict, judge_route, worst
 from loadtest.result import ExitCode, GeneratorHealth, Result, Subject, Warmth
 from loadtest.samples import Samples, histogram
 from loadtest.timeline import timeline
-from loadtest.verdict import RouteJudgement, Verdict, judge_route, worst
-from pipeline.environments import GateSettings
 
 CANDIDATE, STABLE = 0, 1
 """Numbers of the targets."""

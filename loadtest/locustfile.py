@@ -16,11 +16,11 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import LocalRunner, WorkerRunner
 
+from environments import environment as settings_of
 from loadtest.access import platform_url
 from loadtest.engine import Engine, Plan
 from loadtest.result import GateError
 from loadtest.worker import PaymentUser, Worker
-from pipeline.environments import environment as settings_of
 
 __all__ = ["PaymentUser"]
 

@@ -3,12 +3,28 @@
 import argparse
 import math
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from environments import Environment, GateSettings, environment
+from loadtest.p99 import samples_needed
 from loadtest.scenario import ROUTES
-from loadtest.verdict import samples_needed
-from loadtest.workforce import Workforce
-from pipeline.environments import Environment, GateSettings, environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workforce:
+    """Who generates: ``processes`` of this machine and ``remote`` locust workers, which connect to ``bind``:``port``.
+
+    One process and no remote workers: this process itself. Port 0: any free one.
+    """
+
+    processes: int = 1
+    remote: int = 0
+    bind: str = "127.0.0.1"
+    port: int = 0
+
+    @property
+    def is_alone(self) -> bool:
+        return self.processes == 1 and self.remote == 0
 
 
 def environment_name(text: str) -> Environment:
@@ -79,7 +95,7 @@ _GATE_OPTIONS = (
 
 def add_gate_options(parser: argparse.ArgumentParser) -> None:
     """One option per setting; what isn't given comes from the environment's settings."""
-    group = parser.add_argument_group("settings", "defaults: the environment's in pipeline/environments.py")
+    group = parser.add_argument_group("settings", "defaults: the environment's in environments.py")
     for flag, name, parse, text in _GATE_OPTIONS:
         group.add_argument(flag, dest=name, type=parse, help=text)
 

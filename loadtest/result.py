@@ -1,11 +1,17 @@
 """What a gate run found: the one structure that every report is written from."""
 
+import time
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
 from loadtest.comparison import Comparison
-from loadtest.verdict import RouteJudgement, Verdict
+from loadtest.p99 import RouteJudgement, Verdict
+
+
+def timestamp() -> str:
+    """Now, in UTC (ISO 8601), as the reports write it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 class ExitCode(IntEnum):

@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import gevent
 
+from environments import GateSettings
 from loadtest.generator import Generator
 from loadtest.judge import Moment, judge_routes
-from loadtest.looks import alphas, look_times
-from loadtest.verdict import RouteJudgement, Verdict, hopeless, worst
-from pipeline.environments import GateSettings
+from loadtest.p99 import RouteJudgement, Verdict, alphas, hopeless, look_times, worst
 
 POLL_SECONDS = 0.5
 ABORT_PATIENCE_SECONDS = 2.0

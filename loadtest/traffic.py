@@ -25,13 +25,11 @@ from typing import Any
 import gevent
 
 from loadtest.access import first_answers, platform_url
-from loadtest.clock import timestamp
 from loadtest.engine import Plan
 from loadtest.generator import Generator
-from loadtest.options import add_target_options, number
-from loadtest.result import GateError
+from loadtest.options import Workforce, add_target_options, number
+from loadtest.result import GateError, timestamp
 from loadtest.samples import Samples
-from loadtest.workforce import Workforce
 from pipeline.output import forgive_output, say, settle_output
 
 LOST = 10

@@ -13,7 +13,7 @@ import botocore.session
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import ClientError
 
-from pipeline.environments import DEFAULT_REGION
+from environments import DEFAULT_REGION
 
 
 def session(region: str | None) -> boto3.Session:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from aws_cdk import aws_sns as sns
 from aws_cdk import pipelines
 
-from pipeline.environments import Environment
+from environments import Environment
 from pipeline.steps import Approval, Archive, BlueGreenShift, Evidence, LoadGate
 from stages.platform_stage import PlatformStage
 

@@ -24,9 +24,9 @@ from aws_cdk import aws_ssm as ssm
 from aws_cdk import pipelines
 from constructs import Construct
 
+from environments import Environment, PipelineSettings
 from pipeline.bootstrap.connection import PARAMETER as CONNECTION_PARAMETER
 from pipeline.definition import declare_promotion
-from pipeline.environments import Environment, PipelineSettings
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
 from pipeline.steps import REPORT_NAME, Archive, Evidence, Synth
@@ -251,13 +251,13 @@ def _require_reach(settings: PipelineSettings, environments: Mapping[Environment
     elsewhere = [each.name for each in environments if each.account]
     if elsewhere and not (settings.account and settings.region):
         raise ValueError(
-            f"pipeline/environments.py: {', '.join(elsewhere)} has an account of its own, so PIPELINE must name its"
+            f"environments.py: {', '.join(elsewhere)} has an account of its own, so PIPELINE must name its"
             " account and region too"
         )
     for each in environments:
         if each.region not in (None, settings.region):
             raise ValueError(
-                f"pipeline/environments.py: {each.name} is in {each.region}, so PIPELINE must be there too and say so:"
+                f"environments.py: {each.name} is in {each.region}, so PIPELINE must be there too and say so:"
                 " it deploys to its own region, in any account"
             )
 

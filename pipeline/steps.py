@@ -15,7 +15,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
-from pipeline.environments import Environment
+from environments import Environment
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 
 REPORT_NAME = "results"

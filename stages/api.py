@@ -1,7 +1,8 @@
 """The API: three routes behind WAF and IAM authorization, on a stable and a candidate stage."""
 
 import json
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 from aws_cdk import (
     Stack,
@@ -9,15 +10,16 @@ from aws_cdk import (
 from aws_cdk import aws_apigateway as apigateway
 from constructs import Construct
 
-from stages.api_contract import payment_model
 from stages.blue_green import BLUE, GREEN, BlueGreenFunction
 from stages.compute import Compute
 from stages.firewall import Firewall
 from stages.function import FunctionBase
+from stages.gateway_responses import refuse_with_problems
 from stages.load_balancer import CANDIDATE, LoadBalancer
 from stages.private_integration import PrivateIntegration
-from stages.refusals import refuse_with_problems
 
+CONTRACT = Path(__file__).resolve().parent.parent / "lambdas" / "api" / "openapi.json"
+"""The OpenAPI document that the functions use too."""
 STABLE = "stable"
 API_GATEWAY = "apigateway.amazonaws.com"
 
@@ -40,10 +42,10 @@ class Api(Construct):
         balancer: LoadBalancer,
     ) -> None:
         super().__init__(scope, id)
-        environment, security = base.environment, base.security
+        environment, encryption = base.environment, base.encryption
         self._base = base
         self._environment = environment
-        self._access_log = security.log_group(self, "AccessLog", name=f"/payment/{environment.name}/api-access")
+        self._access_log = encryption.log_group(self, "AccessLog", name=f"/payment/{environment.name}/api-access")
         self.api = apigateway.RestApi(
             self,
             "RestApi",
@@ -60,7 +62,7 @@ class Api(Construct):
         rest_api.add_property_override("EndpointAccessMode", "STRICT")
         # The template's output is ApiGatewayUrl; CDK would add one of its own.
         self.api.node.try_remove_child("Endpoint")
-        model = payment_model()
+        model = _payment_model()
         self._payment = apigateway.CfnModel(
             self, "Payment", rest_api_id=self.api.rest_api_id, content_type="application/json", schema=model
         )
@@ -92,7 +94,7 @@ class Api(Construct):
             self,
             "Firewall",
             environment=environment,
-            security=security,
+            encryption=encryption,
             stage_arns={"Stable": self.stable_stage.stage_arn, "Candidate": self.candidate_stage.stage_arn},
         )
 
@@ -117,7 +119,7 @@ class Api(Construct):
 
     def _own_execution_log(self, id: str, stage: apigateway.Stage, name: str) -> None:
         """Make the log group before API Gateway would: without a key, without an end, and left behind by the stack."""
-        group = self._base.security.log_group(
+        group = self._base.encryption.log_group(
             self, id, name=f"API-Gateway-Execution-Logs_{self.api.rest_api_id}/{name}"
         )
         stage.node.add_dependency(group)
@@ -182,3 +184,19 @@ _ACCESS_LOG = apigateway.AccessLogFormat.custom(
         }
     )
 )
+
+
+def _payment_model() -> dict[str, Any]:
+    """The contract's ``PaymentRequest`` as a model of API Gateway (JSON Schema draft 4): required fields and types.
+
+    The rest is left to the functions on purpose: API Gateway's messages about patterns and lengths quote the value
+    that did not match, and that may be a card number.
+    """
+    schema = json.loads(CONTRACT.read_bytes())["components"]["schemas"]["PaymentRequest"]
+    return {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "title": "Payment",
+        "type": schema["type"],
+        "required": schema["required"],
+        "properties": {name: {"type": field["type"]} for name, field in schema["properties"].items()},
+    }

@@ -35,6 +35,7 @@ class BlueAliasProvider(Construct):
             "Provider",
             base=base,
             name="blue-alias",
+            module="deployment.blue_alias",
             description="Custom resource: creates a function's alias blue if it is missing",
             timeout=Duration.minutes(3),
             statements=[

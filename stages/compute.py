@@ -6,9 +6,9 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from stages.blue_green import BlueAliasProvider, BlueGreenFunction
-from stages.configuration import Configuration
 from stages.database import NAME, Database
 from stages.function import FunctionBase, PlatformFunction
+from stages.parameters import Parameters
 from stages.steady_state import SteadyState
 from stages.storage import BY_CARD, BY_CUSTOMER, Storage
 
@@ -27,20 +27,20 @@ class Compute(Construct):
         base: FunctionBase,
         storage: Storage,
         database: Database,
-        configuration: Configuration,
+        parameters: Parameters,
     ) -> None:
         super().__init__(scope, id)
         self._base = base
         self._blue_alias = BlueAliasProvider(self, "BlueAlias", base=base)
-        security = base.security
+        encryption = base.encryption
         fingerprint = secretsmanager.Secret(
             self,
             "CardFingerprint",
             secret_name=f"payment/card-fingerprint-{base.environment.name}",
             description="HMAC key by which equal cards are recognised without their number",
-            encryption_key=security.data_key,
+            encryption_key=encryption.data_key,
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
-            removal_policy=security.data_removal_policy,
+            removal_policy=encryption.data_removal_policy,
         )
 
         customers = {
@@ -49,11 +49,11 @@ class Compute(Construct):
             "DATABASE_NAME": NAME,
             "DATABASE_SECRET_ARN": database.app_secret.secret_arn,
         }
-        read_customers = security.read_secret(database.app_secret.secret_arn)
+        read_customers = encryption.read_secret(database.app_secret.secret_arn)
         fraud = {
             **customers,
             "TRANSACTION_TABLE": storage.transactions.table_name,
-            "FRAUD_RULES_PARAMETER": configuration.fraud_rules.parameter_name,
+            "FRAUD_RULES_PARAMETER": parameters.fraud_rules.parameter_name,
             "FINGERPRINT_SECRET_ARN": fingerprint.secret_arn,
         }
         check_fraud = [
@@ -62,10 +62,10 @@ class Compute(Construct):
                 actions=["dynamodb:Query"],
                 resources=[f"{storage.transactions.table_arn}/index/{index}" for index in (BY_CUSTOMER, BY_CARD)],
             ),
-            iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[configuration.fraud_rules.parameter_arn]),
-            *security.read_secret(fingerprint.secret_arn),
+            iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[parameters.fraud_rules.parameter_arn]),
+            *encryption.read_secret(fingerprint.secret_arn),
         ]
-        use_tables = security.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")
+        use_tables = encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")
 
         self.validation = self._function(
             "Validation",
@@ -80,7 +80,7 @@ class Compute(Construct):
             "fraud-detection",
             "POST /fraud-check: rules over the customer's transactions",
             environment=fraud,
-            statements=[*check_fraud, security.use_data_key("dynamodb", "kms:Decrypt")],
+            statements=[*check_fraud, encryption.use_data_key("dynamodb", "kms:Decrypt")],
             database=database,
         )
         self.processing = self._function(
@@ -91,7 +91,7 @@ class Compute(Construct):
                 **fraud,
                 "IDEMPOTENCY_TABLE": storage.idempotency.table_name,
                 "AUDIT_BUCKET": storage.audit.bucket_name,
-                "AUDIT_KEY_ID": security.data_key.key_id,
+                "AUDIT_KEY_ID": encryption.data_key.key_id,
             },
             statements=[
                 *check_fraud,
@@ -106,7 +106,7 @@ class Compute(Construct):
                 iam.PolicyStatement(
                     actions=["s3:PutObject", "s3:GetObject"], resources=[storage.audit.arn_for_objects("audit/*")]
                 ),
-                security.use_data_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
+                encryption.use_data_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
             ],
             database=database,
         )

@@ -39,7 +39,7 @@ class Database(Construct):
             "AppSecret",
             secret_name=f"payment/database-app-{base.environment.name}",
             description=f"Login of {APP_USER}, which the functions use",
-            encryption_key=base.security.data_key,
+            encryption_key=base.encryption.data_key,
             generate_secret_string=secretsmanager.SecretStringGenerator(
                 secret_string_template=f'{{"username":"{APP_USER}"}}',
                 generate_string_key="password",
@@ -63,17 +63,17 @@ class Database(Construct):
         )
 
     def _cluster(self) -> rds.DatabaseCluster:
-        environment, security, network = self._base.environment, self._base.security, self._base.network
+        environment, encryption, network = self._base.environment, self._base.encryption, self._base.network
         identifier = f"payment-{environment.name}"
         # RDS would create this group without a key and without an end to its retention.
-        logs = security.log_group(self, "Logs", name=f"/aws/rds/cluster/{identifier}/postgresql")
+        logs = encryption.log_group(self, "Logs", name=f"/aws/rds/cluster/{identifier}/postgresql")
         cluster = rds.DatabaseCluster(
             self,
             "Cluster",
             cluster_identifier=identifier,
             engine=ENGINE,
             default_database_name=NAME,
-            credentials=rds.Credentials.from_username(ADMIN_USER, encryption_key=security.data_key),
+            credentials=rds.Credentials.from_username(ADMIN_USER, encryption_key=encryption.data_key),
             manage_master_user_password=True,
             iam_authentication=True,
             parameters={
@@ -87,7 +87,7 @@ class Database(Construct):
                 "Writer",
                 auto_minor_version_upgrade=True,
                 enable_performance_insights=True,
-                performance_insight_encryption_key=security.data_key,
+                performance_insight_encryption_key=encryption.data_key,
             ),
             readers=[
                 rds.ClusterInstance.serverless_v2(
@@ -95,7 +95,7 @@ class Database(Construct):
                     scale_with_writer=True,
                     auto_minor_version_upgrade=True,
                     enable_performance_insights=True,
-                    performance_insight_encryption_key=security.data_key,
+                    performance_insight_encryption_key=encryption.data_key,
                 )
             ],
             serverless_v2_min_capacity=environment.aurora_min_acu,
@@ -104,14 +104,14 @@ class Database(Construct):
             vpc_subnets=network.database,
             security_groups=[network.database_group],
             storage_encrypted=True,
-            storage_encryption_key=security.data_key,
+            storage_encryption_key=encryption.data_key,
             backup=rds.BackupProps(retention=Duration.days(environment.backup_days)),
             copy_tags_to_snapshot=True,
             cloudwatch_logs_exports=["postgresql"],
             monitoring_interval=Duration.minutes(1),
             monitoring_role=self._monitoring_role(),
             deletion_protection=environment.protected,
-            removal_policy=security.data_removal_policy,
+            removal_policy=encryption.data_removal_policy,
         )
         cluster.node.add_dependency(logs)
         return cluster
@@ -163,8 +163,8 @@ class Database(Construct):
             description="Custom resource: migrates and seeds the customer database",
             timeout=Duration.minutes(5),
             statements=[
-                *self._base.security.read_secret(admin_secret.secret_arn),
-                *self._base.security.read_secret(self.app_secret.secret_arn),
+                *self._base.encryption.read_secret(admin_secret.secret_arn),
+                *self._base.encryption.read_secret(self.app_secret.secret_arn),
             ],
         )
         schema = function.custom_resource(

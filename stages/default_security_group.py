@@ -22,6 +22,7 @@ class ClosedDefaultSecurityGroup(Construct):
             "Closer",
             base=base,
             name="default-security-group",
+            module="deployment.default_security_group",
             description="Custom resource: removes all rules of the VPC's default security group",
             timeout=Duration.minutes(3),
             statements=[

@@ -4,13 +4,13 @@ from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from pipeline.environments import PIPELINE, Environment
+from environments import PIPELINE, Environment
 from stages.api import Api
 from stages.compute import Compute
+from stages.dashboard import NAMESPACE as RELEASE_NAMESPACE
+from stages.encryption import Encryption
 from stages.load_balancer import CANDIDATE, LoadBalancer
 from stages.monitoring import Monitoring
-from stages.release_row import NAMESPACE as RELEASE_NAMESPACE
-from stages.security import Security
 from stages.storage import Storage
 
 
@@ -23,7 +23,7 @@ class DeliveryRoles(Construct):
         id: str,
         *,
         environment: Environment,
-        security: Security,
+        encryption: Encryption,
         storage: Storage,
         compute: Compute,
         balancer: LoadBalancer,
@@ -74,9 +74,9 @@ class DeliveryRoles(Construct):
                     ],
                     resources=[storage.releases.table_arn],
                 ),
-                security.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
+                encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[monitoring.topic.topic_arn]),
-                security.use_operations_key("sns", "kms:Decrypt", "kms:GenerateDataKey"),
+                encryption.use_operations_key("sns", "kms:Decrypt", "kms:GenerateDataKey"),
                 # The synthetic traffic that flows during a shift.
                 iam.PolicyStatement(actions=["execute-api:Invoke"], resources=[api.invoke_arn(environment.name)]),
             ],

@@ -4,8 +4,8 @@ from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
-from pipeline.environments import Environment
-from stages.security import Security
+from environments import Environment
+from stages.encryption import Encryption
 
 MANAGED_RULES = (
     "AWSManagedRulesAmazonIpReputationList",
@@ -19,7 +19,7 @@ class Firewall(Construct):
     """AWS's managed rules and a limit of requests for each address; what is blocked is logged without credentials."""
 
     def __init__(
-        self, scope: Construct, id: str, *, environment: Environment, security: Security, stage_arns: dict[str, str]
+        self, scope: Construct, id: str, *, environment: Environment, encryption: Encryption, stage_arns: dict[str, str]
     ) -> None:
         super().__init__(scope, id)
         acl = wafv2.CfnWebACL(
@@ -49,7 +49,7 @@ class Firewall(Construct):
         for name, arn in stage_arns.items():
             wafv2.CfnWebACLAssociation(self, name, resource_arn=arn, web_acl_arn=acl.attr_arn)
         # WAF only writes to groups with this prefix.
-        log = security.log_group(self, "Log", name=f"aws-waf-logs-payment-{environment.name}")
+        log = encryption.log_group(self, "Log", name=f"aws-waf-logs-payment-{environment.name}")
         wafv2.CfnLoggingConfiguration(
             self,
             "Logging",

@@ -8,9 +8,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from pipeline.environments import Environment
+from environments import Environment
+from stages.encryption import Encryption
 from stages.network import Network
-from stages.security import Security
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +18,13 @@ class FunctionBase:
     """What all functions of one environment share."""
 
     environment: Environment
-    security: Security
+    encryption: Encryption
     network: Network
     code: lambda_.Code
 
 
 class PlatformFunction(Construct):
-    """One Lambda function, ``payment-<name>-<env>``, from package ``lambdas.<name>``.
+    """One Lambda function, ``payment-<name>-<env>``, from ``lambdas/<name>/handler.py``, or from ``module`` if given.
 
     Its permissions are one customer-managed policy: ``statements`` plus what every function of a VPC needs. Nothing
     that CDK would grant on its own is added, so the policy can be read in one place.
@@ -37,6 +37,7 @@ class PlatformFunction(Construct):
         *,
         base: FunctionBase,
         name: str,
+        module: str | None = None,
         description: str,
         statements: Sequence[iam.PolicyStatement],
         environment: dict[str, str] | None = None,
@@ -53,7 +54,7 @@ class PlatformFunction(Construct):
             resource_name=self.function_name,
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
-        log_group = base.security.log_group(self, "Logs", name=f"/aws/lambda/{self.function_name}")
+        log_group = base.encryption.log_group(self, "Logs", name=f"/aws/lambda/{self.function_name}")
         self._policy = iam.ManagedPolicy(
             self,
             "Policy",
@@ -62,7 +63,7 @@ class PlatformFunction(Construct):
                 iam.PolicyStatement(
                     actions=["logs:CreateLogStream", "logs:PutLogEvents"], resources=[log_group.log_group_arn]
                 ),
-                iam.PolicyStatement(actions=["kms:Decrypt"], resources=[base.security.operations_key.key_arn]),
+                iam.PolicyStatement(actions=["kms:Decrypt"], resources=[base.encryption.operations_key.key_arn]),
                 _TRACE,
                 *_run_in_vpc(arn),
                 *statements,
@@ -81,7 +82,7 @@ class PlatformFunction(Construct):
             function_name=self.function_name,
             description=description,
             code=base.code,
-            handler=f"lambdas.{name.replace('-', '_')}.handler.handler",
+            handler=f"lambdas.{module or name.replace('-', '_') + '.handler'}.handler",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mb,
@@ -92,7 +93,7 @@ class PlatformFunction(Construct):
             vpc=base.network.vpc,
             vpc_subnets=base.network.private,
             security_groups=[base.network.functions_group],
-            environment_encryption=base.security.operations_key,
+            environment_encryption=base.encryption.operations_key,
             environment={
                 "ENVIRONMENT": base.environment.name,
                 "POWERTOOLS_SERVICE_NAME": f"payment-{name}",

@@ -4,7 +4,7 @@ from aws_cdk import ArnFormat, CfnParameter, Stack
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
-from pipeline.environments import Environment
+from environments import Environment
 from stages.blue_green import BLUE, GREEN, BlueGreenFunction
 from stages.network import Network
 from stages.storage import Storage

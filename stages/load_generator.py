@@ -9,11 +9,11 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from pipeline.environments import PIPELINE, Environment
+from environments import PIPELINE, Environment
 from stages.api import Api
+from stages.encryption import Encryption
 from stages.load_balancer import CANDIDATE
 from stages.network import HTTPS, Network
-from stages.security import Security
 from stages.storage import Storage
 
 IMAGE = (
@@ -36,7 +36,7 @@ class LoadGenerator(Construct):
         id: str,
         *,
         environment: Environment,
-        security: Security,
+        encryption: Encryption,
         network: Network,
         storage: Storage,
         api: Api,
@@ -48,7 +48,7 @@ class LoadGenerator(Construct):
         read_outputs = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[this_stack])
         bucket = storage.passing_bucket(self, "Bucket", access_logs="load-bucket/")
         code, reports = bucket.arn_for_objects("code/*"), bucket.arn_for_objects("reports/*")
-        log_group = security.log_group(self, "Logs", name=f"/payment/{environment.name}/load-gate")
+        log_group = encryption.log_group(self, "Logs", name=f"/payment/{environment.name}/load-gate")
 
         group = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=network.vpc, description="Load gate and workers", allow_all_outbound=False
@@ -74,7 +74,7 @@ class LoadGenerator(Construct):
             read_outputs,
             _allow(api.invoke_arn(CANDIDATE), "execute-api:Invoke"),
             _allow(reports, "s3:PutObject"),
-            security.use_operations_key("s3", "kms:GenerateDataKey"),
+            encryption.use_operations_key("s3", "kms:GenerateDataKey"),
         )
         definition = ecs.FargateTaskDefinition(
             self,
@@ -118,7 +118,7 @@ class LoadGenerator(Construct):
             _allow(log_group.log_group_arn, "logs:GetLogEvents"),
             _allow(code, "s3:PutObject", "s3:GetObject"),
             _allow(reports, "s3:GetObject"),
-            security.use_operations_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
+            encryption.use_operations_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
             role_name=name,
         )
         place = {

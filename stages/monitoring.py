@@ -11,13 +11,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from pipeline.environments import Environment
+from environments import Environment
 from stages.api import Api
 from stages.compute import Compute
 from stages.dashboard import dashboard
 from stages.database import Database
+from stages.encryption import Encryption
 from stages.load_balancer import LoadBalancer
-from stages.security import Security
 from stages.storage import Storage
 
 FIVE_MINUTES = Duration.minutes(5)
@@ -38,7 +38,7 @@ class Monitoring(Construct):
         id: str,
         *,
         environment: Environment,
-        security: Security,
+        encryption: Encryption,
         storage: Storage,
         database: Database,
         compute: Compute,
@@ -52,7 +52,7 @@ class Monitoring(Construct):
             self,
             "Alerts",
             topic_name=f"payment-alerts-{environment.name}",
-            master_key=security.operations_key,
+            master_key=encryption.operations_key,
             enforce_ssl=True,
         )
         self.topic.apply_removal_policy(RemovalPolicy.DESTROY)

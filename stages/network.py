@@ -4,8 +4,8 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from pipeline.environments import ZONES, Environment
-from stages.security import Security
+from environments import ZONES, Environment
+from stages.encryption import Encryption
 
 HTTPS = ec2.Port.tcp(443)
 POSTGRES = ec2.Port.tcp(5432)
@@ -20,7 +20,7 @@ class Network(Construct):
     Connections allowed: VPC link → load balancer (443) and functions → database (5432), functions → AWS (443).
     """
 
-    def __init__(self, scope: Construct, id: str, *, environment: Environment, security: Security) -> None:
+    def __init__(self, scope: Construct, id: str, *, environment: Environment, encryption: Encryption) -> None:
         super().__init__(scope, id)
         self.private = ec2.SubnetSelection(subnet_group_name="private")
         self.database = ec2.SubnetSelection(subnet_group_name="database")
@@ -44,7 +44,7 @@ class Network(Construct):
                 "DynamoDb": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.DYNAMODB),
             },
         )
-        self._log_flows(security, environment)
+        self._log_flows(encryption, environment)
 
         self.link_group = self._group("VpcLink", "API Gateway to the load balancer")
         self.balancer_group = self._group("LoadBalancer", "Private load balancer")
@@ -55,8 +55,8 @@ class Network(Construct):
         self._connect(self.functions_group, self.database_group, POSTGRES)
         self.functions_group.add_egress_rule(ec2.Peer.any_ipv4(), HTTPS, "AWS services")
 
-    def _log_flows(self, security: Security, environment: Environment) -> None:
-        group = security.log_group(self, "FlowLogs", name=f"/payment/{environment.name}/vpc-flow-logs")
+    def _log_flows(self, encryption: Encryption, environment: Environment) -> None:
+        group = encryption.log_group(self, "FlowLogs", name=f"/payment/{environment.name}/vpc-flow-logs")
         policy = iam.ManagedPolicy(
             self,
             "FlowLogPolicy",

@@ -4,19 +4,19 @@ from aws_cdk import CfnOutput, CfnParameter, Fn, Stack, Tags
 from aws_cdk import Environment as Target
 from constructs import Construct
 
-from pipeline.environments import ZONES, Environment
+from environments import ZONES, Environment
 from stages.api import Api
 from stages.bundling import functions_asset
 from stages.compute import Compute
-from stages.configuration import Configuration
 from stages.database import Database
 from stages.default_security_group import ClosedDefaultSecurityGroup
 from stages.delivery_roles import DeliveryRoles
+from stages.encryption import Encryption
 from stages.function import FunctionBase
 from stages.load_balancer import LoadBalancer
 from stages.monitoring import Monitoring
 from stages.network import Network
-from stages.security import Security
+from stages.parameters import Parameters
 from stages.storage import Storage
 
 
@@ -40,14 +40,14 @@ class PlatformStack(Stack):
             self, "AlertEmail", default=environment.alert_email, description="Receives every alarm and approval notice"
         )
 
-        security = Security(self, "Security", environment=environment)
-        network = Network(self, "Network", environment=environment, security=security)
-        base = FunctionBase(environment=environment, security=security, network=network, code=functions_asset())
+        encryption = Encryption(self, "Security", environment=environment)
+        network = Network(self, "Network", environment=environment, encryption=encryption)
+        base = FunctionBase(environment=environment, encryption=encryption, network=network, code=functions_asset())
         ClosedDefaultSecurityGroup(self, "DefaultSecurityGroup", base=base)
         storage = Storage(self, "Storage", base=base)
         database = Database(self, "Database", base=base)
-        configuration = Configuration(self, "Configuration", environment=environment)
-        compute = Compute(self, "Compute", base=base, storage=storage, database=database, configuration=configuration)
+        parameters = Parameters(self, "Configuration", environment=environment)
+        compute = Compute(self, "Compute", base=base, storage=storage, database=database, parameters=parameters)
         balancer = LoadBalancer(
             self,
             "LoadBalancer",
@@ -61,7 +61,7 @@ class PlatformStack(Stack):
             self,
             "Monitoring",
             environment=environment,
-            security=security,
+            encryption=encryption,
             storage=storage,
             database=database,
             compute=compute,
@@ -73,21 +73,21 @@ class PlatformStack(Stack):
             self,
             "DeliveryRoles",
             environment=environment,
-            security=security,
+            encryption=encryption,
             storage=storage,
             compute=compute,
             balancer=balancer,
             api=api,
             monitoring=monitoring,
         )
-        configuration.publish(
+        parameters.publish(
             {
                 "vpc-id": network.vpc.vpc_id,
                 "aurora-endpoint": database.cluster.cluster_endpoint.hostname,
                 "transaction-table": storage.transactions.table_name,
                 "api-url": api.url,
                 "audit-bucket": storage.audit.bucket_name,
-                "kms-key-id": security.data_key.key_id,
+                "kms-key-id": encryption.data_key.key_id,
             }
         )
         load_outputs = {}
@@ -98,7 +98,7 @@ class PlatformStack(Stack):
                 self,
                 "LoadGenerator",
                 environment=environment,
-                security=security,
+                encryption=encryption,
                 network=network,
                 storage=storage,
                 api=api,
@@ -114,7 +114,7 @@ class PlatformStack(Stack):
                 "AlbDnsName": (balancer.alb.load_balancer_dns_name, "Private load balancer of /process"),
                 "AuditLogBucket": (storage.audit.bucket_name, "S3 bucket of the audit records"),
                 "AlertTopicArn": (monitoring.topic.topic_arn, "SNS topic of the alarms"),
-                "KmsKeyId": (security.data_key.key_id, "Key that encrypts the payment data"),
+                "KmsKeyId": (encryption.data_key.key_id, "Key that encrypts the payment data"),
                 "DashboardUrl": (monitoring.dashboard_url, "CloudWatch dashboard"),
                 "CandidateApiUrl": (api.candidate_url, "The same API on the candidate (green), for the load gate"),
                 "ListenerArn": (balancer.listener_arn, "Listener whose weights move /process"),

@@ -3,7 +3,7 @@
 from aws_cdk import Stage
 from constructs import Construct
 
-from pipeline.environments import Environment
+from environments import Environment
 from stages.platform_stack import PlatformStack
 
 STACK_ID = "Platform"

@@ -66,6 +66,7 @@ class PrivateIntegration(Construct):
             "TlsSetter",
             base=self._base,
             name="integration-tls",
+            module="deployment.integration_tls",
             description="Custom resource: lets the API accept the load balancer's own certificate",
             timeout=Duration.minutes(3),
             statements=[

@@ -70,7 +70,7 @@ def _rotator(
                 resources=[secret.secret_arn],
             ),
             iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"]),
-            base.security.use_data_key("secretsmanager", "kms:Decrypt", "kms:GenerateDataKey"),
+            base.encryption.use_data_key("secretsmanager", "kms:Decrypt", "kms:GenerateDataKey"),
         ],
     )
     rotator.function.add_permission(

@@ -1,4 +1,4 @@
-"""No deployment moves a candidate that still has production traffic: see ``lambdas.steady_state``."""
+"""No deployment moves a candidate that still has production traffic: see ``lambdas.deployment.steady_state``."""
 
 from collections.abc import Sequence
 
@@ -34,6 +34,7 @@ class SteadyState(Construct):
             "Provider",
             base=base,
             name="steady-state",
+            module="deployment.steady_state",
             description="Custom resource: takes production traffic off the candidate before it is replaced",
             timeout=Duration.minutes(3),
             statements=[

@@ -74,7 +74,7 @@ class Storage(Construct):
             scope,
             id,
             encryption=s3.BucketEncryption.KMS,
-            encryption_key=self._base.security.operations_key,
+            encryption_key=self._base.encryption.operations_key,
             bucket_key_enabled=True,
             **_PRIVATE,
             lifecycle_rules=[
@@ -100,12 +100,12 @@ class Storage(Construct):
             time_to_live_attribute=expires,
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-            encryption_key=self._base.security.data_key,
+            encryption_key=self._base.encryption.data_key,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
             deletion_protection=self._base.environment.protected,
-            removal_policy=self._base.security.data_removal_policy,
+            removal_policy=self._base.encryption.data_removal_policy,
         )
 
     def _audit_bucket(self) -> s3.Bucket:
@@ -116,7 +116,7 @@ class Storage(Construct):
             self,
             "Audit",
             encryption=s3.BucketEncryption.KMS,
-            encryption_key=self._base.security.data_key,
+            encryption_key=self._base.encryption.data_key,
             bucket_key_enabled=True,
             object_lock_default_retention=(
                 s3.ObjectLockRetention.compliance(Duration.days(locked_days)) if locked_days else None
@@ -134,7 +134,7 @@ class Storage(Construct):
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                 )
             ],
-            removal_policy=self._base.security.data_removal_policy,
+            removal_policy=self._base.encryption.data_removal_policy,
         )
         self._log_access(bucket, prefix="audit-bucket/")
         if not self._base.environment.retain_data:
@@ -189,6 +189,7 @@ class Storage(Construct):
                 "Emptier",
                 base=self._base,
                 name="empty-bucket",
+                module="deployment.empty_bucket",
                 description="Custom resource: empties a bucket that is about to be deleted",
                 timeout=Duration.minutes(15),
                 statements=[],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lambdas.adapters import aws, database, roles
-from lambdas.custom_resource import Event, Outcome, custom_resource
+from lambdas.deployment.custom_resource import Event, Outcome, custom_resource
 from lambdas.payments.money import CURRENCIES
 from lambdas.schema import migrator
 

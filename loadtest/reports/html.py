@@ -7,10 +7,10 @@ from pathlib import Path
 
 from hdrh.histogram import HdrHistogram
 
+from loadtest.p99 import RouteJudgement
 from loadtest.reports import charts
 from loadtest.reports.markdown import ms
 from loadtest.result import Result
-from loadtest.verdict import RouteJudgement
 
 HISTOGRAM_BARS = 44
 _STYLE = Path(__file__).with_name("page.css")

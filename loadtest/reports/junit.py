@@ -2,8 +2,8 @@
 
 from xml.etree import ElementTree as Xml
 
+from loadtest.p99 import Verdict
 from loadtest.result import Result
-from loadtest.verdict import Verdict
 
 
 def render(result: Result) -> str:

@@ -6,9 +6,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from loadtest.p99 import Verdict
 from loadtest.reports.markdown import ms
 from loadtest.result import Result
-from loadtest.verdict import Verdict
 
 LOG_WIDTH = 160
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from environments import PIPELINE, Environment, environment
 from pipeline import aws
 from pipeline.bootstrap import account, certificate, connection
-from pipeline.environments import PIPELINE, Environment, environment
 
 FAILED, USAGE = 1, 2
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from pipeline.environments import PIPELINE
+from environments import PIPELINE
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, cast
 
-from pipeline.environments import PLACEHOLDER_REPOSITORY, PipelineSettings
+from environments import PLACEHOLDER_REPOSITORY, PipelineSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_codeconnections import CodeConnectionsClient
@@ -25,7 +25,7 @@ def ensure(client: "CodeConnectionsClient", *, settings: PipelineSettings, provi
     if settings.repository == PLACEHOLDER_REPOSITORY:
         raise ConnectionNotReady(
             f"the repository is still the placeholder {PLACEHOLDER_REPOSITORY}: give PIPELINE in"
-            " pipeline/environments.py its owner/name, commit, and run this again"
+            " environments.py its owner/name, commit, and run this again"
         )
     arn = arn or _named(client) or _create(client, provider)
     try:

@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.environments import DEV, PROMOTION_ORDER
+from environments import DEV, PROMOTION_ORDER
 
 TABLE = Path(__file__).with_name("acknowledgements.toml")
 FIELDS = {"findings": list, "constructs": list, "reason": str, "owner": str, "expires": date}

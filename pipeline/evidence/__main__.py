@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from environments import PIPELINE, Environment, environment
 from pipeline.aws import session
-from pipeline.environments import PIPELINE, Environment, environment
 from pipeline.evidence import release
 from pipeline.evidence.bundle import pack
 from pipeline.evidence.codepipeline import PipelineExecution

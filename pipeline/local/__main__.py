@@ -16,8 +16,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from localcloud import LocalCloudError
 from pipeline.local import remote, report
-from pipeline.local.cloud import LocalCloudError
 from pipeline.local.console import Console, PlainConsole, choose
 from pipeline.local.errors import FAILED, INTERRUPTED, OK, PromotionError
 from pipeline.local.promotion import Promotion, Request, end_leftovers, waiting_run

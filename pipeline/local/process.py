@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import psutil
 
+from localcloud.processes import record_of, recorded
 from pipeline.local.errors import StepFailed
 
 GRACE_SECONDS = 120
@@ -115,20 +116,6 @@ def _new_lines(output: BinaryIO, *, unfinished: bool) -> Iterator[str]:
             return
         if text := line.decode(errors="replace").rstrip():
             yield text
-
-
-def record_of(pid: int) -> dict[str, float]:
-    """What a process is known again by, later and from elsewhere: its number, and when it started, in seconds since the
-    boot. Numbers are given again; times of day change when the clock is set, as it is when a laptop wakes."""
-    return {"pid": pid, "started": round(psutil.Process(pid).create_time() - psutil.boot_time(), 2)}
-
-
-def recorded(record: Mapping[str, float]) -> psutil.Process:
-    """The process of this record. Raises ``psutil.NoSuchProcess`` when it has ended, whoever has its number now."""
-    pid = int(record["pid"])
-    if record_of(pid) != record or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-        raise psutil.NoSuchProcess(pid)
-    return psutil.Process(pid)
 
 
 def end_leftover(record: dict[str, float]) -> bool:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localcloud import LocalCloud, LocalCloudError
 from pipeline.bootstrap.account import toolkit_command
 from pipeline.local import source
-from pipeline.local.cloud import LocalCloud, LocalCloudError
 from pipeline.local.console import Console
 from pipeline.local.errors import BadInput, PromotionError, StepFailed
 from pipeline.local.process import clean_environment, end_leftover, run_commands, undisturbed

@@ -4,8 +4,8 @@ import json
 
 from rich.console import Console as Terminal
 
-from pipeline.environments import environment
-from pipeline.local.cloud import LocalCloud
+from environments import environment
+from localcloud import LocalCloud
 from pipeline.local.console import Console, tree
 from pipeline.local.run import Run, Stage, Step, all_runs
 from pipeline.local.state import State

@@ -15,8 +15,8 @@ from pathlib import Path
 from rich.live import Live
 from rich.text import Text
 
+from environments import Environment, environment
 from pipeline.aws import PlatformNotDeployed, PlatformOutputs, session
-from pipeline.environments import Environment, environment
 from pipeline.output import forgive_output, say, settle_output
 from pipeline.release.aws import calling
 from pipeline.release.aws.alarms import AwsAlarms

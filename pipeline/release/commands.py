@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 
-from pipeline.environments import ReleaseSettings
+from environments import ReleaseSettings
 from pipeline.release.controller import Controller, World
 from pipeline.release.guards import drift, previous_stable, refusals
 from pipeline.release.machine import IGNORED, roll_back, take_over

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from pipeline.environments import ReleaseSettings
+from environments import ReleaseSettings
 from pipeline.release.analysis import Limits
 
 T = TypeVar("T")

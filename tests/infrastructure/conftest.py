@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aws_cdk import App
 
-from pipeline.environments import DEV, PROMOTION_ORDER, Environment, environment
+from environments import DEV, PROMOTION_ORDER, Environment, environment
 from stages.platform_stage import PlatformStage
 from tests.infrastructure.platform_template import PlatformTemplate
 

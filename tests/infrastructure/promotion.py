@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pipeline_app
-from pipeline.environments import DEV, PIPELINE, PROD, STAGING, environment
+from environments import DEV, PIPELINE, PROD, STAGING, environment
 from pipeline_app import create_app
 
 Template = dict[str, Any]

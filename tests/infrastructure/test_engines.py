@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.environments import PROMOTION_ORDER
+from environments import PROMOTION_ORDER
 from tests.infrastructure.promotion import elsewhere, one_environment, pipeline_template, promotion, resources
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import assertions
 
-from pipeline.environments import DEV, PIPELINE
+from environments import DEV, PIPELINE
 from pipeline.review.findings import REPORT
 from pipeline.stack import PipelineStack
 from pipeline_app import committed_context

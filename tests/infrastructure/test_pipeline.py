@@ -11,7 +11,7 @@ import boto3
 import pytest
 from aws_cdk import assertions
 
-from pipeline.environments import DEV, PIPELINE, PROMOTION_ORDER
+from environments import DEV, PIPELINE, PROMOTION_ORDER
 from pipeline.evidence.codepipeline import ASSEMBLY, PipelineExecution
 from pipeline.stack import PipelineStack
 from pipeline_app import committed_context

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.environments import PROMOTION_ORDER
+from environments import PROMOTION_ORDER
 from stages.database import migrations_hash
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from environments import PROMOTION_ORDER, environment
 from pipeline.bootstrap.certificate import RENEW_BEFORE
-from pipeline.environments import PROMOTION_ORDER, environment
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
 
 FOR_OPERATIONS = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.environments import PIPELINE
+from environments import PIPELINE
 from tests.infrastructure.platform_template import PlatformTemplate, as_list, logical_id, text
 
 EVERY_FUNCTION = {

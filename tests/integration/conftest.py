@@ -15,10 +15,10 @@ import pytest
 from botocore.credentials import Credentials
 from xdist.scheduler import LoadScopeScheduling
 
+from environments import DEV, environment
+from localcloud import LocalCloud
+from localcloud.emulator.no_silent_drops import IGNORED, OBSERVED
 from pipeline.aws import PlatformOutputs
-from pipeline.environments import DEV, environment
-from pipeline.local.cloud import LocalCloud
-from pipeline.local.cloud.emulator.no_silent_drops import IGNORED, OBSERVED
 from pipeline.local.process import clean_environment
 from pipeline.local.promotion import bootstrap_commands
 from pipeline_app import create_app

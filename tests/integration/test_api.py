@@ -300,7 +300,7 @@ def test_the_day_s_audit_log_is_whole_until_a_record_is_changed(api: Merchant, p
     made = [api.post("/process", customer(7), key=new_key()).body["transaction_id"] for _ in range(3)]
     [key] = [key for key in _audit_objects(platform) if made[1] in key]
     day = "-".join(part.partition("=")[2] for part in key.split("/")[1:4])
-    verify = ("lambdas.audit_log", "verify", "--env", platform.cloud.name, "--day", day)
+    verify = ("pipeline.audit", "verify", "--env", platform.cloud.name, "--day", day)
     whole = platform.run(*verify)
     assert (whole.returncode, whole.stdout.splitlines()[-1]) == (0, "whole"), whole.stdout + whole.stderr
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.local.cloud import LocalCloud
+from localcloud import LocalCloud
 from pipeline.local.process import clean_environment
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from stages.release_row import NAMESPACE as RELEASE_NAMESPACE
+from stages.dashboard import NAMESPACE as RELEASE_NAMESPACE
 from tests.integration.conftest import Platform
 from tests.integration.merchant import PAYMENT
 

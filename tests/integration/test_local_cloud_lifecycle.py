@@ -11,8 +11,8 @@ import boto3
 import psutil
 import pytest
 
-from pipeline.local.cloud import LocalCloud, LocalCloudError
-from pipeline.local.cloud import cloud as cloud_module
+from localcloud import LocalCloud, LocalCloudError
+from localcloud import cloud as cloud_module
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from pg8000 import native as pg8000
 
-from pipeline.local.cloud.postgres import Postgres, PostgresError
+from localcloud.postgres import Postgres, PostgresError
 from tests.integration.conftest import Platform
 
 

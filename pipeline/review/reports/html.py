@@ -9,7 +9,7 @@ from pipeline.review.comparison import Comparison
 from pipeline.review.reports import words
 from pipeline.review.templates import entries
 from pipeline.review.templates.changes import Section
-from pipeline.review.templates.detail import Detail
+from pipeline.review.templates.difference import Detail
 from pipeline.review.templates.entries import Entry
 
 STYLE = Path(__file__).with_name("page.css")

@@ -14,7 +14,7 @@ from pipeline.review.names import MARKER
 from pipeline.review.reports import words
 from pipeline.review.templates import entries
 from pipeline.review.templates.changes import Section
-from pipeline.review.templates.detail import Detail
+from pipeline.review.templates.difference import Detail
 from pipeline.review.templates.entries import Entry
 
 LIMIT = 60_000

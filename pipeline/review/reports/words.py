@@ -8,7 +8,7 @@ from pipeline.review.comparison import Comparison
 from pipeline.review.costs.estimate import LEFT_OUT, REGION, Cost, oldest_price
 from pipeline.review.findings import Finding
 from pipeline.review.templates.changes import Section
-from pipeline.review.templates.detail import Detail
+from pipeline.review.templates.difference import Detail
 from pipeline.review.templates.entries import ANY, Entry
 
 FINDINGS = {

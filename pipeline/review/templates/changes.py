@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.review.templates import security
-from pipeline.review.templates.detail import Detail
-from pipeline.review.templates.difference import Difference, differences, spell
+from pipeline.review.templates.difference import Detail, Difference, differences, spell
 from pipeline.review.templates.pairing import Pair, Pairing
 from pipeline.review.templates.plain import plain
 from pipeline.review.templates.provider import fate, is_stateful

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any
+from typing import Any, Literal
 
-from pipeline.review.templates.detail import Sign
+Sign = Literal["+", "-", "!", " "]
 
 MISSING: Any = object()
 HASH = re.compile(r"[0-9a-f]{32,64}")
@@ -19,6 +19,16 @@ ASSETS = re.compile(
 KEYS = ("Key", "Name", "Id", "Sid", "name", "id")
 """What tells the elements of a list apart, if each has one."""
 LONG = 60
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A line with its sign: added, removed, changed, or explained."""
+
+    sign: Sign
+    text: str
+    alarming: bool = False
+    """Such as a wildcard, or a port that is open to everyone: to be seen first."""
 
 
 @dataclass(frozen=True)

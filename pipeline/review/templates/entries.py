@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.review.templates.changes import Change, Section
-from pipeline.review.templates.detail import Detail
+from pipeline.review.templates.difference import Detail
 
 ANY = "{env}"
 """Stands for the environment's name in an entry of several."""

@@ -9,8 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
-from pipeline.review.templates.detail import Detail
-from pipeline.review.templates.difference import spell
+from pipeline.review.templates.difference import Detail, spell
 
 ALIKE = 0.5
 """So much two statements have in common if one is said to have become the other."""

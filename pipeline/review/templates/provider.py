@@ -11,7 +11,7 @@ from typing import Any
 
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER, ResourceNotFoundError
 
-from pipeline.environments import DEFAULT_REGION
+from environments import DEFAULT_REGION
 
 PREFIX = "/properties/"
 DATABASES_WITH_SNAPSHOT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.review.templates import policies
-from pipeline.review.templates.detail import Detail
-from pipeline.review.templates.difference import MISSING, Difference, spell
+from pipeline.review.templates.difference import MISSING, Detail, Difference, spell
 
 TYPES = re.compile(
     r"AWS::(IAM|WAFv2|KMS|Cognito|CertificateManager|SecretsManager)::|AWS::CodePipeline::Pipeline$"

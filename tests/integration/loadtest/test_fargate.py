@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import pipeline_app
-from pipeline.environments import environment
+from environments import environment
 from tests.integration.conftest import ROOT, Platform, bootstrapped, deployed, stale_entries
 from tests.integration.test_local_cloud_identity import assumed, client
 

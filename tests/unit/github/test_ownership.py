@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.environments import PIPELINE
+from environments import PIPELINE
 
 ROOT = Path(__file__).resolve().parents[3]
 OWNED = [
@@ -45,7 +45,7 @@ def test_the_owners_are_of_the_organisation_whose_repository_is_promoted(team: s
         "pipeline/steps.py",
         "pipeline/stack.py",
         "pyproject.toml",
-        "stages/security.py",
+        "stages/encryption.py",
         "requirements/dev.txt",
         "lambdas/requirements.txt",
     ],

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from lambdas.payments.audit import Chain, canonical, digest, key_of
-from lambdas.payments.audit_verification import Settled, Verdict, verify
 from lambdas.payments.cards import Card
 from lambdas.payments.transactions import PENDING, Transaction
+from pipeline.audit.verification import Settled, Verdict, verify
 from tests.unit.lambdas.stores import MemoryAuditLog
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.custom_resource import Event, Outcome, custom_resource
+from lambdas.deployment.custom_resource import Event, Outcome, custom_resource
 
 CONTEXT = SimpleNamespace(log_stream_name="stream")
 

@@ -6,11 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lambdas import custom_resource
 from lambdas.adapters import aws
-from lambdas.default_security_group import handler as default_security_group
-from lambdas.integration_tls import handler as integration_tls
-from lambdas.steady_state import handler as steady_state
+from lambdas.deployment import custom_resource, default_security_group, integration_tls, steady_state
 
 
 class FakeEc2:

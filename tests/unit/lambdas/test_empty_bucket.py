@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from lambdas import custom_resource
 from lambdas.adapters import aws
-from lambdas.empty_bucket import handler as empty_bucket
+from lambdas.deployment import custom_resource, empty_bucket
 
 
 class Bucket:

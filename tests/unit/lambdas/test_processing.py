@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from lambdas.payments import fraud
 from lambdas.payments.audit import digest
-from lambdas.payments.audit_verification import Settled, verify
 from lambdas.payments.errors import KeyReused, Unavailable
 from lambdas.payments.fraud import Rules
 from lambdas.payments.payment import Payment
 from lambdas.payments.processing import Examiner, Processor
 from lambdas.payments.transactions import PENDING, Transaction, transaction_id
+from pipeline.audit.verification import Settled, verify
 from tests.unit.lambdas.stores import KillAt, Killed, MemoryAuditLog, MemoryLedger, OneCustomer
 
 RULES = Rules.parse(json.loads(Path(fraud.__file__).with_name("fraud_rules.json").read_text()))

@@ -9,15 +9,14 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
+from environments import GateSettings
 from loadtest.health import Health
 from loadtest.judge import Evidence, Moment, conclude
-from loadtest.looks import alphas, look_times
+from loadtest.p99 import Verdict, alphas, look_times
 from loadtest.reports import html, junit, markdown
 from loadtest.result import ExitCode, Result, Subject
 from loadtest.samples import Samples
 from loadtest.schedule import Schedule
-from loadtest.verdict import Verdict
-from pipeline.environments import GateSettings
 
 SETTINGS = GateSettings(rate=40, duration_seconds=30, warm_up_seconds=5, max_seconds=30)
 END = 35.0

@@ -4,8 +4,8 @@ import argparse
 
 import pytest
 
+from environments import GateSettings
 from loadtest.options import add_gate_options, add_target_options, add_workforce_options, gate_settings, workforce
-from pipeline.environments import GateSettings
 
 
 def parse(*arguments: str) -> argparse.Namespace:

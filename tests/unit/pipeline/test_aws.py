@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from environments import DEFAULT_REGION
 from pipeline import aws
-from pipeline.environments import DEFAULT_REGION
 
 
 @pytest.mark.parametrize(

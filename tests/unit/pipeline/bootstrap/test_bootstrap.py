@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from environments import PipelineSettings, environment
 from pipeline.bootstrap import __main__ as bootstrap
 from pipeline.bootstrap import account as account_module
 from pipeline.bootstrap import certificate, connection
-from pipeline.environments import PipelineSettings, environment
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 HOST = "payments.dev.internal"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from loadtest.p99 import Verdict
 from loadtest.scenario import ROUTES
-from loadtest.verdict import Verdict
 from pipeline.compliance.acknowledgements import PACKS
 from pipeline.evidence.__main__ import main
 from pipeline.local.run import Run, create

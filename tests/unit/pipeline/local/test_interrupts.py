@@ -12,9 +12,10 @@ from typing import Any
 import psutil
 import pytest
 
+from localcloud.processes import record_of
 from pipeline.local.__main__ import main
 from pipeline.local.errors import FAILED, OK
-from pipeline.local.process import end_leftover, record_of
+from pipeline.local.process import end_leftover
 from pipeline.local.run import all_runs
 
 from .conftest import FakeCloud, Project, commands, last, stage

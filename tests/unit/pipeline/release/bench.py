@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.environments import ReleaseSettings
+from environments import ReleaseSettings
 from pipeline.release.aws.alarms import AwsAlarms
 from pipeline.release.aws.announcer import AwsAnnouncer
 from pipeline.release.aws.metrics import AwsMetrics

@@ -1,1 +1,0 @@
-"""The function behind the closed default security group of the VPC."""

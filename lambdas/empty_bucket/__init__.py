@@ -1,1 +1,0 @@
-"""Custom resource: empties a bucket that is about to be deleted."""

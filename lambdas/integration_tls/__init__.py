@@ -1,1 +1,0 @@
-"""The function behind the TLS setting of the API's private integration."""

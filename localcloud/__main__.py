@@ -1,0 +1,61 @@
+"""``python -m localcloud start|stop|status|env ENVIRONMENT``: the local cloud by hand.
+
+``env`` prints the client's variables as shell exports: ``eval "$(python -m localcloud env dev)"``.
+Exit codes: 0 done (``status``: it runs), 1 failed (``status``: it does not run), 2 usage.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from environments import Environment, environment
+from localcloud import LocalCloud, LocalCloudError
+
+FORGET = "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE PLATFORM_ROLE_ARN"
+NOWHERE = f"{FORGET}; export AWS_ENDPOINT_URL=https://127.0.0.1:9 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none"
+"""When there is no local cloud, what is called next must not reach the person's real account instead."""
+
+DEFAULT_STATE = Path(".pipeline/clouds")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m localcloud", description=__doc__)
+    parser.add_argument("command", choices=("start", "stop", "status", "env"))
+    parser.add_argument("environment", help="dev, staging, prod or the name of an ephemeral environment")
+    parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of the local clouds' files")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = environment(chosen.environment)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        return _run(chosen.command, settings, LocalCloud(settings.name, chosen.state))
+    except LocalCloudError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _run(command: str, settings: Environment, cloud: LocalCloud) -> int:
+    if command == "start":
+        cloud.start(account=settings.account, region=settings.region)
+        print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
+    elif command == "stop":
+        cloud.stop()
+        print(f"{cloud.name}: stopped")
+    elif not cloud.is_running():
+        print(f"{cloud.name}: not running", file=sys.stderr)
+        if command == "env":
+            print(NOWHERE)
+        return 1
+    elif command == "status":
+        print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
+    else:
+        print(FORGET)
+        for name, value in cloud.environ().items():
+            print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""Starting and stopping a local cloud, which runs on by itself in between."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from localcloud import certificates
+from localcloud.files import write_private
+from localcloud.postgres import Postgres
+from localcloud.processes import record_of, recorded
+from localcloud.settings import Settings
+
+PREFERRED_PORTS = {"dev": 4571, "staging": 4572, "prod": 4573}
+START_SECONDS = 60
+STOP_SECONDS = 20
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
+"""What the emulator, and so each function, sees of this process's environment: no AWS setting of the person."""
+
+
+class LocalCloudError(Exception):
+    """A local cloud did not start or stop; the message says where its log is and how it ends."""
+
+
+class LocalCloud:
+    """The local cloud of one environment. ``state`` is the folder of all local clouds; each has a folder in it."""
+
+    def __init__(self, environment_name: str, state: Path) -> None:
+        self.name = environment_name
+        self.folder = Path(state).absolute() / environment_name
+
+    @property
+    def log_path(self) -> Path:
+        """The emulator's log. The functions' logs are in ``logs/`` beside it."""
+        return self.folder / "emulator.log"
+
+    @property
+    def endpoint(self) -> str:
+        """The URL that serves every AWS API. Raises ``LocalCloudError`` when the cloud was never started."""
+        return self._settings().endpoint
+
+    def environ(self) -> dict[str, str]:
+        """What a client needs in its environment, and no more. Raises ``LocalCloudError`` if it was never started."""
+        settings = self._settings()
+        return {
+            "AWS_ENDPOINT_URL": settings.endpoint,
+            "AWS_CA_BUNDLE": settings.ca,
+            "NODE_EXTRA_CA_CERTS": settings.ca,
+            "AWS_ACCESS_KEY_ID": settings.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": settings.secret_access_key,
+            "AWS_DEFAULT_REGION": settings.region,
+            "AWS_REGION": settings.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    @property
+    def account(self) -> str:
+        """The AWS account id that the environment has here."""
+        return self._settings().account
+
+    @property
+    def region(self) -> str:
+        """The AWS region that the environment is in here."""
+        return self._settings().region
+
+    def is_running(self) -> bool:
+        """Whether its process lives and answers."""
+        return self._process() is not None and self._answers()
+
+    def start(self, *, account: str | None = None, region: str | None = None) -> None:
+        """Start the cloud unless it runs. What a killed one left behind is ended first; its state is gone.
+
+        ``account`` and ``region`` are those that the environment's settings name; where they name none, the cloud has
+        an account of its own in the default region. Raises ``LocalCloudError`` when it does not answer in time or dies,
+        or runs as another account or in another region.
+        """
+        with self._exclusively():
+            if self.is_running():
+                self._require(account, region)
+                return
+            self._end()
+            self._launch(account, region)
+
+    def stop(self) -> None:
+        """End the cloud and all that it started, and wait until they are gone. Its state goes with it."""
+        if self.folder.exists():
+            with self._exclusively():
+                self._end()
+
+    def remove(self) -> None:
+        """Stop the cloud, and delete its folder and logs."""
+        self.stop()
+        Postgres(self.folder / "postgres").remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _require(self, account: str | None, region: str | None) -> None:
+        runs = self._settings()
+        wanted = (account or runs.account, region or runs.region)
+        if wanted != (runs.account, runs.region):
+            raise LocalCloudError(
+                f"the local cloud {self.name} runs as account {runs.account} in {runs.region}, but the settings name"
+                f" {' in '.join(wanted)}: stop it with `make down`, then begin again"
+            )
+
+    def _launch(self, account: str | None, region: str | None) -> None:
+        with self._listening_socket() as listening:
+            port = listening.getsockname()[1]
+            settings = Settings.generate(self.name, self.folder, port, account=account, region=region)
+            certificates.issue(settings.tls, self.name, settings.region)
+            settings.write()
+            if self.log_path.exists():
+                self.log_path.replace(self.log_path.with_suffix(".log.1"))
+            with os.fdopen(os.open(self.log_path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "localcloud.emulator", str(self.folder), str(listening.fileno())],
+                    env={name: os.environ[name] for name in INHERITED if name in os.environ}
+                    | {"PYTHONPATH": str(Path(__file__).parents[3])},
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    pass_fds=[listening.fileno()], start_new_session=True,
+                )  # fmt: skip
+        write_private(self.folder / "process.json", json.dumps(record_of(process.pid)))
+        try:
+            self._wait_for_answer(process)
+        except KeyboardInterrupt:
+            self._end()
+            raise
+
+    def _wait_for_answer(self, process: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if process.poll() is not None:
+                raise LocalCloudError(self._failure(f"ended with exit code {process.returncode}"))
+            if time.monotonic() > deadline:
+                self._end()
+                raise LocalCloudError(self._failure(f"did not answer within {START_SECONDS} s"))
+            time.sleep(0.05)
+
+    def _listening_socket(self) -> socket.socket:
+        """On the environment's own port if that is free. It is opened here and handed on, so nobody can take it."""
+        for port in (PREFERRED_PORTS.get(self.name, 0), 0):
+            listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listening.bind(("127.0.0.1", port))
+                listening.listen(1024)
+            except OSError:
+                listening.close()
+            else:
+                return listening
+        raise LocalCloudError("no free port on 127.0.0.1")
+
+    def _end(self) -> None:
+        process = self._process()
+        if process is not None:
+            started_by_it = process.children(recursive=True)
+            process.terminate()
+            _, alive = psutil.wait_procs([process, *started_by_it], timeout=STOP_SECONDS)
+            for left in alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    left.kill()
+            if psutil.wait_procs(alive, timeout=STOP_SECONDS)[1]:
+                raise LocalCloudError(self._failure(f"its processes {[left.pid for left in alive]} can't be ended"))
+        Postgres(self.folder / "postgres").end_leftover()
+        (self.folder / "process.json").unlink(missing_ok=True)
+
+    def _process(self) -> psutil.Process | None:
+        """The process that was started, if it still lives."""
+        try:
+            return recorded(json.loads((self.folder / "process.json").read_text()))
+        except (OSError, ValueError, KeyError, psutil.Error):
+            return None
+
+    def _answers(self) -> bool:
+        try:
+            settings = Settings.read(self.folder)
+            trust = ssl.create_default_context(cafile=settings.ca)
+            unproxied = urllib.request.build_opener(
+                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+            )
+            with unproxied.open(f"{settings.endpoint}/_ministack/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (OSError, ValueError):
+            return False
+
+    def _settings(self) -> Settings:
+        try:
+            return Settings.read(self.folder)
+        except (OSError, ValueError) as error:
+            raise LocalCloudError(f"the local cloud {self.name} was never started here ({error})") from error
+
+    @contextlib.contextmanager
+    def _exclusively(self) -> Iterator[None]:
+        """One start or stop at a time; the kernel frees the lock with its holder."""
+        # PostgreSQL, as another user when this one is root, has to pass through to its own folder; the rest is private.
+        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _failure(self, what: str) -> str:
+        with contextlib.suppress(OSError):
+            lines = self.log_path.read_text(errors="replace").splitlines()[-15:]
+            return "\n  ".join([f"the local cloud {self.name} {what}; its log {self.log_path} ends with:", *lines])
+        return f"the local cloud {self.name} {what}; it wrote no log"

@@ -1,0 +1,139 @@
+"""``python -m localcloud.emulator FOLDER SOCKET``: serve the local cloud whose settings are in FOLDER.
+
+SOCKET is the number of the listening socket that the parent opened. ``--pin`` instead records the installed MiniStack
+as the reviewed one. Ends on SIGTERM, SIGINT and SIGHUP, with all that it started.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from localcloud.settings import Settings
+
+STOP_SECONDS = 2
+
+
+def configure(settings: Settings) -> None:
+    """MiniStack reads its settings from the environment when it is imported; its Lambda workers inherit them."""
+    scratch = Path(settings.folder) / "scratch"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    os.environ.update(
+        {
+            "MINISTACK_ACCOUNT_ID": settings.account,
+            "MINISTACK_REGION": settings.region,
+            "MINISTACK_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(settings.port),
+            "AUTH": "true",
+            "USE_SSL": "1",
+            "MINISTACK_SSL_CERT": str(settings.tls / "server.pem"),
+            "MINISTACK_SSL_KEY": str(settings.tls / "server.key"),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "S3_DATA_DIR": str(scratch / "s3"),
+            "STATE_DIR": str(scratch / "state"),
+            "TMPDIR": str(scratch),
+            "AWS_ACCESS_KEY_ID": settings.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": settings.secret_access_key,
+            # For the functions: the emulator is AWS, and its authority is the only one they trust.
+            "AWS_ENDPOINT_URL": settings.endpoint,
+            "AWS_CA_BUNDLE": settings.ca,
+            "SSL_CERT_FILE": settings.ca,
+            "DATABASE_CA_BUNDLE": settings.ca,
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+    )
+    tempfile.tempdir = str(scratch)
+
+
+def extend() -> None:
+    """Import MiniStack and put the extensions in their places. Raises ``UpstreamChanged``."""
+    from localcloud.emulator import (  # noqa: F401
+        alarms,
+        aliases,
+        aurora,
+        buckets,
+        custom_resources,
+        expressions,
+        function_logs,
+        gateway,
+        identity,
+        load_balancer,
+        metrics,
+        no_silent_drops,
+        properties,
+        resources,
+        tasks,
+        template_secrets,
+        workers,
+    )
+
+
+def serve(settings: Settings, listening: int) -> None:
+    from hypercorn.asyncio import serve as serve_asgi
+    from hypercorn.config import Config
+    from ministack.app import app
+    from ministack.core import lambda_runtime
+
+    from localcloud.emulator import alarms, aurora, tasks
+
+    config = Config()
+    config.bind = [f"fd://{listening}"]
+    config.certfile, config.keyfile = str(settings.tls / "server.pem"), str(settings.tls / "server.key")
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = STOP_SECONDS
+    config.accesslog = None
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+        alarms.start_clock()
+        tame_garbage_collection()
+        serving = asyncio.create_task(serve_asgi(app, config, shutdown_trigger=stop.wait))
+        await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+        # Requests may end; idle connections of clients and functions are not waited for, as Hypercorn would.
+        await asyncio.wait([serving], timeout=STOP_SECONDS)
+        if serving.done():
+            serving.result()
+
+    try:
+        asyncio.new_event_loop().run_until_complete(run())
+    finally:
+        tasks.running.stop_all()
+        lambda_runtime.reset()
+        aurora.server.stop()
+
+
+def tame_garbage_collection() -> None:
+    """Python's collection of its oldest generation stops everything for 200 to 300 ms; the young ones do not."""
+    gc.collect()
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young * 10, middle, 1_000_000)
+
+
+def main() -> None:
+    from localcloud.emulator import own_api, upstream
+
+    if sys.argv[1:] == ["--pin"]:
+        extend()
+        upstream.pin()
+        return
+    settings = Settings.read(Path(sys.argv[1]))
+    configure(settings)
+    own_api.identify(settings)
+    try:
+        extend()
+        upstream.check()
+    except upstream.UpstreamChanged as error:
+        sys.exit(str(error))
+    serve(settings, int(sys.argv[2]))
+    os._exit(0)  # daemon threads of MiniStack would hold the interpreter up
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Weighted Lambda aliases: a share of an alias's invocations runs its additional version.
+
+MiniStack stores ``RoutingConfig`` and reads it back, but invokes the main version every time. Who is invoked, and
+which version ran, is kept for the metrics in an :class:`Invocation`.
+"""
+
+import contextvars
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.services import alb, apigateway_v1, lambda_svc
+
+from localcloud.emulator.upstream import Function, replaces
+
+
+@dataclass
+class Invocation:
+    """One synchronous or asynchronous call of a function, while it lasts."""
+
+    qualifier: str | None = None
+    failed: bool = False
+
+
+current: contextvars.ContextVar[Invocation | None] = contextvars.ContextVar("invocation", default=None)
+
+
+def pick_version(alias: Mapping[str, Any], draw: float) -> str:
+    """The version that an invocation of ``alias`` runs, for a ``draw`` from [0, 1)."""
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    for version, weight in weights.items():
+        draw -= float(weight)
+        if draw < 0:
+            return str(version)
+    return str(alias["FunctionVersion"])
+
+
+@replaces(lambda_svc, "_effective_func_record_for_qualifier")
+def effective_record(find: Function, function: dict[str, Any] | None, qualifier: str | None) -> Any:
+    invocation = current.get()
+    if function is None or invocation is None or qualifier is None:
+        return find(function, qualifier)
+    invocation.qualifier = qualifier
+    alias = function.get("aliases", {}).get(qualifier)
+    if alias is None:
+        return find(function, qualifier)
+    return find(function, pick_version(alias, random.random()))  # noqa: S311
+
+
+@replaces(lambda_svc, "_invoke")
+async def invoke(
+    invoke_version: Function,
+    name: str,
+    event: Any,
+    headers: Any,
+    path_qualifier: str | None = None,
+    query_params: Any = None,
+) -> Any:
+    """The Invoke API resolves its qualifier by itself, so it gets the version that was picked."""
+    qualifier = lambda_svc._qualifier_from_path_or_query(path_qualifier, query_params)
+    token = current.set(Invocation(qualifier))
+    try:
+        function = lambda_svc._functions.get(name)
+        alias = (function or {}).get("aliases", {}).get(qualifier)
+        if alias is not None:
+            path_qualifier = pick_version(alias, random.random())  # noqa: S311
+        return await invoke_version(name, event, headers, path_qualifier, query_params)
+    finally:
+        current.reset(token)
+
+
+@replaces(alb, "_invoke_lambda_target")
+async def invoke_target(forward: Function, *args: Any, **kwargs: Any) -> Any:
+    token = current.set(current.get() or Invocation())
+    try:
+        return await forward(*args, **kwargs)
+    finally:
+        current.reset(token)
+
+
+@replaces(apigateway_v1, "_call_lambda_raw")
+async def call_lambda(call: Function, *args: Any, **kwargs: Any) -> Any:
+    token = current.set(Invocation())
+    try:
+        return await call(*args, **kwargs)
+    finally:
+        current.reset(token)

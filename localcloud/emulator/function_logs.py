@@ -1,0 +1,117 @@
+"""Logs of the functions: in CloudWatch Logs, in a file per function, and metrics out of them.
+
+Lines are taken from an environment as it writes them; MiniStack holds each answer back for up to 50 ms to wait for
+them. A line in CloudWatch's embedded metric format becomes metrics, as CloudWatch Logs does it.
+"""
+
+import contextlib
+import json
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ministack.core.lambda_runtime import Worker, _account_region_from_function_config
+from ministack.core.responses import request_scope
+from ministack.services import cloudwatch_logs, lambda_svc
+
+from localcloud.emulator import metrics
+from localcloud.emulator.own_api import settings
+from localcloud.emulator.upstream import Function, original, replaces
+
+KEEP_EVENTS = 500
+"""Events kept in memory of each stream; the file has all of them."""
+
+_writing = threading.Lock()
+original(cloudwatch_logs, "_append_log_events")
+original(cloudwatch_logs, "_make_group_arn")
+
+
+def embedded_metrics(line: str) -> list[tuple[str, str, float, str, list[dict[str, str]]]]:
+    """The metrics in one log line: (namespace, name, value, unit, sets of dimensions). None in an ordinary line.
+
+    Source: "Specification: Embedded metric format" of CloudWatch.
+    """
+    if '"CloudWatchMetrics"' not in line:
+        return []
+    try:
+        entry = json.loads(line)
+        return [
+            (
+                directive["Namespace"],
+                metric["Name"],
+                float(value),
+                metric.get("Unit", "None"),
+                [{name: str(entry[name]) for name in names} for names in directive.get("Dimensions") or [[]]],
+            )
+            for directive in entry["_aws"]["CloudWatchMetrics"]
+            for metric in directive["Metrics"]
+            for value in (entry[metric["Name"]] if isinstance(entry[metric["Name"]], list) else [entry[metric["Name"]]])
+        ]
+    except (ValueError, KeyError, TypeError):
+        return []  # CloudWatch ignores what is not valid, too
+
+
+@replaces(Worker, "_read_stderr")
+def read_output(_: Function, worker: Any) -> None:
+    """The thread that follows an environment's output until it ends."""
+    with contextlib.suppress(ValueError, OSError):  # the pipe was closed with the environment
+        for line in worker._proc.stderr:
+            write(worker.config, [line.rstrip("\n")])
+
+
+@replaces(Worker, "_drain_stderr_bounded")
+def nothing_to_wait_for(_: Function, _worker: Any, *_args: Any, **_kwargs: Any) -> str:
+    return ""
+
+
+@replaces(lambda_svc, "_emit_lambda_logs")
+def report(
+    _: Function, func: Any, request_id: str, log_text: str, error: bool, duration_ms: int, **_kwargs: Any
+) -> None:
+    """The platform's own line after an invocation, with the stack trace of one that failed."""
+    config = func.get("config") or func
+    lines = log_text.splitlines() if error else []
+    outcome = "\tStatus: error" if error else ""
+    write(config, [*lines, f"REPORT RequestId: {request_id}\tDuration: {duration_ms} ms{outcome}"])
+
+
+def write(config: Any, lines: list[str]) -> None:
+    account, region = _account_region_from_function_config(config)
+    name, version = config["FunctionName"], config.get("Version", "$LATEST")
+    group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
+    now = time.time()
+    with request_scope(account, region), _writing:
+        _append(group, version, now, lines)
+        _append_to_file(name, version, now, lines)
+        for line in lines:
+            for namespace, metric, value, unit, dimensions in embedded_metrics(line):
+                metrics.record(namespace, metric, value, unit, *dimensions)
+
+
+def _append(group_name: str, version: str, now: float, lines: list[str]) -> None:
+    group = cloudwatch_logs._log_groups.get(group_name)
+    if group is None:
+        group = cloudwatch_logs._log_groups[group_name] = {
+            "arn": cloudwatch_logs._make_group_arn(group_name), "creationTime": int(now * 1000),
+            "retentionInDays": None, "tags": {}, "subscriptionFilters": {}, "streams": {},
+        }  # fmt: skip
+    stream = group["streams"].setdefault(
+        f"{datetime.fromtimestamp(now, UTC):%Y/%m/%d}/[{version}]local",
+        {"events": [], "uploadSequenceToken": "1", "creationTime": int(now * 1000), "firstEventTimestamp": None,
+         "lastEventTimestamp": None, "lastIngestionTime": None},
+    )  # fmt: skip
+    milliseconds = int(now * 1000)
+    cloudwatch_logs._append_log_events(
+        stream, [{"timestamp": milliseconds, "message": line, "ingestionTime": milliseconds} for line in lines]
+    )
+    del stream["events"][:-KEEP_EVENTS]
+
+
+def _append_to_file(name: str, version: str, now: float, lines: list[str]) -> None:
+    folder = Path(settings().folder) / "logs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    stamp = f"{datetime.fromtimestamp(now, UTC):%H:%M:%S.%f}"[:-3]
+    with (folder / f"{name}.log").open("a") as file:
+        file.writelines(f"{stamp} [{version}] {line}\n" for line in lines)

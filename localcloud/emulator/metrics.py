@@ -1,0 +1,154 @@
+"""The service metrics that alarms and the release controller read; MiniStack emits Lambda's per function only.
+
+Names, units and dimensions are those of the AWS documentation: "Types of metrics for Lambda functions", "Amazon API
+Gateway dimensions and metrics", "CloudWatch metrics for your Application Load Balancer". Points are kept for
+``KEEP_SECONDS``: the emulator must not grow with every request.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from ministack.core.responses import AccountRegionScopedDict
+from ministack.services import cloudwatch, lambda_svc
+
+from localcloud.emulator import aliases
+from localcloud.emulator.upstream import Function, original, replaces
+
+KEEP_SECONDS = 15 * 60
+TRIMMED_COUNT = re.compile(r"TC\(([\d.]*):([\d.]*)\)")
+
+Dimensions = Mapping[str, str]
+
+_writing = threading.Lock()
+original(cloudwatch, "_metric_bucket")
+original(cloudwatch, "_point_stats")
+
+
+def record(namespace: str, name: str, value: float, unit: str, *dimension_sets: Dimensions) -> None:
+    """Store one measurement under each set of dimensions, in the current account and region."""
+    now = time.time()
+    with _writing:
+        for dimensions in dimension_sets:
+            points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
+            last = points[-1] if points else None
+            if last and last["Value"] == value and last["Unit"] == unit and now - last["Timestamp"] < 1:
+                last["Count"] = last.get("Count", 1) + 1  # equal values of one second are one point with a count
+                continue
+            kept = last["Dimensions"] if last else dict(dimensions)
+            points.append({"Timestamp": now, "Value": value, "Unit": unit, "Dimensions": kept})
+
+
+@replaces(cloudwatch, "_stat_value")
+def statistic(value: Function, stats: Any, name: str, points: Any = None) -> Any:
+    """``TC(low:high)`` too: how many values are above ``low`` and up to ``high``; MiniStack gives their average."""
+    bounds = TRIMMED_COUNT.fullmatch(name)
+    if bounds is None:
+        return value(stats, name, points)
+    low, high = float(bounds[1] or "-inf"), float(bounds[2] or "inf")
+    counted = [cloudwatch._point_stats(point) for point in points or []]
+    return sum(count for count, _, least, _ in counted if low < least <= high)
+
+
+class Store(AccountRegionScopedDict):  # type: ignore[misc]
+    """MiniStack's store of points by metric, which shows a question the points that it asks for, and no others."""
+
+    __slots__ = ()
+
+    def items(self) -> Iterable[tuple[Any, list[Any]]]:
+        asked_for = _asked_for.get()
+        return super().items() if asked_for is None else asked_for
+
+
+_asked_for: ContextVar[list[tuple[Any, list[Any]]] | None] = ContextVar("asked_for", default=None)
+cloudwatch._metrics = Store()
+
+
+@replaces(cloudwatch, "_get_metric_data")
+def get_metric_data(answer: Function, params: Any, request: Any, is_cbor: bool, is_json: bool = False) -> Any:
+    """MiniStack looks at all points of all metrics for each query. The release controller asks a hundred at a time, and
+    whatever the emulator serves would wait for a tenth of a second and more."""
+    if not (is_cbor or is_json):
+        return answer(params, request, is_cbor, is_json)
+    start = cloudwatch._parse_ts(request.get("StartTime")) or 0.0
+    asked = [query["MetricStat"]["Metric"] for query in request.get("MetricDataQueries", []) if "MetricStat" in query]
+    dimensions = [{each["Name"]: each["Value"] for each in metric.get("Dimensions") or []} for metric in asked]
+    keys = {
+        (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(named))
+        for metric, named in zip(asked, dimensions, strict=True)
+    }
+    points = {key: list(cloudwatch._metrics.get(key) or ()) for key in keys}
+    narrowed = _asked_for.set([(key, [p for p in points[key] if p["Timestamp"] >= start]) for key in keys])
+    try:
+        return answer(params, request, is_cbor, is_json)
+    finally:
+        _asked_for.reset(narrowed)
+
+
+@replaces(cloudwatch, "_evict_old_metrics")
+def leave_it_to_the_clock(_: Function) -> None:
+    """MiniStack would go through all points at every call, and lose one that is written meanwhile."""
+
+
+def forget_old_points() -> None:
+    """Drop the points that are older than ``KEEP_SECONDS``, of every account and region."""
+    oldest = time.time() - KEEP_SECONDS
+    with _writing:
+        for points in list(cloudwatch._metrics._data.values()):
+            stale = next((i for i, point in enumerate(points) if point["Timestamp"] >= oldest), len(points))
+            del points[:stale]
+
+
+def record_api(*, api: str, stage: str, resource: str, method: str, milliseconds: float, status: int) -> None:
+    by_api = {"ApiName": api}
+    by_stage = {**by_api, "Stage": stage}
+    sets = (by_api, by_stage, {**by_stage, "Resource": resource, "Method": method})
+    record("AWS/ApiGateway", "Count", 1, "Count", *sets)
+    record("AWS/ApiGateway", "Latency", milliseconds, "Milliseconds", *sets)
+    record("AWS/ApiGateway", "4XXError", float(400 <= status < 500), "Count", *sets)
+    record("AWS/ApiGateway", "5XXError", float(status >= 500), "Count", *sets)
+
+
+def record_load_balancer(
+    *, load_balancer: str, target_group: str, seconds: float, status: int, target_failed: bool
+) -> None:
+    """``target_failed``: the function raised or timed out, so the 502 is the load balancer's own answer."""
+    by_balancer = {"LoadBalancer": load_balancer}
+    sets = (by_balancer, {"TargetGroup": target_group}, {**by_balancer, "TargetGroup": target_group})
+    record("AWS/ApplicationELB", "RequestCount", 1, "Count", *sets)
+    record("AWS/ApplicationELB", "TargetResponseTime", seconds, "Seconds", *sets)
+    if target_failed:
+        record("AWS/ApplicationELB", "LambdaUserError", 1, "Count", *sets[1:])
+        record("AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", 1, "Count", by_balancer)
+        record("AWS/ApplicationELB", "HTTPCode_ELB_502_Count", 1, "Count", by_balancer)
+    else:
+        record("AWS/ApplicationELB", f"HTTPCode_Target_{status // 100}XX_Count", 1, "Count", *sets)
+
+
+@replaces(lambda_svc, "_emit_lambda_metrics")
+def function_throttled(_: Function, function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
+    """MiniStack calls this at each entrance; what ran is recorded once, below, and only throttles are not run."""
+    if throttle:
+        record("AWS/Lambda", "Throttles", 1, "Count", {"FunctionName": function_name})
+
+
+@replaces(lambda_svc, "_execute_function_dispatch")
+def execute(run: Function, func: Any, config: Any, event: Any, request_id: str, started: float) -> Any:
+    """Every invocation of every kind passes here, once, in its account and region."""
+    result = run(func, config, event, request_id, started)
+    failed = bool(isinstance(result, dict) and result.get("error"))
+    invocation = aliases.current.get() or aliases.Invocation()
+    invocation.failed = failed
+    name = config.get("FunctionName", "")
+    sets: list[Dimensions] = [{"FunctionName": name}]
+    if invocation.qualifier and invocation.qualifier != "$LATEST":
+        by_alias = {"FunctionName": name, "Resource": f"{name}:{invocation.qualifier}"}
+        sets += [by_alias, {**by_alias, "ExecutedVersion": str(config.get("Version", "$LATEST"))}]
+    record("AWS/Lambda", "Invocations", 1, "Count", *sets)
+    record("AWS/Lambda", "Errors", float(failed), "Count", *sets)
+    record("AWS/Lambda", "Duration", (time.time() - started) * 1000, "Milliseconds", *sets)
+    record("AWS/Lambda", "Throttles", 0, "Count", *sets)
+    return result

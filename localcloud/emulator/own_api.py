@@ -1,0 +1,41 @@
+"""Calls of the emulator to its own AWS APIs, as the account's root.
+
+Only from worker threads: on the event loop such a call would wait for itself.
+"""
+
+import functools
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from localcloud.settings import Settings
+
+_settings: Settings | None = None
+_LIMITS = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1})
+
+
+def identify(settings: Settings) -> None:
+    """Tell this process which local cloud it is."""
+    global _settings
+    _settings = settings
+
+
+def settings() -> Settings:
+    if _settings is None:
+        raise RuntimeError("this process has not been told which cloud it is")
+    return _settings
+
+
+@functools.cache
+def client(service: str, region: str) -> Any:
+    own = settings()
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        region_name=region,
+        endpoint_url=own.endpoint,
+        verify=own.ca,
+        aws_access_key_id=own.access_key_id,
+        aws_secret_access_key=own.secret_access_key,
+        config=_LIMITS,
+    )

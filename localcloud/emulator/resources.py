@@ -1,0 +1,190 @@
+"""CloudFormation resource types that MiniStack has no handler for, made with its own APIs.
+
+A handler gets the properties and returns the physical id and the attributes. Types change by replacement, as most of
+them do on AWS, unless they are written over in place (``put``).
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import ClientError
+from ministack.core.responses import get_account_id, get_region, new_uuid
+from ministack.services.cloudformation import provisioners
+
+from localcloud.emulator.own_api import client
+from localcloud.emulator.upstream import UpstreamChanged, original
+
+Made = tuple[str, dict[str, Any]]
+Create = Callable[[str, Any, str], Made]
+Delete = Callable[[str, Any], None]
+
+original(provisioners, "_update_resource")
+original(provisioners, "_delete_resource")
+
+
+def _register(resource_type: str, create: Create, delete: Delete) -> None:
+    if resource_type in provisioners._RESOURCE_HANDLERS:
+        raise UpstreamChanged(f"MiniStack handles {resource_type} by now: drop the local handler")
+    provisioners._RESOURCE_HANDLERS[resource_type] = {
+        "create": create,
+        "update": lambda _id, _old, new, stack, logical_id: create(logical_id, new, stack),
+        "update_with_logical_id": True,
+        "delete": lambda physical_id, props: _tolerating_absence(delete, physical_id, props),
+    }
+
+
+def _tolerating_absence(delete: Delete, physical_id: str, props: Any) -> None:
+    try:
+        delete(physical_id, props)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if "NotFound" not in code and "Nonexistent" not in code:
+            raise
+
+
+def _ec2() -> Any:
+    return client("ec2", get_region())
+
+
+def _unique(prefix: str) -> str:
+    return f"{prefix}-{new_uuid().replace('-', '')[:17]}"
+
+
+def _no_step(_physical_id: str, _props: Any) -> None:
+    """Nothing to undo: it goes with what it belongs to."""
+
+
+def _address(_logical_id: str, props: Any, _stack: str) -> Made:
+    made = _ec2().allocate_address(Domain=props.get("Domain", "vpc"))
+    return made["PublicIp"], {"AllocationId": made["AllocationId"], "PublicIp": made["PublicIp"]}
+
+
+def _release_address(ip: str, _props: Any) -> None:
+    for address in _ec2().describe_addresses(PublicIps=[ip])["Addresses"]:
+        _ec2().release_address(AllocationId=address["AllocationId"])
+
+
+def _nat_gateway(_logical_id: str, props: Any, _stack: str) -> Made:
+    made = _ec2().create_nat_gateway(SubnetId=props["SubnetId"], AllocationId=props["AllocationId"])
+    identifier = made["NatGateway"]["NatGatewayId"]
+    return identifier, {"NatGatewayId": identifier}
+
+
+def _flow_log(_logical_id: str, props: Any, _stack: str) -> Made:
+    optional = {
+        name: props[name]
+        for name in ("LogDestinationType", "LogDestination", "LogGroupName", "DeliverLogsPermissionArn")
+        if props.get(name)
+    }
+    made = _ec2().create_flow_logs(
+        ResourceIds=[props["ResourceId"]],
+        ResourceType=props["ResourceType"],
+        TrafficType=props.get("TrafficType", "ALL"),
+        **optional,
+    )
+    return made["FlowLogIds"][0], {"Id": made["FlowLogIds"][0]}
+
+
+def _permissions(props: Any) -> list[dict[str, Any]]:
+    permission: dict[str, Any] = {"IpProtocol": str(props["IpProtocol"])}
+    if props.get("FromPort") is not None:
+        permission |= {"FromPort": int(props["FromPort"]), "ToPort": int(props["ToPort"])}
+    description = {"Description": props["Description"]} if props.get("Description") else {}
+    if props.get("CidrIp"):
+        permission["IpRanges"] = [{"CidrIp": props["CidrIp"], **description}]
+    if props.get("CidrIpv6"):
+        permission["Ipv6Ranges"] = [{"CidrIpv6": props["CidrIpv6"], **description}]
+    if group := props.get("SourceSecurityGroupId") or props.get("DestinationSecurityGroupId"):
+        permission["UserIdGroupPairs"] = [{"GroupId": group, **description}]
+    return [permission]
+
+
+def _security_group_rule(direction: str) -> tuple[Create, Delete]:
+    def create(_logical_id: str, props: Any, _stack: str) -> Made:
+        authorize = getattr(_ec2(), f"authorize_security_group_{direction}")
+        authorize(GroupId=props["GroupId"], IpPermissions=_permissions(props))
+        identifier = _unique("sgr")
+        return identifier, {"Id": identifier}
+
+    def delete(_identifier: str, props: Any) -> None:
+        revoke = getattr(_ec2(), f"revoke_security_group_{direction}")
+        revoke(GroupId=props["GroupId"], IpPermissions=_permissions(props))
+
+    return create, delete
+
+
+def _composite_alarm(logical_id: str, props: Any, stack: str) -> Made:
+    name = props.get("AlarmName") or provisioners._physical_name(stack, logical_id, max_len=255)
+    optional = {
+        key: props[key]
+        for key in ("AlarmDescription", "ActionsEnabled", "AlarmActions", "OKActions", "InsufficientDataActions")
+        if props.get(key) is not None
+    }
+    client("cloudwatch", get_region()).put_composite_alarm(AlarmName=name, AlarmRule=props["AlarmRule"], **optional)
+    return name, {"Arn": f"arn:aws:cloudwatch:{get_region()}:{get_account_id()}:alarm:{name}"}
+
+
+def _delete_alarm(name: str, _props: Any) -> None:
+    client("cloudwatch", get_region()).delete_alarms(AlarmNames=[name])
+
+
+def _vpc_link(_logical_id: str, props: Any, _stack: str) -> Made:
+    """Nothing but an id: the gateway reaches the load balancer inside the emulator."""
+    if not props.get("SubnetIds"):
+        raise ValueError("a VPC link needs SubnetIds")
+    identifier = new_uuid().replace("-", "")[:10]
+    return identifier, {"VpcLinkId": identifier}
+
+
+def _rotation_schedule(_logical_id: str, props: Any, _stack: str) -> Made:
+    """The schedule is kept; the emulator has no clock that would rotate the secret."""
+    rules = {key: value for key, value in (props.get("RotationRules") or {}).items()}
+    if "AutomaticallyAfterDays" in rules:
+        rules["AutomaticallyAfterDays"] = int(rules["AutomaticallyAfterDays"])
+    function = {"RotationLambdaARN": props["RotationLambdaARN"]} if props.get("RotationLambdaARN") else {}
+    client("secretsmanager", get_region()).rotate_secret(
+        SecretId=props["SecretId"], RotationRules=rules, RotateImmediately=False, **function
+    )
+    return props["SecretId"], {"Id": props["SecretId"]}
+
+
+def _secret_policy(_logical_id: str, props: Any, _stack: str) -> Made:
+    policy = props["ResourcePolicy"]
+    text = policy if isinstance(policy, str) else json.dumps(policy)
+    client("secretsmanager", get_region()).put_resource_policy(SecretId=props["SecretId"], ResourcePolicy=text)
+    return props["SecretId"], {"Id": props["SecretId"]}
+
+
+def _delete_secret_policy(secret: str, _props: Any) -> None:
+    client("secretsmanager", get_region()).delete_resource_policy(SecretId=secret)
+
+
+def _web_acl_association(_logical_id: str, props: Any, _stack: str) -> Made:
+    """Kept and readable; no rule of the web ACL is applied to requests."""
+    client("wafv2", get_region()).associate_web_acl(WebACLArn=props["WebACLArn"], ResourceArn=props["ResourceArn"])
+    return f"{props['WebACLArn']}|{props['ResourceArn']}", {}
+
+
+def _delete_web_acl_association(_identifier: str, props: Any) -> None:
+    client("wafv2", get_region()).disassociate_web_acl(ResourceArn=props["ResourceArn"])
+
+
+def _web_acl_logging(_logical_id: str, props: Any, _stack: str) -> Made:
+    """Accepted only: no rule runs, so there is nothing to log."""
+    if not props.get("LogDestinationConfigs"):
+        raise ValueError("WAF logging needs LogDestinationConfigs")
+    return props["ResourceArn"], {}
+
+
+_register("AWS::EC2::EIP", _address, _release_address)
+_register("AWS::EC2::NatGateway", _nat_gateway, lambda i, _: _ec2().delete_nat_gateway(NatGatewayId=i))
+_register("AWS::EC2::FlowLog", _flow_log, lambda i, _: _ec2().delete_flow_logs(FlowLogIds=[i]))
+_register("AWS::EC2::SecurityGroupIngress", *_security_group_rule("ingress"))
+_register("AWS::EC2::SecurityGroupEgress", *_security_group_rule("egress"))
+_register("AWS::CloudWatch::CompositeAlarm", _composite_alarm, _delete_alarm)
+_register("AWS::ApiGatewayV2::VpcLink", _vpc_link, _no_step)
+_register("AWS::SecretsManager::RotationSchedule", _rotation_schedule, _no_step)
+_register("AWS::SecretsManager::ResourcePolicy", _secret_policy, _delete_secret_policy)
+_register("AWS::WAFv2::WebACLAssociation", _web_acl_association, _delete_web_acl_association)
+_register("AWS::WAFv2::LoggingConfiguration", _web_acl_logging, _no_step)

@@ -1,0 +1,143 @@
+"""The Lambda execution environments of the local cloud: few, and quick to answer.
+
+MiniStack starts one interpreter for every request that finds none free, and a burst starts dozens at once. Here a
+request waits for one of ``MAXIMUM_PER_FUNCTION``, and interpreters start one after the other. The first request to a
+published version starts all of its environments, and they take turns: so each has had its slow first request (SDK,
+connections) after a few, and none has it in the middle of a load. Idle ones end, but for one of each version that an
+alias names.
+"""
+
+import contextvars
+import os
+import threading
+import time
+from typing import Any
+
+from ministack.core import lambda_runtime
+from ministack.core.lambda_runtime import Worker
+from ministack.services import lambda_svc
+
+from localcloud.emulator.upstream import Function, original, replaces
+
+MAXIMUM_PER_FUNCTION = max(2, os.cpu_count() or 1)
+"""Environments of one version of a function. More would only wait for the processor."""
+
+IDLE_SECONDS = 45
+"""Each holds 40 to 75 MB: an environment's are given back while the next one is gated."""
+
+RETIRED_IDLE_SECONDS = 15
+"""For what no alias names: a version after its release, and $LATEST, which CloudFormation calls, all at once."""
+
+original(lambda_runtime, "_worker_key")
+original(lambda_runtime, "_worker_class_for")
+original(lambda_runtime, "ensure_spawned")
+_freed = threading.Condition()
+_starting = threading.Lock()
+
+
+@replaces(lambda_runtime, "acquire_worker", lambda_svc)
+def acquire_worker(
+    acquire: Function,
+    func_name: str,
+    config: Any,
+    code_zip: bytes,
+    qualifier: str = "$LATEST",
+    max_concurrency: int | None = None,
+) -> Any:
+    """A free environment, waited for up to the function's own timeout; after that the request is throttled."""
+    deadline = time.monotonic() + float(config.get("Timeout", 30))
+    pool = lambda_runtime._worker_key(func_name, config, qualifier)
+    with _freed:
+        while True:
+            rested = _longest_unused(pool)
+            if rested is not None:
+                return rested, "reused"
+            leased = acquire(func_name, config, code_zip, qualifier, max_concurrency or MAXIMUM_PER_FUNCTION)
+            left = deadline - time.monotonic()
+            if leased[0] is not None or left <= 0:
+                break
+            _freed.wait(left)
+    if leased[1] == "spawn" and qualifier.isdigit():
+        start_others = contextvars.copy_context().run
+        threading.Thread(target=start_others, args=(_start_others, pool, func_name, config, code_zip)).start()
+    return leased
+
+
+def _longest_unused(pool: str) -> Any:
+    with lambda_runtime._lock:
+        free = [worker for worker in lambda_runtime._workers.get(pool, ()) if not worker.in_use]
+        if not free:
+            return None
+        worker = min(free, key=lambda each: each.last_used)
+        worker.in_use, worker.last_used = True, time.time()
+        return worker
+
+
+def _start_others(pool: str, func_name: str, config: Any, code_zip: bytes) -> None:
+    while True:
+        with lambda_runtime._lock:
+            workers = lambda_runtime._workers.setdefault(pool, [])
+            if len(workers) >= MAXIMUM_PER_FUNCTION:
+                return
+            worker = lambda_runtime._worker_class_for(config)(func_name, config, code_zip)
+            worker.in_use, worker.last_used = True, time.time()
+            workers.append(worker)
+        try:
+            lambda_runtime.ensure_spawned(worker)
+        except Exception:
+            return  # the next request to it starts it again, and reports why it can't be started
+        finally:
+            lambda_runtime.release_worker(worker)
+
+
+@replaces(lambda_runtime, "release_worker", lambda_svc)
+def release_worker(release: Function, worker: Any) -> None:
+    release(worker)
+    with _freed:
+        _freed.notify_all()  # waiters wait for different functions
+
+
+@replaces(lambda_runtime, "invalidate_worker", lambda_svc)
+def invalidate_worker(invalidate: Function, *args: Any, **kwargs: Any) -> None:
+    """A failed environment leaves its pool without being released."""
+    invalidate(*args, **kwargs)
+    with _freed:
+        _freed.notify_all()
+
+
+@replaces(Worker, "_spawn")
+def spawn(start: Function, worker: Any) -> None:
+    with _starting:
+        start(worker)
+
+
+@replaces(lambda_runtime, "reap_idle_workers", lambda_svc)
+def end_idle_workers(_: Function, ttl: float | None = None) -> int:
+    """MiniStack keeps one of every version that ever ran, and so grows with each deployment."""
+    ended = []
+    with lambda_runtime._lock:
+        for pool, workers in list(lambda_runtime._workers.items()):
+            serves = _named_by_an_alias(pool)
+            most = IDLE_SECONDS if serves else RETIRED_IDLE_SECONDS
+            oldest = time.time() - (most if ttl is None else ttl)
+            kept = [worker for worker in workers if worker.in_use or worker.last_used >= oldest]
+            idle = [worker for worker in workers if worker not in kept]
+            if idle and not kept and serves:
+                kept.append(idle.pop())
+            ended += idle
+            if kept:
+                lambda_runtime._workers[pool] = kept
+            else:
+                del lambda_runtime._workers[pool]
+    lambda_runtime.kill_workers(ended)
+    return len(ended)
+
+
+def _named_by_an_alias(pool: str) -> bool:
+    account, region, name, version = pool.split(":")
+    function = lambda_svc._functions.get_scoped(account, region, name) or {}
+    return any(
+        version == alias["FunctionVersion"]
+        or version in (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights", {})
+        for alias in function.get("aliases", {}).values()
+    )

@@ -1,0 +1,69 @@
+"""What a local cloud's process is told at its start, kept in one private file of its folder."""
+
+import dataclasses
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from environments import DEFAULT_REGION
+from localcloud.files import write_private
+
+ACCOUNTS = {"dev": "111111111111", "staging": "222222222222", "prod": "333333333333"}
+
+
+def account_of(environment_name: str) -> str:
+    """The made-up AWS account of an environment that names none; an ephemeral one's is derived from its name."""
+    digest = int(hashlib.sha256(environment_name.encode()).hexdigest(), 16)
+    return ACCOUNTS.get(environment_name, str(10**11 + digest % (9 * 10**11)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One start of one local cloud. Credentials are generated for it and die with it."""
+
+    environment: str
+    folder: str
+    port: int
+    account: str
+    access_key_id: str
+    secret_access_key: str
+    region: str
+
+    @classmethod
+    def generate(
+        cls, environment: str, folder: Path, port: int, *, account: str | None = None, region: str | None = None
+    ) -> "Settings":
+        return cls(
+            environment=environment,
+            folder=str(folder),
+            port=port,
+            account=account or account_of(environment),
+            region=region or DEFAULT_REGION,
+            access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
+            secret_access_key=secrets.token_urlsafe(30),
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> "Settings":
+        """Raises ``OSError`` or ``ValueError`` when there is no whole file."""
+        try:
+            return cls(**json.loads((folder / "settings.json").read_text()))
+        except TypeError as error:
+            raise ValueError(f"{folder / 'settings.json'} is of another version: {error}") from error
+
+    def write(self) -> None:
+        write_private(Path(self.folder) / "settings.json", json.dumps(dataclasses.asdict(self), indent=1))
+
+    @property
+    def endpoint(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def tls(self) -> Path:
+        return Path(self.folder) / "tls"
+
+    @property
+    def ca(self) -> str:
+        return str(self.tls / "ca.pem")

@@ -1,0 +1,103 @@
+"""Keys: one for payment data, one for what operations reads (logs, alarms), so that neither opens the other."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from aws_cdk import ArnFormat, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from environments import Environment
+
+
+class Encryption(Construct):
+    """Customer-managed keys with yearly rotation, and what is made from them.
+
+    The key policies leave access to IAM (the account's root statement), so a role's own policy says all that it may
+    do; only AWS services that act on their own behalf are named here.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:
+        super().__init__(scope, id)
+        self._environment = environment
+        self.data_key = kms.Key(
+            self,
+            "DataKey",
+            alias=f"alias/payment-data-{environment.name}",
+            description="Payment data: database, tables, audit records, secrets",
+            enable_key_rotation=True,
+            removal_policy=self.data_removal_policy,
+        )
+        self.operations_key = kms.Key(
+            self,
+            "OperationsKey",
+            alias=f"alias/payment-operations-{environment.name}",
+            description="Operations: logs, alarms, function settings",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        stack = Stack.of(self)
+        self.operations_key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="LogGroupsOfThisAccount",
+                principals=[iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com")],
+                actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"],
+                resources=["*"],
+                conditions={
+                    "ArnLike": {
+                        "kms:EncryptionContext:aws:logs:arn": stack.format_arn(
+                            service="logs",
+                            resource="log-group",
+                            resource_name="*",
+                            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+                        )
+                    }
+                },
+            )
+        )
+        self.operations_key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsToTheTopic",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+                conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+            )
+        )
+
+    @property
+    def data_removal_policy(self) -> RemovalPolicy:
+        """What becomes of databases, tables, buckets and their key when the stack goes."""
+        return RemovalPolicy.RETAIN if self._environment.retain_data else RemovalPolicy.DESTROY
+
+    def log_group(self, scope: Construct, id: str, *, name: str) -> logs.LogGroup:
+        """An encrypted log group with the environment's retention."""
+        group = logs.LogGroup(
+            scope, id, log_group_name=name, encryption_key=self.operations_key, removal_policy=RemovalPolicy.DESTROY
+        )
+        cast(logs.CfnLogGroup, group.node.default_child).retention_in_days = self._environment.log_retention_days
+        return group
+
+    def use_data_key(self, service: str, *actions: str) -> iam.PolicyStatement:
+        """Allow a role the data key, but only through ``service`` (``s3``, ``dynamodb``, ``secretsmanager``)."""
+        return self._use(self.data_key, service, actions)
+
+    def use_operations_key(self, service: str, *actions: str) -> iam.PolicyStatement:
+        """The same for the other key."""
+        return self._use(self.operations_key, service, actions)
+
+    def _use(self, key: kms.Key, service: str, actions: Sequence[str]) -> iam.PolicyStatement:
+        return iam.PolicyStatement(
+            actions=list(actions),
+            resources=[key.key_arn],
+            conditions={"StringEquals": {"kms:ViaService": f"{service}.{Stack.of(self).region}.amazonaws.com"}},
+        )
+
+    def read_secret(self, secret_arn: str) -> list[iam.PolicyStatement]:
+        """Allow a role to read one secret."""
+        return [
+            iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret_arn]),
+            self.use_data_key("secretsmanager", "kms:Decrypt"),
+        ]

@@ -1,0 +1,35 @@
+"""Systems Manager parameters: where operators and other systems look things up."""
+
+from pathlib import Path
+
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from environments import Environment
+
+
+class Parameters(Construct):
+    """``/payment/<name>-<env>``: addresses of the platform, and the fraud rules that the functions read."""
+
+    def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:
+        super().__init__(scope, id)
+        self._environment = environment
+        self.fraud_rules = self._parameter("fraud-rules", FRAUD_RULES, "Weights and limits of the fraud check")
+
+    def publish(self, values: dict[str, str]) -> None:
+        """Publish ``values`` as one parameter each."""
+        for name, value in values.items():
+            self._parameter(name, value, f"{name.replace('-', ' ')} of the payment platform")
+
+    def _parameter(self, name: str, value: str, description: str) -> ssm.StringParameter:
+        return ssm.StringParameter(
+            self,
+            "".join(word.capitalize() for word in name.split("-")),
+            parameter_name=f"/payment/{name}-{self._environment.name}",
+            string_value=value,
+            description=description,
+        )
+
+
+FRAUD_RULES = (Path(__file__).resolve().parent.parent / "lambdas" / "payments" / "fraud_rules.json").read_text()
+"""The first value; operators may change the parameter, the functions follow within a minute."""

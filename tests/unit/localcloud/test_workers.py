@@ -1,0 +1,74 @@
+"""Which of the idle execution environments of the functions are ended."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc
+
+from localcloud.emulator import workers
+
+LONG = workers.IDLE_SECONDS + 1
+ACCOUNT, REGION = "111111111111", "us-east-1"
+
+
+CONFIGURATION = {"FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"}
+
+
+def environment(*, idle: float = 0.0, in_use: bool = False) -> SimpleNamespace:
+    return SimpleNamespace(in_use=in_use, last_used=time.time() - idle)
+
+
+def test_idle_environments_end_but_for_one_of_each_version_that_an_alias_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a function with version 2 under blue and 3 sharing its traffic
+    alias = {"FunctionVersion": "2", "RoutingConfig": {"AdditionalVersionWeights": {"3": 0.1}}}
+    monkeypatch.setitem(lambda_svc._functions._data, (ACCOUNT, REGION, "f"), {"aliases": {"blue": alias}})
+    # And environments of four versions
+    pools = {
+        "1": [environment(idle=LONG)],
+        "2": [environment(idle=LONG), environment(idle=LONG)],
+        "3": [environment(idle=LONG)],
+        "$LATEST": [environment(idle=1), environment(idle=LONG, in_use=True), environment(idle=LONG / 2)],
+    }
+    ended: list[SimpleNamespace] = []
+    running = {f"{ACCOUNT}:{REGION}:f:{version}": list(pool) for version, pool in pools.items()}
+    monkeypatch.setattr(lambda_runtime, "_workers", running)
+    monkeypatch.setattr(lambda_runtime, "kill_workers", ended.extend)
+    # When the idle ones are ended
+    lambda_svc.reap_idle_workers()
+    # Then versions 2 and 3 keep one each, and what works or just worked is left
+    left = {pool.rpartition(":")[2]: len(kept) for pool, kept in running.items()}
+    assert left == {"2": 1, "3": 1, "$LATEST": 2}
+    assert len(ended) == 3
+
+
+def test_environments_of_a_version_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given two free environments of a version
+    just_used, rested = environment(idle=1), environment(idle=50)
+    pool = lambda_runtime._worker_key("f", CONFIGURATION, "7")
+    monkeypatch.setattr(lambda_runtime, "_workers", {pool: [just_used, rested]})
+    # When a request comes
+    leased, how = lambda_svc.acquire_worker("f", CONFIGURATION, b"", "7")
+    # Then the one that rested longest serves it
+    assert leased is rested
+    assert how == "reused"
+    assert rested.in_use
+
+
+def test_the_first_request_to_a_version_starts_all_its_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a version that was never called
+    started: list[object] = []
+    monkeypatch.setattr(lambda_runtime, "_workers", {})
+    monkeypatch.setattr(lambda_runtime, "_worker_class_for", lambda config: lambda *_: environment())
+    monkeypatch.setattr(lambda_runtime, "ensure_spawned", started.append)
+    # When the first request takes one
+    _, how = lambda_svc.acquire_worker("f", CONFIGURATION, b"", "7")
+    # Then the others are started beside it, and are free
+    deadline = time.monotonic() + 5
+    pool = lambda_runtime._worker_key("f", CONFIGURATION, "7")
+    while len(started) < workers.MAXIMUM_PER_FUNCTION - 1 or sum(w.in_use for w in lambda_runtime._workers[pool]) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert how == "spawn"
+    assert len(lambda_runtime._workers[pool]) == workers.MAXIMUM_PER_FUNCTION

@@ -1,0 +1,121 @@
+"""``python -m pipeline.audit verify``: what the operator is told of a day on which payments are being made."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from lambdas.payments.transactions import PENDING
+from pipeline.audit.__main__ import main
+from tests.unit.lambdas.test_processing import START, Bench
+
+
+class Cloud:
+    """AWS as the command sees it: a day's objects and items, page by page, while payments go on."""
+
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.on_read: Callable[[str], None] = lambda what: None
+        """Is told of each page that was read."""
+        self._function = self.bench.function()
+        self._paid = 0
+
+    def pay(self) -> None:
+        """A payment by the function that made those before: its record continues their chain."""
+        self._paid += 1
+        self.bench.pay(self._function, key=f"key {self._paid}", customer_id=f"c{self._paid}")
+
+    def client(self, service: str) -> "Cloud":
+        return self
+
+    def describe_stacks(self, StackName: str) -> Any:
+        names = ("AuditLogBucket", "TransactionTableName")
+        return {"Stacks": [{"Outputs": [{"OutputKey": name, "OutputValue": name} for name in names]}]}
+
+    def get_object(self, Bucket: str, Key: str) -> Any:
+        if Key not in self.bench.audit_log.records:
+            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        return {"Body": io.BytesIO(self.bench.audit_log.records[Key].body)}
+
+    def get_paginator(self, operation: str) -> Any:
+        return {"list_objects_v2": _Paginator(self._objects), "query": _Paginator(self._items)}[operation]
+
+    def _objects(self, Prefix: str, **_: Any) -> Iterator[dict[str, Any]]:
+        """A key a page, in order of the keys, as they are when the page is asked for."""
+        last = ""
+        while left := sorted(key for key in self.bench.audit_log.records if key.startswith(Prefix) and key > last):
+            last = left[0]
+            yield {"Contents": [{"Key": last}]}
+            self.on_read("objects")
+
+    def _items(self, ExpressionAttributeValues: Any, **_: Any) -> Iterator[dict[str, Any]]:
+        status = ExpressionAttributeValues[":status"]["S"]
+        found = [item for item in self.bench.ledger.items.values() if item.status == status]
+        yield {
+            "Items": [
+                {
+                    "transaction_id": {"S": item.transaction_id},
+                    "created_at": {"S": item.created_at},
+                    "audit_hash": {"S": self.bench.ledger.audited.get(item.transaction_id, ("", ""))[1]},
+                }
+                for item in found
+            ]
+        }
+        self.on_read("items")
+
+
+class _Paginator:
+    def __init__(self, paginate: Callable[..., Iterator[dict[str, Any]]]) -> None:
+        self.paginate = paginate
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    cloud = Cloud()
+    monkeypatch.setattr(boto3, "Session", lambda: cloud)
+    for _ in range(5):
+        cloud.pay()
+    return cloud
+
+
+def verify() -> int:
+    return main(["verify", "--env", "dev", "--day", START.date().isoformat()])
+
+
+@pytest.mark.parametrize("what", ["objects", "items"])
+def test_payments_made_during_the_verification_break_nothing(
+    what: str, cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given payments that are made whenever a page of the records, or of the transactions, was read
+    arriving = iter(range(10))
+
+    def arrive(read: str) -> None:
+        if read == what and next(arriving, None) is not None:
+            cloud.pay()
+
+    cloud.on_read = arrive
+    # When the day is verified
+    code = verify()
+    # Then it is whole
+    assert cloud.bench.ledger.settled_count > 5
+    assert (code, capsys.readouterr().out.splitlines()[-1]) == (0, "whole")
+
+
+def test_a_payment_that_is_audited_and_not_settled_yet_breaks_nothing(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [*_, last] = cloud.bench.ledger.items
+    cloud.bench.ledger.items[last] = replace(cloud.bench.ledger.items[last], status=PENDING)
+    assert verify() == 0
+    assert "1 transactions are pending" in capsys.readouterr().out
+
+
+def test_the_record_that_is_gone_is_named(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    [*_, last] = cloud.bench.audit_log.records
+    del cloud.bench.audit_log.records[last]
+    assert verify() == 1
+    assert f"BROKEN {last}: is missing for a settled transaction" in capsys.readouterr().out
