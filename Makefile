@@ -7,6 +7,8 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 # Trust what this machine trusts, so that set-up works behind a company's TLS proxy too.
 export UV_SYSTEM_CERTS := true
 export NODE_USE_SYSTEM_CA := 1
+# Where it is set (images of Python do it), every process compiles anew what it imports: 20 s for CDK and cfn-lint.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 ENV ?= dev
@@ -35,7 +37,10 @@ remote: setup ## Create the git remote `local`: `git push local main` promotes
 	@python -m pipeline.local remote
 
 ##@ Check
-.PHONY: test lint types unit infrastructure integration e2e
+.PHONY: check test lint types unit infrastructure integration e2e
+check: setup ## What to run before each commit: style, types, unit tests
+	@$(MAKE) --jobs=2 lint types unit
+
 # Integration and e2e judge latencies: they have the machine to themselves. The other parts share it.
 SHARING := types lint unit infrastructure
 ALONE := integration e2e
