@@ -3,7 +3,6 @@
 ``disturb`` is called before and after each call: tests make calls fail, or kill the controller between any two of them.
 """
 
-import copy
 import functools
 import re
 from collections.abc import Callable, Iterator
@@ -114,7 +113,7 @@ class FakeAws:
     def _called(self, operation: str, effect: Callable[[], Any]) -> Any:
         self.disturb(operation, "before")
         self.calls.append(operation)
-        result = copy.deepcopy(effect())
+        result = effect()
         if operation in ("ModifyListener", "UpdateAlias"):
             self.on_change()
         self.disturb(operation, "after")
@@ -138,7 +137,7 @@ class FakeAws:
         version, extra = self.aliases[FunctionName, Name]
         answer: dict[str, Any] = {"FunctionVersion": version}
         if extra:
-            answer["RoutingConfig"] = {"AdditionalVersionWeights": extra}
+            answer["RoutingConfig"] = {"AdditionalVersionWeights": dict(extra)}
         return self._called("GetAlias", lambda: answer)
 
     def update_alias(self, *, FunctionName: str, Name: str, FunctionVersion: str, RoutingConfig: Any) -> Any:
@@ -182,27 +181,28 @@ class FakeAws:
         seconds = (EndTime - StartTime).total_seconds()
         asked = MetricDataQueries
         for page in self.metric_statuses:
+            shares = self.shares()
             status = {q["Id"]: page.get(q["MetricStat"]["Metric"]["MetricName"], "Complete") for q in asked}
             results = [
                 {
                     "Id": q["Id"],
                     "StatusCode": status[q["Id"]],
-                    "Values": [self._metric(q["MetricStat"], seconds)] if status[q["Id"]] == "Complete" else [],
+                    "Values": [self._metric(q["MetricStat"], seconds, shares)] if status[q["Id"]] == "Complete" else [],
                 }
                 for q in asked
             ]
             asked = [q for q in asked if status[q["Id"]] != "Complete"]
             yield self._called("GetMetricData", functools.partial(dict, MetricDataResults=results))
 
-    def _metric(self, stat: Any, seconds: float) -> float:
-        """What a metric shows after ``seconds`` of steady traffic with the weights of now."""
+    def _metric(self, stat: Any, seconds: float, shares: dict[str, dict[str, float]]) -> float:
+        """What a metric shows after ``seconds`` of steady traffic, each version answering its share."""
         dimensions = {d["Name"]: d["Value"] for d in stat["Metric"]["Dimensions"]}
         if stat["Metric"]["MetricName"] == "ServerErrors":
             return self.behaviour.get(dimensions["FunctionVersion"], Behaviour()).server_errors
         function, _, colour = dimensions["Resource"].partition(":")
         version = dimensions.get("ExecutedVersion") or self.aliases[function, colour][0]
         behaviour = self.behaviour.get(version, Behaviour())
-        share = self.shares()[function].get(version, 0.0)
+        share = shares[function].get(version, 0.0)
         requests = round(self.requests_per_second * seconds * share)
         if stat["Metric"]["MetricName"] == "Errors":
             return round(requests * behaviour.errors)
@@ -226,7 +226,7 @@ class FakeAws:
     def get_item(self, *, TableName: str, Key: Any, ConsistentRead: bool) -> Any:
         assert ConsistentRead
         item = self.table.get(Key["release_id"]["S"])
-        return self._called("GetItem", lambda: {"Item": item} if item else {})
+        return self._called("GetItem", lambda: {"Item": _copied(item)} if item else {})
 
     def delete_item(self, *, TableName: str, Key: Any, **condition: Any) -> Any:
         key = Key["release_id"]["S"]
@@ -257,7 +257,7 @@ class FakeAws:
             page: list[Any] = []
             while left and len(page) < PaginationConfig["PageSize"] and sum(map(_size, page)) < PAGE_BYTES:
                 page.append(left.pop(0))
-            yield self._called("Query", functools.partial(dict, Items=page))
+            yield self._called("Query", functools.partial(dict, Items=[_copied(item) for item in page]))
             if not left:
                 return
 
@@ -279,6 +279,11 @@ class FakeAws:
                 raise AssertionError(f"the fake does not know the condition {term!r}")
         if not held:
             raise refused(operation, "ConditionalCheckFailedException")
+
+
+def _copied(item: dict[str, Any]) -> dict[str, Any]:
+    """What a caller does to its answer changes nothing in the table."""
+    return {name: dict(value) for name, value in item.items()}
 
 
 def _size(item: dict[str, Any]) -> int:
