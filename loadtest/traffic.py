@@ -19,6 +19,7 @@ import json
 import signal
 import subprocess
 import sys
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,17 @@ from loadtest.result import GateError, timestamp
 from loadtest.samples import Samples
 from pipeline.output import forgive_output, say, settle_output
 
-LOST = 10
-"""Not an exit code of the release controller or of the load gate."""
 POLL_SECONDS = 0.1
+
+
+class ExitCode(IntEnum):
+    """This command's own. Otherwise it ends with the code of the command that it ran, or, where the traffic could not
+    start, with the load gate's: ``LOST`` is neither's."""
+
+    USAGE = 2
+    LOST = 10
+    NOT_RUN = 127
+    """The command could not be run; a shell answers the same."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,7 +111,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         f"{bad} of {report['sent']} requests {'was' if bad == 1 else 'were'} {what} while the command ran; "
         f"what it did stands: see {folder / 'traffic.json'}"
     )
-    return LOST
+    return ExitCode.LOST
 
 
 def _run_command(command: list[str], most_seconds: float, generator: Generator) -> int:
@@ -112,7 +121,7 @@ def _run_command(command: list[str], most_seconds: float, generator: Generator) 
         child = subprocess.Popen(command, process_group=0)
     except OSError as error:
         say(f"can't run {command[0]}: {error.strerror}", sys.stderr)
-        return 127
+        return ExitCode.NOT_RUN
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal_number is signal.SIGHUP and signal.getsignal(signal_number) is signal.SIG_IGN:
             continue  # nohup: the command ignores it too

@@ -3,15 +3,18 @@
     python -m pipeline.audit verify --env dev --day 2026-01-31
 
 Reads the audit bucket and the transactions of that day (UTC) with the caller's credentials; ``AWS_ENDPOINT_URL`` leads
-to a local cloud. Exit codes: 0 the log is whole, 1 it is not (the first broken record is named first), 2 usage.
+to a local cloud. Exit codes: 0 the log is whole, 1 it is not (the first broken record is named first), 2 usage, 3 the
+log could not be read, so nothing is known of it.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from enum import IntEnum
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.audit.day import Day
 from pipeline.audit.verification import verify
@@ -19,16 +22,29 @@ from pipeline.audit.verification import verify
 _SHOWN = 20
 
 
+class ExitCode(IntEnum):
+    WHOLE = 0
+    BROKEN = 1
+    USAGE = 2
+    NOT_READ = 3
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.audit", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.audit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True)
-    verification = commands.add_parser("verify", help="verify a day; exit code 1 and the first broken record if broken")
+    verification = commands.add_parser("verify", help="verify a day, and name its first broken record")
     verification.add_argument("--env", required=True, help="environment, such as dev")
     verification.add_argument(
         "--day", type=date.fromisoformat, default=datetime.now(UTC).date(), help="YYYY-MM-DD in UTC, default today"
     )
     options = parser.parse_args(arguments)
-    return _verify(options.env, options.day)
+    try:
+        return _verify(options.env, options.day)
+    except (BotoCoreError, ClientError) as error:
+        print(f"{options.env} {options.day}: not verified, because AWS did not answer: {error}", file=sys.stderr)
+        return ExitCode.NOT_READ
 
 
 def _verify(environment: str, day: date) -> int:
@@ -42,9 +58,9 @@ def _verify(environment: str, day: date) -> int:
         print(f"BROKEN {found.key}: {found.reason}")
     if verdict.breaks:
         print(f"{len(verdict.breaks)} broken; the bucket's versions hold what was there before")
-        return 1
+        return ExitCode.BROKEN
     print("whole")
-    return 0
+    return ExitCode.WHOLE
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ and host name, and the role with which API Gateway writes logs. For the pipeline
 import argparse
 import sys
 from datetime import UTC, datetime
+from enum import IntEnum
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -15,7 +16,11 @@ from environments import PIPELINE, Environment, environment
 from pipeline import aws
 from pipeline.bootstrap import account, certificate, connection
 
-FAILED, USAGE = 1, 2
+
+class ExitCode(IntEnum):
+    READY = 0
+    NOT_READY = 1
+    USAGE = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,14 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
             _prepare_environment(aws.session(target.region), target, options)
     except ValueError as error:
         print(f"bootstrap: {error}", file=sys.stderr)
-        return USAGE
+        return ExitCode.USAGE
     except (account.WrongAccount, certificate.UnusableCertificate, connection.ConnectionNotReady) as error:
         print(f"bootstrap: {error}", file=sys.stderr)
-        return FAILED
+        return ExitCode.NOT_READY
     except (BotoCoreError, ClientError) as error:
         print(f"bootstrap: AWS refused: {error}", file=sys.stderr)
-        return FAILED
-    return 0
+        return ExitCode.NOT_READY
+    return ExitCode.READY
 
 
 def _prepare_environment(session: boto3.Session, target: Environment, options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,11 @@ from pipeline.compliance.acknowledgements import (
 )
 from pipeline.compliance.template_pack import Template
 
-PASSED, FAILED, NOT_SCANNED = 0, 1, 2
+
+class ExitCode(IntEnum):
+    PASSED = 0
+    FAILED = 1
+    NOT_SCANNED = 2
 
 
 class NotScanned(Exception):
@@ -59,14 +64,14 @@ def main(arguments: list[str] | None = None, *, table: Path = TABLE, today: date
         findings = scan(constructs)
     except (MalformedAcknowledgements, NotScanned) as error:
         print(f"checkov: {error}", file=sys.stderr)
-        return NOT_SCANNED
+        return ExitCode.NOT_SCANNED
     paths = [path for of_template in constructs.values() for path in of_template.values()]
     faults = list(judge(findings, paths, acknowledgements, today or date.today()))
     for fault in faults:
         print(f"checkov: {fault}", file=sys.stderr)
     if not faults:
         print(f"checkov: {len(constructs)} templates; each of the {len(findings)} findings is acknowledged")
-    return FAILED if faults else PASSED
+    return ExitCode.FAILED if faults else ExitCode.PASSED
 
 
 def constructs_of(assembly: Path) -> dict[Path, dict[str, str]]:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,11 @@ from pipeline.evidence.errors import EvidenceError, Mismatch
 from pipeline.evidence.local import LocalRun
 from pipeline.evidence.promotion import Promotion
 
-OK, FAILED = 0, 1
+
+class ExitCode(IntEnum):
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         print(arguments.run(arguments))
     except (EvidenceError, Mismatch) as error:
         print(f"{arguments.subject(arguments)}: {_plain(str(error))}", file=sys.stderr)
-        return FAILED
-    return OK
+        return ExitCode.FAILED
+    return ExitCode.DONE
 
 
 def collect(settings: Environment, promotion: Promotion, *, now: datetime) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from localcloud import LocalCloudError
 from pipeline.local import remote, report
 from pipeline.local.console import Console, PlainConsole, choose
-from pipeline.local.errors import FAILED, INTERRUPTED, OK, PromotionError
+from pipeline.local.errors import ExitCode, PromotionError
 from pipeline.local.promotion import Promotion, Request, end_leftovers, waiting_run
 from pipeline.local.source import check_packages
 from pipeline.local.state import State
@@ -118,13 +118,13 @@ def main(arguments: list[str] | None = None) -> int:
     except (PromotionError, LocalCloudError) as error:
         if not getattr(error, "told", False):
             print(error, file=sys.stderr)
-        return getattr(error, "exit_code", FAILED)
+        return getattr(error, "exit_code", ExitCode.FAILED)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"{error}\nIs the disk full, or does .pipeline belong to another user?", file=sys.stderr)
-        return FAILED
+        return ExitCode.FAILED
     except KeyboardInterrupt:
-        return INTERRUPTED
-    return OK
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK
 
 
 def _parser() -> argparse.ArgumentParser:

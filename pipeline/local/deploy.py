@@ -21,7 +21,7 @@ import boto3
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.local.errors import StepFailed
+from pipeline.local.errors import ExitCode, StepFailed
 
 TIME_LIMIT_SECONDS = 600
 NEVER_DEPLOYED = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
@@ -210,12 +210,12 @@ def main() -> int:
         done = deploy(boto3.Session(), asked.stack, template=asked.template, assets=asked.assets, progress=progress)
     except (StepFailed, BotoCoreError, ClientError, S3UploadFailedError) as error:
         progress(f"{asked.stack} was not deployed: {error}")
-        return 1
+        return ExitCode.FAILED
     draft = asked.outputs.with_suffix(".new")
     draft.write_text(json.dumps(done.outputs, indent=2) + "\n")
     draft.replace(asked.outputs)
     progress(str(done))
-    return 0
+    return ExitCode.OK
 
 
 if __name__ == "__main__":

@@ -1,16 +1,20 @@
 """What ends a local promotion, and the exit code that each kind gives."""
 
-OK = 0
-FAILED = 1
-BAD_INPUT = 2
-BUSY = 3
-INTERRUPTED = 130
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    OK = 0
+    FAILED = 1
+    BAD_INPUT = 2
+    BUSY = 3
+    INTERRUPTED = 130
 
 
 class PromotionError(Exception):
     """Something a person must act on: the message says what is wrong and what to do."""
 
-    exit_code = FAILED
+    exit_code = ExitCode.FAILED
     told = False
     """Whether the person has read it already."""
 
@@ -18,13 +22,13 @@ class PromotionError(Exception):
 class BadInput(PromotionError):
     """What was asked cannot be done as asked."""
 
-    exit_code = BAD_INPUT
+    exit_code = ExitCode.BAD_INPUT
 
 
 class Busy(PromotionError):
     """Another promotion holds the lock."""
 
-    exit_code = BUSY
+    exit_code = ExitCode.BUSY
 
 
 class StepFailed(PromotionError):

@@ -11,6 +11,7 @@ import tempfile
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from enum import IntEnum
 from pathlib import Path
 
 from pipeline.review import NotCompared, reports
@@ -18,7 +19,12 @@ from pipeline.review.comparison import Comparison, compare
 from pipeline.review.sides import ROOT, check_out, synthesise
 
 SHA = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}$")
-PASSED, NEW_FINDINGS, NOT_COMPARED = 0, 1, 2
+
+
+class ExitCode(IntEnum):
+    PASSED = 0
+    NEW_FINDINGS = 1
+    NOT_COMPARED = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:  # which Python would answer with 1, as if there were new findings
         traceback.print_exc()
         return _not_compared(options, f"{type(error).__name__}: {error}")
-    return PASSED if comparison.passes else NEW_FINDINGS
+    return ExitCode.PASSED if comparison.passes else ExitCode.NEW_FINDINGS
 
 
 def _not_compared(options: argparse.Namespace, why: str) -> int:
@@ -40,7 +46,7 @@ def _not_compared(options: argparse.Namespace, why: str) -> int:
     with suppress(OSError):  # perhaps just what went wrong
         reports.remove(options.output)
         reports.write_not_compared(why, base=options.base, folder=options.output)
-    return NOT_COMPARED
+    return ExitCode.NOT_COMPARED
 
 
 def _compare(commit: str) -> Comparison:

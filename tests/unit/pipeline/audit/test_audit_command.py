@@ -119,3 +119,17 @@ def test_the_record_that_is_gone_is_named(cloud: Cloud, capsys: pytest.CaptureFi
     del cloud.bench.audit_log.records[last]
     assert verify() == 1
     assert f"BROKEN {last}: is missing for a settled transaction" in capsys.readouterr().out
+
+
+def test_a_log_that_could_not_be_read_is_not_called_broken(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given records that the caller may not read
+    def refused(Bucket: str, Key: str) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject")
+
+    cloud.get_object = refused  # type: ignore[method-assign]
+    # When the day is verified, then the answer is neither "whole" nor "broken"
+    assert verify() == 3
+    said = capsys.readouterr()
+    assert "whole" not in said.out
+    assert "not verified" in said.err
+    assert "AccessDenied" in said.err

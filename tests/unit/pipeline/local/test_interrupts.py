@@ -14,7 +14,7 @@ import pytest
 
 from localcloud.processes import record_of
 from pipeline.local.__main__ import main
-from pipeline.local.errors import FAILED, OK
+from pipeline.local.errors import ExitCode
 from pipeline.local.process import end_leftover
 from pipeline.local.run import all_runs
 
@@ -129,7 +129,7 @@ def test_the_next_run_ends_what_a_killed_one_left_running(project: Project, tmp_
     # When the next one starts (on a commit whose shift is quick)
     Path("plan.json").write_text(json.dumps({"version": 1, "stages": [stage("Dev", commands("Shift", "true"))]}))
     subprocess.run(["git", "commit", "--quiet", "--all", "--message", "Second"], check=True)
-    assert main(["promote"]) == OK
+    assert main(["promote"]) == ExitCode.OK
     # Then the old step was told to stop, rolled back, and is gone
     assert (tmp_path / "rollback").exists()
     with pytest.raises(ProcessLookupError):
@@ -164,5 +164,5 @@ def test_a_step_ends_when_its_cloud_dies(
     monkeypatch.setattr(FakeCloud, "is_running", lambda self: False)
     monkeypatch.setattr(FakeCloud, "log_path", tmp_path / "emulator.log", raising=False)
     # Then the promotion ends, and says where to look
-    assert main(["promote"]) == FAILED
+    assert main(["promote"]) == ExitCode.FAILED
     assert f"the local cloud dev is gone; its log: {tmp_path}/emulator.log" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.local.__main__ import main
-from pipeline.local.errors import BAD_INPUT, BUSY, FAILED, OK
+from pipeline.local.errors import ExitCode
 from pipeline.local.run import Run, all_runs
 
 from .conftest import Project, commands, last, stage
@@ -29,7 +29,7 @@ def test_a_commit_goes_through_every_stage_in_order(project: Project, tmp_path: 
     # When it is promoted
     code = main(["promote"])
     # Then each ran once, in order, against its own cloud
-    assert code == OK
+    assert code == ExitCode.OK
     assert trace.read_text().splitlines() == ["Dev dev", "Staging staging", "Prod prod"]
     assert last(state).status == "succeeded"
 
@@ -55,7 +55,7 @@ def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(
     state = project(stage("Dev", commands("Gate", f"echo dev >> {tmp_path}/trace")),
                     stage("Prod", commands("Gate", f"echo prod >> {tmp_path}/trace"), approval=True))  # fmt: skip
     # When it is promoted where nobody can answer
-    assert main(["promote"]) == OK
+    assert main(["promote"]) == ExitCode.OK
     # Then it waits, with prod untouched
     waiting = last(state)
     assert waiting.status == "waiting"
@@ -63,7 +63,7 @@ def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(
     # And when a person approves a day later, it goes on without doing dev again, and says who it was
     waiting.started -= 86_400
     waiting.save()
-    assert main(["approve"]) == OK
+    assert main(["approve"]) == ExitCode.OK
     assert re.search(r"through dev, prod in \d+ s\.", capsys.readouterr().out)
     assert (tmp_path / "trace").read_text() == "dev\nprod\n"
     assert last(state).status == "succeeded"
@@ -76,13 +76,13 @@ def test_who_approved_is_who_the_system_says_it_was(project: Project, monkeypatc
     for variable in ("USER", "LOGNAME"):
         monkeypatch.setenv(variable, "somebody-else")
     # When, then
-    assert main(["promote", "--approve", "yes"]) == OK
+    assert main(["promote", "--approve", "yes"]) == ExitCode.OK
     assert [each["by"] for each in last(state).approvals] == [pwd.getpwuid(os.getuid()).pw_name]
 
 
 def test_approve_yes_runs_through(project: Project) -> None:
     state = project(stage("Prod", commands("Gate", "true"), approval=True))
-    assert main(["promote", "--approve", "yes"]) == OK
+    assert main(["promote", "--approve", "yes"]) == ExitCode.OK
     assert last(state).status == "succeeded"
 
 
@@ -91,10 +91,10 @@ def test_reject_ends_it_for_good(project: Project, tmp_path: Path) -> None:
     state = project(stage("Prod", commands("Gate", f"touch {tmp_path}/prod"), approval=True))
     main(["promote"])
     # When it is rejected
-    assert main(["reject"]) == OK
+    assert main(["reject"]) == ExitCode.OK
     # Then nothing is left to approve, and prod was never touched
     assert last(state).status == "rejected"
-    assert main(["approve"]) == BAD_INPUT
+    assert main(["approve"]) == ExitCode.BAD_INPUT
     assert not (tmp_path / "prod").exists()
 
 
@@ -110,10 +110,10 @@ def test_a_promotion_that_gets_nowhere_leaves_the_one_that_waits(project: Projec
     state = project(stage("Prod", commands("Gate", "true"), approval=True))
     main(["promote"])
     # When another one is begun of a revision that there is not
-    assert main(["promote", "--revision", "typo"]) != OK
+    assert main(["promote", "--revision", "typo"]) != ExitCode.OK
     # Then the first one still waits, and can go on
     assert [run.status for run in all_runs(state.runs)] == ["waiting", "failed"]
-    assert main(["approve"]) == OK
+    assert main(["approve"]) == ExitCode.OK
     assert [run.status for run in all_runs(state.runs)] == ["succeeded", "failed"]
 
 
@@ -128,7 +128,7 @@ def test_a_failed_gate_ends_it_and_says_where_why_and_what_to_open(
     # When
     code = main(["promote"])
     # Then
-    assert code == FAILED
+    assert code == ExitCode.FAILED
     said = capsys.readouterr().out
     assert "FAILED at Staging / Gate: p99 of /process is 251.3 ms" in said
     assert "Untouched: prod." in said
@@ -139,7 +139,7 @@ def test_a_failed_gate_ends_it_and_says_where_why_and_what_to_open(
 
 def test_later_commands_of_a_step_do_not_run_after_a_failed_one(project: Project, tmp_path: Path) -> None:
     project(stage("Dev", commands("Gate", "false", f"touch {tmp_path}/second")))
-    assert main(["promote"]) == FAILED
+    assert main(["promote"]) == ExitCode.FAILED
     assert not (tmp_path / "second").exists()
 
 
@@ -148,13 +148,13 @@ def test_a_commit_that_does_not_synthesise_is_told_by_its_own_error(
 ) -> None:
     Path("broken").touch()
     project(stage("Dev"))
-    assert main(["promote"]) == FAILED
+    assert main(["promote"]) == ExitCode.FAILED
     assert "Build / Synth: SyntaxError in pipeline_app.py" in capsys.readouterr().out
 
 
 def test_an_unknown_revision_is_bad_input(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project(stage("Dev"))
-    assert main(["promote", "--revision", "no-such-branch"]) == BAD_INPUT
+    assert main(["promote", "--revision", "no-such-branch"]) == ExitCode.BAD_INPUT
     assert "There is no commit 'no-such-branch'" in capsys.readouterr().out
 
 
@@ -165,7 +165,7 @@ def test_a_downloaded_archive_is_promoted_as_it_is(
     state = project(stage("Dev", commands("Gate", "test -f plan.json")))
     subprocess.run(["rm", "-rf", ".git"], check=True)
     # When
-    assert main(["promote"]) == OK
+    assert main(["promote"]) == ExitCode.OK
     # Then
     assert "this is not a git checkout" in capsys.readouterr().out
     assert last(state).revision.startswith("folder-")
@@ -187,12 +187,12 @@ def test_a_commit_that_needs_other_packages_is_refused(
     Path(lock).parent.mkdir(exist_ok=True)
     Path(lock).write_text("one\n")
     project(stage("Dev"), stage("Prod", approval=True))
-    assert main(["promote"]) == OK
+    assert main(["promote"]) == ExitCode.OK
     (tmp_path / folder).mkdir()
     (tmp_path / folder / ".ready").write_text("another\n")
     # When, then it neither goes on, nor begins again
     for command in ("approve", "promote"):
-        assert main([command]) == BAD_INPUT
+        assert main([command]) == ExitCode.BAD_INPUT
         said = capsys.readouterr()
         assert f"({lock} differs)" in said.out + said.err
 
@@ -217,7 +217,7 @@ def test_outputs_of_a_stack_reach_the_step_that_asks_for_them(project: Project, 
     outputs = json.dumps({"LoadTestRoleArn": "arn:aws:iam::111111111111:role/payment-loadtest-dev"})
     project(stage("Dev", commands("Deploy", f"echo '{outputs}' > ../outputs/payment-platform-dev.json"), wanting))
     # When
-    assert main(["promote"]) == OK
+    assert main(["promote"]) == ExitCode.OK
     # Then
     assert (tmp_path / "role").read_text().endswith("payment-loadtest-dev\n")
 
@@ -244,25 +244,25 @@ def test_reports_are_kept_in_the_run_even_when_the_step_fails(project: Project) 
 def test_a_second_promotion_at_the_same_time_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     state = project(stage("Dev"))
     with state.lock("a promotion"):
-        assert main(["promote"]) == BUSY
+        assert main(["promote"]) == ExitCode.BUSY
     assert f"pid {os.getpid()}" in capsys.readouterr().err
 
 
 def test_clean_removes_all_that_was_made_and_nothing_else(project: Project) -> None:
     # Given a promotion, and the remote that starts one
     state = project(stage("Dev"))
-    assert main(["promote"]) == OK
-    assert main(["remote"]) == OK
+    assert main(["promote"]) == ExitCode.OK
+    assert main(["remote"]) == ExitCode.OK
     before = subprocess.run(["git", "remote"], capture_output=True, text=True).stdout
     # When the state is removed
-    assert main(["clean"]) == OK
+    assert main(["clean"]) == ExitCode.OK
     # Then only the lock is left, for somebody may wait for it; the remote went with the repository that it led to
     assert [path.name for path in state.folder.iterdir()] == ["lock"]
     assert before == "local\n"
     assert subprocess.run(["git", "remote"], capture_output=True, text=True).stdout == ""
     # But a remote of that name that leads elsewhere stays
     subprocess.run(["git", "remote", "add", "local", "ssh://elsewhere/it"], check=True)
-    assert main(["clean"]) == OK
+    assert main(["clean"]) == ExitCode.OK
     assert subprocess.run(["git", "remote"], capture_output=True, text=True).stdout == "local\n"
 
 
@@ -278,7 +278,7 @@ def test_asking_how_things_stand_keeps_no_promotion_from_starting(project: Proje
     asking.start()
     try:
         # When, then
-        assert main(["promote"]) == OK
+        assert main(["promote"]) == ExitCode.OK
     finally:
         ends.set()
         asking.join()
@@ -291,8 +291,8 @@ def test_a_record_of_another_version_does_not_stop_anybody(project: Project) -> 
     (state.runs / "20200101-000000").mkdir()
     (state.runs / "20200101-000000" / "run.json").write_text('{"version": 0}')
     # When, then
-    assert main(["promote"]) == OK
-    assert main(["status"]) == OK
+    assert main(["promote"]) == ExitCode.OK
+    assert main(["status"]) == ExitCode.OK
 
 
 def test_a_repository_that_git_cannot_read_is_not_promoted_as_a_folder(
@@ -302,5 +302,5 @@ def test_a_repository_that_git_cannot_read_is_not_promoted_as_a_folder(
     project(stage("Dev"))
     Path(".git/HEAD").write_text("garbage")
     # When, then
-    assert main(["promote"]) == BAD_INPUT
+    assert main(["promote"]) == ExitCode.BAD_INPUT
     assert "git can't read this repository" in capsys.readouterr().out

@@ -132,7 +132,7 @@ def test_a_base_that_does_not_exist_is_a_clear_failure_and_leaves_no_older_resul
 ) -> None:
     for name in NAMES:
         (tmp_path / name).write_text("of an earlier run")
-    assert review.main(["--base", "no-such-commit", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert review.main(["--base", "no-such-commit", "--output", str(tmp_path)]) == review.ExitCode.NOT_COMPARED
     assert "base 'no-such-commit' can't be read" in capsys.readouterr().err
     assert [each.name for each in tmp_path.iterdir()] == ["review.md"]
     text = (tmp_path / "review.md").read_text()
@@ -150,13 +150,13 @@ def replaced(command: str, script: str, folder: Path, monkeypatch: pytest.Monkey
 def test_a_base_is_never_taken_for_an_option_of_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = tmp_path / "told"
     replaced("git", f'printf "%s\\n" "$@" >{told}; exit 1', tmp_path, monkeypatch)
-    assert review.main(["--base=--output=stolen", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert review.main(["--base=--output=stolen", "--output", str(tmp_path)]) == review.ExitCode.NOT_COMPARED
     assert told.read_text().splitlines()[-2:] == ["--end-of-options", "--output=stolen^{commit}"]
 
 
 def test_a_machine_without_git_is_not_told_of_new_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert review.main(["--base", "HEAD", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert review.main(["--base", "HEAD", "--output", str(tmp_path)]) == review.ExitCode.NOT_COMPARED
     assert "base 'HEAD' can't be read: " in (tmp_path / "review.md").read_text()
 
 
@@ -165,7 +165,7 @@ def test_an_archive_that_can_not_be_unpacked_is_not_told_as_new_findings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replaced("tar", "echo disk full >&2; exit 2", tmp_path, monkeypatch)
-    assert review.main(["--base", "HEAD", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert review.main(["--base", "HEAD", "--output", str(tmp_path)]) == review.ExitCode.NOT_COMPARED
     assert "base 'HEAD' can't be read: disk full" in (tmp_path / "review.md").read_text()
 
 
@@ -196,7 +196,7 @@ def test_an_error_of_the_review_itself_is_not_told_as_new_findings_and_leaves_ha
     same = side(findings=(), stacks=stacks(stack({})))
     synthesised(same, same)
     monkeypatch.setattr(html, "STYLE", tmp_path / "none.css")
-    assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.ExitCode.NOT_COMPARED
     assert [each.name for each in tmp_path.iterdir()] == ["review.md"]
     assert "FileNotFoundError" in (tmp_path / "review.md").read_text()
 
@@ -207,7 +207,7 @@ def test_a_template_of_an_unknown_form_is_not_compared(
     topic = resource("AWS::SNS::Topic")
     fine, odd = (side(findings=(), stacks=stacks(stack({"A": of}))) for of in (topic, topic | {"Properties": "none"}))
     synthesised(fine, odd)
-    assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.NOT_COMPARED
+    assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.ExitCode.NOT_COMPARED
     assert "a template has an unknown form" in (tmp_path / "review.md").read_text()
 
 
@@ -219,5 +219,5 @@ def test_changes_of_the_templates_and_costs_do_not_fail(
         return side(findings=(), stacks=stacks(stack(resources)))
 
     synthesised(keys("A", "B"), keys("A"))
-    assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.PASSED
+    assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.ExitCode.PASSED
     assert "1 change to stateful resources" in capsys.readouterr().out
