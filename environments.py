@@ -39,8 +39,6 @@ class GateSettings:
     """Requests that may be under way at once in each process of the generator."""
     timeout_seconds: float = 10.0
     """A request without an answer after this is an error."""
-    slow_down: float = 0.1
-    """Where candidate and stable are compared: the share by which the candidate may be slower."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,7 @@ def flat_out(kind: str, url: str) -> dict[str, float]:
         runner.quit()
         return found
     settings = GateSettings(mix=(("/validate", 1),), rate=50_000, concurrency=USERS)
-    generator = Generator(Plan.of(settings, [url], signed=kind == "gate-signed"), Workforce())
+    generator = Generator(Plan.of(settings, url, signed=kind == "gate-signed"), Workforce())
     generator.start()
     gevent.sleep(1.0)
     found = _measure(lambda: int(generator.environment.stats.total.num_requests))

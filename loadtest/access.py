@@ -26,13 +26,13 @@ def platform_url(environment: Environment, output: str) -> str:
         raise GateError(ExitCode.UNREACHABLE, f"AWS can't be asked for {environment.stack_name}: {error}") from error
 
 
-def first_answers(url: str, plan: Plan) -> dict[str, float]:
+def first_answers(plan: Plan) -> dict[str, float]:
     """Send one request to each route before the load begins: the latency (ms) of each route's very first answer.
 
     Raises ``GateError`` when nothing answers or the credentials are refused: no load is needed to find that.
     """
     try:
-        target = Target.parse(url)
+        target = Target.parse(plan.url)
         signer = signer_for(target.host) if plan.signed else None
     except BadTarget as error:
         raise GateError(ExitCode.USAGE, str(error)) from error
@@ -49,9 +49,11 @@ def first_answers(url: str, plan: Plan) -> dict[str, float]:
             outcome = client.send(request, f"{plan.run_id}-first-{index}")
             first_ms[request.route] = (time.perf_counter() - begin) * 1000
             if outcome.status in (401, 403):
-                raise GateError(ExitCode.REFUSED, f"{url}{request.route} refuses the credentials: {outcome.detail}")
+                raise GateError(
+                    ExitCode.REFUSED, f"{plan.url}{request.route} refuses the credentials: {outcome.detail}"
+                )
             if outcome.fault and outcome.fault.startswith("connection"):
-                raise GateError(ExitCode.UNREACHABLE, f"{url} can't be reached: {outcome.fault}")
+                raise GateError(ExitCode.UNREACHABLE, f"{plan.url} can't be reached: {outcome.fault}")
     finally:
         client.close()
     return first_ms

@@ -27,12 +27,11 @@ from loadtest.target import Target
 class Plan:
     """All that a generating process must know, in a form that locust's transport (msgpack) carries.
 
-    ``urls``: the targets, loaded side by side. ``rate``: requests a second on each of them, over all processes, reached
-    after ``ramp`` seconds.
+    ``url``: the API to load. ``rate``: requests a second over all processes, reached after ``ramp`` seconds.
     """
 
     run_id: str
-    urls: list[str]
+    url: str
     rate: float
     ramp: float
     seed: int
@@ -43,12 +42,12 @@ class Plan:
 
     @classmethod
     def of(
-        cls, settings: GateSettings, urls: list[str], *, signed: bool, rate: float | None = None, ramp: float = 0.0
+        cls, settings: GateSettings, url: str, *, signed: bool, rate: float | None = None, ramp: float = 0.0
     ) -> "Plan":
         """A new run by an environment's settings, at their rate unless another is given."""
         return cls(
             run_id=uuid.uuid4().hex,
-            urls=urls,
+            url=url,
             rate=rate or settings.rate,
             ramp=ramp,
             seed=settings.seed,
@@ -77,10 +76,8 @@ class Engine:
     def __init__(self, plan: Plan, *, worker: int, workers: int, began: float, observer: Observer) -> None:
         self._plan, self._began, self._observer = plan, began, observer
         self._scenario = Scenario(plan.mix, plan.seed)
-        self._schedule = Schedule(
-            rate=plan.rate, ramp=plan.ramp, seed=plan.seed, targets=len(plan.urls), worker=worker, workers=workers
-        )
-        self._clients = [self._client(Target.parse(url)) for url in plan.urls]
+        self._schedule = Schedule(rate=plan.rate, ramp=plan.ramp, seed=plan.seed, worker=worker, workers=workers)
+        self._client = _client(plan)
         self._samples = Samples()
         self._monitor = Monitor()
         self._end = math.inf
@@ -111,24 +108,25 @@ class Engine:
 
     def close(self) -> None:
         self._monitor.close()
-        for client in self._clients:
-            client.close()
+        self._client.close()
 
     def _send(self, ticket: Ticket, due: float) -> None:
         request = self._scenario.request(ticket.index)
-        key = f"{self._plan.run_id}-{ticket.target}-{ticket.index}"
-        outcome = self._clients[ticket.target].send(request, key)
+        key = f"{self._plan.run_id}-{ticket.index}"
+        outcome = self._client.send(request, key)
         latency = time.perf_counter() - due
         samples = self._samples
         samples.reconnects += outcome.reconnects
         if outcome.version:
-            samples.versions[ticket.target, request.route, outcome.version] += 1
+            samples.versions[request.route, outcome.version] += 1
         if outcome.fault is None:
-            samples.answer(ticket.target, request.route, ticket.start, latency)
+            samples.answer(request.route, ticket.start, latency)
         else:
-            samples.error(ticket.target, request.route, ticket.start, latency, outcome.fault)
+            samples.error(request.route, ticket.start, latency, outcome.fault)
         self._observer(request, latency, outcome)
 
-    def _client(self, target: Target) -> PaymentClient:
-        signer = signer_for(target.host) if self._plan.signed else None
-        return PaymentClient(target, signer, concurrency=self._plan.concurrency, timeout=self._plan.timeout)
+
+def _client(plan: Plan) -> PaymentClient:
+    target = Target.parse(plan.url)
+    signer = signer_for(target.host) if plan.signed else None
+    return PaymentClient(target, signer, concurrency=plan.concurrency, timeout=plan.timeout)

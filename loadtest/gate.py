@@ -43,8 +43,6 @@ from loadtest.reports.terminal import print_summary
 from loadtest.result import ExitCode, GateError, Result, Subject, timestamp
 from loadtest.run import Progress, run
 
-STABLE_OF_THE_ENVIRONMENT = "stable"
-
 
 def main(argv: list[str] | None = None) -> int:
     arguments, settings = _parse(argv)
@@ -71,13 +69,6 @@ def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
         prog="python -m loadtest.gate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_target_options(parser)
-    parser.add_argument(
-        "--compare",
-        nargs="?",
-        const=STABLE_OF_THE_ENVIRONMENT,
-        metavar="URL",
-        help="load stable too (or the API at URL), at the same rate, and fail if the candidate is materially slower",
-    )
     parser.add_argument("--reports", type=Path, help="folder of the reports (default: reports/<env>)")
     add_gate_options(parser)
     add_workforce_options(parser)
@@ -92,12 +83,8 @@ def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
 def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Result, str]:
     """Load the candidate and judge it; the result, and locust's own report. Raises ``GateError``."""
     url: str = arguments.url or platform_url(arguments.env, "CandidateApiUrl")
-    stable_url: str | None = arguments.compare
-    if stable_url == STABLE_OF_THE_ENVIRONMENT:
-        stable_url = platform_url(arguments.env, "ApiGatewayUrl")
-    urls = [url, stable_url] if stable_url else [url]
-    plan = Plan.of(settings, urls, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
-    first_ms, *_ = [first_answers(target, plan) for target in plan.urls]
+    plan = Plan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
+    first_ms = first_answers(plan)
 
     started = timestamp()
     generator = Generator(plan, arguments.workforce)
@@ -109,7 +96,6 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
     subject = Subject(
         environment=arguments.env.name,
         url=url,
-        stable_url=stable_url,
         run_id=plan.run_id,
         started=started,
         workers=generator.worker_count,

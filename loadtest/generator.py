@@ -45,13 +45,13 @@ class Generator:
         logging.getLogger("locust").setLevel(logging.WARNING)
         logging.getLogger("locust.runners").addFilter(_is_trouble)
         self._plan = plan
-        self._schedule = Schedule(rate=plan.rate, ramp=plan.ramp, seed=plan.seed, targets=len(plan.urls))
+        self._schedule = Schedule(rate=plan.rate, ramp=plan.ramp, seed=plan.seed)
         self._children: list[subprocess.Popen[bytes]] = []
         self._began = 0.0
         self._end = math.inf
         self.samples = Samples()
         self.health = Health()
-        self.environment = PaymentEnvironment(user_classes=[PaymentUser], host=plan.urls[0])
+        self.environment = PaymentEnvironment(user_classes=[PaymentUser], host=plan.url)
         self._runner: LocalRunner | MasterRunner
         if workforce.is_alone:
             self._runner = self.environment.create_local_runner()

@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 
 from environments import GateSettings
-from loadtest.comparison import Comparison, compare
 from loadtest.health import Health
 from loadtest.p99 import RouteJudgement, Verdict, judge_route, worst
 from loadtest.result import ExitCode, GeneratorHealth, Result, Subject, Warmth
 from loadtest.samples import Samples, histogram
 from loadtest.timeline import timeline
-
-CANDIDATE, STABLE = 0, 1
-"""Numbers of the targets."""
 
 ERRORS_OF_A_BROKEN_ROUTE = 5
 """So many, and not one right answer: the route doesn't work at all."""
@@ -57,8 +53,8 @@ def judge_routes(samples: Samples, settings: GateSettings, moment: Moment) -> li
     return [
         judge_route(
             route,
-            samples.latencies(CANDIDATE, route, begin, moment.end),
-            samples.faults(CANDIDATE, route, begin, moment.end),
+            samples.latencies(route, begin, moment.end),
+            samples.faults(route, begin, moment.end),
             limit_ms=settings.limit_ms,
             error_budget=settings.error_budget,
             alpha=moment.alpha,
@@ -71,9 +67,8 @@ def conclude(evidence: Evidence, settings: GateSettings, moment: Moment, subject
     """The result of a run that ended at ``moment``."""
     samples, begin = evidence.samples, settings.warm_up_seconds
     routes = judge_routes(samples, settings, moment)
-    comparisons = _comparisons(samples, settings, moment) if subject.stable_url else []
-    generator = _generator_health(evidence, settings, moment, targets=2 if subject.stable_url else 1)
-    verdict, reasons = _overall(routes, comparisons, generator, settings)
+    generator = _generator_health(evidence, settings, moment)
+    verdict, reasons = _overall(routes, generator, settings)
     broken = [route.route for route in routes if route.errors >= ERRORS_OF_A_BROKEN_ROUTE and not route.samples]
     if broken:
         reasons.insert(0, f"every request to {', '.join(broken)} failed")
@@ -93,20 +88,18 @@ def conclude(evidence: Evidence, settings: GateSettings, moment: Moment, subject
         looks=moment.look,
         aborted=moment.aborted,
         routes=routes,
-        comparisons=comparisons,
         warmth={route: _warmth(samples, route, begin, evidence.first_ms) for route, _ in settings.mix},
-        versions=samples.versions_by_route(CANDIDATE),
+        versions=samples.versions_by_route(),
         generator=generator,
         timeline=timeline(samples, [route for route, _ in settings.mix], moment.end),
         histograms={
-            route: histogram(samples.latencies(CANDIDATE, route, begin, moment.end)).encode().decode()
-            for route, _ in settings.mix
+            route: histogram(samples.latencies(route, begin, moment.end)).encode().decode() for route, _ in settings.mix
         },
     )
 
 
 def _overall(
-    routes: list[RouteJudgement], comparisons: list[Comparison], generator: GeneratorHealth, settings: GateSettings
+    routes: list[RouteJudgement], generator: GeneratorHealth, settings: GateSettings
 ) -> tuple[Verdict, list[str]]:
     """The verdict of the run, and its reasons with the gravest first.
 
@@ -115,10 +108,6 @@ def _overall(
     """
     verdict = worst([route.verdict for route in routes])
     reasons = [f"{route.route}: {reason}" for route in routes for reason in route.reasons]
-    for comparison in comparisons:
-        reasons.append(f"{comparison.route}: {comparison.reason}")
-        if comparison.slower:
-            verdict = worst([verdict, Verdict.FAIL])
 
     in_trouble = generator.cpu_share > BUSY_CPU_SHARE or generator.lag_p99_ms > LATE_SHARE_OF_LIMIT * settings.limit_ms
     too_slow = generator.achieved_rate < LEAST_SHARE_OF_RATE * generator.target_rate
@@ -143,25 +132,10 @@ def _overall(
     return verdict, reasons
 
 
-def _comparisons(samples: Samples, settings: GateSettings, moment: Moment) -> list[Comparison]:
-    begin = settings.warm_up_seconds
-    found = [
-        compare(
-            route,
-            samples.latencies(CANDIDATE, route, begin, moment.end),
-            samples.latencies(STABLE, route, begin, moment.end),
-            alpha=(1 - settings.confidence) / len(settings.mix),
-            slow_down=settings.slow_down,
-        )
-        for route, _ in settings.mix
-    ]
-    return [comparison for comparison in found if comparison]
-
-
-def _generator_health(evidence: Evidence, settings: GateSettings, moment: Moment, targets: int) -> GeneratorHealth:
+def _generator_health(evidence: Evidence, settings: GateSettings, moment: Moment) -> GeneratorHealth:
     samples, health, begin = evidence.samples, evidence.health, settings.warm_up_seconds
     return GeneratorHealth(
-        target_rate=settings.rate * targets,
+        target_rate=settings.rate,
         achieved_rate=samples.ended(begin, moment.end) / (moment.end - begin),
         unaccounted=0 if moment.aborted else evidence.expected - samples.count_before(moment.end),
         cpu_share=health.cpu_share,
@@ -173,6 +147,6 @@ def _generator_health(evidence: Evidence, settings: GateSettings, moment: Moment
 
 
 def _warmth(samples: Samples, route: str, begin: float, first_ms: dict[str, float]) -> Warmth:
-    latencies = samples.latencies(CANDIDATE, route, 0.0, begin)
+    latencies = samples.latencies(route, 0.0, begin)
     slowest = float(latencies.max()) / 1000 if len(latencies) else None
     return Warmth(first_ms=first_ms.get(route), slowest_ms=slowest, requests=len(latencies))

@@ -55,7 +55,7 @@ def _engine_by_hand(environment: Environment, options: argparse.Namespace, worke
     except GateError as trouble:
         print(trouble, file=sys.stderr)
         sys.exit(trouble.code)
-    plan = Plan.of(settings.gate, [url], signed=not options.unsigned)
+    plan = Plan.of(settings.gate, url, signed=not options.unsigned)
     worker_index = getattr(environment.runner, "worker_index", 0)
     return Engine(
         plan, worker=worker_index, workers=MOST_WORKERS, began=time.perf_counter(), observer=worker.tell_locust

@@ -88,7 +88,6 @@ _GATE_OPTIONS = (
     ("--mix", "mix", mix, "routes and their shares, as /validate=1,/fraud-check=1,/process=1"),
     ("--seed", "seed", positive_integer, "same seed, same payments"),
     ("--concurrency", "concurrency", positive_integer, "requests that may be under way at once in a process"),
-    ("--slow-down", "slow_down", number(0, 10), "share by which the candidate may be slower, with --compare"),
     ("--timeout", "timeout_seconds", number(0, 60, above=True), "seconds after which a missing answer is an error"),
 )  # fmt: skip
 

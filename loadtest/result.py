@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
-from loadtest.comparison import Comparison
 from loadtest.p99 import RouteJudgement, Verdict
 
 
@@ -40,11 +39,10 @@ class GateError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What was examined, and by which run. ``stable_url``: what it was compared with, if it was."""
+    """What was examined, and by which run."""
 
     environment: str
     url: str
-    stable_url: str | None
     run_id: str
     started: str
     workers: int
@@ -115,7 +113,6 @@ class Result:
     looks: int
     aborted: bool
     routes: list[RouteJudgement]
-    comparisons: list[Comparison]
     warmth: dict[str, Warmth]
     versions: dict[str, dict[str, int]]
     generator: GeneratorHealth

@@ -26,7 +26,7 @@ def microseconds(seconds: float) -> int:
 
 @dataclass(slots=True)
 class Series:
-    """The answers of one route of one target: intended starts (ms into the run) and latencies (microseconds)."""
+    """The answers of one route: intended starts (ms into the run) and latencies (microseconds)."""
 
     starts_ms: "array[int]" = field(default_factory=lambda: array("I"))
     latencies_us: "array[int]" = field(default_factory=lambda: array("I"))
@@ -49,34 +49,30 @@ class Series:
         return latencies[(starts >= begin * 1000) & (starts < end * 1000)]
 
 
-Key = tuple[int, str]
-"""Number of the target, and route."""
-
-
 @dataclass(slots=True)
 class Samples:
     """Everything that a process, or all of them together, measured.
 
-    ``answers``: right answers. ``errors``: the others, by (target, route, reason); their latencies are kept apart so
-    that fast errors can't improve a percentile. ``versions``: answers per (target, route, function version).
+    ``answers``: right answers, by route. ``errors``: the others, by (route, reason); their latencies are kept apart so
+    that fast errors can't improve a percentile. ``versions``: answers by (route, function version).
     """
 
-    answers: dict[Key, Series] = field(default_factory=dict)
-    errors: dict[tuple[int, str, str], Series] = field(default_factory=dict)
-    versions: Counter[tuple[int, str, str]] = field(default_factory=Counter)
+    answers: dict[str, Series] = field(default_factory=dict)
+    errors: dict[tuple[str, str], Series] = field(default_factory=dict)
+    versions: Counter[tuple[str, str]] = field(default_factory=Counter)
     reconnects: int = 0
 
-    def answer(self, target: int, route: str, start: float, latency: float) -> None:
-        self.answers.setdefault((target, route), Series()).add(start, latency)
+    def answer(self, route: str, start: float, latency: float) -> None:
+        self.answers.setdefault(route, Series()).add(start, latency)
 
-    def error(self, target: int, route: str, start: float, latency: float, reason: str) -> None:
-        self.errors.setdefault((target, route, reason), Series()).add(start, latency)
+    def error(self, route: str, start: float, latency: float, reason: str) -> None:
+        self.errors.setdefault((route, reason), Series()).add(start, latency)
 
     def merge(self, other: "Samples") -> None:
-        for key, series in other.answers.items():
-            self.answers.setdefault(key, Series()).extend(series)
-        for reason, series in other.errors.items():
-            self.errors.setdefault(reason, Series()).extend(series)
+        for route, series in other.answers.items():
+            self.answers.setdefault(route, Series()).extend(series)
+        for key, series in other.errors.items():
+            self.errors.setdefault(key, Series()).extend(series)
         self.versions.update(other.versions)
         self.reconnects += other.reconnects
 
@@ -93,32 +89,31 @@ class Samples:
             count += int(np.count_nonzero((ends_ms >= begin * 1000) & (ends_ms < end * 1000)))
         return count
 
-    def latencies(self, target: int, route: str, begin: float, end: float) -> NDArray[np.uint32]:
+    def latencies(self, route: str, begin: float, end: float) -> NDArray[np.uint32]:
         """Latencies (microseconds) of the right answers."""
-        series = self.answers.get((target, route))
+        series = self.answers.get(route)
         return series.window(begin, end) if series else np.empty(0, np.uint32)
 
-    def faults(self, target: int, route: str, begin: float, end: float) -> dict[str, int]:
+    def faults(self, route: str, begin: float, end: float) -> dict[str, int]:
         """How many answers were wrong, by reason, most frequent first."""
         counts = {
             reason: len(series.window(begin, end))
-            for (of_target, of_route, reason), series in self.errors.items()
-            if (of_target, of_route) == (target, route)
+            for (of_route, reason), series in self.errors.items()
+            if of_route == route
         }
         return {reason: count for reason, count in Counter(counts).most_common() if count}
 
-    def versions_by_route(self, target: int) -> dict[str, dict[str, int]]:
-        """How many answers of ``target`` came from which function version, by route."""
+    def versions_by_route(self) -> dict[str, dict[str, int]]:
+        """How many answers came from which function version, by route."""
         found: dict[str, dict[str, int]] = {}
-        for (of_target, route, version), count in sorted(self.versions.items()):
-            if of_target == target:
-                found.setdefault(route, {})[version] = count
+        for (route, version), count in sorted(self.versions.items()):
+            found.setdefault(route, {})[version] = count
         return found
 
     def to_message(self) -> dict[str, Any]:
         """A form that locust's transport (msgpack) carries."""
         return {
-            "answers": [[*key, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for key, s in self.answers.items()],
+            "answers": [[route, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for route, s in self.answers.items()],
             "errors": [[*key, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for key, s in self.errors.items()],
             "versions": [[*key, count] for key, count in self.versions.items()],
             "reconnects": self.reconnects,
@@ -127,12 +122,12 @@ class Samples:
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> "Samples":
         samples = cls(reconnects=message["reconnects"])
-        for target, route, starts, latencies in message["answers"]:
-            samples.answers[target, route] = Series(array("I", starts), array("I", latencies))
-        for target, route, reason, starts, latencies in message["errors"]:
-            samples.errors[target, route, reason] = Series(array("I", starts), array("I", latencies))
-        for target, route, version, count in message["versions"]:
-            samples.versions[target, route, version] = count
+        for route, starts, latencies in message["answers"]:
+            samples.answers[route] = Series(array("I", starts), array("I", latencies))
+        for route, reason, starts, latencies in message["errors"]:
+            samples.errors[route, reason] = Series(array("I", starts), array("I", latencies))
+        for route, version, count in message["versions"]:
+            samples.versions[route, version] = count
         return samples
 
 

@@ -1,8 +1,8 @@
 """When each request is meant to start: an open model, so that a slow system can't slow its own examination.
 
-Time is cut into slots of ``1 / rate`` seconds, longer ones while the rate ramps up. Each slot holds one request per
-target, at a seeded random point of the slot: the rate is exact in every stretch of time, and no request keeps step with
-anything periodic in the system.
+Time is cut into slots of ``1 / rate`` seconds, longer ones while the rate ramps up. Each slot holds one request, at a
+seeded random point of the slot: the rate is exact in every stretch of time, and no request keeps step with anything
+periodic in the system.
 A latency counts from the intended start, whoever was late to send it.
 """
 
@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The right and duty to send request ``index`` to target number ``target``, ``start`` seconds into the run."""
+    """The right and duty to send request ``index``, ``start`` seconds into the run."""
 
     index: int
-    target: int
     start: float
 
 
@@ -24,32 +23,26 @@ class Schedule:
     """The tickets of one process out of ``workers`` equal ones, in the order of their slots.
 
     ``rate``: slots a second, over all workers together, from ``ramp`` seconds on; before, it grows linearly from zero,
-    so that a cold system meets its first requests one by one. ``targets``: how many systems are loaded side by side;
-    they get the same requests at the same rate.
+    so that a cold system meets its first requests one by one.
     """
 
-    def __init__(
-        self, *, rate: float, seed: int, ramp: float = 0.0, targets: int = 1, worker: int = 0, workers: int = 1
-    ) -> None:
-        self._rate, self._seed, self._ramp, self._targets, self._workers = rate, seed, ramp, targets, workers
-        self._slot, self._target = worker, 0
+    def __init__(self, *, rate: float, seed: int, ramp: float = 0.0, worker: int = 0, workers: int = 1) -> None:
+        self._rate, self._seed, self._ramp, self._workers = rate, seed, ramp, workers
+        self._slot = worker
 
     def take(self) -> Ticket:
         """The next ticket."""
-        ticket = Ticket(self._slot, self._target, self._start(self._slot, self._target))
-        self._target += 1
-        if self._target == self._targets:
-            self._slot, self._target = self._slot + self._workers, 0
+        ticket = Ticket(self._slot, self._start(self._slot))
+        self._slot += self._workers
         return ticket
 
     def count_before(self, end: float) -> int:
-        """How many requests, over all workers and targets, are meant to start before ``end`` seconds."""
+        """How many requests, over all workers, are meant to start before ``end`` seconds."""
         whole = int(self._slots_until(end))
-        edge = sum(self._start(whole, target) < end for target in range(self._targets))
-        return whole * self._targets + edge
+        return whole + (self._start(whole) < end)
 
-    def _start(self, slot: int, target: int) -> float:
-        dice = random.Random(((self._seed * 8 + target) << 40) + slot)  # noqa: S311
+    def _start(self, slot: int) -> float:
+        dice = random.Random((self._seed << 43) + slot)  # noqa: S311
         place, ramped = slot + dice.random(), self._rate * self._ramp / 2
         if place < ramped:
             return math.sqrt(2 * self._ramp * place / self._rate)

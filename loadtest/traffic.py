@@ -71,8 +71,8 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
     try:
         url = arguments.url or platform_url(arguments.env, "ApiGatewayUrl")
         rate = arguments.rate or arguments.env.release.traffic_rate
-        plan = Plan.of(settings, [url], signed=not arguments.unsigned, rate=rate)
-        first_answers(url, plan)
+        plan = Plan.of(settings, url, signed=not arguments.unsigned, rate=rate)
+        first_answers(plan)
     except GateError as trouble:
         say(f"traffic {arguments.env.name}: not started, nor was the command: {trouble}", sys.stderr)
         return trouble.code
@@ -134,7 +134,7 @@ def _run_command(command: list[str], most_seconds: float, generator: Generator) 
 def _report(samples: Samples, sent: int) -> dict[str, Any]:
     """The counts. A request without an answer, or with a server's error, is lost; any other unexpected one is wrong."""
     reasons: dict[str, int] = {}
-    for (_, route, reason), series in samples.errors.items():
+    for (route, reason), series in samples.errors.items():
         reasons[f"{route}: {reason}"] = len(series)
     lost = sum(count for reason, count in reasons.items() if _is_loss(reason.partition(": ")[2]))
     answered = sum(len(series) for series in samples.answers.values())
@@ -147,7 +147,7 @@ def _report(samples: Samples, sent: int) -> dict[str, Any]:
         "wrong": wrong,
         "reconnects": samples.reconnects,
         "reasons": reasons | ({"no answer before the end": unanswered} if unanswered else {}),
-        "versions": samples.versions_by_route(0),
+        "versions": samples.versions_by_route(),
     }
 
 

@@ -24,7 +24,6 @@ def render(result: Result) -> str:
         _section("Latency of right answers", "".join(_histogram(result, r) for r in result.routes)),
         _section("Percentiles by time", "".join(_percentiles(result, r) for r in result.routes)),
         _section("Rate and errors by time", _rate(result) + _errors(result)),
-        _comparisons(result),
         _numbers(result),
         _footer(result),
     ]
@@ -142,18 +141,6 @@ def _stacked(result: Result, of: str, title: str, style: str | None) -> str:
     drawn = charts.chart(x, y, marks, title=title, x_unit="s", y_unit="1/s")
     key = _key([(style or f"route{number}", route) for number, route in enumerate(routes)]) if style is None else ""
     return _figure(title, drawn, key or ("none" if not any(heights.values()) else "by time of the intended start"))
-
-
-def _comparisons(result: Result) -> str:
-    rows = [
-        (c.route, "slower" if c.slower else "not slower", ms(c.candidate_p50_ms), ms(c.stable_p50_ms),
-         ms(c.candidate_p95_ms), ms(c.stable_p95_ms), f"{c.slower_share:.0%}", f"{c.shift_ms:+.1f}",
-         f"{c.p_typical:.2g}", f"{c.p_tail:.2g}")
-        for c in result.comparisons
-    ]  # fmt: skip
-    headings = ("candidate against stable", "finding", "p50 ms", "stable", "p95 ms", "stable", "slower in pairs",
-                "by ms", "p typical", "p tail")  # fmt: skip
-    return _table("Candidate against stable", headings, rows) if rows else ""
 
 
 def _numbers(result: Result) -> str:

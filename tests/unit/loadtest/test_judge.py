@@ -29,12 +29,10 @@ def run(
     stall: float = 0.0,
     share: float = 1.0,
     health: Health = HEALTHY,
-    stable: float = 0.0,
     straggler: float = 0.0,
 ) -> Result:
     """The result of a run whose answers take ``latency`` seconds, except that all requests due in the 10th second wait
-    ``stall`` more, and one shortly before the end ``straggler`` more. Of all requests only ``share`` are known of. With
-    ``stable``, a system that takes so long runs beside."""
+    ``stall`` more, and one shortly before the end ``straggler`` more. Of all requests only ``share`` are known of."""
     samples, routes = Samples(), [route for route, _ in SETTINGS.mix]
     schedule = Schedule(rate=40, ramp=5, seed=1)
     due = schedule.count_before(END)
@@ -42,19 +40,14 @@ def run(
         route = routes[ticket.index % 3]
         if ticket.index % 100 < share * 100:
             extra = stall if 10 <= ticket.start < 11 else straggler if ticket.index == due - 2 else 0.0
-            samples.answer(0, route, ticket.start, latency + 0.000_01 * (ticket.index % 97) + extra)
-        if stable:
-            samples.answer(1, route, ticket.start, stable + 0.000_01 * (ticket.index % 89))
-    samples.versions[0, "/process", "7"] = 400
+            samples.answer(route, ticket.start, latency + 0.000_01 * (ticket.index % 97) + extra)
+    samples.versions["/process", "7"] = 400
     evidence = Evidence(
         samples=samples, health=health, machine_cpu_share=0.3, expected=due, first_ms={"/process": 812.0}
     )
     subject = Subject(
-        environment="dev", url="https://a.example/<dev>", stable_url="https://b.example" if stable else None,
-        run_id="r", started="2026-01-02T03:04:05Z", workers=1,
-    )  # fmt: skip
-    if stable:
-        evidence = replace(evidence, expected=2 * due)
+        environment="dev", url="https://a.example/<dev>", run_id="r", started="2026-01-02T03:04:05Z", workers=1
+    )
     return conclude(evidence, SETTINGS, Moment(end=END, look=1, alpha=0.05), subject)
 
 
@@ -105,14 +98,6 @@ def test_a_generator_in_trouble_voids_a_failure_but_no_pass(health: Health) -> N
 def test_a_generator_in_trouble_is_named_as_the_cause_of_a_low_rate() -> None:
     result = run(share=0.9, health=replace(HEALTHY, cpu=39.0))
     assert any("the generator was too slow" in reason for reason in result.reasons)
-
-
-def test_slower_than_stable_fails_under_the_limit() -> None:
-    result = run(latency=0.05, stable=0.04)
-    assert result.verdict is Verdict.FAIL
-    assert all(route.verdict is Verdict.PASS for route in result.routes)
-    assert "slower than stable" in " ".join(result.reasons)
-    assert "Candidate against stable" in html.render(result)
 
 
 def test_looks_wait_until_they_can_decide() -> None:

@@ -27,17 +27,17 @@ def test_four_workers_give_the_same_histogram_as_one() -> None:
     alone = Samples()
     workers = [Samples() for _ in range(4)]
     for index, (start, latency) in enumerate(measured(20_000)):
-        alone.answer(0, "/process", start, latency)
-        workers[index % 4].answer(0, "/process", start, latency)
+        alone.answer("/process", start, latency)
+        workers[index % 4].answer("/process", start, latency)
     # When four processes measure them and their reports travel to the control as locust sends them
     together = Samples()
     for worker in workers:
         together.merge(Samples.from_message(msgpack.unpackb(msgpack.packb(worker.to_message()), strict_map_key=False)))
     # Then the histogram is the same, bucket by bucket, and no latency was changed at all
-    one, four = (histogram(samples.latencies(0, "/process", 0, 1000)) for samples in (alone, together))
+    one, four = (histogram(samples.latencies("/process", 0, 1000)) for samples in (alone, together))
     assert one.encode() == four.encode()
     assert one.get_total_count() == 20_000
-    exact = [np.sort(samples.latencies(0, "/process", 0, 1000)) for samples in (alone, together)]
+    exact = [np.sort(samples.latencies("/process", 0, 1000)) for samples in (alone, together)]
     assert (exact[0] == exact[1]).all()
 
 
@@ -53,20 +53,20 @@ def test_the_warm_up_is_no_part_of_the_window() -> None:
     # Given one answer in each second
     samples = Samples()
     for second in range(10):
-        samples.answer(0, "/validate", float(second), 0.001 * (second + 1))
+        samples.answer("/validate", float(second), 0.001 * (second + 1))
     # When looking at [3, 7), then it is the intended start that counts
-    assert samples.latencies(0, "/validate", 3.0, 7.0).tolist() == [4000, 5000, 6000, 7000]
+    assert samples.latencies("/validate", 3.0, 7.0).tolist() == [4000, 5000, 6000, 7000]
     assert samples.count_before(7.0) == 7
 
 
 def test_errors_are_kept_apart_and_counted_by_reason() -> None:
     samples = Samples()
-    samples.answer(0, "/validate", 1.0, 0.02)
+    samples.answer("/validate", 1.0, 0.02)
     for second in (1.1, 1.2, 9.0):
-        samples.error(0, "/validate", second, 0.0001, "status 500")
-    samples.error(0, "/validate", 1.3, 0.0001, "timeout")
-    assert samples.latencies(0, "/validate", 0, 10).tolist() == [20_000]
-    assert samples.faults(0, "/validate", 0, 5) == {"status 500": 2, "timeout": 1}
+        samples.error("/validate", second, 0.0001, "status 500")
+    samples.error("/validate", 1.3, 0.0001, "timeout")
+    assert samples.latencies("/validate", 0, 10).tolist() == [20_000]
+    assert samples.faults("/validate", 0, 5) == {"status 500": 2, "timeout": 1}
     assert samples.count_before(10) == 5
 
 
@@ -74,6 +74,6 @@ def test_how_many_ended_in_a_window_whenever_they_began() -> None:
     # Given an answer that began before the window and ended in it, one within, one that outlasts it, and an error
     samples = Samples()
     for start, latency in ((1.0, 1.5), (3.0, 0.1), (4.9, 3.0)):
-        samples.answer(0, "/validate", start, latency)
-    samples.error(0, "/validate", 4.0, 0.1, "timeout")
+        samples.answer("/validate", start, latency)
+    samples.error("/validate", 4.0, 0.1, "timeout")
     assert samples.ended(2.0, 5.0) == 3

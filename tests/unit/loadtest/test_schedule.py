@@ -29,16 +29,6 @@ def test_workers_share_the_very_same_requests() -> None:
     assert sorted((t for part in parts for t in part), key=lambda t: t.index) == alone
 
 
-def test_targets_get_the_same_requests_at_the_same_rate() -> None:
-    both = [Schedule(rate=40, seed=1, targets=2).take() for _ in range(1)] + tickets(10, rate=40, targets=2)
-    candidate = [ticket.index for ticket in both[1:] if ticket.target == 0]
-    stable = [ticket.index for ticket in both[1:] if ticket.target == 1]
-    assert candidate[:390] == stable[:390]
-    # And not at the same moments: neither is always the first
-    firsts = {min((t for t in both[1:] if t.index == index), key=lambda t: t.start).target for index in range(50)}
-    assert firsts == {0, 1}
-
-
 def test_the_rate_ramps_up_from_zero() -> None:
     # Given ten seconds of ramp to 40 a second
     starts = [ticket.start for ticket in tickets(20, rate=40, ramp=10)]
@@ -49,7 +39,6 @@ def test_the_rate_ramps_up_from_zero() -> None:
 
 
 @pytest.mark.parametrize("end", [0.001, 3.7, 10.0, 17.523])
-@pytest.mark.parametrize("targets", [1, 2])
-def test_it_knows_how_many_are_due(end: float, targets: int) -> None:
-    due = sum(1 for t in tickets(30, rate=33, ramp=10, targets=targets) if t.start < end)
-    assert Schedule(rate=33, seed=1, ramp=10, targets=targets).count_before(end) == due
+def test_it_knows_how_many_are_due(end: float) -> None:
+    due = sum(1 for t in tickets(30, rate=33, ramp=10) if t.start < end)
+    assert Schedule(rate=33, seed=1, ramp=10).count_before(end) == due
