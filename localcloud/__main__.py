@@ -1,6 +1,6 @@
-"""``python -m localcloud start|stop|status|env ENVIRONMENT``: the local cloud by hand.
+"""``python -m localcloud start|stop|status|env ENVIRONMENT``: manage one local cloud by hand.
 
-``env`` prints the client's variables as shell exports: ``eval "$(python -m localcloud env dev)"``.
+``env`` prints the variables that a client needs, as shell exports: ``eval "$(python -m localcloud env dev)"``.
 Exit codes: 0 done (``status``: it runs), 1 failed (``status``: it does not run), 2 usage.
 """
 
@@ -12,9 +12,13 @@ from pathlib import Path
 from environments import Environment, environment
 from localcloud import LocalCloud, LocalCloudError
 
-FORGET = "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE PLATFORM_ROLE_ARN"
-NOWHERE = f"{FORGET}; export AWS_ENDPOINT_URL=https://127.0.0.1:9 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none"
-"""When there is no local cloud, what is called next must not reach the person's real account instead."""
+UNSET_REAL_ACCOUNT = "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE PLATFORM_ROLE_ARN"
+UNREACHABLE_CLOUD = (
+    f"{UNSET_REAL_ACCOUNT};"
+    " export AWS_ENDPOINT_URL=https://127.0.0.1:9 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none"
+)
+"""Printed by ``env`` when the local cloud does not run, so that the shell's next command fails. With the shell's own
+variables that command would reach the person's real account."""
 
 DEFAULT_STATE = Path(".pipeline/clouds")
 
@@ -46,12 +50,12 @@ def _run(command: str, settings: Environment, cloud: LocalCloud) -> int:
     elif not cloud.is_running():
         print(f"{cloud.name}: not running", file=sys.stderr)
         if command == "env":
-            print(NOWHERE)
+            print(UNREACHABLE_CLOUD)
         return 1
     elif command == "status":
         print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
     else:
-        print(FORGET)
+        print(UNSET_REAL_ACCOUNT)
         for name, value in cloud.environ().items():
             print(f"export {name}={shlex.quote(value)}")
     return 0

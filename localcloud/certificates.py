@@ -1,7 +1,7 @@
-"""TLS for one local cloud: a certificate authority that lives for one start, and the server's certificate.
+"""TLS for one local cloud: a new certificate authority at each start, and the server's certificate.
 
-The authority's private key is never written: it signs one certificate and is gone, so trusting the authority trusts
-nothing but this one server.
+The authority's private key stays in memory and signs one certificate. A client that trusts the authority therefore
+trusts this one server only.
 """
 
 import datetime
@@ -33,7 +33,7 @@ def issue(folder: Path, environment_name: str, region: str) -> None:
     names: list[x509.GeneralName] = [
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
         x509.DNSName("localhost"),
-        # Clients that are told to connect to 127.0.0.1 but speak to an API by its own name may check that name.
+        # A client may connect to 127.0.0.1, call an API by its own host name, and check that name.
         x509.DNSName(f"*.execute-api.{region}.amazonaws.com"),
     ]
     server = (

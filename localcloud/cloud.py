@@ -1,4 +1,4 @@
-"""Starting and stopping a local cloud, which runs on by itself in between."""
+"""Start and stop a local cloud. Between the two it runs as a process of its own."""
 
 import contextlib
 import fcntl
@@ -19,22 +19,22 @@ import psutil
 from localcloud import certificates
 from localcloud.files import write_private
 from localcloud.postgres import Postgres
-from localcloud.processes import record_of, recorded
+from localcloud.processes import find_process, process_record
 from localcloud.settings import Settings
 
 PREFERRED_PORTS = {"dev": 4571, "staging": 4572, "prod": 4573}
 START_SECONDS = 60
 STOP_SECONDS = 20
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
-"""What the emulator, and so each function, sees of this process's environment: no AWS setting of the person."""
+"""The variables that the emulator and its functions inherit from this process. No AWS setting of the person is one."""
 
 
 class LocalCloudError(Exception):
-    """A local cloud did not start or stop; the message says where its log is and how it ends."""
+    """A local cloud did not start or stop. The message names its log and quotes the last lines."""
 
 
 class LocalCloud:
-    """The local cloud of one environment. ``state`` is the folder of all local clouds; each has a folder in it."""
+    """The local cloud of one environment. ``state`` is the folder that holds a folder for each local cloud."""
 
     def __init__(self, environment_name: str, state: Path) -> None:
         self.name = environment_name
@@ -51,7 +51,7 @@ class LocalCloud:
         return self._settings().endpoint
 
     def environ(self) -> dict[str, str]:
-        """What a client needs in its environment, and no more. Raises ``LocalCloudError`` if it was never started."""
+        """The variables that a client needs. Raises ``LocalCloudError`` when the cloud was never started."""
         settings = self._settings()
         return {
             "AWS_ENDPOINT_URL": settings.endpoint,
@@ -66,12 +66,12 @@ class LocalCloud:
 
     @property
     def account(self) -> str:
-        """The AWS account id that the environment has here."""
+        """The AWS account id of this local cloud."""
         return self._settings().account
 
     @property
     def region(self) -> str:
-        """The AWS region that the environment is in here."""
+        """The AWS region of this local cloud."""
         return self._settings().region
 
     def is_running(self) -> bool:
@@ -79,21 +79,21 @@ class LocalCloud:
         return self._process() is not None and self._answers()
 
     def start(self, *, account: str | None = None, region: str | None = None) -> None:
-        """Start the cloud unless it runs. What a killed one left behind is ended first; its state is gone.
+        """Start the cloud unless it runs. Orphaned processes of a killed one are ended first; its state is lost.
 
-        ``account`` and ``region`` are those that the environment's settings name; where they name none, the cloud has
-        an account of its own in the default region. Raises ``LocalCloudError`` when it does not answer in time or dies,
-        or runs as another account or in another region.
+        ``account`` and ``region`` come from the environment's settings. When the settings name none, the cloud uses a
+        made-up account in the default region. Raises ``LocalCloudError`` when the cloud dies or does not answer in
+        time, or when it already runs as another account or in another region.
         """
         with self._exclusively():
             if self.is_running():
-                self._require(account, region)
+                self._require_same(account, region)
                 return
             self._end()
             self._launch(account, region)
 
     def stop(self) -> None:
-        """End the cloud and all that it started, and wait until they are gone. Its state goes with it."""
+        """End the cloud and every process that it started, and wait until they have ended. Its state is lost."""
         if self.folder.exists():
             with self._exclusively():
                 self._end()
@@ -104,13 +104,13 @@ class LocalCloud:
         Postgres(self.folder / "postgres").remove()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _require(self, account: str | None, region: str | None) -> None:
-        runs = self._settings()
-        wanted = (account or runs.account, region or runs.region)
-        if wanted != (runs.account, runs.region):
+    def _require_same(self, account: str | None, region: str | None) -> None:
+        running = self._settings()
+        wanted = (account or running.account, region or running.region)
+        if wanted != (running.account, running.region):
             raise LocalCloudError(
-                f"the local cloud {self.name} runs as account {runs.account} in {runs.region}, but the settings name"
-                f" {' in '.join(wanted)}: stop it with `make down`, then begin again"
+                f"the local cloud {self.name} runs as account {running.account} in {running.region}, but the settings"
+                f" name {' in '.join(wanted)}: stop it with `make down`, then begin again"
             )
 
     def _launch(self, account: str | None, region: str | None) -> None:
@@ -125,11 +125,11 @@ class LocalCloud:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "localcloud.emulator", str(self.folder), str(listening.fileno())],
                     env={name: os.environ[name] for name in INHERITED if name in os.environ}
-                    | {"PYTHONPATH": str(Path(__file__).parents[3])},
+                    | {"PYTHONPATH": str(Path(__file__).parents[1])},
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     pass_fds=[listening.fileno()], start_new_session=True,
                 )  # fmt: skip
-        write_private(self.folder / "process.json", json.dumps(record_of(process.pid)))
+        write_private(self.folder / "process.json", json.dumps(process_record(process.pid)))
         try:
             self._wait_for_answer(process)
         except KeyboardInterrupt:
@@ -147,7 +147,10 @@ class LocalCloud:
             time.sleep(0.05)
 
     def _listening_socket(self) -> socket.socket:
-        """On the environment's own port if that is free. It is opened here and handed on, so nobody can take it."""
+        """A socket on the environment's preferred port, or on any port when that one is taken.
+
+        The emulator inherits the open socket, so no other process can take the port in between.
+        """
         for port in (PREFERRED_PORTS.get(self.name, 0), 0):
             listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -171,13 +174,13 @@ class LocalCloud:
                     left.kill()
             if psutil.wait_procs(alive, timeout=STOP_SECONDS)[1]:
                 raise LocalCloudError(self._failure(f"its processes {[left.pid for left in alive]} can't be ended"))
-        Postgres(self.folder / "postgres").end_leftover()
+        Postgres(self.folder / "postgres").end_orphan()
         (self.folder / "process.json").unlink(missing_ok=True)
 
     def _process(self) -> psutil.Process | None:
-        """The process that was started, if it still lives."""
+        """The emulator's process; ``None`` when it has ended."""
         try:
-            return recorded(json.loads((self.folder / "process.json").read_text()))
+            return find_process(json.loads((self.folder / "process.json").read_text()))
         except (OSError, ValueError, KeyError, psutil.Error):
             return None
 
@@ -201,15 +204,15 @@ class LocalCloud:
 
     @contextlib.contextmanager
     def _exclusively(self) -> Iterator[None]:
-        """One start or stop at a time; the kernel frees the lock with its holder."""
-        # PostgreSQL, as another user when this one is root, has to pass through to its own folder; the rest is private.
+        """Allow one start or stop at a time. The kernel releases the lock when its holder ends."""
+        # Mode 0711: started by root, PostgreSQL runs as another user and must reach its own folder in this one.
         self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _failure(self, what: str) -> str:
+    def _failure(self, event: str) -> str:
         with contextlib.suppress(OSError):
             lines = self.log_path.read_text(errors="replace").splitlines()[-15:]
-            return "\n  ".join([f"the local cloud {self.name} {what}; its log {self.log_path} ends with:", *lines])
-        return f"the local cloud {self.name} {what}; it wrote no log"
+            return "\n  ".join([f"the local cloud {self.name} {event}; its log {self.log_path} ends with:", *lines])
+        return f"the local cloud {self.name} {event}; it wrote no log"

@@ -1,11 +1,12 @@
-"""PostgreSQL behind TLS: a process that the emulator starts, and that ends when the emulator does, however that ends.
+"""PostgreSQL behind TLS: a process that the emulator starts. It ends with the emulator, even when that is killed.
 
-The wheel's PostgreSQL is built without OpenSSL, so this process terminates TLS in front of it, and refuses what does
-not ask for TLS, as Aurora does under ``rds.force_ssl``. PostgreSQL itself only has a private unix socket.
+The wheel's PostgreSQL is built without OpenSSL. This process therefore terminates TLS in front of it. It refuses a
+client that does not ask for TLS, as Aurora does under ``rds.force_ssl``. PostgreSQL itself listens on a private unix
+socket only.
 
-Protocol: one JSON object a line. First ``{"folder", "certificate", "key"}`` on stdin, answered by ``{"port"}``; then
-any number of ``{"user", "password", "database"}``, each answered by ``{}`` once that master user and database exist.
-A failure is answered by ``{"error"}``. End of input stops the server.
+Protocol: one JSON object a line. The emulator writes ``{"folder", "certificate", "key"}`` to stdin and gets
+``{"port"}``. It may then write any number of ``{"user", "password", "database"}``; each gets ``{}`` once that master
+user and database exist. A failure gets ``{"error"}``. End of input stops the server.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ CHUNK = 1 << 16
 
 
 class TlsFront:
-    """Accepts PostgreSQL clients on 127.0.0.1, over TLS only, and joins them to the server's unix socket."""
+    """Accepts PostgreSQL clients on 127.0.0.1, over TLS only, and connects them to the server's unix socket."""
 
     def __init__(self, socket: str, context: ssl.SSLContext) -> None:
         self._socket = socket
@@ -40,12 +41,12 @@ class TlsFront:
             if first is not None:
                 await self._join(first, reader, writer)
         except (OSError, EOFError, asyncio.CancelledError):
-            pass  # the client went away, never spoke PostgreSQL, or this process ends
+            pass  # the client left, or does not speak PostgreSQL, or this process ends
         finally:
             writer.close()
 
     async def _first_message(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes | None:
-        """The client's first message inside TLS; ``None`` if it does not want TLS."""
+        """The client's first message inside TLS; ``None`` when the client does not ask for TLS."""
         encrypted = False
         while True:
             head = await reader.readexactly(8)

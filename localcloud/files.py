@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def write_private(path: Path, content: bytes | str) -> None:
-    """Write a file with mode 0600, replacing an older one in a single step."""
+    """Write a file with mode 0600. A file that exists is replaced atomically."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

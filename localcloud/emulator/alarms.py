@@ -1,7 +1,7 @@
-"""CloudWatch alarms on a clock: dimensions, percentiles, M out of N, missing data, metric math.
+"""CloudWatch alarms, evaluated on a clock: dimensions, percentiles, M out of N, missing data, metric math.
 
-MiniStack's evaluation ignores dimensions and runs only when somebody puts metric data. Here every alarm is evaluated
-each ``TICK_SECONDS``, over windows that end now (CloudWatch aligns them to the clock). Composite alarms follow their
+MiniStack ignores dimensions, and evaluates an alarm only when a caller puts metric data. Here every alarm is evaluated
+each ``TICK_SECONDS``. The windows end now, while CloudWatch aligns them to the clock. Composite alarms follow their
 children by MiniStack's own rules.
 """
 
@@ -19,10 +19,11 @@ from ministack.services.cloudformation import provisioners
 from localcloud.emulator import metrics
 from localcloud.emulator.metric_math import Value, evaluate
 from localcloud.emulator.upstream import Function, original, replaces
+from localcloud.emulator.watched import unwatched
 
 TICK_SECONDS = 5.0
 SET_STATE_LASTS_SECONDS = 10.0
-"""SetAlarmState holds until the next evaluation: long enough here for a caller to see it."""
+"""On AWS a state set by SetAlarmState holds until the next evaluation. Here it holds so long that a caller sees it."""
 
 _log = logging.getLogger("alarms")
 _held_until: dict[str, float] = {}
@@ -40,8 +41,8 @@ original(cloudwatch, "_evaluate_parent_alarms")
 
 
 @replaces(cloudwatch, "_evaluate_alarm")
-def leave_it_to_the_clock(_: Function, _alarm: Any) -> None:
-    """MiniStack would evaluate at PutMetricData and PutMetricAlarm."""
+def skip_evaluation_at_write(_: Function, _alarm: Any) -> None:
+    """MiniStack would evaluate at PutMetricData and PutMetricAlarm. The clock evaluates instead."""
 
 
 @replaces(cloudwatch, "_set_alarm_state")
@@ -53,16 +54,16 @@ def set_alarm_state(set_state: Function, params: Any, cbor_data: Any, *args: Any
 
 @replaces(provisioners, "_cw_metric_alarm_record")
 def alarm_record(make: Function, name: str, props: Any) -> Any:
-    """MiniStack refuses an alarm on a metric-math expression. An operator it can't compare with is refused here."""
+    """Accept metric math, which MiniStack refuses in an alarm. Refuse a comparison operator that is unknown here."""
     if props.get("ComparisonOperator") not in _BREACHES:
         raise ValueError(f"ComparisonOperator {props.get('ComparisonOperator')} is unknown to the local cloud")
     if not props.get("Metrics"):
         return make(name, props)
-    queries = [_plain(query) for query in props["Metrics"]]
+    queries = [unwatched(query) for query in props["Metrics"]]
     values: dict[str, Value] = {query["Id"]: 1.0 for query in queries}
     for query in queries:
         if expression := query.get("Expression"):
-            evaluate(expression, values)  # one that can't be evaluated fails the deployment
+            evaluate(expression, values)  # an expression that can't be evaluated fails the deployment
     single = {key: props.get(key) for key in props if key != "Metrics"}
     alarm = make(name, {**single, "MetricName": "-", "Namespace": "-"})
     for key in ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Dimensions", "Unit"):
@@ -70,14 +71,8 @@ def alarm_record(make: Function, name: str, props: Any) -> Any:
     return {**alarm, "Metrics": queries}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
 def datapoints(alarm: Mapping[str, Any], now: float) -> list[Value]:
-    """The alarm's last ``EvaluationPeriods`` datapoints, newest first; ``None`` where nothing was measured."""
+    """The alarm's last ``EvaluationPeriods`` datapoints, newest first; ``None`` for a period without data."""
     periods = int(alarm.get("EvaluationPeriods") or 1)
     if alarm.get("Metrics"):
         return [_expression(alarm["Metrics"], now, back) for back in range(periods)]
@@ -94,7 +89,7 @@ def _expression(queries: Sequence[Mapping[str, Any]], now: float, back: int) -> 
             start = now - (back + 1) * period
             values[query["Id"]] = _statistic(measured["Metric"], measured["Stat"], start, start + period)
     pending = [query for query in queries if query.get("Expression")]
-    while pending:  # an expression may use another that comes after it
+    while pending:  # an expression may refer to a later one
         ready = [q for q in pending if not any(other["Id"] in q["Expression"] for other in pending if other is not q)]
         for query in ready or pending[:1]:
             values[query["Id"]] = evaluate(query["Expression"], values)
@@ -112,7 +107,7 @@ def _statistic(metric: Mapping[str, Any], statistic: str, start: float, end: flo
 
 
 def judge(alarm: Mapping[str, Any], values: Sequence[Value]) -> str | None:
-    """The alarm's state for its datapoints, newest first; ``None`` to keep the one it has."""
+    """The alarm's state for its datapoints, newest first; ``None`` to keep its present state."""
     known = [value for value in values if value is not None]
     treat = alarm.get("TreatMissingData") or "missing"
     if not known and treat in ("missing", "ignore"):
@@ -125,7 +120,7 @@ def judge(alarm: Mapping[str, Any], values: Sequence[Value]) -> str | None:
 
 
 def evaluate_alarm(alarm: dict[str, Any]) -> None:
-    """Bring one alarm to the state that its metrics say, in the current account and region."""
+    """Set one alarm to the state that its metrics give, in the current account and region."""
     if time.monotonic() < _held_until.get(alarm["AlarmName"], 0):
         return
     values = datapoints(alarm, time.time())
@@ -142,18 +137,18 @@ def evaluate_alarm(alarm: dict[str, Any]) -> None:
 
 
 def start_clock() -> None:
-    """Evaluate all alarms from now on, in the background."""
+    """Start the background thread that evaluates all alarms."""
     threading.Thread(target=_tick_for_ever, name="alarm-clock", daemon=True).start()
 
 
 def _tick_for_ever() -> None:
     while True:
         time.sleep(TICK_SECONDS)
-        with contextlib.suppress(RuntimeError):  # a dictionary that grew meanwhile: the next tick does it
+        with contextlib.suppress(RuntimeError):  # a dictionary grew during the iteration: the next tick retries
             for (account, region, name), alarm in list(cloudwatch._alarms._data.items()):
                 with request_scope(account, region):
                     try:
                         evaluate_alarm(alarm)
                     except Exception:
                         _log.exception("alarm %s could not be evaluated", name)
-            metrics.forget_old_points()
+            metrics.drop_old_points()

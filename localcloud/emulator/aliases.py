@@ -1,7 +1,7 @@
 """Weighted Lambda aliases: a share of an alias's invocations runs its additional version.
 
-MiniStack stores ``RoutingConfig`` and reads it back, but invokes the main version every time. Who is invoked, and
-which version ran, is kept for the metrics in an :class:`Invocation`.
+MiniStack stores ``RoutingConfig`` and returns it, but always invokes the main version. An :class:`Invocation` keeps,
+for the metrics, the alias that was called and whether the call failed.
 """
 
 import contextvars
@@ -17,7 +17,7 @@ from localcloud.emulator.upstream import Function, replaces
 
 @dataclass
 class Invocation:
-    """One synchronous or asynchronous call of a function, while it lasts."""
+    """One synchronous or asynchronous call of a function, as long as it runs."""
 
     qualifier: str | None = None
     failed: bool = False
@@ -57,7 +57,7 @@ async def invoke(
     path_qualifier: str | None = None,
     query_params: Any = None,
 ) -> Any:
-    """The Invoke API resolves its qualifier by itself, so it gets the version that was picked."""
+    """Pick the version first: MiniStack's Invoke API would resolve the alias to its main version."""
     qualifier = lambda_svc._qualifier_from_path_or_query(path_qualifier, query_params)
     token = current.set(Invocation(qualifier))
     try:

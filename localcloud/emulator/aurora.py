@@ -1,6 +1,7 @@
-"""Aurora PostgreSQL as a real PostgreSQL: one server for each local cloud, reached by the cluster's endpoints.
+"""Aurora PostgreSQL as a real PostgreSQL server, one for each local cloud.
 
-Writer and reader endpoint are the same server. A master password that RDS manages becomes a secret, as on AWS.
+The cluster's writer endpoint and reader endpoint both lead to this server. A master password that RDS manages becomes
+a secret, as on AWS.
 """
 
 import atexit
@@ -27,7 +28,7 @@ CLUSTER = "AWS::RDS::DBCluster"
 
 
 class Server:
-    """The process that holds PostgreSQL (see :mod:`localcloud.database`), started at the first cluster."""
+    """The process that runs PostgreSQL (see :mod:`localcloud.database`). The first cluster starts it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -35,7 +36,7 @@ class Server:
         self.port = 0
 
     def ensure_database(self, user: str, password: str, database: str) -> None:
-        """Raises ``ValueError`` with the reason when PostgreSQL won't start or refuses; the deployment then fails."""
+        """Raises ``ValueError`` with the reason when PostgreSQL does not start or refuses. The deployment fails."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._start()
@@ -66,7 +67,7 @@ class Server:
         return content
 
     def _lines(self, question: str) -> Iterator[str]:
-        """The line that answers, or none when the process has gone."""
+        """The one line of the answer; no line when the process has ended."""
         process = self._process
         if process is not None and process.stdin is not None and process.stdout is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -95,7 +96,7 @@ def serve_cluster(cluster_id: str, props: Any) -> Attributes:
 
 
 def _managed_password(cluster: Any, user: str, key: str | None) -> str:
-    """The password in the secret that RDS manages for the cluster, made at the first write."""
+    """The password in the secret that RDS manages for the cluster. The first write creates the secret."""
     known = cluster.get("MasterUserSecret")
     if known:
         return str(json.loads(secretsmanager.resolve_secret_string(known["SecretArn"]))["password"])
@@ -115,7 +116,7 @@ def cluster_attributes(attributes: Function, cluster: Any) -> Any:
 
 
 def delete_cluster(cluster_id: str, props: Any) -> None:
-    """With the secret that RDS manages for it."""
+    """Delete the cluster, and the secret that RDS manages for it."""
     managed = rds._clusters.get(cluster_id, {}).get("MasterUserSecret")
     _delete_cluster(cluster_id, props)
     if managed:

@@ -1,4 +1,4 @@
-"""Buckets: lifecycle and default encryption of a template, and the account's own key where none is named."""
+"""S3 buckets: the template's lifecycle rules and default encryption, and S3's managed key when no key is named."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from localcloud.emulator.upstream import Function, replaces
 
 @replaces(s3_service, "_resolve_sse_write_headers")
 def encryption_of_write(resolve: Function, headers: Any, bucket_name: str) -> Any:
-    """A write with ``aws:kms`` and no key uses the key that AWS manages for S3; MiniStack refuses it."""
+    """Let a write with ``aws:kms`` and no key use the key that AWS manages for S3. MiniStack refuses such a write."""
     key = "x-amz-server-side-encryption-aws-kms-key-id"
     if headers.get("x-amz-server-side-encryption") == "aws:kms" and not headers.get(key):
         headers = {**headers, key: f"arn:aws:kms:{get_region()}:{get_account_id()}:alias/aws/s3"}
@@ -29,7 +29,7 @@ def bucket_lifecycle_and_key(name: str, props: Any) -> None:
         s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
     encryption = (props.get("BucketEncryption") or {}).get("ServerSideEncryptionConfiguration") or []
     if encryption:
-        # MiniStack's handler keeps the algorithm and drops the key, then refuses every put for want of one.
+        # MiniStack's handler keeps the algorithm and drops the key. It then refuses every put: the key is missing.
         s3.put_bucket_encryption(
             Bucket=name,
             ServerSideEncryptionConfiguration={

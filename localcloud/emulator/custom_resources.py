@@ -1,6 +1,6 @@
-"""Custom resources whose function fails: the deployment fails at once, with the reason.
+"""When the function of a custom resource fails, the deployment fails at once and states the reason.
 
-MiniStack waits an hour for the answer of a function that died before it could send one.
+MiniStack would wait an hour for the answer of a function that died before it sent one.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
-"""DynamoDB expressions are parsed once.
+"""Parse each DynamoDB expression once.
 
-MiniStack parses a query's condition anew, and checks its grammar, for each item that it compares: two thirds of the
-emulator's time under load.
+MiniStack parses a query's condition, and checks its grammar, again for each item that it compares. Under load that
+took two thirds of the emulator's time.
 """
 
 import functools
@@ -24,4 +24,4 @@ def grammar_error(_: Function, expression: str, slot: str) -> Any:
 
 @replaces(dynamodb, "_tokenize")
 def tokenize(_: Function, expression: str) -> list[Any]:
-    return list(_tokens(expression))  # its users own the list
+    return list(_tokens(expression))  # a copy, because callers change the list

@@ -1,7 +1,7 @@
-"""Logs of the functions: in CloudWatch Logs, in a file per function, and metrics out of them.
+"""Logs of the functions: in CloudWatch Logs, in one file per function, and the metrics in them.
 
-Lines are taken from an environment as it writes them; MiniStack holds each answer back for up to 50 ms to wait for
-them. A line in CloudWatch's embedded metric format becomes metrics, as CloudWatch Logs does it.
+A thread reads the lines of an execution environment as it writes them. MiniStack instead delays each answer by up to
+50 ms to wait for the lines. A line in CloudWatch's embedded metric format becomes metrics, as in CloudWatch Logs.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from localcloud.emulator.own_api import settings
 from localcloud.emulator.upstream import Function, original, replaces
 
 KEEP_EVENTS = 500
-"""Events kept in memory of each stream; the file has all of them."""
+"""Events of each stream that are kept in memory. The file keeps all of them."""
 
 _writing = threading.Lock()
 original(cloudwatch_logs, "_append_log_events")
@@ -29,7 +29,7 @@ original(cloudwatch_logs, "_make_group_arn")
 
 
 def embedded_metrics(line: str) -> list[tuple[str, str, float, str, list[dict[str, str]]]]:
-    """The metrics in one log line: (namespace, name, value, unit, sets of dimensions). None in an ordinary line.
+    """The metrics in one log line: (namespace, name, value, unit, sets of dimensions). An ordinary line has none.
 
     Source: "Specification: Embedded metric format" of CloudWatch.
     """
@@ -50,19 +50,19 @@ def embedded_metrics(line: str) -> list[tuple[str, str, float, str, list[dict[st
             for value in (entry[metric["Name"]] if isinstance(entry[metric["Name"]], list) else [entry[metric["Name"]]])
         ]
     except (ValueError, KeyError, TypeError):
-        return []  # CloudWatch ignores what is not valid, too
+        return []  # CloudWatch ignores an invalid line, too
 
 
 @replaces(Worker, "_read_stderr")
 def read_output(_: Function, worker: Any) -> None:
-    """The thread that follows an environment's output until it ends."""
+    """Read an execution environment's output until it ends. Runs in a thread of its own."""
     with contextlib.suppress(ValueError, OSError):  # the pipe was closed with the environment
         for line in worker._proc.stderr:
             write(worker.config, [line.rstrip("\n")])
 
 
 @replaces(Worker, "_drain_stderr_bounded")
-def nothing_to_wait_for(_: Function, _worker: Any, *_args: Any, **_kwargs: Any) -> str:
+def skip_waiting_for_output(_: Function, _worker: Any, *_args: Any, **_kwargs: Any) -> str:
     return ""
 
 
@@ -70,7 +70,7 @@ def nothing_to_wait_for(_: Function, _worker: Any, *_args: Any, **_kwargs: Any) 
 def report(
     _: Function, func: Any, request_id: str, log_text: str, error: bool, duration_ms: int, **_kwargs: Any
 ) -> None:
-    """The platform's own line after an invocation, with the stack trace of one that failed."""
+    """Write Lambda's own line after an invocation. After a failed one, write its stack trace before that line."""
     config = func.get("config") or func
     lines = log_text.splitlines() if error else []
     outcome = "\tStatus: error" if error else ""

@@ -1,7 +1,7 @@
-"""API Gateway: private integrations, stage variables, mapped request headers, validators; its metrics.
+"""API Gateway: private integrations, stage variables, mapped request headers, validators, metrics.
 
-An ``HTTP_PROXY`` integration with a VPC link reaches the load balancer inside the emulator; an internal load balancer
-answers to nothing else.
+An ``HTTP_PROXY`` integration with a VPC link reaches the load balancer inside the emulator. Nothing else can reach an
+internal load balancer.
 """
 
 import contextvars
@@ -20,7 +20,7 @@ from localcloud.emulator import metrics
 from localcloud.emulator.properties import after_write
 from localcloud.emulator.upstream import Function, original, replaces
 
-# The host of an API's own URL, as the stack outputs give it; MiniStack expects its own domain there.
+# The host name of an API's URL, as the stack outputs state it. MiniStack expects its own domain there.
 original(app, "_parse_execute_api_url")
 app._EXECUTE_API_RE = re.compile(r"^([a-z0-9]{8,10})\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?::\d+)?$")
 
@@ -60,7 +60,7 @@ async def handle_execute(
 
 @replaces(apigateway_v1, "_extract_lambda_ref_from_integration_uri")
 def lambda_reference(extract: Function, uri: str) -> Any:
-    """``…:function:name:${stageVariables.alias}/invocations`` chooses the alias by stage."""
+    """Resolve stage variables: ``…:function:name:${stageVariables.alias}/invocations`` gives each stage its alias."""
     return extract(_with_variables(uri) if uri else uri)
 
 
@@ -96,10 +96,10 @@ async def invoke_http_proxy(
 def with_mapped_headers(
     headers: Mapping[str, str], parameters: Mapping[str, str], variables: Mapping[str, str], context: Mapping[str, str]
 ) -> dict[str, str]:
-    """The request's headers after an integration's mapping, which a client's header of that name can't survive.
+    """The request's headers after an integration's mapping. A mapped header replaces the client's header of that name.
 
-    Raises ``ValueError`` for a source of another kind than a quoted constant, a stage variable, a header, the
-    request's id or its caller.
+    A source is a quoted constant, a stage variable, a header, the request's id or the request's caller. Raises
+    ``ValueError`` for any other source.
     """
     mapped = {name.lower(): value for name, value in headers.items()}
     for destination, source in parameters.items():
@@ -132,7 +132,7 @@ def _load_balancer(integration: Mapping[str, Any]) -> Any:
 
 @after_write("AWS::ApiGateway::Method")
 def complete_method(_: str, props: Any) -> None:
-    """What MiniStack ignores of a method in a template."""
+    """Store the properties of a template's method that MiniStack ignores."""
     method = apigateway_v1._resources[props["RestApiId"]][props["ResourceId"]]["resourceMethods"][props["HttpMethod"]]
     if props.get("RequestValidatorId"):
         method["requestValidatorId"] = props["RequestValidatorId"]
@@ -147,7 +147,7 @@ def complete_method(_: str, props: Any) -> None:
 
 @after_write("AWS::ApiGateway::RequestValidator")
 def store_validator(validator_id: str, props: Any) -> None:
-    """MiniStack registers no validator for a template's one, and so validates nothing."""
+    """Register a template's validator. MiniStack does not, and therefore validates nothing."""
     apigateway_v1._request_validators.setdefault(props["RestApiId"], {})[validator_id] = {
         "id": validator_id,
         "name": props.get("Name", validator_id),

@@ -1,7 +1,8 @@
-"""IAM as on AWS: every caller proves who it is, and no well-known key is root.
+"""IAM as on AWS: every caller must sign, and no well-known key belongs to root.
 
-MiniStack takes unsigned requests, the key ``test`` and any 12-digit key for the account's root without looking at a
-signature. Here the one root key is the one generated for this start, and its signature is checked like any other.
+MiniStack treats an unsigned request, the key ``test`` and any 12-digit key as the account's root, and checks no
+signature of these. Here the only root key is the one generated for this start, and its signature is checked like any
+other.
 """
 
 import functools
@@ -27,7 +28,7 @@ _parsed = functools.lru_cache(512)(original(iam_evaluator, "parse_policy_documen
 
 @replaces(iam_evaluator, "parse_policy_document")
 def parse_policy_document(parse: Function, document: Any) -> Any:
-    """A role's policies are parsed once, not for each of its calls."""
+    """Parse a role's policies once, not at each of its calls."""
     return list(_parsed(document)) if isinstance(document, str) else parse(document)
 
 
@@ -37,14 +38,14 @@ def is_root_access_key(_: Function, access_key_id: str) -> bool:
 
 
 @replaces(iam_evaluator, "_is_root_key")
-def spared_from_signature(_: Function, _access_key_id: str) -> bool:
-    """MiniStack asks this before it checks a signature: nobody is spared."""
+def skips_signature_check(_: Function, _access_key_id: str) -> bool:
+    """MiniStack calls this before it checks a signature. No key skips the check."""
     return False
 
 
 @replaces(app, "_enforce_execute_api")
 def enforce_execute_api(enforce: Function, *args: Any, **kwargs: Any) -> Any:
-    """An unsigned call of an API is refused by the method it reaches, if that asks for a signature."""
+    """Let an unsigned call of an API pass: the API's method refuses it, if the method requires a signature."""
     return None if iam_evaluator._anonymous.get() else enforce(*args, **kwargs)
 
 
@@ -65,7 +66,10 @@ def resolve_caller_identity(resolve: Function, access_key_id: str) -> Any:
 
 @replaces(iam_evaluator, "evaluate_trust_policy")
 def evaluate_trust_policy(evaluate: Function, trust: Any, caller_arn: str, *rest: Any) -> Any:
-    """The root here also plays the accounts that a role trusts, such as the pipeline's: there are no others here."""
+    """Let this account's root assume roles that trust another account's root, such as the pipeline account's.
+
+    A local cloud has one account only.
+    """
     if caller_arn.endswith(":root"):
         document = trust if isinstance(trust, str) else json.dumps(trust)
         trust = _TRUSTED_ACCOUNT.sub(get_account_id(), document)
@@ -74,17 +78,17 @@ def evaluate_trust_policy(evaluate: Function, trust: Any, caller_arn: str, *rest
 
 @replaces(lambda_runtime, "execution_credentials", lambda_svc)
 def execution_credentials(issue: Function, config: dict[str, Any]) -> dict[str, str]:
-    """A function's role session, its secret drawn for this start; MiniStack derives it from the function's ARN."""
+    """A function's role session with a random secret. MiniStack derives the secret from the function's ARN."""
     from ministack.services import sts
 
     credentials: dict[str, str] = issue(config)
     session = sts._sessions[credentials["AWS_ACCESS_KEY_ID"]]
 
-    def drawn(name: str) -> str:
+    def random_value(name: str) -> str:
         message = f"{name} {credentials['AWS_ACCESS_KEY_ID']}".encode()
         return hmac.new(_SESSION_SEED, message, hashlib.sha256).hexdigest()
 
-    session["SecretAccessKey"], session["SessionToken"] = drawn("secret"), drawn("token")
+    session["SecretAccessKey"], session["SessionToken"] = random_value("secret"), random_value("token")
     return {
         **credentials,
         "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
@@ -94,7 +98,7 @@ def execution_credentials(issue: Function, config: dict[str, Any]) -> dict[str, 
 
 @replaces(iam_actions, "_lambda_action")
 def lambda_action(guess: Function, method: str, path: str) -> Any:
-    """MiniStack takes a call on one alias for ``ListAliases``."""
+    """Name the action of a call on one alias. MiniStack takes each for ``ListAliases``."""
     if path.rstrip("/").rpartition("/")[0].endswith("/aliases"):
         return {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}.get(method)
     return guess(method, path)
@@ -104,8 +108,7 @@ def lambda_action(guess: Function, method: str, path: str) -> Any:
 def resource_of_call(
     guess: Function, service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any
 ) -> Any:
-    """MiniStack takes a call about a task for one about its cluster, and one about a log stream for one about its
-    group."""
+    """Name the resource of calls on ECS tasks and log streams. MiniStack names the cluster and the log group."""
     arn = guess(service, method, path, headers, body, *rest)
     if service not in ("ecs", "logs") or not body.startswith(b"{"):
         return arn
@@ -120,7 +123,7 @@ def resource_of_call(
 def request_context(
     tags: Function, service: str, iam_action: str, body: bytes, params: dict[str, Any]
 ) -> dict[str, Any]:
-    """MiniStack leaves out the one condition key that limits who may write which metrics."""
+    """Add ``cloudwatch:namespace``, the condition key that limits the metrics a role may write. MiniStack omits it."""
     context: dict[str, Any] = tags(service, iam_action, body, params)
     if iam_action == "cloudwatch:PutMetricData":
         context["cloudwatch:namespace"] = _namespace(body, params)
@@ -128,7 +131,7 @@ def request_context(
 
 
 def _namespace(body: bytes, params: dict[str, Any]) -> str | None:
-    """Of a call by form or by JSON, the two ways in which the SDKs send it."""
+    """The namespace in a call's form fields or JSON body. The SDKs send either."""
     if named := params.get("Namespace"):
         return str(named[0] if isinstance(named, list) else named)
     try:

@@ -1,7 +1,7 @@
 """Weighted forwarding of an Application Load Balancer, and its metrics per target group.
 
-MiniStack keeps only the first target group of a ``ForwardConfig``. There is no stickiness, no health check and no
-TLS on this hop.
+MiniStack keeps only the first target group of a ``ForwardConfig``. Stickiness, health checks and TLS between load
+balancer and target are not emulated.
 """
 
 import random
@@ -22,7 +22,7 @@ Groups = list[dict[str, Any]]
 
 
 def pick_target_group(groups: Sequence[dict[str, Any]], draw: float) -> str | None:
-    """The ARN of the group a request goes to, for a ``draw`` from [0, 1); ``None`` when no group has weight."""
+    """The ARN of the group that gets a request, for a ``draw`` from [0, 1); ``None`` when every weight is 0."""
     left = draw * sum(group["Weight"] for group in groups)
     for group in groups:
         left -= group["Weight"]
@@ -46,7 +46,7 @@ def _weight(value: Any) -> int:
 
 @replaces(alb, "_parse_actions")
 def parse_actions(parse: Function, params: Any, prefix: str = "DefaultActions") -> Any:
-    """The ELBv2 API's actions (ModifyListener and its kin)."""
+    """The actions in a call of the ELBv2 API, such as ModifyListener."""
     actions = parse(params, prefix)
     for number, action in enumerate(actions, 1):
         groups: Groups = []
@@ -124,6 +124,6 @@ async def forward_to_group(forward: Function, group_arn: str, *args: Any, **kwar
 
 @after_write("AWS::ElasticLoadBalancingV2::TargetGroup")
 def register_targets(arn: str, props: Any) -> None:
-    """MiniStack ignores the targets that a template registers."""
+    """Register a template's targets. MiniStack ignores them."""
     if props.get("Targets"):
         alb._targets[arn] = [dict(target) for target in props["Targets"]]

@@ -1,8 +1,8 @@
-"""CloudWatch metric math on the values of one period: the part of it that alarms use.
+"""CloudWatch metric math on the values of one period: the part that alarms use.
 
-Source: "Using math expressions with CloudWatch metrics". Arithmetic, comparisons, ``&&``, ``||``, ``AND``, ``OR``,
-``IF``, ``FILL``, ``MAX``, ``MIN``, ``SUM``, ``AVG``, ``ABS``, ``CEIL`` and ``FLOOR``. No data is ``None``, and makes
-what depends on it ``None``.
+Source: "Using math expressions with CloudWatch metrics". Supported are arithmetic, comparisons, ``&&``, ``||``,
+``AND``, ``OR``, ``IF``, ``FILL``, ``MAX``, ``MIN``, ``SUM``, ``AVG``, ``ABS``, ``CEIL`` and ``FLOOR``. A metric without
+data is ``None``. An expression that depends on it is ``None`` too.
 """
 
 import ast
@@ -25,7 +25,7 @@ _OVER_LISTS: dict[str, Callable[[list[float]], float]] = {
     "MAX": max, "MIN": min, "SUM": sum, "AVG": lambda values: sum(values) / len(values),
 }  # fmt: skip
 _OF_ONE: dict[str, Callable[[float], float]] = {"ABS": abs, "CEIL": math.ceil, "FLOOR": math.floor}
-_WORDS = {"&&": " and ", "||": " or ", "AND": "and", "OR": "or"}
+_PYTHON_OPERATORS = {"&&": " and ", "||": " or ", "AND": "and", "OR": "or"}
 
 
 class UnsupportedExpression(ValueError):
@@ -33,8 +33,8 @@ class UnsupportedExpression(ValueError):
 
 
 def evaluate(expression: str, values: Mapping[str, Value]) -> Value:
-    """The value of ``expression`` with the metrics ``values`` by id. Raises ``UnsupportedExpression``."""
-    python = re.sub(r"&&|\|\||\bAND\b|\bOR\b", lambda word: _WORDS[word[0]], expression).strip()
+    """The value of ``expression``; ``values`` are the metrics by id. Raises ``UnsupportedExpression``."""
+    python = re.sub(r"&&|\|\||\bAND\b|\bOR\b", lambda found: _PYTHON_OPERATORS[found[0]], expression).strip()
     try:
         result = _Evaluation(values).visit(ast.parse(python, mode="eval").body)
     except (SyntaxError, KeyError, IndexError, TypeError) as error:
@@ -69,7 +69,7 @@ class _Evaluation(ast.NodeVisitor):
     def visit_BinOp(self, node: ast.BinOp) -> Value:
         left, right = self.visit(node.left), self.visit(node.right)
         if isinstance(node.op, ast.Div):
-            return None if left is None or not right else left / right  # CloudWatch leaves a division by zero out
+            return None if left is None or not right else left / right  # a division by zero gives no data
         apply = _ARITHMETIC[type(node.op)]
         return None if left is None or right is None else apply(left, right)
 

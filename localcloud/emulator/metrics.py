@@ -1,8 +1,8 @@
-"""The service metrics that alarms and the release controller read; MiniStack emits Lambda's per function only.
+"""The service metrics that alarms and the release controller read. MiniStack emits Lambda's per function only.
 
 Names, units and dimensions are those of the AWS documentation: "Types of metrics for Lambda functions", "Amazon API
-Gateway dimensions and metrics", "CloudWatch metrics for your Application Load Balancer". Points are kept for
-``KEEP_SECONDS``: the emulator must not grow with every request.
+Gateway dimensions and metrics", "CloudWatch metrics for your Application Load Balancer". Points are dropped after
+``KEEP_SECONDS`` so that the emulator's memory does not grow with every request.
 """
 
 import re
@@ -36,7 +36,7 @@ def record(namespace: str, name: str, value: float, unit: str, *dimension_sets: 
             points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
             last = points[-1] if points else None
             if last and last["Value"] == value and last["Unit"] == unit and now - last["Timestamp"] < 1:
-                last["Count"] = last.get("Count", 1) + 1  # equal values of one second are one point with a count
+                last["Count"] = last.get("Count", 1) + 1  # equal values within a second share one point
                 continue
             kept = last["Dimensions"] if last else dict(dimensions)
             points.append({"Timestamp": now, "Value": value, "Unit": unit, "Dimensions": kept})
@@ -44,7 +44,7 @@ def record(namespace: str, name: str, value: float, unit: str, *dimension_sets: 
 
 @replaces(cloudwatch, "_stat_value")
 def statistic(value: Function, stats: Any, name: str, points: Any = None) -> Any:
-    """``TC(low:high)`` too: how many values are above ``low`` and up to ``high``; MiniStack gives their average."""
+    """Support ``TC(low:high)``, the count of values above ``low`` and up to ``high``. MiniStack gives their average."""
     bounds = TRIMMED_COUNT.fullmatch(name)
     if bounds is None:
         return value(stats, name, points)
@@ -54,7 +54,7 @@ def statistic(value: Function, stats: Any, name: str, points: Any = None) -> Any
 
 
 class Store(AccountRegionScopedDict):  # type: ignore[misc]
-    """MiniStack's store of points by metric, which shows a question the points that it asks for, and no others."""
+    """MiniStack's points by metric. Inside ``get_metric_data`` it lists only the points that the call asks for."""
 
     __slots__ = ()
 
@@ -69,8 +69,11 @@ cloudwatch._metrics = Store()
 
 @replaces(cloudwatch, "_get_metric_data")
 def get_metric_data(answer: Function, params: Any, request: Any, is_cbor: bool, is_json: bool = False) -> Any:
-    """MiniStack looks at all points of all metrics for each query. The release controller asks a hundred at a time, and
-    whatever the emulator serves would wait for a tenth of a second and more."""
+    """Narrow the search to the metrics and the time of the call.
+
+    MiniStack scans all points of all metrics for each query. The release controller sends a hundred queries at a time;
+    every other request would wait for 0.1 s and more.
+    """
     if not (is_cbor or is_json):
         return answer(params, request, is_cbor, is_json)
     start = cloudwatch._parse_ts(request.get("StartTime")) or 0.0
@@ -89,12 +92,12 @@ def get_metric_data(answer: Function, params: Any, request: Any, is_cbor: bool, 
 
 
 @replaces(cloudwatch, "_evict_old_metrics")
-def leave_it_to_the_clock(_: Function) -> None:
-    """MiniStack would go through all points at every call, and lose one that is written meanwhile."""
+def skip_eviction(_: Function) -> None:
+    """MiniStack would scan all points at every call, and lose a point written during the scan."""
 
 
-def forget_old_points() -> None:
-    """Drop the points that are older than ``KEEP_SECONDS``, of every account and region."""
+def drop_old_points() -> None:
+    """Drop the points that are older than ``KEEP_SECONDS``, in every account and region."""
     oldest = time.time() - KEEP_SECONDS
     with _writing:
         for points in list(cloudwatch._metrics._data.values()):
@@ -115,7 +118,7 @@ def record_api(*, api: str, stage: str, resource: str, method: str, milliseconds
 def record_load_balancer(
     *, load_balancer: str, target_group: str, seconds: float, status: int, target_failed: bool
 ) -> None:
-    """``target_failed``: the function raised or timed out, so the 502 is the load balancer's own answer."""
+    """``target_failed``: the function raised or timed out, and the load balancer answered 502 itself."""
     by_balancer = {"LoadBalancer": load_balancer}
     sets = (by_balancer, {"TargetGroup": target_group}, {**by_balancer, "TargetGroup": target_group})
     record("AWS/ApplicationELB", "RequestCount", 1, "Count", *sets)
@@ -130,14 +133,14 @@ def record_load_balancer(
 
 @replaces(lambda_svc, "_emit_lambda_metrics")
 def function_throttled(_: Function, function_name: str, duration_ms: float, error: bool, throttle: bool) -> None:
-    """MiniStack calls this at each entrance; what ran is recorded once, below, and only throttles are not run."""
+    """Record throttles only. MiniStack calls this at several places; ``execute`` records each invocation once."""
     if throttle:
         record("AWS/Lambda", "Throttles", 1, "Count", {"FunctionName": function_name})
 
 
 @replaces(lambda_svc, "_execute_function_dispatch")
 def execute(run: Function, func: Any, config: Any, event: Any, request_id: str, started: float) -> Any:
-    """Every invocation of every kind passes here, once, in its account and region."""
+    """Record one invocation. Every kind of invocation passes here exactly once, in its account and region."""
     result = run(func, config, event, request_id, started)
     failed = bool(isinstance(result, dict) and result.get("error"))
     invocation = aliases.current.get() or aliases.Invocation()

@@ -1,8 +1,7 @@
-"""A resource type without a handler, and a property that no handler looks at, fail the deployment by name.
+"""Fail a deployment that has a resource type without a handler, or a property that no handler reads, and name it.
 
-``ignored.toml`` lists the properties that may be ignored, each with its reason.
-
-Looking at a property is not honouring it: ``docs/local-cloud.md`` says what the local cloud does with which resource.
+``ignored.toml`` lists the properties that may be ignored, each with its reason. A handler may read a property without
+acting on it: ``docs/local-cloud.md`` describes the behaviour of each resource.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ from localcloud.emulator.watched import Watched
 
 IGNORED = Path(__file__).with_name("ignored.toml")
 OBSERVED = "unread-properties.json"
-"""File in the cloud's folder: per resource type, the properties that no handler has looked at so far."""
+"""File in the cloud's folder: per resource type, the properties that no handler has read so far."""
 
 _reviewed: Mapping[str, Mapping[str, str]] = tomllib.loads(IGNORED.read_text())
 _observed: dict[str, set[str]] = {}
@@ -29,11 +28,11 @@ _writing = threading.Lock()
 
 
 class IgnoredProperty(ValueError):
-    """The local cloud would ignore a property of the template, and nobody reviewed that."""
+    """The local cloud would ignore a property of the template, and ``ignored.toml`` does not list it."""
 
 
 def reviewed(resource_type: str, path: str) -> bool:
-    """Whether the property, or one that holds it, is in ``ignored.toml``."""
+    """Whether ``ignored.toml`` lists the property, or a property that contains it."""
     entries = _reviewed.get(resource_type, {})
     parts = path.split(".")
     return any(".".join(parts[:length]) in entries for length in range(1, len(parts) + 1))
@@ -49,14 +48,14 @@ def _check(resource_type: str, logical_id: str, unread: Iterable[str]) -> None:
     unknown = [path for path in unread if not reviewed(resource_type, path)]
     if unknown:
         raise IgnoredProperty(
-            f"{resource_type} {logical_id}: the local cloud would ignore {', '.join(unknown)}. Teach it, or write into "
-            f"{IGNORED.name} why it may"
+            f"{resource_type} {logical_id}: the local cloud would ignore {', '.join(unknown)}. Write a handler for it, "
+            f"or add it to {IGNORED.name} with the reason why it may be ignored"
         )
 
 
 @replaces(engine, "validate_template_support", changesets, handlers)
 def validate_template(validate: Function, template: Any, conditions: Any, params: Any = None) -> None:
-    """Before anything is made. MiniStack names the types, but not the resources."""
+    """Refuse unknown resource types before anything is created. MiniStack names the types but not the resources."""
     unknown = [
         f"{logical_id} ({resource['Type']})"
         for logical_id, resource in (template.get("Resources") or {}).items()
@@ -74,13 +73,13 @@ def _can_make(resource_type: str) -> bool:
 @replaces(provisioners, "_provision_resource", stacks)
 def provision(make: Function, resource_type: str, logical_id: str, props: Any, stack_name: str) -> Any:
     if isinstance(props, Watched):
-        return make(resource_type, logical_id, props, stack_name)  # an update that creates anew is checked there
+        return make(resource_type, logical_id, props, stack_name)  # a replacement during an update: `update` checks it
     watched = Watched(props)
     made = make(resource_type, logical_id, watched, stack_name)
     try:
         _check(resource_type, logical_id, watched.unread())
     except IgnoredProperty:
-        with contextlib.suppress(Exception):  # the engine does not know of it, so nobody else would remove it
+        with contextlib.suppress(Exception):  # the engine does not know the resource yet, so it would not delete it
             provisioners._delete_resource(resource_type, made[0], props, stack_name, logical_id)
         raise
     return made
@@ -97,7 +96,7 @@ def update(
     logical_id: str | None = None,
     old_attrs: Any = None,
 ) -> Any:
-    """Of an update, the properties that changed must have been looked at."""
+    """Check an update: a handler must have read each property that changed."""
     watched = Watched(new_props)
     changed = change(resource_type, physical_id, old_props, watched, stack_name, logical_id, old_attrs)
     differing = {key for key in new_props if new_props[key] != old_props.get(key)}

@@ -1,6 +1,6 @@
-"""Calls of the emulator to its own AWS APIs, as the account's root.
+"""The emulator's calls to its own AWS APIs, as the account's root.
 
-Only from worker threads: on the event loop such a call would wait for itself.
+Call them from worker threads only: on the event loop such a call would wait for itself.
 """
 
 import functools
@@ -15,15 +15,15 @@ _settings: Settings | None = None
 _LIMITS = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1})
 
 
-def identify(settings: Settings) -> None:
-    """Tell this process which local cloud it is."""
+def use(settings: Settings) -> None:
+    """Set the settings of the local cloud that this process serves."""
     global _settings
     _settings = settings
 
 
 def settings() -> Settings:
     if _settings is None:
-        raise RuntimeError("this process has not been told which cloud it is")
+        raise RuntimeError("own_api.use(settings) has not been called in this process")
     return _settings
 
 

@@ -1,7 +1,7 @@
-"""Completing the CloudFormation handlers of MiniStack that take a property and forget it.
+"""Complete the CloudFormation handlers of MiniStack that accept a property and drop it.
 
-:func:`after_write` adds a step after a type's create and update. Handlers run on worker threads, so a step may call
-the emulator's own APIs, and requests are served while a stack is deployed.
+:func:`after_write` adds a step after a type's create and update. Handlers run on worker threads. A step may therefore
+call the emulator's own APIs, and the emulator serves requests while it deploys a stack.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from localcloud.emulator.upstream import Function, replaces
 
 Attributes = dict[str, Any]
 Step = Callable[[str, Any], Attributes | None]
-"""Gets the physical id and the properties; may return the resource's attributes, when the step changed them."""
+"""Gets the physical id and the properties. Returns the resource's attributes if it changed them, else ``None``."""
 
 ON_THE_EVENT_LOOP = ("AWS::ApiGateway::Resource", "AWS::ApiGateway::Method")
-"""Their records are plain dictionaries that every request walks through: nobody may add to them meanwhile."""
+"""Their records are plain dictionaries that every request iterates over. A worker thread must not add to them."""
 
 
 @replaces(stacks, "_runs_on_worker_thread")
@@ -31,16 +31,16 @@ def after_write(resource_type: str) -> Callable[[Step], Step]:
 
     def install(step: Step) -> Step:
         handler = provisioners._RESOURCE_HANDLERS[resource_type]
-        # Where MiniStack has no update, it creates again.
+        # A type without an update handler is created again.
         for operation, properties_at in (("create", 1), ("update", 2)):
             if operation in handler:
-                handler[operation] = _followed(handler[operation], step, properties_at)
+                handler[operation] = _with_step(handler[operation], step, properties_at)
         return step
 
     return install
 
 
-def _followed(write: Function, step: Step, properties_at: int) -> Function:
+def _with_step(write: Function, step: Step, properties_at: int) -> Function:
     def write_then_step(*args: Any, **kwargs: Any) -> Any:
         physical_id, attributes = write(*args, **kwargs)
         changed = step(physical_id, args[properties_at])

@@ -1,7 +1,7 @@
-"""CloudFormation resource types that MiniStack has no handler for, made with its own APIs.
+"""CloudFormation resource types for which MiniStack has no handler. These handlers call MiniStack's own APIs.
 
-A handler gets the properties and returns the physical id and the attributes. Types change by replacement, as most of
-them do on AWS, unless they are written over in place (``put``).
+A handler gets the properties and returns the physical id and the attributes. An update creates the resource again, as
+a replacement does on AWS. For APIs that put a resource under a fixed name, that overwrites it in place.
 """
 
 import json
@@ -25,7 +25,7 @@ original(provisioners, "_delete_resource")
 
 def _register(resource_type: str, create: Create, delete: Delete) -> None:
     if resource_type in provisioners._RESOURCE_HANDLERS:
-        raise UpstreamChanged(f"MiniStack handles {resource_type} by now: drop the local handler")
+        raise UpstreamChanged(f"MiniStack now has a handler for {resource_type}: delete the local one")
     provisioners._RESOURCE_HANDLERS[resource_type] = {
         "create": create,
         "update": lambda _id, _old, new, stack, logical_id: create(logical_id, new, stack),
@@ -51,8 +51,8 @@ def _unique(prefix: str) -> str:
     return f"{prefix}-{new_uuid().replace('-', '')[:17]}"
 
 
-def _no_step(_physical_id: str, _props: Any) -> None:
-    """Nothing to undo: it goes with what it belongs to."""
+def _delete_nothing(_physical_id: str, _props: Any) -> None:
+    """Nothing to delete: the resource ends with the one it belongs to."""
 
 
 def _address(_logical_id: str, props: Any, _stack: str) -> Made:
@@ -130,7 +130,7 @@ def _delete_alarm(name: str, _props: Any) -> None:
 
 
 def _vpc_link(_logical_id: str, props: Any, _stack: str) -> Made:
-    """Nothing but an id: the gateway reaches the load balancer inside the emulator."""
+    """Only an id: the gateway reaches the load balancer inside the emulator, without a link."""
     if not props.get("SubnetIds"):
         raise ValueError("a VPC link needs SubnetIds")
     identifier = new_uuid().replace("-", "")[:10]
@@ -138,7 +138,7 @@ def _vpc_link(_logical_id: str, props: Any, _stack: str) -> Made:
 
 
 def _rotation_schedule(_logical_id: str, props: Any, _stack: str) -> Made:
-    """The schedule is kept; the emulator has no clock that would rotate the secret."""
+    """Store the schedule. The emulator never rotates the secret by itself."""
     rules = {key: value for key, value in (props.get("RotationRules") or {}).items()}
     if "AutomaticallyAfterDays" in rules:
         rules["AutomaticallyAfterDays"] = int(rules["AutomaticallyAfterDays"])
@@ -161,7 +161,7 @@ def _delete_secret_policy(secret: str, _props: Any) -> None:
 
 
 def _web_acl_association(_logical_id: str, props: Any, _stack: str) -> Made:
-    """Kept and readable; no rule of the web ACL is applied to requests."""
+    """Store the association. No rule of the web ACL is applied to requests."""
     client("wafv2", get_region()).associate_web_acl(WebACLArn=props["WebACLArn"], ResourceArn=props["ResourceArn"])
     return f"{props['WebACLArn']}|{props['ResourceArn']}", {}
 
@@ -171,7 +171,7 @@ def _delete_web_acl_association(_identifier: str, props: Any) -> None:
 
 
 def _web_acl_logging(_logical_id: str, props: Any, _stack: str) -> Made:
-    """Accepted only: no rule runs, so there is nothing to log."""
+    """Accept the configuration. No rule runs, so there is nothing to log."""
     if not props.get("LogDestinationConfigs"):
         raise ValueError("WAF logging needs LogDestinationConfigs")
     return props["ResourceArn"], {}
@@ -183,8 +183,8 @@ _register("AWS::EC2::FlowLog", _flow_log, lambda i, _: _ec2().delete_flow_logs(F
 _register("AWS::EC2::SecurityGroupIngress", *_security_group_rule("ingress"))
 _register("AWS::EC2::SecurityGroupEgress", *_security_group_rule("egress"))
 _register("AWS::CloudWatch::CompositeAlarm", _composite_alarm, _delete_alarm)
-_register("AWS::ApiGatewayV2::VpcLink", _vpc_link, _no_step)
-_register("AWS::SecretsManager::RotationSchedule", _rotation_schedule, _no_step)
+_register("AWS::ApiGatewayV2::VpcLink", _vpc_link, _delete_nothing)
+_register("AWS::SecretsManager::RotationSchedule", _rotation_schedule, _delete_nothing)
 _register("AWS::SecretsManager::ResourcePolicy", _secret_policy, _delete_secret_policy)
 _register("AWS::WAFv2::WebACLAssociation", _web_acl_association, _delete_web_acl_association)
-_register("AWS::WAFv2::LoggingConfiguration", _web_acl_logging, _no_step)
+_register("AWS::WAFv2::LoggingConfiguration", _web_acl_logging, _delete_nothing)

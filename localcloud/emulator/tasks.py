@@ -1,8 +1,8 @@
-"""ECS tasks as processes of this machine: what MiniStack takes for a docker daemon.
+"""ECS tasks as processes of this machine. This module replaces the docker client that MiniStack uses.
 
-A container is its command, in an empty folder of its own, under its task's role. Its image is not looked at: ``python``
-is the one that runs the local cloud, with the packages that are installed beside it. Every task has the address
-127.0.0.1.
+A container is its command, run in an empty folder of its own, with the credentials of its task's role. Its image is
+ignored: ``python`` is the interpreter that runs the local cloud, with the packages installed for it. Every task has
+the address 127.0.0.1.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ for name in ("_build_run_kwargs", "_container_ip", "_forward_awslogs", "_maybe_m
 
 
 class Container:
-    """As much of docker's container as MiniStack uses."""
+    """The part of docker's container that MiniStack uses."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         self.id = secrets.token_hex(32)
@@ -39,24 +39,24 @@ class Container:
             command, cwd=self._folder, env=environ, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        self._swept = False
+        self._cleaned_up = False
 
     @property
     def status(self) -> str:
         return "running" if self._process.poll() is None else "exited"
 
     def reload(self) -> None:
-        """The status is always fresh."""
+        """Nothing to do: ``status`` always asks the process."""
 
     def logs(self, **_: Any) -> Any:
-        """The lines, as they come."""
+        """The stream of output lines."""
         return self._process.stdout
 
     def wait(self) -> dict[str, int]:
-        """Wait for the end of its first process, with which every other one ends."""
+        """Wait until the first process ends, then kill the rest of its process group."""
         code = self._process.wait()
-        if not self._swept:  # later the number of its group may be somebody else's
-            self._swept = True
+        if not self._cleaned_up:  # once only: later the kernel may have given the group's number to another process
+            self._cleaned_up = True
             self._kill()
             shutil.rmtree(self._folder, ignore_errors=True)
         return {"StatusCode": code if code >= 0 else 128 - code}
@@ -70,7 +70,7 @@ class Container:
         self.wait()
 
     def remove(self, **_: Any) -> None:
-        """Nothing is left of it once it has ended."""
+        """Nothing to do: ``wait`` has removed the container's folder."""
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -78,7 +78,7 @@ class Container:
 
 
 class Containers:
-    """As much of docker's client as MiniStack uses."""
+    """The part of docker's client that MiniStack uses."""
 
     def __init__(self) -> None:
         self._known: dict[str, Container] = {}
@@ -102,7 +102,7 @@ class Containers:
         container = Container(
             command,
             {
-                # MiniStack's own addresses of metadata and credentials are for docker's networks.
+                # Without MiniStack's addresses of metadata and credentials: they exist in docker's networks only.
                 **{key: value for key, value in environment.items() if "_CONTAINER_" not in key},
                 **session_of(role, labels["com.amazonaws.ecs.task-arn"].rpartition("/")[2]),
                 "AWS_ENDPOINT_URL": own.endpoint,
@@ -123,7 +123,7 @@ class Containers:
 
 
 def session_of(role_arn: str, name: str) -> dict[str, str]:
-    """Credentials of a new session of a task's role, for the environment of its processes."""
+    """Environment variables with the credentials of a new session of a task's role."""
     key, secret, token = "ASIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30), secrets.token_urlsafe(60)
     role = role_arn.rpartition("/")[2]
     arn = f"arn:aws:sts::{get_account_id()}:assumed-role/{role}/{name}"

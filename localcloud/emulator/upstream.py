@@ -1,7 +1,7 @@
-"""Replacing functions of MiniStack, safely.
+"""Replace functions of MiniStack, and notice when MiniStack changes them.
 
-Every function that an extension replaces is pinned by the hash of its source in ``pins.json``. After an upgrade
-the emulator refuses to start and names each function that changed: review the extension against the new source, then
+``pins.json`` holds the hash of the source of every function that an extension replaces or uses. When an upgrade
+changes such a function, the emulator names it and refuses to start. Review the extension against the new source, then
 run ``python -m localcloud.emulator --pin``.
 """
 
@@ -21,31 +21,32 @@ _found: dict[str, str] = {}
 
 
 class UpstreamChanged(Exception):
-    """MiniStack is not the one that the extensions were written for."""
+    """The installed MiniStack differs from the one that the extensions were written for."""
 
 
 def original(owner: Any, name: str) -> Function:
-    """A function of MiniStack that an extension builds on, noted for :func:`check`."""
+    """A function of MiniStack that an extension uses. :func:`check` compares its source with the pinned one."""
     label = f"{getattr(owner, '__module__', None) or owner.__name__}.{name}"
     if inspect.isclass(owner):
         label = f"{owner.__module__}.{owner.__qualname__}.{name}"
     function = getattr(owner, name, None)
     if function is None:
         raise UpstreamChanged(f"MiniStack has no {label} any more")
-    _found[label] = hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
+    # The first caller sees MiniStack's own source. A later one may see the replacement.
+    _found.setdefault(label, hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16])
     return function  # type: ignore[no-any-return]
 
 
 def replaces(owner: Any, name: str, *imported_by: Any) -> Callable[[Function], Function]:
-    """Decorator: put the function in the place of ``owner.name``; it gets the original as its first argument.
+    """Decorator: replace ``owner.name`` by the function, which gets the original as its first argument.
 
-    ``imported_by``: modules that imported the original by its name, so that they hold a reference of their own.
+    ``imported_by``: modules that imported the original by its name and therefore hold a reference of their own.
     """
     replaced = original(owner, name)
 
     def install(replacement: Function) -> Function:
         def bound(*args: Any, **kwargs: Any) -> Any:
-            return replacement(replaced, *args, **kwargs)  # of a coroutine function: its coroutine
+            return replacement(replaced, *args, **kwargs)  # a coroutine, when the replacement is a coroutine function
 
         for module in (owner, *imported_by):
             if not hasattr(module, name):

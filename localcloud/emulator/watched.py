@@ -1,11 +1,11 @@
-"""Template properties that remember which of them a handler looked at."""
+"""Template properties that remember which of them a handler has read."""
 
 from collections.abc import Iterator
 from typing import Any
 
 
 class Watched(dict[str, Any]):
-    """A map of properties; reading a key, or going over the map as a whole, counts as looking at it."""
+    """A map of properties. Reading a key marks it as read; iterating over the map marks every key."""
 
     def __init__(self, properties: dict[str, Any]) -> None:
         super().__init__({key: _watch(value) for key, value in properties.items()})
@@ -40,10 +40,10 @@ class Watched(dict[str, Any]):
         return super().values()
 
     def __deepcopy__(self, _memo: Any) -> dict[str, Any]:
-        return {key: _plain(value) for key, value in self.items()}
+        return {key: unwatched(value) for key, value in self.items()}
 
     def unread(self) -> list[str]:
-        """The paths, with dots, of what nobody looked at. A list's elements share the path of the list."""
+        """The dotted paths of the properties that nobody has read. A list's elements share the path of the list."""
         return sorted(set(self._unread()))
 
     def _unread(self) -> Iterator[str]:
@@ -62,7 +62,8 @@ def _watch(value: Any) -> Any:
     return [_watch(item) for item in value] if isinstance(value, list) else value
 
 
-def _plain(value: Any) -> Any:
+def unwatched(value: Any) -> Any:
+    """A deep copy of a property in plain dictionaries and lists. Every key that it copies counts as read."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+        return {key: unwatched(item) for key, item in value.items()}
+    return [unwatched(item) for item in value] if isinstance(value, list) else value

@@ -1,10 +1,11 @@
-"""The Lambda execution environments of the local cloud: few, and quick to answer.
+"""The Lambda execution environments of the local cloud: a small number that answers quickly.
 
-MiniStack starts one interpreter for every request that finds none free, and a burst starts dozens at once. Here a
-request waits for one of ``MAXIMUM_PER_FUNCTION``, and interpreters start one after the other. The first request to a
-published version starts all of its environments, and they take turns: so each has had its slow first request (SDK,
-connections) after a few, and none has it in the middle of a load. Idle ones end, but for one of each version that an
-alias names.
+MiniStack starts an interpreter for every request that finds none free, so a burst starts dozens at once. Here a request
+waits for one of ``MAXIMUM_PER_FUNCTION`` environments, and interpreters start one after the other.
+
+The first request to a published version starts all of its environments. Requests use them in turn. Each environment
+therefore gets its slow first request (SDK, connections) early, and not in the middle of a load test. Idle environments
+end, except one for each version that an alias names.
 """
 
 import contextvars
@@ -20,13 +21,16 @@ from ministack.services import lambda_svc
 from localcloud.emulator.upstream import Function, original, replaces
 
 MAXIMUM_PER_FUNCTION = max(2, os.cpu_count() or 1)
-"""Environments of one version of a function. More would only wait for the processor."""
+"""Execution environments of one version of a function. More would only wait for the processor."""
 
 IDLE_SECONDS = 45
-"""Each holds 40 to 75 MB: an environment's are given back while the next one is gated."""
+"""An idle execution environment ends after this. Each holds 40 to 75 MB, which the next stage's load test needs."""
 
 RETIRED_IDLE_SECONDS = 15
-"""For what no alias names: a version after its release, and $LATEST, which CloudFormation calls, all at once."""
+"""The same for a version that no alias names: an old version after a release, and $LATEST.
+
+CloudFormation calls $LATEST of several functions at the same time.
+"""
 
 original(lambda_runtime, "_worker_key")
 original(lambda_runtime, "_worker_class_for")
@@ -44,7 +48,7 @@ def acquire_worker(
     qualifier: str = "$LATEST",
     max_concurrency: int | None = None,
 ) -> Any:
-    """A free environment, waited for up to the function's own timeout; after that the request is throttled."""
+    """Wait for a free environment, at most for the function's timeout. After that the request is throttled."""
     deadline = time.monotonic() + float(config.get("Timeout", 30))
     pool = lambda_runtime._worker_key(func_name, config, qualifier)
     with _freed:
@@ -85,7 +89,7 @@ def _start_others(pool: str, func_name: str, config: Any, code_zip: bytes) -> No
         try:
             lambda_runtime.ensure_spawned(worker)
         except Exception:
-            return  # the next request to it starts it again, and reports why it can't be started
+            return  # the next request retries the start, and reports the reason when that fails
         finally:
             lambda_runtime.release_worker(worker)
 
@@ -94,12 +98,12 @@ def _start_others(pool: str, func_name: str, config: Any, code_zip: bytes) -> No
 def release_worker(release: Function, worker: Any) -> None:
     release(worker)
     with _freed:
-        _freed.notify_all()  # waiters wait for different functions
+        _freed.notify_all()  # all, because they wait for different functions
 
 
 @replaces(lambda_runtime, "invalidate_worker", lambda_svc)
 def invalidate_worker(invalidate: Function, *args: Any, **kwargs: Any) -> None:
-    """A failed environment leaves its pool without being released."""
+    """Wake the waiting requests: a failed environment leaves its pool without being released."""
     invalidate(*args, **kwargs)
     with _freed:
         _freed.notify_all()
@@ -113,7 +117,7 @@ def spawn(start: Function, worker: Any) -> None:
 
 @replaces(lambda_runtime, "reap_idle_workers", lambda_svc)
 def end_idle_workers(_: Function, ttl: float | None = None) -> int:
-    """MiniStack keeps one of every version that ever ran, and so grows with each deployment."""
+    """End idle environments. MiniStack would keep one of every version that ever ran, and grow with each deployment."""
     ended = []
     with lambda_runtime._lock:
         for pool, workers in list(lambda_runtime._workers.items()):

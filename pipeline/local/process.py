@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import psutil
 
-from localcloud.processes import record_of, recorded
+from localcloud.processes import find_process, process_record
 from pipeline.local.errors import StepFailed
 
 GRACE_SECONDS = 120
@@ -87,7 +87,7 @@ def run_commands(
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # a group of its own: one signal reaches all of it, only when we say so
                 )
-            on_start(record_of(process.pid))
+            on_start(process_record(process.pid))
             running = True
             while running:
                 running = process.poll() is None
@@ -121,7 +121,7 @@ def _new_lines(output: BinaryIO, *, unfinished: bool) -> Iterator[str]:
 def end_leftover(record: dict[str, float]) -> bool:
     """End the commands that a killed promotion left behind. ``True`` when there were any."""
     try:
-        leader = recorded(record)
+        leader = find_process(record)
     except psutil.NoSuchProcess:
         return False
     _end_tree(leader.pid, leader.wait)

@@ -1,4 +1,4 @@
-"""Deployments on the local cloud: what it can't take fails clearly, and nothing is ignored that nobody reviewed."""
+"""Deployments on the local cloud: an unsupported resource fails clearly; only reviewed properties are ignored."""
 
 import json
 import time
@@ -36,7 +36,7 @@ ROLE = {
 
 @pytest.fixture
 def deploy(platform: Platform) -> Iterator[Deploy]:
-    """Deploy these resources as a stack of their own; returns the stack and its failed events' reasons."""
+    """Deploy these resources as one stack. Returns the stack's status and the reasons of failed resources."""
     cloudformation: Any = platform.client("cloudformation")
     name = "small"
 
@@ -83,7 +83,7 @@ def test_a_custom_resource_whose_function_can_not_start_fails_at_once(deploy: De
 
 
 def test_the_reviewed_list_of_ignored_properties_is_what_is_ignored(platform: Platform) -> None:
-    """Each entry still is needed: what the handlers of a deployed platform and of `cdk bootstrap` did not look at."""
+    """Each entry is needed: the handlers left the property unread for a deployed platform or for `cdk bootstrap`."""
     # Dev has no Fargate workers (tests/integration/loadtest/test_fargate.py).
     assert [entry for entry in stale_entries(platform.cloud) if not entry.startswith("AWS::ECS::")] == []
 

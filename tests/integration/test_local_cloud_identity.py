@@ -1,4 +1,4 @@
-"""IAM on the local cloud: who is refused, and what the platform's roles may do."""
+"""IAM on the local cloud: the callers it refuses, and the permissions of the platform's roles."""
 
 import boto3
 import pytest
@@ -32,7 +32,7 @@ def forged(key: str, secret: str) -> Credentials:
     [None, forged("AKIAAAAAAAAAAAAAAAAA", "x"), forged("111111111111", "test"), forged("test", "test")],
     ids=["unsigned", "unknown key", "account number", "test"],
 )
-def test_who_can_not_prove_who_it_is_is_refused(platform: Platform, credentials: Credentials | None) -> None:
+def test_a_caller_without_valid_credentials_is_refused(platform: Platform, credentials: Credentials | None) -> None:
     answer = platform.api(credentials).post("/validate", PAYMENT, signed=credentials is not None)
 
     assert answer.status == 403

@@ -1,4 +1,4 @@
-"""Starting and stopping a local cloud, whatever happened before."""
+"""Start and stop a local cloud, also after a crash."""
 
 import os
 import signal
@@ -30,11 +30,11 @@ def process(cloud: LocalCloud) -> psutil.Process:
     return found
 
 
-def test_it_starts_once_and_stops_with_all_that_it_started(small: LocalCloud) -> None:
+def test_it_starts_once_and_stops_with_its_child_processes(small: LocalCloud) -> None:
     # Given a running cloud
     small.start()
     first, endpoint = process(small), small.endpoint
-    # When it is started again, then the same one goes on
+    # When it is started again, then the same process keeps running
     small.start()
     assert process(small) == first
     assert small.endpoint == endpoint
@@ -45,7 +45,7 @@ def test_it_starts_once_and_stops_with_all_that_it_started(small: LocalCloud) ->
     assert not small.is_running()
 
 
-def test_it_is_the_account_that_the_settings_name(small: LocalCloud) -> None:
+def test_it_has_the_account_and_region_of_the_settings(small: LocalCloud) -> None:
     # Given a cloud of an environment whose settings name an account and a region
     small.start(account="123456789012", region="eu-west-1")
     variables = small.environ()
@@ -54,10 +54,10 @@ def test_it_is_the_account_that_the_settings_name(small: LocalCloud) -> None:
         region_name=variables["AWS_REGION"], **{name: variables[variable] for name, variable in names.items()}
     )
     sts = aws.client("sts", endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])
-    # Then who asks it is there
+    # Then a caller is in that account and region
     assert sts.get_caller_identity()["Account"] == "123456789012"
     assert variables["AWS_REGION"] == "eu-west-1"
-    # When it is asked to be another one, then it says how to go on, and runs on
+    # When it is started for another account, then the error says how to continue, and the cloud keeps running
     with pytest.raises(LocalCloudError, match=r"runs as account 123456789012 in eu-west-1.* `make down`"):
         small.start(account="210987654321", region="eu-west-1")
     assert small.is_running()
@@ -88,11 +88,11 @@ def test_after_a_kill_the_next_start_needs_no_clean_up(small: LocalCloud) -> Non
     assert small.environ()["AWS_SECRET_ACCESS_KEY"] != secret
 
 
-def test_another_process_with_the_recorded_number_is_left_alone(small: LocalCloud) -> None:
-    # Given a record that names a living process which is not the cloud
+def test_another_process_with_the_recorded_pid_is_not_ended(small: LocalCloud) -> None:
+    # Given a record with the pid of a process that is not the cloud
     small.folder.mkdir(parents=True)
     (small.folder / "process.json").write_text(f'{{"pid": {os.getpid()}, "started": 1.0}}')
-    # When the cloud is stopped, then that process lives on, as this line shows
+    # When the cloud is stopped, then that process (this test's own) keeps running
     small.stop()
     assert not small.is_running()
 
@@ -110,8 +110,8 @@ def test_a_taken_port_is_not_waited_for(small: LocalCloud, monkeypatch: pytest.M
         assert not small.endpoint.endswith(f":{taken}")
 
 
-def test_one_that_dies_at_its_start_says_where_its_log_is_and_how_it_ends(small: LocalCloud) -> None:
-    # Given something that keeps the emulator from starting
+def test_the_error_of_a_failed_start_names_the_log_and_quotes_its_end(small: LocalCloud) -> None:
+    # Given a file that keeps the emulator from starting
     small.folder.mkdir(parents=True)
     (small.folder / "scratch").write_text("in the way")
     # When it is started, then the message is enough to act on

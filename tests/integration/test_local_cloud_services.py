@@ -33,17 +33,17 @@ def test_the_database_refuses_a_client_without_tls(platform: Platform) -> None:
         )
 
 
-def test_a_killed_database_is_ended_and_its_data_dropped_by_the_next_one(server: Postgres, tmp_path: Path) -> None:
-    # Given a server with a database, whose owner is gone
+def test_a_new_database_server_ends_an_orphaned_one_and_drops_its_data(server: Postgres, tmp_path: Path) -> None:
+    # Given an orphaned server with a database
     server.ensure_database("owner", "secret", "payments")
     assert server._process is not None
-    left_over = psutil.Process(server._process.pid)
+    orphan = psutil.Process(server._process.pid)
     # When a new one starts on the same folder
     fresh = Postgres(tmp_path / "postgres")
     fresh.start()
     try:
         # Then the old one has ended, and the new one is empty
-        assert not left_over.is_running() or left_over.status() == psutil.STATUS_ZOMBIE
+        assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
         with pytest.raises(PostgresError, match='database "payments" does not exist'):
             fresh._psql("SELECT 1;", PGDATABASE="payments")
     finally:
@@ -104,7 +104,7 @@ def test_an_alarm_follows_its_metric_and_a_composite_alarm_follows_it(platform: 
 
 
 def eventually(condition: Any, seconds: float = 30) -> bool:
-    """Whether it comes true before time is up; the time is only there to end a test that fails."""
+    """Whether ``condition`` becomes true within ``seconds``. The limit only ends a test that fails."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

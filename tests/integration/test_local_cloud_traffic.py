@@ -1,4 +1,4 @@
-"""Where requests go: weights, stages, headers and request validation on the local cloud."""
+"""The route of a request through the local cloud: weights, stages, headers and request validation."""
 
 import json
 import uuid
@@ -19,11 +19,11 @@ def api(platform: Platform) -> Merchant:
 
 @pytest.fixture
 def candidate(platform: Platform) -> Iterator[str]:
-    """A second version of two functions, under the alias green; afterwards all is as it was."""
+    """A second version of two functions, under the alias green. The teardown restores the aliases."""
     functions: Any = platform.client("lambda")
     names = [platform.outputs["ProcessingFunctionName"], platform.outputs["ValidationFunctionName"]]
     before = [functions.get_alias(FunctionName=name, Name="green")["FunctionVersion"] for name in names]
-    for name in names:  # a version is only published of a function that changed
+    for name in names:  # Lambda publishes a version only when the function has changed
         functions.update_function_configuration(FunctionName=name, Description="Candidate")
     fresh = [functions.publish_version(FunctionName=name)["Version"] for name in names]
     assert fresh[0] == fresh[1] != before[0]
@@ -65,7 +65,7 @@ def test_listener_weights_share_the_traffic(platform: Platform, api: Merchant, c
         assert {api.pay("/process").version for _ in range(5)} == {candidate}
         stored = balancer.describe_listeners(ListenerArns=[listener])["Listeners"][0]["DefaultActions"][0]
         assert [group["Weight"] for group in stored["ForwardConfig"]["TargetGroups"]] == [0, 100]
-        # When it is shared, then both get some (by chance one in 2^29 runs has none)
+        # When the weight is shared, then both get requests (by chance, one run in 2^29 sees a single version)
         weigh(50, 50)
         versions = Counter(api.pay("/process").version for _ in range(30))
         assert len(versions) == 2
@@ -95,7 +95,7 @@ def test_the_service_metrics_tell_the_versions_apart(platform: Platform, candida
     # Given requests to the candidate
     for _ in range(3):
         platform.candidate_api().pay("/validate")
-    # When somebody asks for its metrics by alias and executed version
+    # When a caller asks for the metrics by alias and executed version
     name = platform.outputs["ValidationFunctionName"]
     dimensions = [
         {"Name": "FunctionName", "Value": name},

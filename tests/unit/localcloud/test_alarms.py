@@ -28,11 +28,11 @@ def test_m_out_of_n_datapoints(values: list[float], needed: int | None, state: s
     ("treatment", "state"),
     [("missing", "INSUFFICIENT_DATA"), ("notBreaching", "OK"), ("breaching", "ALARM"), ("ignore", None)],
 )
-def test_nothing_measured(treatment: str, state: str | None) -> None:
+def test_the_state_without_data(treatment: str, state: str | None) -> None:
     assert judge(alarm(TreatMissingData=treatment), [None, None]) == state
 
 
-def test_breaching_missing_data_adds_to_what_breaches() -> None:
+def test_missing_data_that_counts_as_breaching_adds_to_the_breaches() -> None:
     assert judge(alarm(TreatMissingData="breaching"), [11.0, None]) == "ALARM"
 
 

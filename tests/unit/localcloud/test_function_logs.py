@@ -1,4 +1,4 @@
-"""Metrics out of the functions' log lines."""
+"""Metrics in the functions' log lines."""
 
 import json
 

@@ -33,6 +33,6 @@ def test_no_data_gives_no_value(expression: str) -> None:
 
 
 @pytest.mark.parametrize("expression", ["ANOMALY_DETECTION_BAND(m1)", "m1 +", "other + 1", "m1.real", "'text'"])
-def test_what_can_not_be_evaluated_is_refused(expression: str) -> None:
+def test_an_unsupported_expression_is_refused(expression: str) -> None:
     with pytest.raises(UnsupportedExpression, match="metric math"):
         evaluate(expression, {"m1": 1.0})

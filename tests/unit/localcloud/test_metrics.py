@@ -1,4 +1,4 @@
-"""What the local CloudWatch answers about its points, and which of them it looks at for that."""
+"""The answers of the local CloudWatch, and how many points it reads for them."""
 
 import json
 import time
@@ -21,11 +21,11 @@ def account() -> Iterator[None]:
         cloudwatch._metrics._data.clear()
 
 
-class Counted(list[Any]):
-    looks = 0
+class CountsIterations(list[Any]):
+    iterations = 0
 
     def __iter__(self) -> Iterator[Any]:
-        self.looks += 1
+        self.iterations += 1
         return super().__iter__()
 
 
@@ -40,19 +40,19 @@ def get_metric_data(*statistics: str, since: float) -> list[list[float]]:
     return [result["Values"] for result in json.loads(body)["MetricDataResults"]]
 
 
-def test_however_many_statistics_are_asked_for_the_points_are_looked_at_once() -> None:
-    # Given durations of two functions, one of them of long ago
+def test_the_points_are_read_once_for_any_number_of_statistics() -> None:
+    # Given durations of two functions; the first duration of f is old
     now = time.time()
     for value in (3.0, 7.0, 12.0):
         metrics.record("Test", "Duration", value, "Milliseconds", {"FunctionName": "f"}, {"FunctionName": "g"})
     key = ("Test", "Duration", cloudwatch._dims_key({"FunctionName": "f"}))
-    points = cloudwatch._metrics[key] = Counted(cloudwatch._metric_bucket(key))
+    points = cloudwatch._metrics[key] = CountsIterations(cloudwatch._metric_bucket(key))
     points[0]["Timestamp"] = 1.0
-    # When several statistics of one are asked for
+    # When a caller asks for several statistics of f since a minute ago
     found = get_metric_data("SampleCount", "Maximum", "TC(5:10)", since=now - 60)
-    # Then they are of its points since then, which were gone through once
+    # Then the values leave the old point out, and the points were read once
     assert [sum(values) for values in found] == [2.0, 12.0, 1.0]
-    assert points.looks == 1
+    assert points.iterations == 1
 
 
 def test_points_are_kept_for_a_quarter_of_an_hour() -> None:
@@ -61,7 +61,7 @@ def test_points_are_kept_for_a_quarter_of_an_hour() -> None:
     metrics.record("Test", "Duration", 7.0, "Milliseconds", {"FunctionName": "f"})
     points = cloudwatch._metric_bucket(("Test", "Duration", cloudwatch._dims_key({"FunctionName": "f"})))
     points[0]["Timestamp"] -= metrics.KEEP_SECONDS + 1
-    # When the clock has ticked
-    metrics.forget_old_points()
-    # Then the new one is left
+    # When the clock ticks
+    metrics.drop_old_points()
+    # Then only the new point is left
     assert [point["Value"] for point in points] == [7.0]

@@ -1,4 +1,4 @@
-"""The reviewed list of what the local cloud ignores."""
+"""The reviewed list of properties that the local cloud ignores."""
 
 import tomllib
 
@@ -16,7 +16,7 @@ from localcloud.emulator.no_silent_drops import IGNORED, reviewed
         ("EnvironmentVariables", False),
     ],
 )
-def test_an_entry_covers_what_is_inside_of_it(path: str, expected: bool) -> None:
+def test_an_entry_covers_the_properties_inside_it(path: str, expected: bool) -> None:
     assert reviewed("AWS::Lambda::Function", path) is expected
 
 

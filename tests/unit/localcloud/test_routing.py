@@ -1,4 +1,4 @@
-"""Which version and which target group a request reaches, and what headers it carries there."""
+"""The version and the target group that a request reaches, and the headers that it carries."""
 
 import pytest
 

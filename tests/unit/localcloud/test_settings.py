@@ -1,4 +1,4 @@
-"""What a local cloud keeps in files: made for one start, readable by their owner alone."""
+"""The private files of a local cloud: created at each start, readable by their owner only."""
 
 import ssl
 import stat

@@ -1,9 +1,12 @@
 """The emulator starts only with the MiniStack that its extensions were written for."""
 
+import hashlib
+import inspect
 import json
 from pathlib import Path
 
 import pytest
+from ministack.services.cloudformation import provisioners
 
 import localcloud.emulator.load_balancer
 from localcloud.emulator import upstream
@@ -46,3 +49,15 @@ def test_another_version_is_refused(pins: Path) -> None:
 def test_a_function_that_is_gone_is_named() -> None:
     with pytest.raises(upstream.UpstreamChanged, match=r"load_balancer\.gone any more"):
         upstream.original(localcloud.emulator.load_balancer, "gone")
+
+
+def test_a_function_keeps_the_pin_of_its_own_source_after_it_was_replaced() -> None:
+    # Given extensions that replace a function of MiniStack
+    extend()
+    label = "ministack.services.cloudformation.provisioners._update_resource"
+    pinned = upstream._found[label]
+    # When another extension uses the replaced function
+    upstream.original(provisioners, "_update_resource")
+    # Then its pin still is the hash of MiniStack's source
+    assert upstream._found[label] == pinned
+    assert hashlib.sha256(inspect.getsource(provisioners._update_resource).encode()).hexdigest()[:16] != pinned

@@ -1,4 +1,4 @@
-"""Template properties that remember what a handler looked at."""
+"""Template properties that remember which of them a handler has read."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ def test_nothing_is_read_at_first() -> None:
     assert properties().unread() == ["Encryption", "Name", "Rules", "Tags"]
 
 
-def test_what_a_handler_takes_is_read_and_what_it_leaves_inside_is_not() -> None:
+def test_a_property_that_a_handler_took_is_read_and_the_ones_left_inside_it_are_not() -> None:
     given = properties()
 
     given.get("Name")
@@ -39,10 +39,10 @@ def test_asking_for_a_missing_property_reads_no_other() -> None:
     assert given.unread() == ["Name"]
 
 
-def test_going_over_all_of_it_reads_all_of_it() -> None:
-    for go_over in (json.dumps, dict, copy.deepcopy, lambda given: [*given.items()]):
+def test_iterating_reads_every_property() -> None:
+    for iterate in (json.dumps, dict, copy.deepcopy, lambda given: [*given.items()]):
         given = Watched({"Name": "payments"})
-        go_over(given)
+        iterate(given)
         assert given.unread() == []
 
 

@@ -1,4 +1,4 @@
-"""Which of the idle execution environments of the functions are ended."""
+"""The execution environments of the functions: their start, their turns and their end."""
 
 import time
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ def environment(*, idle: float = 0.0, in_use: bool = False) -> SimpleNamespace:
     return SimpleNamespace(in_use=in_use, last_used=time.time() - idle)
 
 
-def test_idle_environments_end_but_for_one_of_each_version_that_an_alias_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_environments_end_except_one_of_each_version_that_an_alias_names(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a function with version 2 under blue and 3 sharing its traffic
     alias = {"FunctionVersion": "2", "RoutingConfig": {"AdditionalVersionWeights": {"3": 0.1}}}
     monkeypatch.setitem(lambda_svc._functions._data, (ACCOUNT, REGION, "f"), {"aliases": {"blue": alias}})
@@ -35,9 +35,9 @@ def test_idle_environments_end_but_for_one_of_each_version_that_an_alias_names(m
     running = {f"{ACCOUNT}:{REGION}:f:{version}": list(pool) for version, pool in pools.items()}
     monkeypatch.setattr(lambda_runtime, "_workers", running)
     monkeypatch.setattr(lambda_runtime, "kill_workers", ended.extend)
-    # When the idle ones are ended
+    # When the emulator ends the idle ones
     lambda_svc.reap_idle_workers()
-    # Then versions 2 and 3 keep one each, and what works or just worked is left
+    # Then versions 2 and 3 keep one each, and environments in use or used recently stay
     left = {pool.rpartition(":")[2]: len(kept) for pool, kept in running.items()}
     assert left == {"2": 1, "3": 1, "$LATEST": 2}
     assert len(ended) == 3
@@ -48,9 +48,9 @@ def test_environments_of_a_version_take_turns(monkeypatch: pytest.MonkeyPatch) -
     just_used, rested = environment(idle=1), environment(idle=50)
     pool = lambda_runtime._worker_key("f", CONFIGURATION, "7")
     monkeypatch.setattr(lambda_runtime, "_workers", {pool: [just_used, rested]})
-    # When a request comes
+    # When a request arrives
     leased, how = lambda_svc.acquire_worker("f", CONFIGURATION, b"", "7")
-    # Then the one that rested longest serves it
+    # Then the environment that was idle longest serves it
     assert leased is rested
     assert how == "reused"
     assert rested.in_use
@@ -62,9 +62,9 @@ def test_the_first_request_to_a_version_starts_all_its_environments(monkeypatch:
     monkeypatch.setattr(lambda_runtime, "_workers", {})
     monkeypatch.setattr(lambda_runtime, "_worker_class_for", lambda config: lambda *_: environment())
     monkeypatch.setattr(lambda_runtime, "ensure_spawned", started.append)
-    # When the first request takes one
+    # When the first request takes an environment
     _, how = lambda_svc.acquire_worker("f", CONFIGURATION, b"", "7")
-    # Then the others are started beside it, and are free
+    # Then the others are started at the same time, and are free
     deadline = time.monotonic() + 5
     pool = lambda_runtime._worker_key("f", CONFIGURATION, "7")
     while len(started) < workers.MAXIMUM_PER_FUNCTION - 1 or sum(w.in_use for w in lambda_runtime._workers[pool]) > 1:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from localcloud.processes import record_of
+from localcloud.processes import process_record
 from pipeline.local.__main__ import main
 from pipeline.local.errors import ExitCode
 from pipeline.local.process import end_leftover
@@ -109,7 +109,7 @@ def test_steps_can_be_told_to_stop_where_interrupts_are_ignored(project: Project
 def test_a_process_is_known_again_after_the_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a process that a killed promotion left running
     process = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    left = record_of(process.pid)
+    left = process_record(process.pid)
     # When the clock is set back by an hour (psutil gets both of its times from it)
     boot = psutil.boot_time()
     monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: boot - 3600)
