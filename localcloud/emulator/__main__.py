@@ -64,6 +64,7 @@ def extend() -> None:
         load_balancer,
         metrics,
         no_silent_drops,
+        operations,
         properties,
         resources,
         tasks,

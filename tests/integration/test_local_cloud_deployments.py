@@ -57,6 +57,15 @@ def deploy(platform: Platform) -> Iterator[Deploy]:
     cloudformation.delete_stack(StackName=name)
 
 
+def test_a_stack_that_takes_a_moment_is_complete_when_its_creation_is_answered(platform: Platform) -> None:
+    # Because the CDK CLI looks only every five seconds
+    cloudformation: Any = platform.client("cloudformation")
+    template = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    cloudformation.create_stack(StackName="moment", TemplateBody=template)
+    assert cloudformation.describe_stacks(StackName="moment")["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
+    cloudformation.delete_stack(StackName="moment")
+
+
 def test_a_resource_type_it_can_not_make_fails_by_name(deploy: Deploy) -> None:
     with pytest.raises(ClientError, match=r"the local cloud can't make Game \(AWS::GameLift::Fleet\)"):
         deploy({"Game": {"Type": "AWS::GameLift::Fleet", "Properties": {"Name": "fleet"}}})

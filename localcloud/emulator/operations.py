@@ -1,0 +1,42 @@
+"""CloudFormation's answer to a call that changes a stack waits a moment for the end of what it began.
+
+The CDK CLI looks at a stack once every five seconds: it would wait five seconds for the half second that bootstrapping
+an account takes here. What lasts longer goes on by itself after the answer, as on AWS.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import ContextVar
+from typing import Any
+
+from ministack.services import cloudformation
+from ministack.services.cloudformation import changesets, handlers, stacks
+
+from localcloud.emulator.upstream import Function, replaces
+
+MOMENT_SECONDS = 2.0
+
+_begun: ContextVar[list[asyncio.Task[Any]] | None] = ContextVar("begun", default=None)
+"""The operations of the request that is being answered."""
+
+
+@replaces(stacks, "_create_stack_task_in_region", changesets, handlers)
+def begin(_: Function, operation: Coroutine[Any, Any, Any], stack: Any, stack_id: str | None = None) -> None:
+    with stacks._stack_region_context(stack, stack_id):
+        task = asyncio.get_running_loop().create_task(operation)
+    mine = _begun.get()
+    if mine is not None:
+        mine.append(task)
+
+
+@replaces(cloudformation, "handle_request")
+async def answer(handle: Function, *request: Any) -> Any:
+    tasks: list[asyncio.Task[Any]] = []
+    scope = _begun.set(tasks)
+    try:
+        answered = await handle(*request)
+    finally:
+        _begun.reset(scope)
+    if tasks:
+        await asyncio.wait(tasks, timeout=MOMENT_SECONDS)
+    return answered

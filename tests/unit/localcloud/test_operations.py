@@ -1,0 +1,36 @@
+"""What CloudFormation began is over when it answers, if it takes a moment only."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from localcloud.emulator import operations
+
+STACK = {"StackId": "arn:aws:cloudformation:us-east-1:111111111111:stack/small/1"}
+
+
+async def answered(seconds: float) -> list[str]:
+    """What has happened when the call is answered that begins an operation of so many seconds."""
+    happened: list[str] = []
+
+    async def operation() -> None:
+        await asyncio.sleep(seconds)
+        happened.append("ended")
+
+    async def handle(*request: Any) -> str:
+        operations.begin(lambda: None, operation(), STACK)
+        happened.append("begun")
+        return "answer"
+
+    assert await operations.answer(handle, "POST", "/") == "answer"
+    return list(happened)
+
+
+def test_a_short_operation_has_ended_when_the_call_is_answered() -> None:
+    assert asyncio.run(answered(0.01)) == ["begun", "ended"]
+
+
+def test_a_long_operation_goes_on_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "MOMENT_SECONDS", 0.01)
+    assert asyncio.run(answered(60)) == ["begun"]
