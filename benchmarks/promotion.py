@@ -2,7 +2,9 @@
 
 Clones the commit that is checked out, sets it up and promotes it twice, the second time with a change of the functions:
 ``python -m benchmarks.promotion``. Takes about ten minutes. The floor of a step is the time that the environment's own
-settings ask for: the gate's warm-up and measured time, the bakes at their local scale.
+settings ask for: the gate's warm-up and the measured time after which it may pass, and for each weight of a shift its
+bake at the local scale, or longer, until the candidate can have had the requests that a verdict needs. The ratio of a
+promotion is its time to the sum of these floors, over the steps that did their work: a first shift has nothing to do.
 """
 
 import json
@@ -16,8 +18,11 @@ from typing import Any
 
 import psutil
 
-from environments import environment
+from environments import ReleaseSettings, environment
+from loadtest.p99 import look_times
 from pipeline.local.promotion import LOCAL_BAKE_SCALE
+from pipeline.release.analysis import Limits
+from pipeline.release.traffic import Function
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,21 +55,30 @@ def _promote(clone: Path, title: str) -> None:
     total = _timed(clone, "promote", "APPROVE=yes")
     record = json.loads(sorted((clone / ".pipeline" / "runs").glob("*/run.json"))[-1].read_text())
     print(f"\n{title}: {total:.0f} s\n\n| stage | step | seconds | floor |\n|---|---|---:|---:|")
+    floors = 0.0
     for stage in record["stages"]:
         for step in stage["steps"]:
-            floor = _floor(stage["environment"], step["name"])
-            print(f"| {stage['name']} | {step['name']} | {step['ended'] - step['started']:.1f} | {floor or ''} |")
+            floor = 0.0 if "nothing to do" in step["detail"] else _floor(stage["environment"], step["name"])
+            floors += floor
+            shown = f"{floor:.1f}" if floor else ""
+            print(f"| {stage['name']} | {step['name']} | {step['ended'] - step['started']:.1f} | {shown} |")
+    print(f"\n{total:.0f} s are {total / floors:.2f} times the floor of {floors:.0f} s")
 
 
 def _floor(name: str, step: str) -> float:
-    if not name:
-        return 0.0
-    settings = environment(name)
-    floors: dict[str, float] = {
-        "LoadGate": settings.gate.warm_up_seconds + settings.gate.duration_seconds,
-        "BlueGreenShift": round(len(settings.release.weights) * settings.release.bake_seconds * LOCAL_BAKE_SCALE, 1),
-    }
-    return floors.get(step, 0.0)
+    """The least time, in seconds, that the settings of an environment let a step take."""
+    if step == "LoadGate":
+        gate = environment(name).gate
+        return gate.warm_up_seconds + look_times(gate)[0]
+    if step == "BlueGreenShift":
+        return sum(_step_floor(environment(name).release, weight) for weight in environment(name).release.weights)
+    return 0.0
+
+
+def _step_floor(release: ReleaseSettings, weight: int) -> float:
+    """Seconds of one weight: its bake, or until each route and all together have the requests that a verdict needs."""
+    requests = max(release.minimum_requests, Limits().minimum_per_route * len(Function))
+    return max(release.bake_seconds * LOCAL_BAKE_SCALE, requests / (release.traffic_rate * weight / 100))
 
 
 def _change_the_functions(clone: Path) -> None:
