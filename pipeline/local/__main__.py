@@ -1,4 +1,4 @@
-"""The promotion on this machine, command by command; ``make`` has a target for each.
+"""The commands of the promotion on this machine. ``make`` has a target for each.
 
     python -m pipeline.local promote [--revision REV] [--approve yes]
     python -m pipeline.local approve | reject
@@ -18,105 +18,108 @@ from pathlib import Path
 
 from localcloud import LocalCloudError
 from pipeline.local import remote, report
-from pipeline.local.console import Console, PlainConsole, choose
+from pipeline.local.approval import record_decision, waiting_run
+from pipeline.local.console import Console, LineConsole, console_for_output
 from pipeline.local.errors import ExitCode, PromotionError
-from pipeline.local.promotion import Promotion, Request, end_leftovers, waiting_run
+from pipeline.local.promotion import Promotion, PromotionRequest
+from pipeline.local.recovery import end_orphans
 from pipeline.local.source import check_packages
 from pipeline.local.state import State
 
 
-def promote(state: State, asked: argparse.Namespace) -> None:
-    request = Request(revision=asked.revision, repository=asked.repository, approve=asked.approve == "yes")
-    with state.lock("a promotion"), choose() as console:
-        end_leftovers(state, console)
-        _go(Promotion.begin(state, console, request), console)
+def promote(state: State, options: argparse.Namespace) -> None:
+    request = PromotionRequest(
+        revision=options.revision, repository=options.repository, approve=options.approve == "yes"
+    )
+    with state.lock("a promotion"), console_for_output() as console:
+        end_orphans(state, console)
+        _execute(Promotion.begin(state, console, request), console)
 
 
-def approve(state: State, asked: argparse.Namespace) -> None:
-    with state.lock("a promotion"), choose() as console:
-        end_leftovers(state, console)
-        run, step = waiting_run(state)
+def approve(state: State, options: argparse.Namespace) -> None:
+    with state.lock("a promotion"), console_for_output() as console:
+        end_orphans(state, console)
+        run, step = waiting_run(state.runs)
         check_packages(state.root, run.source)
-        promotion = Promotion(state, run, console, Request())
-        promotion.record_decision(step, "approved")
+        record_decision(run, step, "approved")
         step.status = "succeeded"
-        _go(promotion, console)
+        _execute(Promotion(state, run, console, PromotionRequest()), console)
 
 
-def reject(state: State, asked: argparse.Namespace) -> None:
-    with state.lock("a rejection"), choose() as console:
-        run, step = waiting_run(state)
-        Promotion(state, run, console, Request()).record_decision(step, "rejected")
+def reject(state: State, options: argparse.Namespace) -> None:
+    with state.lock("a rejection"), console_for_output() as console:
+        run, step = waiting_run(state.runs)
+        record_decision(run, step, "rejected")
         step.status = "rejected"
         run.end("rejected", step.detail)
-        console.say(f"Rejected: {run.revision[:12]} goes no further. Nothing was changed in the environment behind it.")
+        console.say(f"Rejected: {run.revision[:12]} goes no further. The environment after the approval is unchanged.")
 
 
-def status(state: State, asked: argparse.Namespace) -> None:
+def status(state: State, options: argparse.Namespace) -> None:
     report.show_status(state)
 
 
-def down(state: State, asked: argparse.Namespace) -> None:
+def down(state: State, options: argparse.Namespace) -> None:
     with state.lock("make down"):
         _stop_everything(state)
 
 
-def clean(state: State, asked: argparse.Namespace) -> None:
+def clean(state: State, options: argparse.Namespace) -> None:
     with state.lock("make clean"):
         _stop_everything(state)
         for cloud in report.clouds(state):
             cloud.remove()
         if remote.remove(state):
             print(f"removed the git remote {remote.NAME!r}")
-        for path in (*state.leavings(), state.root / "cdk.out", state.root / "reports"):
+        for path in (*state.removable(), state.root / "cdk.out", state.root / "reports"):
             if path.is_dir():
                 shutil.rmtree(path)
                 print(f"removed {path.relative_to(state.root)}/")
 
 
 def _stop_everything(state: State) -> None:
-    """Also what does not answer any more: ``stop`` looks for processes, not for answers."""
-    end_leftovers(state, PlainConsole())
-    troubles = []
+    """Stop every cloud, also one that no longer answers: ``stop`` looks for its processes."""
+    end_orphans(state, LineConsole())
+    failures = []
     for cloud in report.clouds(state):
         ran = cloud.is_running()
         try:
             cloud.stop()
         except LocalCloudError as error:
-            troubles.append(str(error))
+            failures.append(str(error))
         else:
             print(f"{cloud.name}: {'stopped' if ran else 'was not running'}")
-    if troubles:
-        raise PromotionError("\n".join(troubles))
+    if failures:
+        raise PromotionError("\n".join(failures))
 
 
-def make_remote(state: State, asked: argparse.Namespace) -> None:
+def make_remote(state: State, options: argparse.Namespace) -> None:
     state.prepare()
     print(remote.create(state))
 
 
 COMMANDS: dict[str, tuple[Callable[[State, argparse.Namespace], None], str]] = {
-    "promote": (promote, "take a commit through dev, staging and prod"),
-    "approve": (approve, "let the waiting promotion go on"),
-    "reject": (reject, "end the waiting promotion"),
+    "promote": (promote, "promote a commit through dev, staging and prod"),
+    "approve": (approve, "approve the waiting promotion and continue it"),
+    "reject": (reject, "reject the waiting promotion, which ends it"),
     "status": (status, "the last promotion, and the local clouds"),
     "down": (down, "stop the local clouds"),
-    "clean": (clean, "stop them, and remove all local state"),
+    "clean": (clean, "stop the local clouds, and remove all local state"),
     "remote": (make_remote, "create the git remote `local`: a push to its main promotes"),
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    asked = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # What is ignored here (nohup does that, and a script that starts this in its background) stays ignored, but by
-        # a handler: a plain SIG_IGN would pass to every step, which then could not be told to stop.
+        # nohup, and a script that starts this command in its background, make it ignore signals. They stay ignored, but
+        # by a handler: the steps would inherit SIG_IGN, and then nothing could interrupt them.
         ignored = signal.getsignal(sign) is signal.SIG_IGN
         signal.signal(sign, _ignore if ignored else _as_interrupt)
     try:
-        COMMANDS[asked.command][0](State(Path.cwd()), asked)
+        COMMANDS[options.command][0](State(Path.cwd()), options)
     except (PromotionError, LocalCloudError) as error:
-        if not getattr(error, "told", False):
+        if not getattr(error, "shown", False):
             print(error, file=sys.stderr)
         return getattr(error, "exit_code", ExitCode.FAILED)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -139,19 +142,17 @@ def _parser() -> argparse.ArgumentParser:
     for name, (_, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         if name == "promote":
-            command.add_argument("--revision", help="what to promote, as git names it (default: HEAD)")
-            command.add_argument(
-                "--repository", type=Path, help="git directory to take it from (default: the one here)"
-            )
-            command.add_argument("--approve", choices=["yes"], help="give every approval beforehand")
+            command.add_argument("--revision", help="commit, branch or tag to promote (default: HEAD)")
+            command.add_argument("--repository", type=Path, help="git directory that holds it (default: the one here)")
+            command.add_argument("--approve", choices=["yes"], help="approve every environment beforehand")
     return parser
 
 
-def _go(promotion: Promotion, console: Console) -> None:
+def _execute(promotion: Promotion, console: Console) -> None:
     try:
-        promotion.go()
+        promotion.execute()
     except PromotionError as error:
-        error.told = True
+        error.shown = True
         raise
     finally:
         report.show_outcome(promotion.run, console)

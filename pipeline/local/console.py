@@ -1,4 +1,4 @@
-"""What a person sees of a promotion: a live tree on a terminal, plain lines anywhere else."""
+"""The display of a promotion: a live tree on a terminal, one line per event anywhere else."""
 
 import contextlib
 import io
@@ -31,30 +31,30 @@ MARKS: dict[Status, tuple[str, str]] = {
 
 
 class Console(Protocol):
-    """How the promotion speaks. Use as a context manager for as long as it runs."""
+    """Shows a promotion. Use it as a context manager for as long as the promotion runs."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None: ...
     def show(self, run: Run) -> None:
-        """The run as it now stands."""
+        """Show the present state of the run."""
 
     def started(self, stage: Stage, step: Step) -> None: ...
     def progress(self, stage: Stage, step: Step, text: str) -> None:
-        """One line about a step at work."""
+        """Show one line about the running step."""
 
     def ended(self, stage: Stage, step: Step) -> None: ...
     def say(self, text: str) -> None:
-        """A message that stays."""
+        """Show a message that stays on the screen."""
 
     def ask(self, question: str) -> str | None:
-        """A person's answer in lower case; ``None`` where nobody can answer."""
+        """A person's answer in lower case; ``None`` when there is no terminal to answer at."""
 
 
-def choose() -> Console:
-    """The live tree when standard output is a terminal, else plain lines."""
-    return LiveConsole() if sys.stdout.isatty() else PlainConsole()
+def console_for_output() -> Console:
+    """The live tree when standard output is a terminal, else one line per event."""
+    return LiveConsole() if sys.stdout.isatty() else LineConsole()
 
 
 class LiveConsole:
@@ -88,14 +88,14 @@ class LiveConsole:
         pass
 
     def say(self, text: str) -> None:
-        # As Text, for `markup=False` would take the live tree's styles as text too.
-        with contextlib.suppress(OSError):  # the terminal was closed: what has to be done then is done all the same
+        # A Text object, because `markup=False` would also show the live tree's styles as text.
+        with contextlib.suppress(OSError):  # the terminal was closed: the promotion continues without it
             self._terminal.print(Text(text))
 
     def ask(self, question: str) -> str | None:
         self._live.stop()
         with contextlib.suppress(termios.error):
-            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the question is no answer to it
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # drop input typed before the question
         try:
             return self._terminal.input(Text(question)).strip().lower()
         except EOFError:
@@ -109,7 +109,7 @@ class LiveConsole:
 
 
 def tree(run: Run) -> RenderableType:
-    """The run as a table: stages, steps, durations and what each step says."""
+    """The run as a table: stages, steps, durations and the last message of each step."""
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True, min_width=18)
     table.add_column(justify="right", no_wrap=True, min_width=8)
@@ -118,24 +118,24 @@ def tree(run: Run) -> RenderableType:
         table.add_row(f"[bold]{escape(stage.name)}[/]", "", "")
         for step in stage.steps:
             mark, style = MARKS[step.status]
-            clock = f"{step.seconds:.1f} s" if step.started else ""
-            # Not the column but its text must not wrap: rich squeezes all columns when none of them may.
+            duration = f"{step.seconds:.1f} s" if step.started else ""
+            # `no_wrap` is set on the text and not on the column: rich squeezes all columns when no column may wrap.
             detail = Text(step.detail, style="dim", no_wrap=True, overflow="ellipsis")
-            table.add_row(f"  [{style}]{mark}[/] {escape(step.name)}", clock, detail)
+            table.add_row(f"  [{style}]{mark}[/] {escape(step.name)}", duration, detail)
     title = Text.assemble(("payment-pipeline ", "bold"), (run.revision[:12], "cyan"), "  ", run.subject)
     title.truncate(100, overflow="ellipsis")
     return Group(title, table)
 
 
-class PlainConsole:
-    """One line per event, and every few seconds one on the progress of long work."""
+class LineConsole:
+    """One line per event, and one every ``PROGRESS_SECONDS`` about the progress of a long step."""
 
-    EVERY_SECONDS = 5.0
+    PROGRESS_SECONDS = 5.0
 
     def __init__(self) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
-        self._spoke = time.monotonic()
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -150,7 +150,7 @@ class PlainConsole:
         self.say(f"{self._where(stage, step)} …")
 
     def progress(self, stage: Stage, step: Step, text: str) -> None:
-        if time.monotonic() - self._spoke >= self.EVERY_SECONDS:
+        if time.monotonic() - self._last_line >= self.PROGRESS_SECONDS:
             self.say(f"{self._where(stage, step)}   {text}")
 
     def ended(self, stage: Stage, step: Step) -> None:
@@ -159,11 +159,11 @@ class PlainConsole:
         self.say(f"{self._where(stage, step)} {mark} {step.status} in {step.seconds:.1f} s{detail}")
 
     def say(self, text: str) -> None:
-        self._spoke = time.monotonic()
+        self._last_line = time.monotonic()
         try:
             print(text, flush=True)
         except OSError:
-            # Whoever watched has gone (a closed `git push`); the promotion itself must go on to a safe end.
+            # The reader is gone, for example a closed `git push`. The promotion continues to a safe end.
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     def ask(self, question: str) -> str | None:

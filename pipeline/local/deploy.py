@@ -1,9 +1,10 @@
-"""Deploys a synthesised stack as CodePipeline does: publish the assets, create a change set, execute it.
+"""Deploys a synthesised stack like CodePipeline: publish the assets, create a change set, execute it.
 
     python -m pipeline.local.deploy payment-platform-dev --template … --assets … --outputs …
 
-The templates and asset manifests are those of the cloud assembly, unchanged. An asset is stored under the hash of its
-content, so publishing it again is skipped, and a change set holds only what differs from what is deployed.
+The templates and asset manifests of the cloud assembly are used unchanged. An asset is stored under the hash of its
+content, so an asset that exists is not published again. A change set holds only the differences from the deployed
+stack.
 """
 
 import argparse
@@ -25,14 +26,14 @@ from pipeline.local.errors import ExitCode, StepFailed
 
 TIME_LIMIT_SECONDS = 600
 NEVER_DEPLOYED = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
-"""A stack in one of these has no working first version: it is deleted, and created anew."""
+"""A stack with one of these states has no working first version. It is deleted and created again."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What a deployment did: how many resources it added, modified and removed."""
+    """The result of a deployment: the numbers of resources added, modified and removed, and the stack's outputs."""
 
     added: int
     modified: int
@@ -46,7 +47,7 @@ class Deployment:
 
 
 def deploy(aws: boto3.Session, stack_name: str, *, template: Path, assets: Path, progress: Progress) -> Deployment:
-    """Bring a stack to its template; ``assets`` is the asset manifest beside it.
+    """Deploy ``template``. ``assets`` is the asset manifest beside it.
 
     Raises ``StepFailed``, naming the resource and the reason, when CloudFormation refuses or rolls back.
     """
@@ -55,7 +56,7 @@ def deploy(aws: boto3.Session, stack_name: str, *, template: Path, assets: Path,
 
 
 def _publish(aws: boto3.Session, manifest: Path, progress: Progress) -> dict[str, str]:
-    """Store the file assets that are not there yet. Returns each source file's name with its S3 URL."""
+    """Store the file assets that S3 does not hold yet. Returns the S3 URL of each source file by its name."""
     s3, account = aws.client("s3"), aws.client("sts").get_caller_identity()["Account"]
     placeholders = {"${AWS::AccountId}": account, "${AWS::Region}": aws.region_name, "${AWS::Partition}": "aws"}
     urls = {}
@@ -94,7 +95,7 @@ class _Stack:
         self._progress = progress
 
     def bring_to(self, template_url: str) -> Deployment:
-        status = self._wait_while_busy(since=time.time())  # a deployment that was left alone goes on by itself
+        status = self._wait_while_busy(since=time.time())  # CloudFormation continues an earlier deployment by itself
         if status in NEVER_DEPLOYED:
             self._progress("removing the remains of a failed first deployment")
             self._cloudformation.delete_stack(StackName=self._name)
@@ -128,7 +129,7 @@ class _Stack:
         return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
 
     def _plan(self, name: str, template_url: str, kind: Any) -> list[str]:
-        """Create a change set. Returns what it would do, an action per resource; nothing when nothing differs."""
+        """Create a change set. Returns its action for each resource; an empty list when nothing differs."""
         self._cloudformation.create_change_set(
             StackName=self._name,
             ChangeSetName=name,
@@ -147,7 +148,7 @@ class _Stack:
         return [change["ResourceChange"]["Action"] for change in found["Changes"]]
 
     def _read_change_set(self, name: str) -> dict[str, Any]:
-        """The change set with all its changes, which come in pages."""
+        """The change set with the changes of all pages."""
         found: dict[str, Any] = dict(self._cloudformation.describe_change_set(StackName=self._name, ChangeSetName=name))
         page = found
         while token := page.get("NextToken"):
@@ -162,7 +163,7 @@ class _Stack:
         self._cloudformation.execute_change_set(StackName=self._name, ChangeSetName=change_set)
         status = self._wait_while_busy(since=began, expected=expected)
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            raise StepFailed(self._why(began, status))
+            raise StepFailed(self._first_failure(began, status))
 
     def _wait_while_busy(self, *, since: float, expected: int = 0) -> str | None:
         deadline = time.monotonic() + TIME_LIMIT_SECONDS
@@ -178,13 +179,13 @@ class _Stack:
         return status
 
     def _events(self, since: float) -> Iterator[dict[str, Any]]:
-        """The stack's events since then, newest first."""
+        """The stack's events since this time (seconds since the epoch), newest first."""
         for event in self._cloudformation.describe_stack_events(StackName=self._name)["StackEvents"]:
             if event["Timestamp"].timestamp() >= since - 1:
                 yield dict(event)
 
-    def _why(self, since: float, status: str | None) -> str:
-        """The first failure is the cause; those after it are its consequences."""
+    def _first_failure(self, since: float, status: str | None) -> str:
+        """Describe the first failure: it is the cause. Later failures are its consequences."""
         failures = [e for e in self._events(since) if e["ResourceStatus"].endswith("_FAILED")]
         if not failures:
             return f"{self._name} ended as {status} without naming a resource"
@@ -201,19 +202,21 @@ def main() -> int:
     parser.add_argument("--template", type=Path, required=True, help="the template in the cloud assembly")
     parser.add_argument("--assets", type=Path, required=True, help="the asset manifest beside it")
     parser.add_argument("--outputs", type=Path, required=True, help="where to write the stack's outputs, as JSON")
-    asked = parser.parse_args()
+    options = parser.parse_args()
 
     def progress(text: str) -> None:
         print(text, flush=True)
 
     try:
-        done = deploy(boto3.Session(), asked.stack, template=asked.template, assets=asked.assets, progress=progress)
+        done = deploy(
+            boto3.Session(), options.stack, template=options.template, assets=options.assets, progress=progress
+        )
     except (StepFailed, BotoCoreError, ClientError, S3UploadFailedError) as error:
-        progress(f"{asked.stack} was not deployed: {error}")
+        progress(f"{options.stack} was not deployed: {error}")
         return ExitCode.FAILED
-    draft = asked.outputs.with_suffix(".new")
+    draft = options.outputs.with_suffix(".new")
     draft.write_text(json.dumps(done.outputs, indent=2) + "\n")
-    draft.replace(asked.outputs)
+    draft.replace(options.outputs)
     progress(str(done))
     return ExitCode.OK
 

@@ -1,4 +1,4 @@
-"""What ends a local promotion, and the exit code that each kind gives."""
+"""The errors that end a local promotion, each with its exit code."""
 
 from enum import IntEnum
 
@@ -12,15 +12,15 @@ class ExitCode(IntEnum):
 
 
 class PromotionError(Exception):
-    """Something a person must act on: the message says what is wrong and what to do."""
+    """A person must act. The message says what is wrong and what to do."""
 
     exit_code = ExitCode.FAILED
-    told = False
-    """Whether the person has read it already."""
+    shown = False
+    """Whether the console has shown the message already."""
 
 
 class BadInput(PromotionError):
-    """What was asked cannot be done as asked."""
+    """The command cannot be carried out as it was given."""
 
     exit_code = ExitCode.BAD_INPUT
 
@@ -32,4 +32,4 @@ class Busy(PromotionError):
 
 
 class StepFailed(PromotionError):
-    """A step of the promotion ended badly."""
+    """A step of the promotion failed."""

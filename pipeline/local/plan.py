@@ -1,7 +1,7 @@
-"""The local engine: the promotion path as a plan, ``plan.json`` in the cloud assembly, that this machine can run.
+"""The local engine: writes the promotion path as a plan, ``plan.json`` in the cloud assembly, for this machine.
 
-The plan names the very templates and commands that AWS CodePipeline would use. Its shape (paths relative to the
-assembly's directory, everything in execution order)::
+The plan names the same templates and commands that AWS CodePipeline uses. Its shape (paths are relative to the
+assembly's directory; every list is in execution order)::
 
     {"version": 1, "stages": [
         {"name", "environment", "pre": [STEP], "stacks": [STACK], "post": [STEP]}]}
@@ -27,7 +27,7 @@ Node = TypeVar("Node")
 
 
 class LocalPlan(pipelines.PipelineBase):
-    """A pipeline engine whose product is the plan file."""
+    """A pipeline engine that writes the plan file."""
 
     def __init__(self, app: App, id: str, *, synth: pipelines.IFileSetProducer) -> None:
         super().__init__(app, id, synth=synth)
@@ -102,7 +102,7 @@ def _step(step: pipelines.Step, producers: Sequence[pipelines.StackDeployment]) 
 def _in_order(
     nodes: Sequence[Node], name: Callable[[Node], str], dependencies: Callable[[Node], Iterable[Node]]
 ) -> list[Node]:
-    """``nodes`` so that each follows its dependencies; dependencies outside of ``nodes`` are met already."""
+    """``nodes`` sorted so that each follows its dependencies. Dependencies outside ``nodes`` are ignored."""
     by_name = {name(node): node for node in nodes}
     graph = {key: [name(each) for each in dependencies(node) if name(each) in by_name] for key, node in by_name.items()}
     return [by_name[key] for key in TopologicalSorter(graph).static_order()]

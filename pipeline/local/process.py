@@ -1,4 +1,4 @@
-"""Runs the commands of a step, and ends them so that they can clean up."""
+"""Runs the commands of a step. Ends them in a way that lets them clean up."""
 
 import contextlib
 import os
@@ -16,10 +16,10 @@ from localcloud.processes import find_process, process_record
 from pipeline.local.errors import StepFailed
 
 GRACE_SECONDS = 120
-"""How long interrupted commands may take to put things right, such as rolling traffic back."""
+"""Time that interrupted commands get to clean up, for example to roll traffic back."""
 
 REST_SECONDS = 5
-"""And how long what they started may outlive them."""
+"""Time that the processes they started may outlive them."""
 
 CHECK_SECONDS = 5
 
@@ -31,16 +31,16 @@ INHERITED = (
     *("SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA"),
     *("UV_SYSTEM_CERTS", "UV_CACHE_DIR", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONFIG_FILE"),
 )
-"""Variables that a command may see. A list of what may pass, so that no AWS profile, region or credential of the person
-leads a local run to a real account."""
+"""The only variables that a command inherits. No AWS profile, region or credential of the person is among them, so a
+local run cannot reach a real account."""
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment in which every command of a promotion starts."""
+    """The environment variables with which every command of a promotion starts."""
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     tools = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    spared = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
-    never_proxied = ["127.0.0.1", "localhost", *([spared] if spared else [])]
+    no_proxy = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
+    never_proxied = ["127.0.0.1", "localhost", *([no_proxy] if no_proxy else [])]
     return {
         **kept,
         "PATH": os.pathsep.join(tools),
@@ -65,19 +65,19 @@ def run_commands(
     on_start: Callable[[dict[str, float]], None],
     check: Callable[[], None] = lambda: None,
 ) -> str:
-    """Run shell commands one after the other, as CodeBuild does, and return what they conclude.
+    """Run shell commands one after the other, as CodeBuild does. Returns their conclusion.
 
-    Their conclusion is the last line of output that is not indented: a detail of what stands above it.
+    The conclusion is the last line of output that is not indented. An indented line is a detail of the line above it.
 
-    Output goes to ``log``, which the commands hold themselves: should this process be killed, they are not. Each line
-    is passed to ``on_line`` too. ``check`` is called every few seconds and may raise to give up. Raises ``StepFailed``
-    when a command fails. An interrupt is passed on to the commands, and raised again when they have ended.
+    The commands write to the file ``log`` themselves, so they survive when this process is killed. Each line is also
+    passed to ``on_line``. ``check`` is called every ``CHECK_SECONDS`` and may raise to end the commands. Raises
+    ``StepFailed`` when a command fails. An interrupt is passed on to the commands, and raised again after their end.
     """
     with log.open("ab") as written, log.open("rb") as output:
         output.seek(0, os.SEEK_END)
         process, last, checked = None, "", time.monotonic()
         try:
-            with _interrupts_deferred():
+            with _signals_deferred():
                 process = subprocess.Popen(
                     ["/bin/sh", "-ec", "\n".join(commands)],
                     cwd=folder,
@@ -85,7 +85,7 @@ def run_commands(
                     stdin=subprocess.DEVNULL,
                     stdout=written,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # a group of its own: one signal reaches all of it, only when we say so
+                    start_new_session=True,  # a process group of its own: only `_end_tree` signals it, all at once
                 )
             on_start(process_record(process.pid))
             running = True
@@ -108,8 +108,8 @@ def run_commands(
 
 
 def _new_lines(output: BinaryIO, *, unfinished: bool) -> Iterator[str]:
-    """The lines written since the last call, blank ones left out. A line still being written waits for the next call,
-    unless ``unfinished`` ones are asked for."""
+    """The lines written since the last call, without blank ones. A line without its end waits for the next call, unless
+    ``unfinished`` is set."""
     while line := output.readline():
         if not (line.endswith(b"\n") or unfinished):
             output.seek(-len(line), os.SEEK_CUR)
@@ -118,8 +118,8 @@ def _new_lines(output: BinaryIO, *, unfinished: bool) -> Iterator[str]:
             yield text
 
 
-def end_leftover(record: dict[str, float]) -> bool:
-    """End the commands that a killed promotion left behind. ``True`` when there were any."""
+def end_orphan(record: dict[str, float]) -> bool:
+    """End the process of this record, which a killed promotion left running. ``False`` when it has ended already."""
     try:
         leader = find_process(record)
     except psutil.NoSuchProcess:
@@ -129,8 +129,8 @@ def end_leftover(record: dict[str, float]) -> bool:
 
 
 def _end_tree(leader: int, wait: Callable[[float], object]) -> None:
-    """Interrupt a process group, give it and all that it started time to put things right, then kill what is left."""
-    with undisturbed():
+    """Interrupt a process group, give it and its descendants time to clean up, then kill the processes that remain."""
+    with signals_ignored():
         tree = _tree(leader)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, signal.SIGINT)
@@ -145,22 +145,22 @@ def _end_tree(leader: int, wait: Callable[[float], object]) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Let signals wait until the block has ended: what is being started would be known to nobody."""
-    came: list[int] = []
-    handlers = {sign: signal.signal(sign, lambda number, _: came.append(number)) for sign in INTERRUPTS}
+def _signals_deferred() -> Iterator[None]:
+    """Deliver signals after the block. A signal inside it would lose the process that the block starts."""
+    received: list[int] = []
+    handlers = {sign: signal.signal(sign, lambda number, _: received.append(number)) for sign in INTERRUPTS}
     try:
         yield
     finally:
         for sign, handler in handlers.items():
             signal.signal(sign, handler)
-    for number in came:
+    for number in received:
         signal.raise_signal(number)
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ignore interrupts: whoever is impatient now would leave traffic between two versions, or a cloud running."""
+def signals_ignored() -> Iterator[None]:
+    """Ignore signals inside the block. A second Ctrl-C would leave traffic between two versions, or a cloud running."""
     handlers = {sign: signal.signal(sign, signal.SIG_IGN) for sign in INTERRUPTS}
     try:
         yield
@@ -170,7 +170,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def _tree(leader: int) -> list[psutil.Process]:
-    """The process and all its descendants, also those that lead a group of their own."""
+    """The process and all its descendants, including those in other process groups."""
     try:
         process = psutil.Process(leader)
         return [process, *process.children(recursive=True)]

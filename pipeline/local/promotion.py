@@ -1,41 +1,40 @@
 """A promotion on this machine: source, synth, then each stage of the plan, step by step.
 
-Reads top to bottom as the path of a commit. A step that succeeded is never done again, so a run that stopped before an
-approval goes on where it was.
+The methods stand in the order of a commit's path. A step that succeeded is not repeated. A run that stopped before an
+approval therefore continues with the step after it.
 """
 
 import contextlib
 import json
-import os
-import pwd
 import shlex
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from localcloud import LocalCloud, LocalCloudError
 from pipeline.bootstrap.account import toolkit_command
 from pipeline.local import source
+from pipeline.local.approval import Rejected, decide
 from pipeline.local.console import Console
-from pipeline.local.errors import BadInput, PromotionError, StepFailed
-from pipeline.local.process import clean_environment, end_leftover, run_commands, undisturbed
+from pipeline.local.errors import PromotionError, StepFailed
+from pipeline.local.plan_reader import PlanReader, run_stage, run_step
+from pipeline.local.process import clean_environment, run_commands, signals_ignored
 from pipeline.local.run import Run, Stage, Step, all_runs, create
 from pipeline.local.state import State
 
 LOCAL_BAKE_SCALE = 0.04
-"""The one way in which a local run differs: bake times are multiplied by this, so 5 minutes become 12 seconds."""
+"""Factor on all bake times, the only difference of a local run: 5 minutes become 12 seconds."""
 
 OWN_CODE = Path(__file__).resolve().parents[2]
-"""Where this code lives; the code under promotion is another copy, perhaps of another age."""
+"""The folder of the code that runs now. The code under promotion is another copy, perhaps of another version."""
 
 BUILD = "Build"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What was asked for: which revision, from which repository, and whether approvals are given beforehand."""
+class PromotionRequest:
+    """The options of ``promote``: the revision, its repository, and whether every approval is given beforehand."""
 
     revision: str | None = None
     repository: Path | None = None
@@ -43,27 +42,27 @@ class Request:
 
 
 class Promotion:
-    """One run, from wherever it stands to its end or to the next approval."""
+    """Carries out one run, from its first open step to its end or to the next approval."""
 
-    def __init__(self, state: State, run: Run, console: Console, request: Request) -> None:
+    def __init__(self, state: State, run: Run, console: Console, request: PromotionRequest) -> None:
         self.state, self.run, self.console, self.request = state, run, console, request
         self.started_clouds: list[LocalCloud] = []
 
     @classmethod
-    def begin(cls, state: State, console: Console, request: Request) -> "Promotion":
+    def begin(cls, state: State, console: Console, request: PromotionRequest) -> "Promotion":
         run = create(state.runs)
-        steps: tuple[tuple[str, Any], ...] = (("Source", "source"), ("Synth", "synth"))
-        run.stages = [Stage(name=BUILD, environment="", steps=[_step(BUILD, name, kind) for name, kind in steps])]
+        steps = [run_step(BUILD, "Source", "source"), run_step(BUILD, "Synth", "synth")]
+        run.stages = [Stage(name=BUILD, environment="", steps=steps)]
         return cls(state, run, console, request)
 
-    def go(self) -> None:
-        """Do every open step. Ends with the run ``succeeded`` or ``waiting``; raises ``PromotionError`` otherwise."""
+    def execute(self) -> None:
+        """Do every open step. The run ends as ``succeeded`` or ``waiting``; otherwise raises ``PromotionError``."""
         self.run.status = "running"
         self.console.show(self.run)
         try:
-            while following := next(self.run.open_steps(), None):
-                stage, step = following
-                self._do(stage, step)
+            while next_step := next(self.run.open_steps(), None):
+                stage, step = next_step
+                self._execute_step(stage, step)
                 if step.status == "waiting":
                     return self.run.end("waiting")
             self.run.end("succeeded")
@@ -74,7 +73,7 @@ class Promotion:
             self._interrupt(error)
             raise
 
-    def _do(self, stage: Stage, step: Step) -> None:
+    def _execute_step(self, stage: Stage, step: Step) -> None:
         step.status, step.started, step.ended, step.detail = "running", time.time(), None, ""
         self.run.save()
         self.console.started(stage, step)
@@ -91,7 +90,7 @@ class Promotion:
                 case "commands":
                     step.detail = self._run_step_commands(stage, step)
                 case "approval":
-                    self._decide(stage, step)
+                    decide(self.run, stage, step, self.console, approve=self.request.approve)
             if step.status == "running":
                 step.status = "succeeded"
         except PromotionError as error:
@@ -120,16 +119,16 @@ class Promotion:
         if shutil.which("cdk") is None:
             raise StepFailed("the CDK command line is not on the PATH: run `make setup`, and start with `make promote`")
         self._run(stage, step, [f"cdk synth --quiet --output {shlex.quote(assembly)}"], clean_environment())
-        plan_file = self.run.assembly / "plan.json"
-        if not plan_file.exists():
+        if not self._plan.file.exists():
             raise StepFailed("the synthesis wrote no plan.json, so there is nothing to promote")
-        stages = json.loads(plan_file.read_text())["stages"]
-        self.run.stages += [_stage_of(planned) for planned in stages]
+        stages = self._plan.stages()
+        self.run.stages += [run_stage(planned) for planned in stages]
         self._supersede_waiting()
         return f"{len(stages)} environments: {', '.join(s['environment'] for s in stages)}"
 
     def _supersede_waiting(self) -> None:
-        """This promotion takes the place of one that waits for its approval: now, for one that fails earlier won't."""
+        """End the promotion that waits for approval. Called after the synthesis, because a promotion that fails before
+        it must not supersede anything."""
         for run in all_runs(self.state.runs):
             if run.status == "waiting":
                 run.end("superseded")
@@ -140,7 +139,7 @@ class Promotion:
     # A stage
 
     def _start_cloud(self, stage: Stage, step: Step) -> str:
-        cloud, planned = self._cloud(stage), self._plan(stage)
+        cloud, planned = self._cloud(stage), self._plan.stage(stage)
         if not cloud.is_running():
             self.console.progress(stage, step, "starting")
             self.started_clouds.append(cloud)
@@ -148,17 +147,17 @@ class Promotion:
             cloud.start(account=planned.get("account"), region=planned.get("region"))
         except LocalCloudError as error:
             raise StepFailed(str(error)) from error
-        # Also a cloud that somebody started by hand, or a run that was cut off here.
-        start = cloud.environ()["AWS_ACCESS_KEY_ID"]
+        # A cloud that runs may lack its bootstrap: a person started it, or an earlier run was interrupted here.
+        start_id = cloud.environ()["AWS_ACCESS_KEY_ID"]
         bootstrapped = self.state.folder / "bootstrapped" / cloud.name
-        if not (bootstrapped.exists() and bootstrapped.read_text() == start):
+        if not (bootstrapped.exists() and bootstrapped.read_text() == start_id):
             self._run(stage, step, bootstrap_commands(cloud, stage.environment), self._environment(cloud))
             bootstrapped.parent.mkdir(exist_ok=True)
-            bootstrapped.write_text(start)
+            bootstrapped.write_text(start_id)
         return str(cloud.environ()["AWS_ENDPOINT_URL"])
 
     def _deploy(self, stage: Stage, step: Step) -> str:
-        stack = _deployments(self._plan(stage))[step.name]
+        stack = self._plan.stack(stage, step)
         files = {"template": stack["template"], "assets": stack["assets"]}
         command = ["python", "-m", "pipeline.local.deploy", stack["name"]]
         for name, file in files.items():
@@ -167,7 +166,7 @@ class Promotion:
         return self._run(stage, step, [shlex.join(command)], self._environment(self._cloud(stage)), folder=OWN_CODE)
 
     def _run_step_commands(self, stage: Stage, step: Step) -> str:
-        planned = self._planned(stage, step)
+        planned = self._plan.step(stage, step)
         environment = {**planned["env"], **self._environment(self._cloud(stage))}
         for name, reference in planned["env_from_outputs"].items():
             environment[name] = json.loads(self._outputs(reference["stack"]).read_text())[reference["output"]]
@@ -176,32 +175,14 @@ class Promotion:
         finally:
             self._keep_reports()
 
-    def _decide(self, stage: Stage, step: Step) -> None:
-        """Ask, where somebody can answer; else wait for ``make approve`` or ``make reject``."""
-        if self.request.approve:
-            return self.record_decision(step, "approved")
-        answer = self.console.ask(f"\nPromote {self.run.revision[:12]} to {stage.environment}? [y]es, [n]o, [l]ater: ")
-        if answer in ("y", "yes"):
-            self.record_decision(step, "approved")
-        elif answer in ("n", "no"):
-            self.record_decision(step, "rejected")
-            raise Rejected(f"{person()} rejected the promotion to {stage.environment}")
-        else:
-            step.status, step.detail = "waiting", "for `make approve` or `make reject`"
-
-    def record_decision(self, step: Step, decision: str) -> None:
-        by = person()
-        self.run.approvals.append({"step": step.name, "decision": decision, "by": by, "at": time.time()})
-        step.detail = f"{decision} by {by}"
-
-    # How it ends
+    # Failure and interruption
 
     def _fail(self, error: PromotionError) -> None:
         self.run.end("rejected" if isinstance(error, Rejected) else "failed", str(error))
 
     def _interrupt(self, error: BaseException) -> None:
-        """Leave nothing running that this run started; a cloud that served before goes on serving."""
-        with undisturbed():
+        """Stop the clouds that this run started. A cloud that ran before keeps running."""
+        with signals_ignored():
             try:
                 for cloud in self.started_clouds:
                     self.console.say(f"Stopping the local cloud {cloud.name}, which this run had started ...")
@@ -210,7 +191,7 @@ class Promotion:
             finally:
                 self.run.end("interrupted", str(error) or type(error).__name__)
 
-    # What the steps share
+    # Shared by the steps
 
     def _run(
         self, stage: Stage, step: Step, commands: list[str], environment: dict[str, str], folder: Path | None = None
@@ -230,11 +211,11 @@ class Promotion:
         )
 
     def _check_cloud(self, stage: Stage, step: Step) -> None:
-        """A step that asks a dead cloud would ask for ever."""
+        """Raise ``StepFailed`` when the cloud has died. A step would retry its calls for ever."""
         if not stage.environment or step.kind == "cloud":
             return
         cloud = self._cloud(stage)
-        if not cloud.is_running() and not cloud.is_running():  # the second look is for one that was only slow
+        if not cloud.is_running() and not cloud.is_running():  # checked twice, because it may only be slow
             raise StepFailed(f"the local cloud {cloud.name} is gone; its log: {cloud.log_path}")
 
     def _environment(self, cloud: LocalCloud) -> dict[str, str]:
@@ -246,17 +227,12 @@ class Promotion:
             "RUN_FOLDER": str(self.run.folder),
         }
 
+    @property
+    def _plan(self) -> PlanReader:
+        return PlanReader(self.run.assembly)
+
     def _cloud(self, stage: Stage) -> LocalCloud:
         return LocalCloud(stage.environment, self.state.clouds)
-
-    def _plan(self, stage: Stage) -> dict[str, Any]:
-        stages = json.loads((self.run.assembly / "plan.json").read_text())["stages"]
-        found: dict[str, Any] = next(s for s in stages if s["name"] == stage.name)
-        return found
-
-    def _planned(self, stage: Stage, step: Step) -> dict[str, Any]:
-        planned = self._plan(stage)
-        return next(s for s in planned["pre"] + planned["post"] if s["name"] == step.name)
 
     def _outputs(self, stack_name: str) -> Path:
         return self.run.folder / "outputs" / f"{stack_name}.json"
@@ -265,73 +241,16 @@ class Promotion:
         return self.run.folder / step.log
 
     def _keep_reports(self) -> None:
-        """The commands write ``reports/`` where they run; the run's folder is where they are looked for."""
+        """Copy ``reports/``, which the commands write in the source folder, to the run's folder."""
         written = self.run.source / "reports"
         if written.is_dir():
             shutil.copytree(written, self.run.folder / "reports", dirs_exist_ok=True)
 
 
-class Rejected(PromotionError):
-    """A person said no."""
-
-
-def end_leftovers(state: State, console: Console) -> None:
-    """End what killed promotions left running. Call it with the lock held: a run that says it is running can't be."""
-    for run in all_runs(state.runs):
-        if run.status != "running":
-            continue
-        for stage, step in run.open_steps():
-            if step.process:
-                console.say(f"Ending what a killed promotion may have left running: {stage.name} / {step.name} ...")
-                end_leftover(step.process)
-        run.end("interrupted", "the promotion was killed")
-
-
-def waiting_run(state: State) -> tuple[Run, Step]:
-    """The run that waits for a person, and its step. Raises ``BadInput`` when none does."""
-    for run in reversed(all_runs(state.runs)):
-        if run.status == "waiting":
-            return run, next(step for _, step in run.open_steps())
-    raise BadInput("Nothing waits for an approval. `make status` shows the last promotion.")
-
-
-def person() -> str:
-    """Who gives this command, for the record: as the system knows them, for ``$USER`` is whatever one sets it to."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a uid without a name, as containers have
-        return f"uid {os.getuid()}"
-
-
-def _step(stage: str, name: str, kind: Any) -> Step:
-    slug = f"{stage}-{name}".lower().replace(" ", "-")
-    return Step(name=name, kind=kind, log=f"logs/{slug}.log")
-
-
-def _stage_of(planned: dict[str, Any]) -> Stage:
-    name = planned["name"]
-    return Stage(
-        name=name,
-        environment=planned["environment"],
-        steps=[
-            *(_step(name, s["name"], s["kind"]) for s in planned["pre"]),
-            _step(name, "Local cloud", "cloud"),
-            *(_step(name, deployment, "deploy") for deployment in _deployments(planned)),
-            *(_step(name, s["name"], s["kind"]) for s in planned["post"]),
-        ],
-    )
-
-
-def _deployments(planned: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The stacks of a planned stage, by the name of the step that deploys each."""
-    stacks = planned["stacks"]
-    return {"Deploy" if len(stacks) == 1 else f"Deploy {stack['name']}": stack for stack in stacks}
-
-
 def bootstrap_commands(cloud: LocalCloud, environment: str) -> list[str]:
-    """What a new AWS account gets once: CDK's own resources, and the platform's certificate and parameters.
+    """Commands that prepare a new AWS account: CDK's own resources, and the platform's certificate and parameters.
 
-    Meant for a folder right below one without a ``cdk.json``, for there the CLI does not synthesise the app first.
+    Run them in a folder whose parent has no ``cdk.json``: there ``cdk bootstrap`` does not synthesise the app first.
     """
     return [
         f"(cd .. && {toolkit_command(cloud.account, cloud.region)})",

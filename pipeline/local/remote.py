@@ -1,4 +1,4 @@
-"""A git remote on this machine, so that ``git push local main`` promotes as a push to the real repository would."""
+"""A git remote on this machine. ``git push local main`` starts a promotion, as a push to the real repository does."""
 
 import shlex
 import shutil
@@ -13,20 +13,20 @@ NAME = "local"
 BRANCH = "main"
 
 HOOK = """#!/bin/sh
-# Promotes what was pushed to {branch}. Written by `make remote`.
+# Promotes each commit pushed to {branch}. Written by `make remote`.
 while read -r old new ref; do
     [ "$ref" = "refs/heads/{branch}" ] || {{ echo "Pushed $ref: only {branch} is promoted."; continue; }}
     [ "$new" = "0000000000000000000000000000000000000000" ] && continue
     repository=$PWD
     unset $(git rev-parse --local-env-vars)
     cd {root} && PATH={path}:$PATH {python} -m pipeline.local promote --revision "$new" --repository "$repository" ||
-        echo "Not promoted to the end. The push itself stands, so go on here: cd {root} && make promote REVISION=$new"
+        echo "Not promoted to the end. The push was accepted. To continue: cd {root} && make promote REVISION=$new"
 done
 """
 
 
 def remove(state: State) -> bool:
-    """Remove the remote named ``local`` if it leads to this state's repository. ``True`` when it did."""
+    """Remove the remote named ``local`` if its URL is this state's repository. ``True`` if it was removed."""
     ours = _url(state.root) == str(state.remote)
     if ours:
         subprocess.run(["git", "-C", str(state.root), "remote", "remove", NAME], check=True)
@@ -34,7 +34,7 @@ def remove(state: State) -> bool:
 
 
 def create(state: State) -> str:
-    """Create (or renew) the bare repository, its hook, and the remote named ``local``. Returns what to do next.
+    """Create (or renew) the bare repository, its hook, and the remote named ``local``. Returns the next command to run.
 
     Raises ``BadInput`` outside a git checkout, or when ``local`` already names another repository.
     """
@@ -44,13 +44,13 @@ def create(state: State) -> str:
         raise BadInput(f"{root} is not a git checkout: run `git init` and commit first.")
     known = _url(root)
     if known and known != str(state.remote):
-        raise BadInput(f"The remote {NAME!r} already leads to {known}: rename it, then run `make remote`.")
+        raise BadInput(f"The remote {NAME!r} already has the URL {known}: rename it, then run `make remote`.")
     subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch", BRANCH, str(state.remote)], check=True)
     if not known:
         subprocess.run(["git", "-C", str(root), "remote", "add", NAME, str(state.remote)], check=True)
     hook = state.remote / "hooks" / "post-receive"
     hook.parent.mkdir(exist_ok=True)
-    # Neither a company's global hooks nor a shallow clone may keep a push from promoting.
+    # A push must promote also from a shallow clone, and where git's global configuration names another hooks folder.
     for name, value in (("core.hooksPath", str(hook.parent)), ("receive.shallowUpdate", "true")):
         subprocess.run(["git", "-C", str(state.remote), "config", name, value], check=True)
     hook.write_text(
@@ -62,11 +62,11 @@ def create(state: State) -> str:
         )
     )
     hook.chmod(0o755)
-    return f"Remote {NAME!r} is ready: `git push {NAME} {BRANCH}` promotes what it pushes."
+    return f"Remote {NAME!r} is ready: `git push {NAME} {BRANCH}` promotes the pushed commit."
 
 
 def _url(root: Path) -> str:
-    """Where the remote named ``local`` leads; empty without one, and where there is no git."""
+    """The URL of the remote named ``local``; empty without such a remote or without git."""
     if shutil.which("git") is None:
         return ""
     known = subprocess.run(["git", "-C", str(root), "remote", "get-url", NAME], capture_output=True, text=True)

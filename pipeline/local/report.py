@@ -1,4 +1,4 @@
-"""What a person reads after a promotion, and when asking how things stand."""
+"""The texts after a promotion and of ``make status``."""
 
 import json
 
@@ -14,11 +14,11 @@ LOG_TAIL_LINES = 12
 
 
 def show_outcome(run: Run, console: Console) -> None:
-    """Say how the run ended, why, and what to do next."""
-    what = f"{run.revision[:12]} {run.subject}".strip()
+    """Show how the run ended, the reason, and the next command."""
+    commit = f"{run.revision[:12]} {run.subject}".strip()
     match run.status:
         case "succeeded":
-            console.say(f"\nPromoted {what} through {_environments(run)} in {_seconds_of_work(run):.0f} s.")
+            console.say(f"\nPromoted {commit} through {_environments(run)} in {_seconds_of_work(run):.0f} s.")
             console.say("Look: `make status`. Stop the local clouds: `make down`.")
         case "waiting":
             stage, step = next(run.open_steps())
@@ -28,7 +28,7 @@ def show_outcome(run: Run, console: Console) -> None:
             _show_failure(run, console)
         case "interrupted":
             console.say(
-                f"\nInterrupted ({run.failure}). `make promote` begins anew; what was running before serves on."
+                f"\nInterrupted ({run.failure}). `make promote` starts again; local clouds that ran before still run."
             )
     for page in sorted((run.folder / "reports").glob("*/*.html")):
         console.say(f"Report: {page}")
@@ -48,7 +48,7 @@ def _show_failure(run: Run, console: Console) -> None:
 
 
 def _begun(stage: Stage) -> bool:
-    """Whether anything was done there; to be asked about it is not."""
+    """Whether the run did any step of the stage. A question about its approval does not count."""
     return any(step.status != "pending" for step in stage.steps if step.kind != "approval")
 
 
@@ -58,7 +58,7 @@ def _tail(run: Run, step: Step) -> list[str]:
 
 
 def _seconds_of_work(run: Run) -> float:
-    """Without the time, perhaps a night, that an approval was waited for."""
+    """The run's duration without the wait for approvals, which may take a night."""
     return sum(step.seconds for stage in run.stages for step in stage.steps if step.kind != "approval")
 
 
@@ -74,20 +74,20 @@ def show_status(state: State) -> None:
         last = runs[-1]
         terminal.print(tree(last))
         killed = last.status == "running" and not state.is_locked()
-        said = "killed: `make promote` puts it right" if killed else f"{last.status} {last.failure or ''}".strip()
-        terminal.print(said, markup=False, highlight=False, soft_wrap=True)
+        summary = "killed: `make promote` cleans up" if killed else f"{last.status} {last.failure or ''}".strip()
+        terminal.print(summary, markup=False, highlight=False, soft_wrap=True)
         terminal.print(f"Logs and reports: {last.folder}", markup=False, highlight=False, soft_wrap=True)
     else:
         terminal.print("No promotion yet: `make promote` starts one.")
     for cloud in clouds(state):
-        where = f"running at {cloud.endpoint}" if cloud.is_running() else "not running"
+        state_text = f"running at {cloud.endpoint}" if cloud.is_running() else "not running"
         terminal.print(
-            f"{cloud.name:<10} {where}  {_api_url(runs, cloud)}", markup=False, highlight=False, soft_wrap=True
+            f"{cloud.name:<10} {state_text}  {_api_url(runs, cloud)}", markup=False, highlight=False, soft_wrap=True
         )
 
 
 def _api_url(runs: list[Run], cloud: LocalCloud) -> str:
-    """The API's URL as the last deployment to a running cloud gave it out."""
+    """The API's URL in the outputs of the last deployment; empty when the cloud does not run."""
     for run in reversed(runs if cloud.is_running() else []):
         outputs = run.folder / "outputs" / f"{environment(cloud.name).stack_name}.json"
         if outputs.exists():
@@ -96,5 +96,5 @@ def _api_url(runs: list[Run], cloud: LocalCloud) -> str:
 
 
 def clouds(state: State) -> list[LocalCloud]:
-    """Every local cloud that was ever started here."""
+    """Every local cloud with a folder here, running or not."""
     return [LocalCloud(folder.name, state.clouds) for folder in sorted(state.clouds.glob("*/")) if folder.is_dir()]

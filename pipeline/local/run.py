@@ -1,4 +1,4 @@
-"""A promotion's record: which steps there are, how each went, and where its files are. Saved as ``run.json``."""
+"""The record of a promotion: its steps, their states, and the folder of its files. Saved as ``run.json``."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ class Step:
     ended: float | None = None
     detail: str = ""
     process: dict[str, float] | None = None
-    """The process at work, as ``{"pid": …, "started": …}``: what a later run must end if this one is killed."""
+    """The running process, as ``{"pid": …, "started": …}``. A later run ends it if this one is killed."""
 
     @property
     def seconds(self) -> float:
@@ -55,7 +55,7 @@ class Run:
     stages: list[Stage] = field(default_factory=list)
     failure: str | None = None
     approvals: list[dict[str, Any]] = field(default_factory=list)
-    """Who decided, when and what: ``{"step", "decision", "by", "at"}``, one per approval."""
+    """The decisions, one per approval: ``{"step", "decision", "by", "at"}``."""
 
     @property
     def id(self) -> str:
@@ -84,7 +84,7 @@ class Run:
         self.save()
 
     def save(self) -> None:
-        """Write ``run.json`` at once and whole: a reader, or a crash, never sees half of it."""
+        """Write ``run.json`` atomically: a reader never sees half of it, not even after a crash."""
         record = {"version": VERSION, "id": self.id, **asdict(self), "folder": str(self.folder)}
         draft = self.folder / "run.json.new"
         draft.write_text(json.dumps(record, indent=2) + "\n")
@@ -92,7 +92,7 @@ class Run:
 
     @classmethod
     def load(cls, folder: Path) -> "Run":
-        """Raises ``ValueError`` for a record that is not whole, or of another version."""
+        """Raises ``ValueError`` for a record that is incomplete or of another version."""
         record = json.loads((folder / "run.json").read_text())
         if record.get("version") != VERSION:
             raise ValueError(f"{folder / 'run.json'} is of another version")
@@ -102,7 +102,7 @@ class Run:
 
 
 def create(runs: Path) -> Run:
-    """A new run in a folder of its own, named by the time it began."""
+    """A new run in a folder of its own. The folder's name is the local time."""
     name = time.strftime("%Y%m%d-%H%M%S")
     folder, again = runs / name, 1
     while folder.exists():
@@ -116,9 +116,9 @@ def create(runs: Path) -> Run:
 
 
 def all_runs(runs: Path) -> list[Run]:
-    """Every run of which there is a readable record, oldest first."""
+    """Every run with a readable record, oldest first."""
     found = []
     for path in runs.glob("*/run.json"):
-        with contextlib.suppress(ValueError, TypeError, KeyError, OSError):  # of a version before or after this one
+        with contextlib.suppress(ValueError, TypeError, KeyError, OSError):  # written by another version
             found.append(Run.load(path.parent))
     return sorted(found, key=lambda run: run.started)

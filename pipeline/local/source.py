@@ -1,4 +1,4 @@
-"""The code under promotion: one commit, exported; or, outside git, the folder as it is."""
+"""The code under promotion: one exported commit, or, without git, a copy of the folder."""
 
 import hashlib
 import shutil
@@ -15,17 +15,17 @@ NOT_SOURCE = (
 )
 
 READY = ".ready"
-"""In a folder of installed packages: a copy of the lock file that they were installed from. `make setup` writes it."""
+"""`make setup` writes this file into a folder of installed packages: a copy of the lock file they come from."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What is promoted. ``revision`` is a commit's 40 hex digits, or ``folder-`` and a digest of the files."""
+    """The code under promotion. ``revision``: a commit's 40 hex digits, or ``folder-`` and a digest of the files."""
 
     revision: str
     subject: str
     note: str | None = None
-    """Something the person should know, such as changes that are not part of the commit."""
+    """A note for the person, for example about changes that are not part of the commit."""
 
     @property
     def short(self) -> str:
@@ -35,9 +35,8 @@ class Source:
 def export(root: Path, target: Path, revision: str | None = None, repository: Path | None = None) -> Source:
     """Write the code under promotion to ``target``.
 
-    ``revision`` is anything git can name (default ``HEAD``); ``repository`` a git directory to take it from
-    (default: the one around ``root``). Without git, the folder itself is copied.
-    Raises ``BadInput`` for a revision that does not exist.
+    ``revision`` is a name that git resolves (default ``HEAD``). ``repository`` is the git directory that holds it
+    (default: the one of ``root``). Without git, the folder is copied. Raises ``BadInput`` for an unknown revision.
     """
     git = _Git(root, repository)
     if not git.is_repository():
@@ -56,13 +55,13 @@ def export(root: Path, target: Path, revision: str | None = None, repository: Pa
 
 
 def check_packages(root: Path, source: Path) -> None:
-    """Raise ``BadInput`` for code that asks for other packages than are installed: it would run with the wrong ones."""
+    """Raise ``BadInput`` when the code's lock files differ from the installed packages: it would run with those."""
     installed = {"requirements/dev.txt": Path(sys.prefix), "package-lock.json": root / "node_modules"}
     for lock, where in installed.items():
         ready, asked = where / READY, source / lock
         if ready.exists() and asked.exists() and ready.read_bytes() != asked.read_bytes():
             raise BadInput(
-                f"This commit asks for other packages than are installed ({lock} differs).\n"
+                f"This commit needs other packages than the installed ones ({lock} differs).\n"
                 "Check it out, run `make setup`, and promote again."
             )
 
@@ -81,7 +80,7 @@ class _Git:
         return done.stdout.strip()
 
     def is_repository(self) -> bool:
-        """Raises ``BadInput`` where there is a repository that git can't read: its work tree must not pass for it."""
+        """Raises ``BadInput`` when git cannot read the repository: then the work tree must not be promoted instead."""
         if self.repository:
             return True
         if shutil.which("git") is None:
@@ -91,14 +90,14 @@ class _Git:
         answer = subprocess.run(self.command("rev-parse", "--show-toplevel"), capture_output=True, text=True)
         if answer.returncode and (self.root / ".git").exists():
             raise BadInput(f"git can't read this repository: {answer.stderr.strip()}")
-        # A parent folder's repository is somebody else's: the downloaded archive inside it is not in its history.
+        # In a parent folder's repository the answer is no: a downloaded archive in it is not part of its history.
         return answer.returncode == 0 and Path(answer.stdout.strip()).resolve() == self.root.resolve()
 
     def commit(self, revision: str) -> str:
         try:
             return self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         except subprocess.CalledProcessError:
-            hint = "make a first commit" if revision == "HEAD" else "`git log --oneline` lists what there is"
+            hint = "make a first commit" if revision == "HEAD" else "`git log --oneline` lists the commits"
             raise BadInput(f"There is no commit {revision!r} in this repository: {hint}.") from None
 
 

@@ -1,4 +1,4 @@
-"""The folder ``.pipeline``: run folders, local clouds, and the lock that keeps promotions one at a time."""
+"""The folder ``.pipeline``: run folders, local clouds, and the lock that allows one promotion at a time."""
 
 import fcntl
 import json
@@ -12,7 +12,7 @@ from pipeline.local.errors import Busy
 
 
 class State:
-    """Where everything that local runs leave behind lives."""
+    """The paths of everything that local runs keep on disk."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -25,13 +25,14 @@ class State:
         for folder in (self.runs, self.clouds):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def leavings(self) -> list[Path]:
-        """All that is in the folder but the lock: whoever deletes that while others wait for it lets two of them in."""
+    def removable(self) -> list[Path]:
+        """Every entry of ``.pipeline`` except the lock file. Deleting the lock would let a waiting process and a new
+        one both acquire it."""
         return sorted(path for path in self.folder.glob("*") if path.is_dir())
 
     @contextmanager
-    def lock(self, what: str) -> Iterator[None]:
-        """Hold the promotion lock. The kernel drops it with the process, so a lock can't go stale.
+    def lock(self, command: str) -> Iterator[None]:
+        """Hold the promotion lock for ``command``. The kernel releases it when the process ends, so it cannot go stale.
 
         Raises ``Busy`` at once when another process holds it.
         """
@@ -39,18 +40,18 @@ class State:
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not _locked(descriptor):
-                time.sleep(0.2)  # it may have been `is_locked`, which lets go at once
+                time.sleep(0.2)  # the holder may be `is_locked`, which releases the lock at once
                 if not _locked(descriptor):
-                    raise Busy(self._who_holds(descriptor))
+                    raise Busy(self._describe_holder(descriptor))
             os.ftruncate(descriptor, 0)
-            holder = {"pid": os.getpid(), "what": what, "since": time.strftime("%H:%M:%S")}
+            holder = {"pid": os.getpid(), "what": command, "since": time.strftime("%H:%M:%S")}
             os.pwrite(descriptor, json.dumps(holder).encode(), 0)
             yield
         finally:
             os.close(descriptor)
 
     def is_locked(self) -> bool:
-        """Whether somebody is at work right now. For an instant this holds the lock too, shared with its like."""
+        """Whether a command holds the lock. The check itself holds it, shared with other checks, for an instant."""
         self.prepare()
         with (self.folder / "lock").open("a") as held:
             try:
@@ -60,14 +61,14 @@ class State:
         return False
 
     @staticmethod
-    def _who_holds(descriptor: int) -> str:
+    def _describe_holder(descriptor: int) -> str:
         try:
             holder = json.loads(os.pread(descriptor, 4096, 0))
-            who = f"{holder['what']} (pid {holder['pid']}, since {holder['since']})"
+            command = f"{holder['what']} (pid {holder['pid']}, since {holder['since']})"
         except (ValueError, KeyError):
-            who = "another command"
-        where = f"{who} is at work in {Path.cwd()}."
-        return f"{where} Wait for it (`make status` shows it), or end it: Ctrl-C there, or `kill` with its pid."
+            command = "another command"
+        sentence = f"{command} is at work in {Path.cwd()}."
+        return f"{sentence} Wait for it (`make status` shows it), or end it: Ctrl-C there, or `kill` with its pid."
 
 
 def _locked(descriptor: int) -> bool:

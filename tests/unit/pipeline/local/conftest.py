@@ -1,4 +1,4 @@
-"""A small project under git whose `cdk` is a script, so that a promotion's own logic runs in milliseconds."""
+"""A small project under git. Its `cdk` is a script, so the promotion's own logic runs in milliseconds."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from pipeline.local.run import Run, all_runs
 from pipeline.local.state import State
 
 CDK = """#!/bin/sh
-# Stands for `cdk bootstrap …` and `cdk synth --quiet --output DIRECTORY`.
+# Replaces `cdk bootstrap …` and `cdk synth --quiet --output DIRECTORY`.
 [ "$1" = synth ] || exit 0
 [ -f broken ] && { echo "SyntaxError in pipeline_app.py"; exit 1; }
 mkdir -p "$4" && cp plan.json "$4/plan.json"
@@ -23,7 +23,7 @@ mkdir -p "$4" && cp plan.json "$4/plan.json"
 
 
 class FakeCloud:
-    """Stands for a local cloud: only remembers whether it runs."""
+    """Replaces a local cloud. It only remembers whether it runs."""
 
     running: ClassVar[set[str]] = set()
 
@@ -51,7 +51,7 @@ class FakeCloud:
 
 
 Project = Callable[..., State]
-"""What the fixture ``project`` is."""
+"""The type of the fixture ``project``."""
 
 
 def last(state: State) -> Run:
@@ -70,7 +70,7 @@ def stage(name: str, *post: dict[str, Any], approval: bool = False) -> dict[str,
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Make a committed project with these planned stages; returns where its promotions keep their state."""
+    """Makes a committed project with these planned stages. Returns the state of its promotions."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for name, script in (("cdk", CDK), ("python", "#!/bin/sh\nexit 0\n")):

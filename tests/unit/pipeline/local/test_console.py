@@ -1,4 +1,4 @@
-"""What a person sees on a terminal."""
+"""The display of a promotion on a terminal."""
 
 import io
 import time
@@ -12,7 +12,7 @@ from pipeline.local.console import LiveConsole
 from pipeline.local.run import Run, Stage, Step
 
 
-def test_what_is_said_beside_the_live_tree_is_shown_as_it_is_and_the_tree_keeps_its_looks(
+def test_a_message_is_shown_literally_and_the_live_tree_keeps_its_styles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a promotion on a terminal
@@ -20,14 +20,14 @@ def test_what_is_said_beside_the_live_tree_is_shown_as_it_is_and_the_tree_keeps_
     monkeypatch.setattr(console, "Terminal", lambda: Terminal(file=screen, force_terminal=True, width=100))
     gate = Step(name="LoadGate", kind="commands", log="x.log", status="failed", detail="p99 [/validate] 300 ms")
     run = Run(folder=tmp_path, stages=[Stage(name="Dev", environment="dev", steps=[gate])])
-    # When something is said that looks like a style
+    # When a message looks like a style of rich
     with LiveConsole() as live:
         live.show(run)
         drawn = time.monotonic() + 5
         while "LoadGate" not in screen.getvalue() and time.monotonic() < drawn:
             time.sleep(0.02)
         live.say("FAILED at [Dev]: 10 [bold]of[/] 53")
-    # Then it is shown as it is, and the tree's own styles are none of its text
+    # Then it is shown literally, and the tree's own styles are not shown as text
     shown = screen.getvalue()
     assert "FAILED at [Dev]: 10 [bold]of[/] 53" in shown
     assert "p99 [/validate] 300 ms" in shown
@@ -35,15 +35,15 @@ def test_what_is_said_beside_the_live_tree_is_shown_as_it_is_and_the_tree_keeps_
     assert "[bold red]" not in shown
 
 
-def test_a_question_is_shown_as_it_is_and_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_is_shown_literally_and_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a person at a terminal
     screen = io.StringIO()
     monkeypatch.setattr(console, "Terminal", lambda: Terminal(file=screen, force_terminal=True, width=100))
     monkeypatch.setattr("builtins.input", lambda _="": "Y ")
     monkeypatch.setattr("termios.tcflush", lambda *_: None)
-    # When they are asked
+    # When the console asks
     with LiveConsole() as live:
         answer = live.ask("Promote? [y]es, [n]o, [l]ater: ")
-    # Then they see what they may answer, and do
+    # Then the screen shows the possible answers, and the console returns the person's answer
     assert "Promote? [y]es, [n]o, [l]ater: " in screen.getvalue()
     assert answer == "y"

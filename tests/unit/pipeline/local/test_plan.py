@@ -1,4 +1,4 @@
-"""The local engine: what it makes of a pipeline."""
+"""The local engine: the plan that it writes for a pipeline."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def app(tmp_path: Path) -> cdk.App:
 
 
 class Shop(cdk.Stage):
-    """Two stacks, the second of which needs the first."""
+    """Two stacks. The second depends on the first."""
 
     def __init__(self, app: cdk.App, id: str) -> None:
         super().__init__(app, id)
@@ -40,8 +40,8 @@ def written(engine: LocalPlan, app: cdk.App) -> dict[str, Any]:
     return stage
 
 
-def test_stacks_and_steps_stand_in_the_order_in_which_they_must_run(app: cdk.App) -> None:
-    # Given steps that were added in another order than they depend on each other
+def test_stacks_and_steps_are_in_the_order_of_their_dependencies(app: cdk.App) -> None:
+    # Given steps that were added in another order than their dependencies ask for
     engine = plan(app)
     last, first = (pipelines.ShellStep(name, commands=["true"]) for name in ("Last", "First"))
     last.add_step_dependency(first)
@@ -53,7 +53,7 @@ def test_stacks_and_steps_stand_in_the_order_in_which_they_must_run(app: cdk.App
     assert [step["name"] for step in stage["post"]] == ["First", "Last"]
 
 
-def test_a_step_carries_all_that_running_it_takes(app: cdk.App) -> None:
+def test_a_step_carries_its_commands_and_variables(app: cdk.App) -> None:
     engine = plan(app)
     shop = Shop(app, "Shop")
     step = pipelines.ShellStep(

@@ -1,4 +1,4 @@
-"""A promotion from commit to prod: order, approvals, failures, interruptions, and what the next run makes of them."""
+"""A promotion from commit to prod: order, approvals, failures, and the run after a failed or waiting one."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def test_a_commit_goes_through_every_stage_in_order(project: Project, tmp_path: 
     assert last(state).status == "succeeded"
 
 
-def test_what_is_promoted_is_the_commit_and_not_the_work_tree(
+def test_the_commit_is_promoted_and_not_the_work_tree(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Given a file that changed after the commit
@@ -43,7 +43,7 @@ def test_what_is_promoted_is_the_commit_and_not_the_work_tree(
     Path("amount").write_text("changed")
     # When
     main(["promote"])
-    # Then the step saw the committed one, and the person was told
+    # Then the step saw the committed content, and a note mentions the change
     assert (tmp_path / "seen").read_text() == "committed"
     assert "1 changed files are not in this commit" in capsys.readouterr().out
 
@@ -51,16 +51,16 @@ def test_what_is_promoted_is_the_commit_and_not_the_work_tree(
 def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a prod that wants an approval
+    # Given a prod that requires an approval
     state = project(stage("Dev", commands("Gate", f"echo dev >> {tmp_path}/trace")),
                     stage("Prod", commands("Gate", f"echo prod >> {tmp_path}/trace"), approval=True))  # fmt: skip
-    # When it is promoted where nobody can answer
+    # When it is promoted without a terminal
     assert main(["promote"]) == ExitCode.OK
-    # Then it waits, with prod untouched
+    # Then it waits, and prod is unchanged
     waiting = last(state)
     assert waiting.status == "waiting"
     assert (tmp_path / "trace").read_text() == "dev\n"
-    # And when a person approves a day later, it goes on without doing dev again, and says who it was
+    # And when a person approves a day later, it continues without repeating dev, and records the approval
     waiting.started -= 86_400
     waiting.save()
     assert main(["approve"]) == ExitCode.OK
@@ -70,12 +70,12 @@ def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(
     assert [(a["step"], a["decision"]) for a in last(state).approvals] == [("PromoteToProd", "approved")]
 
 
-def test_who_approved_is_who_the_system_says_it_was(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a person who says to be somebody else
+def test_the_approver_is_named_by_the_systems_user_database(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a person whose variables claim another name
     state = project(stage("Prod", commands("Gate", "true"), approval=True))
     for variable in ("USER", "LOGNAME"):
         monkeypatch.setenv(variable, "somebody-else")
-    # When, then
+    # When they approve, then the record has their real name
     assert main(["promote", "--approve", "yes"]) == ExitCode.OK
     assert [each["by"] for each in last(state).approvals] == [pwd.getpwuid(os.getuid()).pw_name]
 
@@ -86,41 +86,41 @@ def test_approve_yes_runs_through(project: Project) -> None:
     assert last(state).status == "succeeded"
 
 
-def test_reject_ends_it_for_good(project: Project, tmp_path: Path) -> None:
+def test_a_rejected_promotion_can_not_be_approved(project: Project, tmp_path: Path) -> None:
     # Given a promotion that waits
     state = project(stage("Prod", commands("Gate", f"touch {tmp_path}/prod"), approval=True))
     main(["promote"])
     # When it is rejected
     assert main(["reject"]) == ExitCode.OK
-    # Then nothing is left to approve, and prod was never touched
+    # Then no promotion waits any more, and prod is unchanged
     assert last(state).status == "rejected"
     assert main(["approve"]) == ExitCode.BAD_INPUT
     assert not (tmp_path / "prod").exists()
 
 
-def test_a_new_promotion_supersedes_one_that_waits(project: Project) -> None:
+def test_a_new_promotion_supersedes_the_waiting_one(project: Project) -> None:
     state = project(stage("Prod", commands("Gate", "true"), approval=True))
     main(["promote"])
     main(["promote"])
     assert [run.status for run in all_runs(state.runs)] == ["superseded", "waiting"]
 
 
-def test_a_promotion_that_gets_nowhere_leaves_the_one_that_waits(project: Project) -> None:
+def test_a_promotion_that_fails_before_its_plan_does_not_supersede_the_waiting_one(project: Project) -> None:
     # Given a promotion that waits for its approval
     state = project(stage("Prod", commands("Gate", "true"), approval=True))
     main(["promote"])
-    # When another one is begun of a revision that there is not
+    # When another one is started for an unknown revision
     assert main(["promote", "--revision", "typo"]) != ExitCode.OK
-    # Then the first one still waits, and can go on
+    # Then the first one still waits, and can be approved
     assert [run.status for run in all_runs(state.runs)] == ["waiting", "failed"]
     assert main(["approve"]) == ExitCode.OK
     assert [run.status for run in all_runs(state.runs)] == ["succeeded", "failed"]
 
 
-def test_a_failed_gate_ends_it_and_says_where_why_and_what_to_open(
+def test_a_failed_gate_ends_it_and_names_the_step_the_reason_and_the_log(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a gate that fails in staging
+    # Given a gate that fails in staging, between dev and prod
     state = project(stage("Dev", commands("Gate", "true")),
                     stage("Staging", commands("Gate", "echo p99 of /process is 251.3 ms", "exit 1"),
                           commands("Shift", "true")),
@@ -143,7 +143,7 @@ def test_later_commands_of_a_step_do_not_run_after_a_failed_one(project: Project
     assert not (tmp_path / "second").exists()
 
 
-def test_a_commit_that_does_not_synthesise_is_told_by_its_own_error(
+def test_the_failure_of_a_synthesis_is_shown_as_its_own_error(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("broken").touch()
@@ -158,7 +158,7 @@ def test_an_unknown_revision_is_bad_input(project: Project, capsys: pytest.Captu
     assert "There is no commit 'no-such-branch'" in capsys.readouterr().out
 
 
-def test_a_downloaded_archive_is_promoted_as_it_is(
+def test_a_folder_without_git_is_promoted_as_it_is(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given the same files without git
@@ -182,7 +182,7 @@ def test_a_commit_that_needs_other_packages_is_refused(
     lock: str,
     folder: str,
 ) -> None:
-    # Given packages installed for one list, and a commit with another that waits for its approval
+    # Given a promotion that waits for its approval, and packages that were installed from another lock file since
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     Path(lock).parent.mkdir(exist_ok=True)
     Path(lock).write_text("one\n")
@@ -190,7 +190,7 @@ def test_a_commit_that_needs_other_packages_is_refused(
     assert main(["promote"]) == ExitCode.OK
     (tmp_path / folder).mkdir()
     (tmp_path / folder / ".ready").write_text("another\n")
-    # When, then it neither goes on, nor begins again
+    # When it is approved or promoted again, then it is refused
     for command in ("approve", "promote"):
         assert main([command]) == ExitCode.BAD_INPUT
         said = capsys.readouterr()
@@ -210,8 +210,8 @@ def test_steps_see_no_credentials_of_the_person(
     assert "AWS_SHARED_CREDENTIALS_FILE=/dev/null" in seen
 
 
-def test_outputs_of_a_stack_reach_the_step_that_asks_for_them(project: Project, tmp_path: Path) -> None:
-    # Given a step that wants an output (written here as the deployment writes it)
+def test_outputs_of_a_stack_reach_the_step_that_needs_them(project: Project, tmp_path: Path) -> None:
+    # Given a step that needs an output (written here as the deployment writes it)
     reference = {"ROLE": {"stack": "payment-platform-dev", "output": "LoadTestRoleArn"}}
     wanting = {**commands("Gate", f"echo $ROLE > {tmp_path}/role"), "env_from_outputs": reference}
     outputs = json.dumps({"LoadTestRoleArn": "arn:aws:iam::111111111111:role/payment-loadtest-dev"})
@@ -222,12 +222,12 @@ def test_outputs_of_a_stack_reach_the_step_that_asks_for_them(project: Project, 
     assert (tmp_path / "role").read_text().endswith("payment-loadtest-dev\n")
 
 
-def test_a_step_knows_the_run_that_it_is_part_of_with_its_approvals(project: Project, tmp_path: Path) -> None:
-    # Given a step after an approval that looks into the run's folder
+def test_a_step_can_read_the_record_of_its_run_with_the_approvals(project: Project, tmp_path: Path) -> None:
+    # Given a step after an approval that reads the run's folder
     state = project(stage("Prod", commands("Evidence", f"cp $RUN_FOLDER/run.json {tmp_path}/seen.json"), approval=True))
     # When
     main(["promote", "--approve", "yes"])
-    # Then it saw this run, and who approved
+    # Then it saw this run, and the approval
     seen = json.loads((tmp_path / "seen.json").read_text())
     assert seen["id"] == last(state).id
     assert [(each["step"], each["decision"]) for each in seen["approvals"]] == [("PromoteToProd", "approved")]
@@ -248,49 +248,49 @@ def test_a_second_promotion_at_the_same_time_is_refused(project: Project, capsys
     assert f"pid {os.getpid()}" in capsys.readouterr().err
 
 
-def test_clean_removes_all_that_was_made_and_nothing_else(project: Project) -> None:
-    # Given a promotion, and the remote that starts one
+def test_clean_removes_the_local_state_and_nothing_else(project: Project) -> None:
+    # Given a promotion, and the remote `local`
     state = project(stage("Dev"))
     assert main(["promote"]) == ExitCode.OK
     assert main(["remote"]) == ExitCode.OK
     before = subprocess.run(["git", "remote"], capture_output=True, text=True).stdout
     # When the state is removed
     assert main(["clean"]) == ExitCode.OK
-    # Then only the lock is left, for somebody may wait for it; the remote went with the repository that it led to
+    # Then only the lock is left, because a process may wait for it; the remote was removed with its repository
     assert [path.name for path in state.folder.iterdir()] == ["lock"]
     assert before == "local\n"
     assert subprocess.run(["git", "remote"], capture_output=True, text=True).stdout == ""
-    # But a remote of that name that leads elsewhere stays
+    # But a remote of that name with another URL stays
     subprocess.run(["git", "remote", "add", "local", "ssh://elsewhere/it"], check=True)
     assert main(["clean"]) == ExitCode.OK
     assert subprocess.run(["git", "remote"], capture_output=True, text=True).stdout == "local\n"
 
 
-def test_asking_how_things_stand_keeps_no_promotion_from_starting(project: Project) -> None:
-    # Given somebody who asks, again and again, whether a promotion is under way
-    state, ends = project(stage("Dev", commands("Gate", "true"))), threading.Event()
+def test_a_status_check_does_not_block_a_promotion(project: Project) -> None:
+    # Given a process that checks again and again whether a promotion runs
+    state, stop = project(stage("Dev", commands("Gate", "true"))), threading.Event()
 
-    def ask() -> None:
-        while not ends.is_set():
+    def check() -> None:
+        while not stop.is_set():
             state.is_locked()
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    checker = threading.Thread(target=check)
+    checker.start()
     try:
-        # When, then
+        # When a promotion starts, then it gets the lock
         assert main(["promote"]) == ExitCode.OK
     finally:
-        ends.set()
-        asking.join()
+        stop.set()
+        checker.join()
 
 
-def test_a_record_of_another_version_does_not_stop_anybody(project: Project) -> None:
-    # Given the run folder of a version of this project that wrote other records
+def test_a_record_of_another_version_is_skipped(project: Project) -> None:
+    # Given a run folder that another version of this project wrote
     state = project(stage("Dev"))
     state.prepare()
     (state.runs / "20200101-000000").mkdir()
     (state.runs / "20200101-000000" / "run.json").write_text('{"version": 0}')
-    # When, then
+    # When the commands meet it, then they work
     assert main(["promote"]) == ExitCode.OK
     assert main(["status"]) == ExitCode.OK
 
@@ -301,6 +301,6 @@ def test_a_repository_that_git_cannot_read_is_not_promoted_as_a_folder(
     # Given a repository whose git data is broken
     project(stage("Dev"))
     Path(".git/HEAD").write_text("garbage")
-    # When, then
+    # When it is promoted, then it is refused
     assert main(["promote"]) == ExitCode.BAD_INPUT
     assert "git can't read this repository" in capsys.readouterr().out
