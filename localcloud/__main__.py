@@ -7,6 +7,7 @@ Exit codes: 0 done (``status``: it runs), 1 failed (``status``: it does not run)
 import argparse
 import shlex
 import sys
+from enum import IntEnum
 from pathlib import Path
 
 from environments import Environment, environment
@@ -23,6 +24,12 @@ variables that command would reach the person's real account."""
 DEFAULT_STATE = Path(".pipeline/clouds")
 
 
+class ExitCode(IntEnum):
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m localcloud", description=__doc__)
     parser.add_argument("command", choices=("start", "stop", "status", "env"))
@@ -37,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(chosen.command, settings, LocalCloud(settings.name, chosen.state))
     except LocalCloudError as error:
         print(error, file=sys.stderr)
-        return 1
+        return ExitCode.FAILED
 
 
 def _run(command: str, settings: Environment, cloud: LocalCloud) -> int:
@@ -51,14 +58,14 @@ def _run(command: str, settings: Environment, cloud: LocalCloud) -> int:
         print(f"{cloud.name}: not running", file=sys.stderr)
         if command == "env":
             print(UNREACHABLE_CLOUD)
-        return 1
+        return ExitCode.FAILED
     elif command == "status":
         print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
     else:
         print(UNSET_REAL_ACCOUNT)
         for name, value in cloud.environ().items():
             print(f"export {name}={shlex.quote(value)}")
-    return 0
+    return ExitCode.DONE
 
 
 if __name__ == "__main__":

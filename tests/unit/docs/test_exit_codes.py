@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 CODES = {
+    "localcloud": "localcloud/__main__.py",
     "loadtest.gate": "loadtest/result.py",
     "loadtest.traffic": "loadtest/traffic.py",
     "pipeline.audit": "pipeline/audit/__main__.py",
