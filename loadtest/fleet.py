@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadtest.result import ExitCode, GateError
 
 ROOT = Path(__file__).parents[1]
-CODE = ("loadtest", "pipeline/__init__.py", "pipeline/aws.py", "environments.py", "pipeline/output.py",
+CODE = ("loadtest", "reporting", "pipeline/__init__.py", "pipeline/aws.py", "environments.py", "pipeline/output.py",
         "requirements/loadtest.txt")  # fmt: skip
 """What the tasks need of this repository."""
 TASK = ROOT / "loadtest/task.py"

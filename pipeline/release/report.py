@@ -1,18 +1,18 @@
 """The report of a release: JSON for programs, Markdown for reviews, one self-contained HTML page for people."""
 
 import json
-from collections.abc import Iterator
-from html import escape
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipeline.release.analysis import Look
-from pipeline.release.chart import chart
+from pipeline.release import charts
+from pipeline.release.analysis import Finding, Look, Verdict
 from pipeline.release.git import Disagreement
 from pipeline.release.record import Release
 from pipeline.release.samples import total
 from pipeline.release.view import name, when
+from reporting import render
 
-STYLE = Path(__file__).with_name("report.css")
+PAGE = Path(__file__).with_name("release.html")
 
 
 def write_reports(folder: Path, release: Release) -> None:
@@ -20,7 +20,7 @@ def write_reports(folder: Path, release: Release) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "release.json").write_text(json.dumps(json.loads(release.to_json()), indent=1) + "\n", encoding="utf-8")
     (folder / "release.md").write_text("\n".join(_markdown(release)) + "\n", encoding="utf-8")
-    (folder / "release.html").write_text(_html(release), encoding="utf-8")
+    (folder / "release.html").write_text(html(release), encoding="utf-8")
 
 
 def _facts(release: Release) -> Iterator[tuple[str, str]]:
@@ -80,40 +80,22 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _html(release: Release) -> str:
-    facts = "".join(f"<tr><th>{label}</th><td>{escape(value)}</td></tr>" for label, value in _facts(release))
-    events = "".join(
-        f'<tr><td class="n">{when(event.at)}</td><td class="n">{event.weight} %</td><td>{escape(event.text)}</td></tr>'
-        for event in release.events
+def html(release: Release) -> str:
+    """The page for people."""
+    weight, latency, errors = charts.draw(release)
+    return render(
+        PAGE,
+        release=release,
+        facts=_facts(release),
+        weight=weight,
+        latency=latency,
+        errors=errors,
+        samples=lambda look: ((version, cells) for version, *cells in _rows(look)),
+        by_verdict=_worst_first,
+        when=when,
     )
-    looks = "".join(_look_html(look) for look in release.looks) or '<p class="soft">No step was analysed.</p>'
-    title = f"Release {release.release_id} of {release.environment}"
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{escape(title)}</title><style>
-{STYLE.read_text(encoding="utf-8")}</style></head><body>
-<h1>{escape(title)} <span class="badge {release.phase}">{release.phase}</span></h1>
-<table>{facts}</table>
-<h2>Traffic, latency and errors</h2>
-<p class="key soft">Minutes and seconds since the start.
-<span class="blue">stable</span><span class="green">candidate</span></p>
-{chart(release)}
-<h2>Decisions</h2>
-<table><tr><th>Time</th><th>Weight</th><th>Decision and reason</th></tr>{events}</table>
-<h2>Analysis</h2>
-{looks}
-</body></html>
-"""
 
 
-def _look_html(look: Look) -> str:
-    rows = "".join("<tr>" + "".join(f'<td class="n">{cell}</td>' for cell in row) + "</tr>" for row in _rows(look))
-    findings = "".join(
-        f'<li><span class="{finding.verdict}">{finding.verdict}</span> {escape(finding.text)}</li>'
-        for finding in look.findings
-    )
-    return (
-        f'<h3>{look.weight} %: <span class="{look.verdict}">{look.verdict}</span></h3>'
-        "<table><tr><th>Version</th><th>Requests</th><th>Errors</th><th>p90</th><th>p99</th></tr>"
-        f"{rows}</table><ul>{findings}</ul>"
-    )
+def _worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+    return sorted(findings, key=lambda finding: order.index(finding.verdict))

@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.release.chart import chart
+from pipeline.release.charts import draw
 from pipeline.release.commands import ExitCode
 from pipeline.release.plan import Plan
 from tests.unit.pipeline.release.bench import Bench
@@ -25,8 +25,9 @@ def test_a_long_release_stays_far_below_what_an_item_may_hold_and_its_chart_has_
     assert max(map(_size, bench.aws.table.values())) < ITEM_BYTES / 10
     # And the report has each step's deciding look in full, the chart every look
     assert [(look.weight, len(look.findings) > 5) for look in release.looks] == [(w, True) for w in (10, 25, 50, 100)]
-    latency_of_green = re.findall(r'<polyline class="green" points="([^"]*)"', chart(release))[1]
-    assert len(latency_of_green.split()) == 4 * 30
+    _, latency, _ = draw(release)
+    [of_candidate] = [each for each in latency.shapes if each.attributes["class"] == "line candidate"]
+    assert len(re.findall("[ML]", of_candidate.attributes["d"])) == 4 * 30
 
 
 def test_a_bake_of_hours_stays_below_it_too() -> None:
