@@ -10,8 +10,8 @@ from stages.function import FunctionBase, PlatformFunction
 class ClosedDefaultSecurityGroup(Construct):
     """Removes the rules that AWS gives every default security group, with a Python function of ours.
 
-    CDK has a Node custom resource for it, which the local cloud can't run. Type and place in the tree are CDK's, by
-    which compliance rules recognise that the group is closed.
+    CDK's own custom resource may also open the group, and leaves a log group without a key: see docs/decisions, 7. Type
+    and place in the tree are CDK's, because compliance rules recognise by them that the group is closed.
     """
 
     def __init__(self, scope: Construct, id: str, *, base: FunctionBase) -> None:
