@@ -234,7 +234,13 @@ def test_the_tasks_get_the_code_and_nothing_else(cloud: FakeAws) -> None:
     assert {"loadtest/gate.py", "loadtest/reports/page.css", "pipeline/aws.py", "requirements/loadtest.txt"} <= set(
         names
     )
-    assert {name.split("/")[0] for name in names} == {"environments.py", "loadtest", "pipeline", "reporting", "requirements"}
+    assert {name.split("/")[0] for name in names} == {
+        "environments.py",
+        "loadtest",
+        "pipeline",
+        "reporting",
+        "requirements",
+    }
     assert not [name for name in names if "__pycache__" in name]
 
 
