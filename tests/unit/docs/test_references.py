@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -138,6 +139,14 @@ def test_every_decision_has_its_number_and_its_parts() -> None:
     for page in decisions:
         headings = re.findall(r"^## (.+)$", text_of(page), re.M)
         assert headings == ["Context", "Decision", "Consequences"], page
+
+
+def test_the_picture_of_the_layers_shows_each_package_of_the_contract() -> None:
+    contracts = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    [layers] = [each["layers"] for each in contracts if each["type"] == "layers"]
+    picture = text_of("docs/architecture.md").rpartition("```mermaid")[2]
+    shown = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)*", picture))
+    assert {package for layer in layers for package in layer.split(" | ")} <= shown
 
 
 def test_the_table_of_optional_features_says_what_the_settings_say() -> None:
