@@ -1,7 +1,7 @@
 """What operators and the pipeline can ask for. Each command returns an ``Outcome``; the command line only prints it."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,13 +10,15 @@ from enum import IntEnum
 from environments import ReleaseSettings
 from pipeline.release.controller import Controller, World
 from pipeline.release.guards import drift, previous_stable, refusals
-from pipeline.release.machine import IGNORED, roll_back, take_over
+from pipeline.release.machine import roll_back, take_over
 from pipeline.release.plan import Plan
-from pipeline.release.ports import LeaseHeld, LeaseLost, Request, Unavailable
-from pipeline.release.record import Event, Phase, Release
+from pipeline.release.ports import LeaseHeld, LeaseLost, Request, RequestCommand, Unavailable
+from pipeline.release.record import EventKind, Phase, Release
 from pipeline.release.traffic import Traffic, Versions, moves, shifted
 from pipeline.release.view import history_lines, name, tree
 
+OBEYED_BEFORE_THE_END = (RequestCommand.PAUSE, RequestCommand.RESUME, RequestCommand.PROMOTE)
+"""Requests that are done while the release goes on."""
 HISTORY = 50
 """How many releases back the guards and `history` look."""
 
@@ -92,24 +94,24 @@ class Commands:
         """End the current bake; with ``now``, skip all bakes and analysis (alarms still roll back)."""
         if now and self._unfinished() is None:
             return self._shift(forgive=False, hurry=True)
-        return self._ask("promote-now" if now else "promote")
+        return self._ask(RequestCommand.PROMOTE_NOW if now else RequestCommand.PROMOTE)
 
     def pause(self, *, seconds: float | None = None) -> Outcome:
         """Hold the current weights until `resume`, or roll back when the time is over; alarms still roll back."""
-        return self._ask("pause", seconds)
+        return self._ask(RequestCommand.PAUSE, seconds)
 
     def resume(self) -> Outcome:
         """Go on after `pause`; the step bakes again."""
-        return self._ask("resume")
+        return self._ask(RequestCommand.RESUME)
 
     def abort(self) -> Outcome:
         """End the release that is under way: all traffic back to the stable version, candidate rejected."""
-        return self._ask("abort")
+        return self._ask(RequestCommand.ABORT)
 
     def rollback(self) -> Outcome:
         """Put all production traffic on the stable version now, whatever the reason that it is not."""
         if self._unfinished():
-            return self._ask("abort")
+            return self._ask(RequestCommand.ABORT)
         with self._lease():
             traffic = self.world.router.read()
             if traffic.is_steady:
@@ -260,7 +262,7 @@ class Commands:
             traffic = Traffic(listener=wanted.listener, blue=wanted.blue, green=wanted.green or traffic.green)
         return _done("\n".join(lines), None)
 
-    def _ask(self, command: str, seconds: float | None = None) -> Outcome:
+    def _ask(self, command: RequestCommand, seconds: float | None = None) -> Outcome:
         """Have the running controller obey ``command``; without one, this process takes the release over and does."""
         release = self._unfinished()
         if release is None:
@@ -282,9 +284,9 @@ class Commands:
                 records.acquire()
             except LeaseHeld as held:
                 release = next(r for r in records.latest(HISTORY) if r.release_id == request.release_id)
-                obeyed = release.handled == request.request_id and command in ("pause", "resume", "promote")
+                obeyed = release.handled == request.request_id and command in OBEYED_BEFORE_THE_END
                 if release.finished or obeyed:
-                    return _answer(command, release, release.events[known:])
+                    return _answer(request, release, known)
                 if self.world.clock.interrupted:
                     text = f"asked for {command}, which {held.holder} has not done yet: see `status`; no longer waiting"
                     return Outcome(code=ExitCode.HELD, text=text, release=release)
@@ -294,7 +296,7 @@ class Commands:
                 release = next(r for r in records.latest(HISTORY) if r.release_id == request.release_id)
                 if not release.finished:
                     release = self._start_driving(take_over(release, self.world.clock.now()))
-                return _answer(command, release, release.events[known:])
+                return _answer(request, release, known)
 
     def _start_driving(self, release: Release) -> Release:
         try:
@@ -380,17 +382,19 @@ def _outcome(release: Release) -> Outcome:
     return Outcome(code=code, text=text, release=release)
 
 
-def _answer(command: str, release: Release, since: Sequence[Event]) -> Outcome:
-    """How an asked-for ``command`` ended, after which ``since`` happened."""
-    never_paused = command == "pause" and all(event.phase is not Phase.PAUSED for event in since)
-    if release.phase is Phase.PROMOTED and (command == "abort" or never_paused):
+def _answer(request: Request, release: Release, known: int) -> Outcome:
+    """How ``request`` ended. ``known``: how many events ``release`` had when it was made."""
+    since, command = release.events[known:], request.command
+    never_paused = command == RequestCommand.PAUSE and all(event.phase is not Phase.PAUSED for event in since)
+    if release.phase is Phase.PROMOTED and (command == RequestCommand.ABORT or never_paused):
         return _refused(f"too late, {name(release.candidate)} is promoted; `undo` goes back", release)
-    if command == "abort":
+    if command == RequestCommand.ABORT:
         return _done(f"all traffic is on {name(release.stable)}: {release.cause}", release)
     if release.finished:
         return _outcome(release)
-    if ignored := [event.text for event in since if event.text.startswith(f"{command} {IGNORED}")]:
-        return _refused(ignored[-1], release)
+    ignored = (event for event in since if event.kind is EventKind.IGNORED and event.request_id == request.request_id)
+    if event := next(ignored, None):
+        return _refused(event.text, release)
     return _done(release.events[-1].text, release)
 
 

@@ -9,13 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.release.analysis import Look, Verdict, judge
-from pipeline.release.ports import Request
-from pipeline.release.record import Phase, Release
+from pipeline.release.ports import Request, RequestCommand
+from pipeline.release.record import EventKind, Phase, Release
 from pipeline.release.samples import Samples
 from pipeline.release.traffic import Function, Traffic, Versions
-
-HOLDING = "holding"
-IGNORED = "ignored in phase"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,26 +111,30 @@ def _asked(release: Release, seen: Observation) -> Release | None:
     request = seen.request
     if request is None or not _is_new(request, release):
         return None
-    if request.command in ("pause", "promote") and release.phase in (Phase.PENDING, Phase.SHIFTING):
+    if request.command in (RequestCommand.PAUSE, RequestCommand.PROMOTE) and release.phase in (
+        Phase.PENDING,
+        Phase.SHIFTING,
+    ):
         return None  # obeyed a moment later, when the weights are set
-    if request.command == "abort":
+    if request.command == RequestCommand.ABORT:
         return _abort(release, seen.now, request)
     release = replace(release, handled=request.request_id)
     by = f"asked for by {request.asked_by}"
     match request.command, release.phase:
-        case "promote-now", _:
+        case RequestCommand.PROMOTE_NOW, _:
             last = len(release.plan.weights) - 1
             return release.to(Phase.SHIFTING, seen.now, f"promoting now, {by}", step=last, hurry=True)
-        case "promote", Phase.BAKING | Phase.PAUSED:
+        case RequestCommand.PROMOTE, Phase.BAKING | Phase.PAUSED:
             return _next_step(release, seen, f"bake ended, {by}")
-        case "pause", Phase.BAKING | Phase.PAUSED:
+        case RequestCommand.PAUSE, Phase.BAKING | Phase.PAUSED:
             seconds = release.plan.pause_seconds if request.seconds is None else request.seconds
             text = f"paused, {by}; rolled back after {seconds:g} s without `resume`, and by alarms"
             return release.to(Phase.PAUSED, seen.now, text, paused_until=seen.now + seconds)
-        case "resume", Phase.PAUSED:
+        case RequestCommand.RESUME, Phase.PAUSED:
             return release.to(Phase.SHIFTING, seen.now, f"resumed, {by}; the bake begins again")
         case command, phase:
-            return release.note(seen.now, f"{command} {IGNORED} {phase}")
+            text = f"{command} ignored in phase {phase}"
+            return release.note(seen.now, text, kind=EventKind.IGNORED, request_id=request.request_id)
 
 
 def _is_new(request: Request, release: Release) -> bool:
@@ -166,7 +167,7 @@ def _forward(release: Release, seen: Observation) -> Release:
 
 def _analysed(release: Release, seen: Observation, stable: Samples, candidate: Samples) -> Release:
     baked = _baked(release, seen.now)
-    holding = release.events[-1].text.startswith(HOLDING)
+    holding = release.events[-1].kind is EventKind.HOLD
     alone = release.weight == 100
     if alone:
         stable = _last_stable(release) or stable
@@ -184,7 +185,8 @@ def _analysed(release: Release, seen: Observation, stable: Samples, candidate: S
         return roll_back(release, seen.now, f"inconclusive until the deadline: {look.reasons}")
     if holding:
         return release
-    return release.note(seen.now, f"{HOLDING} up to {release.plan.hold_seconds:.0f} s: {look.reasons}")
+    text = f"holding up to {release.plan.hold_seconds:.0f} s: {look.reasons}"
+    return release.note(seen.now, text, kind=EventKind.HOLD)
 
 
 def _last_stable(release: Release) -> Samples | None:
@@ -202,7 +204,7 @@ def _next_step(release: Release, seen: Observation, why: str) -> Release:
 
 def _promoting(release: Release, seen: Observation) -> Release:
     """All traffic is on the candidate already; an interruption waits for the second that this takes, an abort not."""
-    if seen.request and seen.request.command == "abort" and _is_new(seen.request, release):
+    if seen.request and seen.request.command == RequestCommand.ABORT and _is_new(seen.request, release):
         return _abort(release, seen.now, seen.request)
     if _as_recorded(release, seen):
         return _finish(release, seen, Phase.PROMOTED, "blue is the candidate, weights are blue 100 again, read back")

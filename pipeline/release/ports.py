@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from pipeline.release.record import Release
@@ -86,6 +87,18 @@ class Announcer(Protocol):
         ...
 
 
+class RequestCommand(StrEnum):
+    """What an operator may ask of a release that is under way."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    ABORT = "abort"
+    PROMOTE = "promote"
+    """End this bake."""
+    PROMOTE_NOW = "promote-now"
+    """Skip all bakes and analysis."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What an operator asks of the controller that runs."""
@@ -93,7 +106,7 @@ class Request:
     request_id: str
     release_id: str
     command: str
-    """``pause``, ``resume``, ``abort``, ``promote`` (end this bake) or ``promote-now`` (skip all bakes)."""
+    """A ``RequestCommand``, or a word that only a newer version of this program knows: it is ignored."""
     asked_by: str
     seconds: float | None = None
     """How long a pause may last."""

@@ -23,6 +23,16 @@ class Phase(StrEnum):
     ROLLED_BACK = "rolled-back"
 
 
+class EventKind(StrEnum):
+    """What an event is to the program; its text is for people."""
+
+    PROGRESS = "progress"
+    HOLD = "hold"
+    """The bake is over and the analysis is inconclusive: the step is held for more data."""
+    IGNORED = "ignored"
+    """An operator asked for something that the phase does not allow."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """One entry of a release's story."""
@@ -35,6 +45,9 @@ class Event:
     text: str
     loud: bool = True
     """Worth a message to the people on duty."""
+    kind: EventKind = EventKind.PROGRESS
+    request_id: str | None = None
+    """The operator's request that led to this event, if one did and it was ignored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +131,9 @@ class Release:
         """This release in ``phase`` since ``at``, with the reason in its story."""
         return replace(self, phase=phase, since=at, **changes).note(at, text, loud=loud)
 
-    def note(self, at: float, text: str, *, loud: bool = True) -> "Release":
-        """This release with one more event."""
-        event = Event(at=at, phase=self.phase, weight=self.weight, text=text, loud=loud)
+    def note(self, at: float, text: str, **more: Any) -> "Release":
+        """This release with one more event; ``more``: its other fields."""
+        event = Event(at=at, phase=self.phase, weight=self.weight, text=text, **more)
         return replace(self, events=(*self.events, event))
 
     def looked(self, look: Look) -> "Release":
@@ -154,7 +167,7 @@ class Release:
                 "ignored_alarms": tuple(raw.get("ignored_alarms", ())),
                 "looks": tuple(_look(look) for look in raw.get("looks", ())),
                 "glances": tuple(_glance(glance) for glance in raw.get("glances", ())),
-                "events": tuple(known(Event, event | {"phase": Phase(event["phase"])}) for event in raw["events"]),
+                "events": tuple(_event(event) for event in raw["events"]),
             },
         )
 
@@ -173,6 +186,12 @@ def _look(raw: dict[str, Any]) -> Look:
     }
     findings = tuple(known(Finding, f | {"verdict": Verdict(f["verdict"])}) for f in raw["findings"])
     return known(Look, raw | samples | {"findings": findings})
+
+
+def _event(raw: dict[str, Any]) -> Event:
+    # Records that were written before events had a kind.
+    kind = EventKind(raw.get("kind", EventKind.PROGRESS))
+    return known(Event, raw | {"phase": Phase(raw["phase"]), "kind": kind})
 
 
 def _glance(raw: dict[str, Any]) -> Glance:
