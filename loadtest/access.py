@@ -7,6 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from environments import Environment
 from loadtest.client import PaymentClient
 from loadtest.engine import Plan
+from loadtest.faults import FaultKind
 from loadtest.result import ExitCode, GateError
 from loadtest.scenario import Scenario
 from loadtest.signing import NoCredentials, signer_for
@@ -52,8 +53,8 @@ def first_answers(plan: Plan) -> dict[str, float]:
                 raise GateError(
                     ExitCode.REFUSED, f"{plan.url}{request.route} refuses the credentials: {outcome.detail}"
                 )
-            if outcome.fault and outcome.fault.startswith("connection"):
-                raise GateError(ExitCode.UNREACHABLE, f"{plan.url} can't be reached: {outcome.fault}")
+            if outcome.fault and outcome.fault.kind is FaultKind.NO_CONNECTION:
+                raise GateError(ExitCode.UNREACHABLE, f"{plan.url} can't be reached: {outcome.fault.text}")
     finally:
         client.close()
     return first_ms

@@ -10,6 +10,7 @@ from gevent import ssl
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 
+from loadtest.faults import Fault, FaultKind
 from loadtest.scenario import PaymentRequest, fault
 from loadtest.target import Target
 
@@ -22,11 +23,11 @@ class RequestSigner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a request ended. ``fault``: why it counts as an error, or ``None``. ``status`` 0: there was no answer.
+    """How a request ended. ``fault``: ``None`` if the answer was right. ``status`` 0: there was no answer.
     ``version``: the function version that answered. ``reconnects``: connections found closed by the server.
     ``length``: bytes of the body. ``detail``: the beginning of a wrong one."""
 
-    fault: str | None
+    fault: Fault | None
     status: int = 0
     version: str = ""
     reconnects: int = 0
@@ -101,16 +102,20 @@ class PaymentClient:
         )
 
 
-def _connection_fault(error: Exception) -> str:
-    """A short, countable name of a failure without an answer."""
+def _connection_fault(error: Exception) -> Fault:
+    """The failure of a request without an answer."""
+    if isinstance(error, TimeoutError):
+        return Fault(FaultKind.TIMEOUT, "timeout")
+    return Fault(FaultKind.NO_CONNECTION, f"connection: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
     match error:
         case socket.gaierror():
-            return f"connection: host name not found ({error.strerror})"
+            return f"host name not found ({error.strerror})"
         case ssl.SSLCertVerificationError():
-            return f"connection: certificate refused ({error.verify_message})"
-        case TimeoutError():
-            return "timeout"
+            return f"certificate refused ({error.verify_message})"
         case OSError(errno=int(number)):
-            return f"connection: {errno.errorcode.get(number, number)}"
+            return str(errno.errorcode.get(number, number))
         case _:
-            return f"connection: {error}"
+            return str(error)

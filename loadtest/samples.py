@@ -15,6 +15,8 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 from numpy.typing import NDArray
 
+from loadtest.faults import Fault, FaultKind
+
 HIGHEST_US = 3_600_000_000
 SIGNIFICANT_DIGITS = 4
 
@@ -53,20 +55,20 @@ class Series:
 class Samples:
     """Everything that a process, or all of them together, measured.
 
-    ``answers``: right answers, by route. ``errors``: the others, by (route, reason); their latencies are kept apart so
+    ``answers``: right answers, by route. ``errors``: the others, by (route, fault); their latencies are kept apart so
     that fast errors can't improve a percentile. ``versions``: answers by (route, function version).
     """
 
     answers: dict[str, Series] = field(default_factory=dict)
-    errors: dict[tuple[str, str], Series] = field(default_factory=dict)
+    errors: dict[tuple[str, Fault], Series] = field(default_factory=dict)
     versions: Counter[tuple[str, str]] = field(default_factory=Counter)
     reconnects: int = 0
 
     def answer(self, route: str, start: float, latency: float) -> None:
         self.answers.setdefault(route, Series()).add(start, latency)
 
-    def error(self, route: str, start: float, latency: float, reason: str) -> None:
-        self.errors.setdefault((route, reason), Series()).add(start, latency)
+    def error(self, route: str, start: float, latency: float, fault: Fault) -> None:
+        self.errors.setdefault((route, fault), Series()).add(start, latency)
 
     def merge(self, other: "Samples") -> None:
         for route, series in other.answers.items():
@@ -97,8 +99,8 @@ class Samples:
     def faults(self, route: str, begin: float, end: float) -> dict[str, int]:
         """How many answers were wrong, by reason, most frequent first."""
         counts = {
-            reason: len(series.window(begin, end))
-            for (of_route, reason), series in self.errors.items()
+            fault.text: len(series.window(begin, end))
+            for (of_route, fault), series in self.errors.items()
             if of_route == route
         }
         return {reason: count for reason, count in Counter(counts).most_common() if count}
@@ -114,7 +116,10 @@ class Samples:
         """A form that locust's transport (msgpack) carries."""
         return {
             "answers": [[route, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for route, s in self.answers.items()],
-            "errors": [[*key, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for key, s in self.errors.items()],
+            "errors": [
+                [route, fault.kind, fault.text, s.starts_ms.tobytes(), s.latencies_us.tobytes()]
+                for (route, fault), s in self.errors.items()
+            ],
             "versions": [[*key, count] for key, count in self.versions.items()],
             "reconnects": self.reconnects,
         }
@@ -124,8 +129,8 @@ class Samples:
         samples = cls(reconnects=message["reconnects"])
         for route, starts, latencies in message["answers"]:
             samples.answers[route] = Series(array("I", starts), array("I", latencies))
-        for route, reason, starts, latencies in message["errors"]:
-            samples.errors[route, reason] = Series(array("I", starts), array("I", latencies))
+        for route, kind, text, starts, latencies in message["errors"]:
+            samples.errors[route, Fault(FaultKind(kind), text)] = Series(array("I", starts), array("I", latencies))
         for route, version, count in message["versions"]:
             samples.versions[route, version] = count
         return samples

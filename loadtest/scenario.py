@@ -11,6 +11,8 @@ from enum import StrEnum
 from functools import cache
 from typing import Any
 
+from loadtest.faults import Fault, FaultKind
+
 LOAD_CUSTOMERS = 2000
 """Every environment holds the synthetic customers ``load-00001`` to ``load-02000``."""
 
@@ -96,14 +98,20 @@ def card_number(customer: int, check_digit_off_by: int = 0) -> str:
     return f"{digits}{(check_digit_off_by - total) % 10}"
 
 
-def fault(request: PaymentRequest, status: int, body: bytes) -> str | None:
-    """Why the answer to ``request`` is wrong, in a few words fit for counting; ``None`` when it is right.
+def fault(request: PaymentRequest, status: int, body: bytes) -> Fault | None:
+    """Why the answer to ``request`` is an error; ``None`` when it is right.
 
     A payment that is turned down as it should be is a right answer. A 200 with the wrong content is not.
     """
     expected = 201 if request.route == "/process" else 200
     if status != expected:
-        return f"status {status}"
+        unavailable = status >= 500 or status == 429
+        return Fault(FaultKind.UNAVAILABLE if unavailable else FaultKind.WRONG_ANSWER, f"status {status}")
+    wrong = _wrong_content(request, body)
+    return Fault(FaultKind.WRONG_ANSWER, wrong) if wrong else None
+
+
+def _wrong_content(request: PaymentRequest, body: bytes) -> str | None:
     try:
         answer = json.loads(body)
     except ValueError:

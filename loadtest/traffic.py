@@ -133,10 +133,8 @@ def _run_command(command: list[str], most_seconds: float, generator: Generator) 
 
 def _report(samples: Samples, sent: int) -> dict[str, Any]:
     """The counts. A request without an answer, or with a server's error, is lost; any other unexpected one is wrong."""
-    reasons: dict[str, int] = {}
-    for (route, reason), series in samples.errors.items():
-        reasons[f"{route}: {reason}"] = len(series)
-    lost = sum(count for reason, count in reasons.items() if _is_loss(reason.partition(": ")[2]))
+    reasons = {f"{route}: {fault.text}": len(series) for (route, fault), series in samples.errors.items()}
+    lost = sum(len(series) for (_, fault), series in samples.errors.items() if fault.kind.is_loss)
     answered = sum(len(series) for series in samples.answers.values())
     wrong = sum(reasons.values()) - lost
     unanswered = sent - answered - lost - wrong
@@ -149,10 +147,6 @@ def _report(samples: Samples, sent: int) -> dict[str, Any]:
         "reasons": reasons | ({"no answer before the end": unanswered} if unanswered else {}),
         "versions": samples.versions_by_route(),
     }
-
-
-def _is_loss(reason: str) -> bool:
-    return reason.startswith(("connection", "timeout", "status 5", "status 429"))
 
 
 if __name__ == "__main__":

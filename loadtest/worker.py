@@ -78,7 +78,7 @@ class Worker:
             name=request.route,
             response_time=latency * 1000,
             response_length=outcome.length,
-            exception=outcome.fault and Exception(outcome.fault),
+            exception=outcome.fault and Exception(outcome.fault.text),
             context={},
         )
 

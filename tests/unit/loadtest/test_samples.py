@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 
+from loadtest.faults import Fault, FaultKind
 from loadtest.samples import Samples, histogram, microseconds
 
 
@@ -63,11 +64,19 @@ def test_errors_are_kept_apart_and_counted_by_reason() -> None:
     samples = Samples()
     samples.answer("/validate", 1.0, 0.02)
     for second in (1.1, 1.2, 9.0):
-        samples.error("/validate", second, 0.0001, "status 500")
-    samples.error("/validate", 1.3, 0.0001, "timeout")
+        samples.error("/validate", second, 0.0001, Fault(FaultKind.UNAVAILABLE, "status 500"))
+    samples.error("/validate", 1.3, 0.0001, Fault(FaultKind.TIMEOUT, "timeout"))
     assert samples.latencies("/validate", 0, 10).tolist() == [20_000]
     assert samples.faults("/validate", 0, 5) == {"status 500": 2, "timeout": 1}
     assert samples.count_before(10) == 5
+
+
+def test_a_fault_travels_to_the_control_with_its_kind() -> None:
+    fault = Fault(FaultKind.NO_CONNECTION, "connection: ECONNREFUSED")
+    samples = Samples()
+    samples.error("/process", 1.0, 0.1, fault)
+    arrived = Samples.from_message(msgpack.unpackb(msgpack.packb(samples.to_message())))
+    assert list(arrived.errors) == [("/process", fault)]
 
 
 def test_how_many_ended_in_a_window_whenever_they_began() -> None:
@@ -75,5 +84,5 @@ def test_how_many_ended_in_a_window_whenever_they_began() -> None:
     samples = Samples()
     for start, latency in ((1.0, 1.5), (3.0, 0.1), (4.9, 3.0)):
         samples.answer("/validate", start, latency)
-    samples.error("/validate", 4.0, 0.1, "timeout")
+    samples.error("/validate", 4.0, 0.1, Fault(FaultKind.TIMEOUT, "timeout"))
     assert samples.ended(2.0, 5.0) == 3

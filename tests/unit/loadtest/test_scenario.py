@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from lambdas.payments.cards import CardNumber
+from loadtest.faults import Fault, FaultKind
 from loadtest.scenario import Kind, PaymentRequest, Scenario, fault
 
 MIX = (("/validate", 2), ("/fraud-check", 1), ("/process", 1))
@@ -58,7 +59,7 @@ RIGHT: dict[str, dict[str, object]] = {
 }
 
 
-def answer(request: PaymentRequest, **changes: object) -> str | None:
+def answer(request: PaymentRequest, **changes: object) -> Fault | None:
     amount = str(request.amount) if request.currency == "JPY" else f"{request.amount:.2f}"
     body = {"amount": amount, "currency": request.currency, **RIGHT[request.route], **changes}
     return fault(request, 201 if request.route == "/process" else 200, json.dumps(body).encode())
@@ -92,12 +93,26 @@ def test_a_payment_turned_down_as_it_should_be_is_a_right_answer() -> None:
     ],
 )
 def test_a_wrong_answer_is_a_fault(kind: Kind, route: str, changes: dict[str, object], reason: str) -> None:
-    assert reason in str(answer(of_kind(kind, route), **changes))
+    found = answer(of_kind(kind, route), **changes)
+    assert found
+    assert reason in found.text
+    assert found.kind is FaultKind.WRONG_ANSWER
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "reason"),
-    [(500, b"{}", "status 500"), (200, b"<html>", "not JSON"), (200, b"[]", "not an object")],
+    ("status", "body", "reason", "lost"),
+    [
+        (500, b"{}", "status 500", True),
+        (503, b"{}", "status 503", True),
+        (429, b"{}", "status 429", True),
+        (400, b"{}", "status 400", False),
+        (200, b"<html>", "not JSON", False),
+        (200, b"[]", "not an object", False),
+    ],
 )
-def test_anything_else_is_a_fault(status: int, body: bytes, reason: str) -> None:
-    assert reason in str(fault(of_kind(Kind.ORDINARY, "/validate"), status, body))
+def test_anything_else_is_a_fault(status: int, body: bytes, reason: str, lost: bool) -> None:
+    found = fault(of_kind(Kind.ORDINARY, "/validate"), status, body)
+    assert found
+    assert reason in found.text
+    # And a server in trouble has lost the request; any other answer is one
+    assert found.kind.is_loss is lost

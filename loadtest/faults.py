@@ -1,0 +1,26 @@
+"""How a request can fail. The kind decides what follows; the text is for people and for counting."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FaultKind(StrEnum):
+    NO_CONNECTION = "no connection"
+    TIMEOUT = "timeout"
+    UNAVAILABLE = "unavailable"
+    """The server answered with an error of its own (5xx), or refused for its load (429)."""
+    WRONG_ANSWER = "wrong answer"
+    """Another status than the request deserves, or a body that does not fit it."""
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the client got no answer to its request; a wrong answer is one."""
+        return self is not FaultKind.WRONG_ANSWER
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a request counts as an error. Requests with the same ``text`` are counted together."""
+
+    kind: FaultKind
+    text: str
