@@ -30,14 +30,35 @@ class Section(StrEnum):
     REST = "rest"
 
 
+class Action(StrEnum):
+    """What happens to a resource or a stack, as the reports say it."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    REPLACED = "replaced"
+    MAY_BE_REPLACED = "may be replaced"
+    DELETED = "deleted"
+    """And its data with it."""
+    LOSES_PROTECTION = "loses protection"
+    HAS_ANOTHER_TYPE = "has another type"
+    NEW_VERSION = "new version"
+    NEW_CODE = "new code"
+    ENVIRONMENT_ADDED = "environment added"
+    ENVIRONMENT_REMOVED = "environment removed"
+
+    @property
+    def certain(self) -> bool:
+        return self is not Action.MAY_BE_REPLACED
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """One change of one resource in one environment."""
 
     section: Section
     environment: str
-    action: str
-    """Such as ``added`` or ``may be replaced``."""
+    action: Action
     type: str
     construct: str
     """Its path below the stack."""
@@ -69,7 +90,7 @@ class StackChanges:
         yield from self._of_the_stack()
         for pair in self.pairing.pairs:
             if pair.renewed:
-                yield self._change(Section.REST, "new version", pair.new_id, pair.new)
+                yield self._change(Section.REST, Action.NEW_VERSION, pair.new_id, pair.new)
             elif replacement := self.replacements.get(pair.new_id):
                 yield from self._replaced(pair, replacement)
             yield from self._changed(pair)
@@ -81,12 +102,12 @@ class StackChanges:
     def _of_the_stack(self) -> Iterator[Change]:
         if self.base.termination_protection and not self.head.termination_protection:
             off = Detail("-", "termination protection", alarming=True)
-            yield _of_stack(self.head, Section.STATEFUL, "loses protection", self.head.name, [off])
+            yield _of_stack(self.head, Section.STATEFUL, Action.LOSES_PROTECTION, self.head.name, [off])
         for part in sorted({*self.base.template, *self.head.template} - {"Resources"}):
             before = plain(self.base.template.get(part, {}), self.pairing.base_names)
             after = plain(self.head.template.get(part, {}), self.pairing.head_names)
             if details := [*map(_told, differences(before, after))]:
-                yield _of_stack(self.head, Section.REST, "changed", part, details)
+                yield _of_stack(self.head, Section.REST, Action.CHANGED, part, details)
 
     def _replaced(self, pair: Pair, replacement: Replacement) -> Iterator[Change]:
         section, details = Section.REPLACEMENT, [*replacement.causes]
@@ -96,7 +117,8 @@ class StackChanges:
             section = Section.STATEFUL
             details.append(Detail(" ", f"the new one is empty; {end}", alarming=True))
         if pair.renamed or pair.type not in security.ALWAYS_REPLACED:
-            yield self._change(section, replacement.verdict, pair.new_id, pair.new, details)
+            action = Action.REPLACED if replacement.certain else Action.MAY_BE_REPLACED
+            yield self._change(section, action, pair.new_id, pair.new, details)
 
     def _changed(self, pair: Pair) -> Iterator[Change]:
         """What differs in a resource, each in the section where it belongs."""
@@ -109,11 +131,15 @@ class StackChanges:
         replacement = self.replacements.get(pair.new_id)
         causes = replacement.causes if replacement else ()
         told = (
-            (Section.SECURITY, "changed", [*security.details(pair.type, before, after), *map(security.told, serious)]),
-            (Section.STATEFUL, "loses protection", [*_lost_retention(pair), *map(_told, off)]),
+            (
+                Section.SECURITY,
+                Action.CHANGED,
+                [*security.details(pair.type, before, after), *map(security.told, serious)],
+            ),
+            (Section.STATEFUL, Action.LOSES_PROTECTION, [*_lost_retention(pair).values(), *map(_told, off)]),
             (
                 Section.REST,
-                "changed",
+                Action.CHANGED,
                 [each for each in (*map(_told, remaining), *_attributes(pair)) if each not in causes],
             ),
         )
@@ -121,23 +147,23 @@ class StackChanges:
             if details:
                 yield self._change(section, action, pair.new_id, pair.new, details)
         if code:
-            yield self._change(Section.REST, "new code", pair.new_id, pair.new)
+            yield self._change(Section.REST, Action.NEW_CODE, pair.new_id, pair.new)
 
     def _removed(self, id: str, resource: Resource) -> Change:
         type = resource["Type"]
         if is_stateful(type):
             end = Detail(" ", fate(resource, "DeletionPolicy"), alarming=True)
-            return self._change(Section.STATEFUL, "deleted", id, resource, [end])
+            return self._change(Section.STATEFUL, Action.DELETED, id, resource, [end])
         details = [*security.details(type, self.pairing.before(resource), {})]
         section = Section.SECURITY if details or security.is_security(type) else Section.REST
-        return self._change(section, "removed", id, resource, details)
+        return self._change(section, Action.REMOVED, id, resource, details)
 
     def _added(self, id: str, resource: Resource) -> Iterator[Change]:
         type, properties = resource["Type"], self.pairing.after(resource)
         if id in self.base.resources:
             # CloudFormation refuses that.
             was = Detail("!", f"type: {self.base.resources[id]['Type']} → {type}", alarming=True)
-            yield self._change(Section.REPLACEMENT, "has another type", id, resource, [was])
+            yield self._change(Section.REPLACEMENT, Action.HAS_ANOTHER_TYPE, id, resource, [was])
         others = differences({}, security.rest(type, properties))
         serious = [security.told(each) for each in others if security.bears(type, each)]
         if not security.is_security(type):
@@ -145,10 +171,10 @@ class StackChanges:
             serious = [each for each in serious if each.alarming]
         details = [*security.details(type, {}, properties), *serious]
         section = Section.SECURITY if details or security.is_security(type) else Section.REST
-        yield self._change(section, "added", id, resource, details)
+        yield self._change(section, Action.ADDED, id, resource, details)
 
     def _change(
-        self, section: Section, action: str, id: str, resource: Resource, details: Iterable[Detail] = ()
+        self, section: Section, action: Action, id: str, resource: Resource, details: Iterable[Detail] = ()
     ) -> Change:
         # Its own template names a resource: by identity, for an id may stand for another type in the other one.
         names = self.pairing.base_names if resource is self.pairing.removed.get(id) else self.pairing.head_names
@@ -175,24 +201,26 @@ def _protection_off(difference: Difference) -> bool:
     return difference.path.removesuffix(".Value") in PROTECTIONS and "true" in spell(difference.before).lower()
 
 
-def _lost_retention(pair: Pair) -> Iterator[Detail]:
+def _lost_retention(pair: Pair) -> dict[str, Detail]:
+    """By attribute."""
+    lost = {}
     for attribute in RETENTION:
         before, after = (side.get(attribute, "none") for side in (pair.old, pair.new))
         if before in KEEPS and after not in KEEPS:
-            yield Detail("-", f"{attribute}: {before} → {after}", alarming=True)
+            lost[attribute] = Detail("-", f"{attribute}: {before} → {after}", alarming=True)
+    return lost
 
 
 def _attributes(pair: Pair) -> Iterator[Detail]:
     """Attributes beside the properties that differ; what protects data is told elsewhere when it is lost."""
-    lost = {detail.text.partition(":")[0] for detail in _lost_retention(pair)}
-    ignored = {"Type", "Properties", "Metadata", "DependsOn", *lost}
+    ignored = {"Type", "Properties", "Metadata", "DependsOn", *_lost_retention(pair)}
     before, after = ({key: each for key, each in side.items() if key not in ignored} for side in (pair.old, pair.new))
     yield from map(_told, differences(before, after))
 
 
 def _stack_added(stack: Stack) -> Change:
     text = f"{len(stack.resources)} resources, {_stateful_count(stack)} of them stateful; nothing to compare them with"
-    return _of_stack(stack, Section.SECURITY, "environment added", stack.name, [Detail("+", text)])
+    return _of_stack(stack, Section.SECURITY, Action.ENVIRONMENT_ADDED, stack.name, [Detail("+", text)])
 
 
 def _stack_removed(stack: Stack) -> Change:
@@ -200,10 +228,12 @@ def _stack_removed(stack: Stack) -> Change:
         f"{len(stack.resources)} resources, {_stateful_count(stack)} of them stateful, are deployed no more; "
         "CDK Pipelines does not delete the stack: they run on until somebody does"
     )
-    return _of_stack(stack, Section.STATEFUL, "environment removed", stack.name, [Detail("-", text, alarming=True)])
+    return _of_stack(
+        stack, Section.STATEFUL, Action.ENVIRONMENT_REMOVED, stack.name, [Detail("-", text, alarming=True)]
+    )
 
 
-def _of_stack(stack: Stack, section: Section, action: str, what: str, details: Iterable[Detail]) -> Change:
+def _of_stack(stack: Stack, section: Section, action: Action, what: str, details: Iterable[Detail]) -> Change:
     return Change(
         section=section,
         environment=stack.environment,

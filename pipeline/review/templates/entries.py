@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.review.templates.changes import Change, Section
+from pipeline.review.templates.changes import Action, Change, Section
 from pipeline.review.templates.difference import Detail
 
 ANY = "{env}"
@@ -18,7 +18,7 @@ class Entry:
 
     section: Section
     environments: tuple[str, ...]
-    action: str
+    action: Action
     type: str
     constructs: tuple[str, ...]
     details: tuple[Detail, ...]
@@ -54,7 +54,7 @@ def condense(changes: Sequence[Change]) -> list[Entry]:
 
 
 def _rank(entry: Entry) -> tuple[int, bool, bool]:
-    return ORDER.index(entry.section), not entry.alarming, entry.action.startswith("may")
+    return ORDER.index(entry.section), not entry.alarming, not entry.action.certain
 
 
 def _general(change: Change) -> Change:

@@ -15,6 +15,8 @@ ALIKE = 0.5
 """So much two statements have in common if one is said to have become the other."""
 
 
+NOT = "not "
+"""Begins a member of a statement that stands for all others (``NotAction``, ``NotResource``, ``NotPrincipal``)."""
 KINDS = ("action", "resource", "principal", "condition")
 USUAL = "PolicyDocument"
 """The path that goes without saying."""
@@ -44,7 +46,7 @@ class Statement:
         """What in it reaches too far. In a resource's own policy, the one with principals, ``*`` is that resource."""
         if self.effect != "Allow":
             return []
-        wide = [each for each in self.actions if each == "*" or each.endswith(":*") or each.startswith("not ")]
+        wide = [each for each in self.actions if each == "*" or each.endswith(":*") or each.startswith(NOT)]
         found = [f"wildcard action {each}" for each in sorted(wide)]
         if not self.principals and self.resources & {"*"}:
             found.append("any resource")
@@ -205,11 +207,11 @@ def _statement(raw: Any) -> Statement:
 
 def _set(raw: Any, key: str) -> frozenset[str]:
     plain = {spell(each) for each in _many(raw.get(key))}
-    return frozenset(plain | {f"not {spell(each)}" for each in _many(raw.get(f"Not{key}"))})
+    return frozenset(plain | {f"{NOT}{spell(each)}" for each in _many(raw.get(f"Not{key}"))})
 
 
 def _principals(raw: Any) -> Iterator[str]:
-    for key, prefix in (("Principal", ""), ("NotPrincipal", "not ")):
+    for key, prefix in (("Principal", ""), ("NotPrincipal", NOT)):
         principal = raw.get(key)
         if isinstance(principal, dict):
             yield from (f"{prefix}{kind} {spell(each)}" for kind, of in principal.items() for each in _many(of))

@@ -9,14 +9,12 @@ from pipeline.review.templates.pairing import Pair, Pairing
 from pipeline.review.templates.plain import references
 from pipeline.review.templates.provider import is_stateful, provider, value
 
-CERTAIN, POSSIBLE = "replaced", "may be replaced"
-
 
 @dataclass(frozen=True)
 class Replacement:
-    """``verdict`` is ``CERTAIN`` or ``POSSIBLE``."""
+    """``certain``: whether a deployment replaces it in any case; otherwise CloudFormation decides."""
 
-    verdict: str
+    certain: bool
     causes: tuple[Detail, ...]
 
 
@@ -24,7 +22,7 @@ def replacements(pairing: Pairing) -> dict[str, Replacement]:
     """By logical id in head. What refers to a replaced resource where no update is possible is replaced with it."""
     found = {pair.new_id: made for pair in pairing.pairs if (made := _by_its_own(pair, pairing))}
     while more := {
-        pair.new_id: Replacement(POSSIBLE, causes)
+        pair.new_id: Replacement(False, causes)
         for pair in pairing.pairs
         if pair.new_id not in found and (causes := tuple(_by_others(pair, found, pairing.head_names)))
     }:
@@ -38,13 +36,13 @@ def _by_its_own(pair: Pair, pairing: Pairing) -> Replacement | None:
     before, after, facts = pairing.before(pair.old), pairing.after(pair.new), provider(pair.type)
     taken = tuple(_taken(facts.identifier, before, after))
     if pair.renamed:
-        return Replacement(CERTAIN, (Detail("!", f"logical id: {pair.old_id} → {pair.new_id}"), *taken))
+        return Replacement(True, (Detail("!", f"logical id: {pair.old_id} → {pair.new_id}"), *taken))
     if not facts.known and before != after:
-        return Replacement(POSSIBLE, (Detail("!", "cfn-lint has no schema of its type"),))
+        return Replacement(False, (Detail("!", "cfn-lint has no schema of its type"),))
     if causes := tuple(_changes_at(facts.create_only, before, after)):
-        return Replacement(CERTAIN, (*causes, *taken))
+        return Replacement(True, (*causes, *taken))
     if causes := tuple(_changes_at(facts.conditionally_create_only, before, after)):
-        return Replacement(POSSIBLE, causes)
+        return Replacement(False, causes)
     return None
 
 

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.review.templates import policies
-from pipeline.review.templates.difference import MISSING, Detail, Difference, spell
+from pipeline.review.templates.difference import MISSING, Detail, Difference, Sign, spell
 
 TYPES = re.compile(
     r"AWS::(IAM|WAFv2|KMS|Cognito|CertificateManager|SecretsManager)::|AWS::CodePipeline::Pipeline$"
@@ -30,6 +31,26 @@ EVERYONE = {"0.0.0.0/0", "::/0"}
 PERMISSION = "AWS::Lambda::Permission"
 ALWAYS_REPLACED = {*RULE_TYPES, PERMISSION}
 """Types that have no update: a rule that changed is told as one that went and one that came, not as a replacement."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A security group's rule. ``direction``: ``ingress`` or ``egress``; ``peers``: from or to where."""
+
+    direction: str
+    traffic: str
+    peers: tuple[str, ...]
+    group: str
+
+    @property
+    def open_to_everyone(self) -> bool:
+        return self.direction == "ingress" and bool(EVERYONE & {*self.peers})
+
+    def __str__(self) -> str:
+        if not self.traffic:
+            return f"{self.direction} {self.peers[0]}"
+        towards = "from" if self.direction == "ingress" else "to"
+        return f"{self.direction} {self.traffic} {towards} {', '.join(self.peers) or '?'}{self.group}"
 
 
 def is_security(type: str) -> bool:
@@ -58,11 +79,13 @@ def details(type: str, before: dict[str, Any], after: dict[str, Any]) -> Iterato
         yield from policies.compare(old, new, policies.USUAL)
     if type in RULE_TYPES:
         old_rule, new_rule = (_rule(RULE_TYPES[type], each) if each else None for each in (before, after))
-        yield from _rules(old_rule, new_rule)
+        if old_rule != new_rule:
+            yield from (_rule_detail("-", each) for each in [old_rule] if each)
+            yield from (_rule_detail("+", each) for each in [new_rule] if each)
     for name, direction in RULES.items():
         was, now = ({_rule(direction, each) for each in _list(side.get(name))} for side in (before, after))
-        yield from (_rule_detail("-", each) for each in sorted(was - now))
-        yield from (_rule_detail("+", each) for each in sorted(now - was))
+        yield from (_rule_detail("-", each) for each in sorted(was - now, key=str))
+        yield from (_rule_detail("+", each) for each in sorted(now - was, key=str))
     old_documents, new_documents = dict(policies.documents(before)), dict(policies.documents(after))
     for path in dict.fromkeys([*old_documents, *new_documents]):
         old_document, new_document = old_documents.get(path), new_documents.get(path)
@@ -84,26 +107,16 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _rules(old: str | None, new: str | None) -> Iterator[Detail]:
-    if old != new:
-        if old:
-            yield _rule_detail("-", old)
-        if new:
-            yield _rule_detail("+", new)
+def _rule_detail(sign: Sign, rule: Rule) -> Detail:
+    alarming = sign == "+" and rule.open_to_everyone
+    return Detail(sign, f"{rule}{' ← open to everyone' if alarming else ''}", alarming=alarming)
 
 
-def _rule_detail(sign: Any, rule: str) -> Detail:
-    everyone = sign == "+" and any(f" {each}" in f" {rule}" for each in EVERYONE)
-    open_to_all = everyone and rule.startswith("ingress")
-    return Detail(sign, f"{rule}{' ← open to everyone' if open_to_all else ''}", alarming=open_to_all)
-
-
-def _rule(direction: str, rule: Any) -> str:
+def _rule(direction: str, rule: Any) -> Rule:
     if not isinstance(rule, dict):
-        return f"{direction} {rule}"
+        return Rule(direction, "", (spell(rule),), "")
     protocol, low, high = (rule.get(key) for key in ("IpProtocol", "FromPort", "ToPort"))
     ports = "all ports" if low is None else f"{low}" if low == high else f"{low}-{high}"
-    what = "all traffic" if str(protocol) == "-1" else f"{protocol} {ports}"
-    peer = ", ".join(spell(each) for key, each in rule.items() if key not in NO_PEER) or "?"
-    group = f" at {rule['GroupId']}" if "GroupId" in rule else ""
-    return f"{direction} {what} {'from' if direction == 'ingress' else 'to'} {peer}{group}"
+    traffic = "all traffic" if str(protocol) == "-1" else f"{protocol} {ports}"
+    peers = tuple(spell(each) for key, each in rule.items() if key not in NO_PEER)
+    return Rule(direction, traffic, peers, f" at {rule['GroupId']}" if "GroupId" in rule else "")
