@@ -25,9 +25,10 @@ from pipeline.release.aws.metrics import AwsMetrics
 from pipeline.release.aws.records import AwsRecords
 from pipeline.release.aws.traffic import AwsTraffic
 from pipeline.release.clock import SystemClock
-from pipeline.release.commands import Commands, ExitCode, Outcome
+from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.git import Disagreement, GitError, current_commit
+from pipeline.release.outcome import ExitCode, Outcome
 from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable
 from pipeline.release.record import Release

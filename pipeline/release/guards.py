@@ -6,6 +6,8 @@ from datetime import UTC, datetime, time
 from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions
 
+HISTORY = 50
+"""How many releases back the guards and `history` look."""
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 

@@ -8,7 +8,7 @@ from pipeline.release.plan import Plan
 from pipeline.release.ports import Lease
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import total
-from pipeline.release.traffic import ROUTED, Function, Traffic, Versions
+from pipeline.release.traffic import ROUTED, Function, Traffic, Versions, moves, shifted
 
 ROUTES = {Function.VALIDATION: "/validate", Function.FRAUD_DETECTION: "/fraud-check", Function.PROCESSING: "/process"}
 
@@ -81,6 +81,20 @@ def plan_lines(environment: str, plan: Plan, windows: Sequence[str], freeze: Seq
             f"freeze alarms {', '.join(freeze) or 'none'}",
         ],
     )
+
+
+def preview_lines(release: Release, traffic: Traffic) -> Iterator[str]:
+    """The calls that ``release`` would make from ``traffic`` on, if all goes well."""
+    if release.phase is Phase.ROLLING_BACK:
+        stages = [("rollback", release.traffic)]
+    else:
+        weights = release.plan.weights[-1:] if release.hurry else release.plan.weights
+        stages = [(f"{weight} %", shifted(release.stable, release.candidate, weight)) for weight in weights]
+        stages.append(("promote", release.to(Phase.PROMOTED, release.since, "").traffic))
+    for label, wanted in stages:
+        for chain in moves(traffic, wanted):
+            yield from (f"{label:>9}  {move}" for move in chain)
+        traffic = Traffic(listener=wanted.listener, blue=wanted.blue, green=wanted.green or traffic.green)
 
 
 def history_lines(releases: Sequence[Release]) -> list[str]:

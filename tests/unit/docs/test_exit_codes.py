@@ -16,7 +16,7 @@ CODES = {
     "pipeline.compliance.checkov": "pipeline/compliance/checkov.py",
     "pipeline.evidence": "pipeline/evidence/__main__.py",
     "pipeline.local": "pipeline/local/errors.py",
-    "pipeline.release": "pipeline/release/commands.py",
+    "pipeline.release": "pipeline/release/outcome.py",
     "pipeline.review": "pipeline/review/__main__.py",
 }
 """Where the class ``ExitCode`` of each command is. It is read, not imported: to import locust changes this process."""

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from pipeline.release.analysis import Limits, Verdict, judge
-from pipeline.release.commands import ExitCode
+from pipeline.release.outcome import ExitCode
 from pipeline.release.record import EventKind
 from pipeline.release.samples import EDGES_MS, Sample, Samples
 from pipeline.release.statistics import highest_plausible_rate, more_errors, slower

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.release.commands import ExitCode
+from pipeline.release.outcome import ExitCode
 from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
 from pipeline.release.record import Phase

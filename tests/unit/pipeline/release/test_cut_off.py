@@ -18,7 +18,8 @@ from botocore.exceptions import EndpointConnectionError
 from pipeline.output import say
 from pipeline.release import cli
 from pipeline.release.clock import SystemClock
-from pipeline.release.commands import Commands, ExitCode
+from pipeline.release.commands import Commands
+from pipeline.release.outcome import ExitCode
 from pipeline.release.ports import RollbackUnconfirmed
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.release import cli, controller, machine
 from pipeline.release.aws.traffic import AwsTraffic
-from pipeline.release.commands import ExitCode
+from pipeline.release.outcome import ExitCode
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.release.commands import ExitCode
 from pipeline.release.guards import is_open
+from pipeline.release.outcome import ExitCode
 from tests.unit.pipeline.release.bench import Bench
 
 

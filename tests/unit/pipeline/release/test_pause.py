@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.release import cli
-from pipeline.release.commands import ExitCode
 from pipeline.release.machine import Observation, advance
+from pipeline.release.outcome import ExitCode
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.test_crash import Killed, die
 

@@ -3,7 +3,7 @@
 import re
 
 from pipeline.release.charts import draw
-from pipeline.release.commands import ExitCode
+from pipeline.release.outcome import ExitCode
 from pipeline.release.plan import Plan
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import ITEM_BYTES, PAGE_BYTES, _size

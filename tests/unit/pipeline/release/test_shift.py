@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.release.commands import ExitCode
+from pipeline.release.outcome import ExitCode
 from pipeline.release.record import Phase
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import FUNCTIONS, PROCESSING, refused

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pipeline.release.commands import Commands, ExitCode, Outcome
+from pipeline.release.commands import Commands
+from pipeline.release.outcome import ExitCode, Outcome
 from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
 from pipeline.release.record import Phase, Release

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.release.commands import ExitCode
+from pipeline.release.outcome import ExitCode
 from pipeline.release.record import Release
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import FUNCTIONS, PROCESSING

@@ -1,0 +1,65 @@
+"""Drives a release to its end, and puts right what a lost lease left behind."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pipeline.release.controller import Controller, World
+from pipeline.release.lease import lease
+from pipeline.release.machine import take_over
+from pipeline.release.new_release import NewReleases
+from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
+from pipeline.release.record import Release
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Needs the lease whenever it drives."""
+
+    world: World
+    releases: NewReleases
+
+    def unfinished(self) -> Release | None:
+        """The release that is under way, whoever drives it."""
+        last = self._last()
+        return last if last and not last.finished else None
+
+    def drive(self, release: Release) -> Release:
+        """Take ``release`` to its end; its last record. Raises what ``Controller.drive`` raises."""
+        try:
+            return self._drive(release)
+        except LeaseLost:
+            ended = self._settle_after_lost_lease()
+            if ended and ended.release_id == release.release_id:
+                return ended
+            raise
+
+    def take_over(self, release: Release) -> Release:
+        """Take ``release``, which another controller left, to its end; its last record."""
+        return self.drive(take_over(release, self.world.clock.now()))
+
+    def _drive(self, release: Release) -> Release:
+        controller = Controller(self.world)
+        return controller.drive(controller.begin(release))
+
+    def _settle_after_lost_lease(self) -> Release | None:
+        """Leave nothing undone after the lease was lost, if no other controller holds it now.
+
+        The other controller may have died, or left without driving: its unfinished release is taken over. Or this
+        controller hung between the renewal of its lease and its last call, and the other one ended the release in
+        between: then traffic goes back to what the record says. A controller that is still at work sees that call's
+        effect itself.
+
+        Tried once: if the lease is lost again, this process stops. Returns the release that was driven to its end, if
+        there was one.
+        """
+        with suppress(LeaseHeld, LeaseLost, Unavailable), lease(self.world):
+            last = self._last()
+            if last and not last.finished:
+                return self._drive(take_over(last, self.world.clock.now()))
+            if last and not self.world.router.read().satisfies(last.traffic):
+                cause = "a call of a controller that had lost its lease came too late"
+                self._drive(self.releases.repair(last.traffic.stable, cause))
+        return None
+
+    def _last(self) -> Release | None:
+        return next(iter(self.world.records.latest()), None)
