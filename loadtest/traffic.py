@@ -31,7 +31,7 @@ from loadtest.generator import Generator
 from loadtest.options import Workforce, add_target_options, number
 from loadtest.result import GateError, timestamp
 from loadtest.samples import Samples
-from pipeline.output import forgive_output, say, settle_output
+from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
 
 POLL_SECONDS = 0.1
 
@@ -56,13 +56,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--reports", type=Path, help="folder of the report (default: reports/<env>)")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what runs meanwhile")
     arguments = parser.parse_args(argv)
-    forgive_output()
+    replace_unencodable_characters()
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         parser.error("no command given: put it after --")
     folder: Path = arguments.reports or Path("reports") / arguments.env.name
     code = _traffic(arguments, command, folder)
-    settle_output()
+    discard_unwritten_output()
     return code
 
 

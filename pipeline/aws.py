@@ -1,8 +1,8 @@
-"""How the commands of the pipeline reach AWS, or the local cloud: by the SDK's own environment variables.
+"""The connection of the pipeline's commands to AWS or to the local cloud, by the SDK's own environment variables.
 
-``AWS_ENDPOINT_URL`` and ``AWS_CA_BUNDLE`` lead to the local cloud (SDK reference guide, "service-specific endpoints").
-``PLATFORM_ROLE_ARN`` names the role of the target environment that a pipeline step assumes; unset, the caller's own
-credentials serve.
+``AWS_ENDPOINT_URL`` and ``AWS_CA_BUNDLE`` select the local cloud (SDK reference guide, "service-specific endpoints").
+``PLATFORM_ROLE_ARN`` names the role of the target environment that a pipeline step assumes. Without it, the commands
+use the caller's own credentials.
 """
 
 import os
@@ -19,8 +19,8 @@ from environments import DEFAULT_REGION
 def session(region: str | None) -> boto3.Session:
     """A session in the target environment, under ``PLATFORM_ROLE_ARN`` when that is set.
 
-    ``region`` is what the settings name. Where they leave it open, the person's variables or profile name it.
-    A role's credentials live for an hour; they are renewed before that, for a shift may bake longer.
+    ``region`` comes from the settings. When it is ``None``, the person's variables or profile decide. A role's
+    credentials are valid for an hour. They are renewed in time, because a shift may bake longer.
     """
     own = botocore.session.Session()
     region = region or os.environ.get("AWS_REGION") or own.get_config_variable("region") or DEFAULT_REGION
@@ -46,7 +46,7 @@ class PlatformNotDeployed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformOutputs:
-    """What the gate and the release controller know of a platform: the outputs of its stack, by name."""
+    """The outputs of a platform's stack, by name. Gate and release controller know a platform by these only."""
 
     stack_name: str
     values: dict[str, str]

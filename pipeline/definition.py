@@ -1,4 +1,4 @@
-"""The promotion path, declared once. Engines (AWS CodePipeline, the local plan) turn it into something that runs."""
+"""The promotion path, declared once. The engines (AWS CodePipeline, the local plan) translate it."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import pipelines
 
 from environments import Environment
-from pipeline.steps import Approval, Archive, BlueGreenShift, Evidence, LoadGate
+from pipeline.steps import Approval, Archive, BlueGreenShift, CollectEvidence, LoadGate
 from stages.platform_stage import PlatformStage
 
 
@@ -17,16 +17,18 @@ def declare_promotion(
     notices: sns.ITopic | None = None,
     archive: Archive | None = None,
 ) -> None:
-    """Add every environment to ``pipeline`` in the mapping's order: approve where asked, deploy, gate, shift, and keep
-    the evidence.
+    """Add every environment to ``pipeline`` in the mapping's order: approve if required, deploy, gate, shift, keep the
+    evidence.
 
-    ``notices`` hears of waiting approvals on engines that can publish to it; ``archive`` is for those on AWS.
+    Engines on AWS pass two options: ``notices`` gets a message for each waiting approval, ``archive`` keeps evidence.
     """
     for environment, stage in platforms.items():
         outputs = stage.platform.outputs
         gate = LoadGate(environment=environment, outputs=outputs)
         shift = BlueGreenShift(environment=environment, outputs=outputs)
-        evidence = Evidence(environment=environment, assembly=pipeline.synth, gate=gate, shift=shift, archive=archive)
+        evidence = CollectEvidence(
+            environment=environment, assembly=pipeline.synth, gate=gate, shift=shift, archive=archive
+        )
         pipeline.add_stage(
             stage,
             pre=[Approval(environment=environment, notices=notices)] if environment.requires_approval else [],

@@ -1,8 +1,8 @@
-"""CDK grants the pipeline's roles families of actions (``s3:GetObject*``); here they become the actions that are used.
+"""Narrow the policies of the pipeline's roles: CDK grants families of actions, such as ``s3:GetObject*``.
 
-CodePipeline and CodeBuild read and write artifacts: the actions are those of "Manage the CodePipeline service role"
-and "Allow CodeBuild to interact with other services" in their user guides. Build logs go to the pipeline's own log
-group and test reports to report groups of the stack, so what CDK grants for groups of CodeBuild's own is left out.
+CodePipeline and CodeBuild read and write artifacts. The actions they use are listed in "Manage the CodePipeline service
+role" and "Allow CodeBuild to interact with other services" of their user guides. CDK also grants access to log groups
+and report groups that CodeBuild would create. These grants are removed, because the stack has groups of its own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from typing import Any, cast
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
-EXACT = {
+USED_ACTIONS = {
     "kms:GenerateDataKey*": ("kms:GenerateDataKey",),
     "kms:ReEncrypt*": ("kms:ReEncryptFrom", "kms:ReEncryptTo"),
     "s3:Abort*": ("s3:AbortMultipartUpload",),
@@ -20,13 +20,13 @@ EXACT = {
     "s3:GetObject*": ("s3:GetObject", "s3:GetObjectVersion"),
     "s3:List*": ("s3:ListBucket",),
 }
-LEFT_OUT = (":log-group:/aws/codebuild/", ":report-group/")
+UNUSED_RESOURCES = (":log-group:/aws/codebuild/", ":report-group/")
 
 
 def narrow(stack: Stack) -> None:
-    """Rewrite every role's inline policy of ``stack`` as a narrower managed one.
+    """Replace every inline role policy of ``stack`` by a narrower managed policy.
 
-    Call it when the stack is complete; later grants would be lost.
+    Call it when the stack is complete, because later grants would be lost.
     """
     for construct in stack.node.find_all():
         if isinstance(construct, iam.CfnPolicy):
@@ -43,13 +43,17 @@ def narrow(stack: Stack) -> None:
 
 def _narrowed(statements: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for statement in statements:
-        actions = [exact for action in _listed(statement["Action"]) for exact in EXACT.get(action, (action,))]
-        resources = [each for each in _listed(statement["Resource"]) if not any(part in str(each) for part in LEFT_OUT)]
+        actions = [used for action in _as_list(statement["Action"]) for used in USED_ACTIONS.get(action, (action,))]
+        resources = [
+            resource
+            for resource in _as_list(statement["Resource"])
+            if not any(part in str(resource) for part in UNUSED_RESOURCES)
+        ]
         if resources == ["*"] and all(action.startswith("codebuild:") for action in actions):
-            continue  # builds are started under another role, which names its projects
+            continue  # another role starts the builds, and its policy names the projects
         if actions and resources:
             yield statement | {"Action": actions, "Resource": resources}
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]

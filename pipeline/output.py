@@ -1,4 +1,4 @@
-"""Output of commands that must come to their end even if nobody listens any more."""
+"""Output of commands that must finish their work even when their output can no longer be written."""
 
 import io
 import os
@@ -8,23 +8,23 @@ from typing import TextIO
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print ``text`` to ``stream``, by default stdout. A closed pipe, terminal or file and a full disk are no reason to
-    stop work half done: what can't be said is not said."""
+    """Print ``text`` to ``stream``, by default stdout. Drop it when the pipe or terminal is closed or the disk is full,
+    because work must not stop half done."""
     with suppress(OSError):
         print(text, file=stream or sys.stdout, flush=True)
 
 
-def forgive_output() -> None:
-    """From here on a character that the terminal does not know is replaced, instead of ending the program."""
+def replace_unencodable_characters() -> None:
+    """Replace each character that the terminal's encoding lacks. Without this, such a character ends the program."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
-def settle_output() -> None:
-    """Let go of what could not be written: Python would try again when it exits, and change the exit code to 120."""
+def discard_unwritten_output() -> None:
+    """Discard output that could not be written. Python would retry at its exit, and change the exit code to 120."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # there is none if the file was closed at the start
+        if isinstance(stream, io.TextIOWrapper):  # it is None when the file was closed at the start
             try:
                 stream.flush()
             except OSError:

@@ -1,9 +1,9 @@
 """The AWS engine: a self-mutating CodePipeline that promotes every push to the main branch.
 
-What the account must hold before the first ``cdk deploy``, ``python -m pipeline.bootstrap --pipeline`` writes there:
-the ARN of the CodeConnections connection to the repository's host, in the SSM parameter ``CONNECTION_PARAMETER``. The
-ARN belongs to the account, not to the code, and CloudFormation reads the parameter again at every self-mutation; while
-it is missing, CloudFormation refuses the stack before it creates anything and names the parameter.
+Run ``python -m pipeline.bootstrap --pipeline`` before the first ``cdk deploy``. It writes the SSM parameter
+``CONNECTION_PARAMETER``: the ARN of the CodeConnections connection to the repository's host. The ARN belongs to the
+account, not to the code. CloudFormation reads the parameter at every self-mutation. When it is missing, CloudFormation
+names it and refuses the stack before it creates anything.
 """
 
 import json
@@ -29,20 +29,20 @@ from pipeline.bootstrap.connection import PARAMETER as CONNECTION_PARAMETER
 from pipeline.definition import declare_promotion
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
-from pipeline.steps import REPORT_NAME, Archive, Evidence, Synth
+from pipeline.steps import REPORT_NAME, Archive, CollectEvidence, Synth
 from stages.platform_stage import PlatformStage
 
 STACK_NAME = "payment-pipeline"
 EVIDENCE_DAYS = 3 * 365
-"""Assessors look back a year, and come months after it."""
+"""Assessors look back a year, and come months after that year."""
 PACKAGE_JSON = Path(__file__).parent.parent / "package.json"
 
 
 class PipelineStack(cdk.Stack):
-    """CodePipeline and all it needs of its own: key, artifacts, logs, notices.
+    """CodePipeline with its keys, artifact bucket, log group and notices.
 
-    Raises ``ValueError`` when an environment names an account and ``settings`` does not name the pipeline's, and when
-    one is in another region than the pipeline: CodePipeline would need artifact buckets and keys in both.
+    Raises ``ValueError`` when an environment names an account and ``settings`` names none for the pipeline. Also raises
+    it when an environment is in another region than the pipeline: CodePipeline would need a bucket and a key in both.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class PipelineStack(cdk.Stack):
         return key
 
     def _signing_key(self) -> kms.Key:
-        """Only the evidence steps may sign with it; whoever has its public half can verify, anywhere."""
+        """Only the evidence steps may sign with this key. The public key is enough to verify, without AWS."""
         return kms.Key(
             self,
             "SigningKey",
@@ -151,7 +151,7 @@ class PipelineStack(cdk.Stack):
         access_logs = self._bucket("AccessLogs", keep={None: 365}, encryption=s3.BucketEncryption.S3_MANAGED)
         artifacts = self._bucket(
             "Artifacts",
-            # CodePipeline puts what it hands on into a folder of the pipeline's name.
+            # CodePipeline stores artifacts under the pipeline's name.
             keep={f"{STACK_NAME}/": 365, f"{EVIDENCE}/": EVIDENCE_DAYS},
             encryption=s3.BucketEncryption.KMS,
             encryption_key=key,
@@ -162,8 +162,9 @@ class PipelineStack(cdk.Stack):
         return artifacts
 
     def _protect_evidence(self, engine: pipelines.CodePipeline, artifacts: s3.Bucket) -> None:
-        """All steps that hand on artifacts may write all over the bucket; evidence is written by its own, and once."""
-        steps = [step for step in _post_steps(engine) if isinstance(step, Evidence)]
+        """Let only the evidence steps write evidence, and each object once. Other steps may write anywhere in the
+        bucket, because they store artifacts there."""
+        steps = [step for step in _post_steps(engine) if isinstance(step, CollectEvidence)]
         roles = [cast(iam.IRole, step.project.role).role_arn for step in steps]
         rules: dict[str, dict[str, Any]] = {
             "EvidenceIsWrittenByItsSteps": {"ArnNotEquals": {"aws:PrincipalArn": roles}},
@@ -182,7 +183,7 @@ class PipelineStack(cdk.Stack):
             )
 
     def _bucket(self, id: str, *, keep: Mapping[str | None, int], **options: Any) -> s3.Bucket:
-        """``keep``: for how many days what lies under a prefix is kept, both as it is and after it was replaced."""
+        """``keep``: days until objects under a prefix expire. Their replaced versions are kept as long again."""
         rules = [
             s3.LifecycleRule(
                 prefix=prefix, expiration=cdk.Duration.days(days), noncurrent_version_expiration=cdk.Duration.days(days)
@@ -199,7 +200,7 @@ class PipelineStack(cdk.Stack):
             versioned=True,
             lifecycle_rules=rules,
             removal_policy=cdk.RemovalPolicy.DESTROY,
-            # CloudFormation deletes empty buckets only; CDK's function also stops what would be delivered meanwhile.
+            # CloudFormation deletes empty buckets only. CDK's function also stops deliveries during the deletion.
             auto_delete_objects=True,
             **options,
         )
@@ -226,7 +227,7 @@ class PipelineStack(cdk.Stack):
         )
 
     def _report_groups(self, engine: pipelines.CodePipeline) -> None:
-        """Where CodeBuild files the JUnit reports: it finds the groups by the names of project and report."""
+        """Create the groups for JUnit reports. CodeBuild finds a group by the names of the project and the report."""
         for step in [engine.synth, *_post_steps(engine)]:
             if isinstance(step, pipelines.CodeBuildStep) and step.partial_build_spec:
                 group = codebuild.ReportGroup(
@@ -237,7 +238,7 @@ class PipelineStack(cdk.Stack):
                     delete_reports=True,
                 )
                 group.grant_write(step)
-                # CodeBuild asks for the group by name, which includes that it might have to make it.
+                # CodeBuild calls CreateReportGroup with the group's name even when the group exists.
                 step.grant_principal.add_to_principal_policy(
                     iam.PolicyStatement(actions=["codebuild:CreateReportGroup"], resources=[group.report_group_arn])
                 )
@@ -248,10 +249,10 @@ def _post_steps(engine: pipelines.CodePipeline) -> list[pipelines.Step]:
 
 
 def _require_reach(settings: PipelineSettings, environments: Mapping[Environment, PlatformStage]) -> None:
-    elsewhere = [each.name for each in environments if each.account]
-    if elsewhere and not (settings.account and settings.region):
+    with_account = [each.name for each in environments if each.account]
+    if with_account and not (settings.account and settings.region):
         raise ValueError(
-            f"environments.py: {', '.join(elsewhere)} has an account of its own, so PIPELINE must name its"
+            f"environments.py: {', '.join(with_account)} has an account of its own, so PIPELINE must name its"
             " account and region too"
         )
     for each in environments:
@@ -263,7 +264,7 @@ def _require_reach(settings: PipelineSettings, environments: Mapping[Environment
 
 
 def _allow_codeconnections(pipeline: codepipeline.Pipeline, connection: str) -> None:
-    """CDK grants the action under its former service prefix only; connections of today need the new one."""
+    """Grant the action under its present service prefix. CDK grants it under the former prefix only."""
     action = pipeline.node.find_child("Source").node.find_child("Source")
     role = cast(iam.Role, action.node.find_child("CodePipelineActionRole"))
     role.add_to_principal_policy(iam.PolicyStatement(actions=["codeconnections:UseConnection"], resources=[connection]))

@@ -1,7 +1,7 @@
-"""The steps of the promotion: each runs an ordinary command of this repository, the same on every engine and by hand.
+"""The steps of the promotion. Each runs a command of this repository, the same on every engine and by hand.
 
-A step knows its environment and takes what it needs to know of the platform from the outputs of the platform's stack.
-What only CodeBuild reads (role, report, time limit) stands beside the command; other engines ignore it.
+A step knows its environment, and finds the platform by the outputs of the platform's stack. Role, report and time limit
+are for CodeBuild; other engines ignore them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,21 +26,21 @@ INSTALL_CHECKOV = (
     'uv venv --quiet --python "$(command -v python)" .venv/checkov',
     "uv pip sync --quiet --python .venv/checkov/bin/python --require-hashes requirements/checkov.txt",
 )
-"""In an environment of its own, for it pins old releases of what the rest uses."""
+"""In a virtual environment of its own, because checkov pins old releases of packages that this project uses."""
 
 
 def install(requirements: str) -> list[str]:
-    """Commands that install ``requirements/<requirements>.txt``, every file checked against its hash."""
+    """Commands that install ``requirements/<requirements>.txt`` and check every file against its hash."""
     return [
         "pip install --quiet --require-hashes -r requirements/uv.txt",
         f"uv pip install --quiet --system --require-hashes -r requirements/{requirements}.txt",
-        # CodeBuild's images run Python under pyenv, which finds new commands only after this; elsewhere nothing.
+        # CodeBuild's images run Python under pyenv, which finds new commands only after this.
         "if command -v pyenv >/dev/null; then pyenv rehash; fi",
     ]
 
 
 def junit_report(directory: str, pattern: str) -> codebuild.BuildSpec:
-    """The part of a build specification that hands JUnit files under ``directory`` to the project's report group."""
+    """The part of a build specification that puts JUnit files under ``directory`` into the project's report group."""
     report = {"base-directory": directory, "files": [pattern], "file-format": "JUNITXML"}
     return codebuild.BuildSpec.from_object({"version": "0.2", "reports": {REPORT_NAME: report}})
 
@@ -68,7 +68,7 @@ class Synth(pipelines.CodeBuildStep):
 class PlatformStep(pipelines.CodeBuildStep):
     """Commands against a deployed platform, under roles of its account that only this step may assume.
 
-    Its output is what they report.
+    The step's output is the folder of the commands' reports.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class PlatformStep(pipelines.CodeBuildStep):
         minutes: float,
         report: str | None = None,
     ) -> None:
-        """``roles``: environment variables that take a role's ARN from an output of the platform's stack;
-        ``role_names``: the names of those roles; ``report``: JUnit file in ``reports/<environment>``."""
+        """``roles``: environment variables, each with the stack output that holds a role's ARN. ``role_names``: the
+        names of those roles. ``report``: JUnit file in ``reports/<environment>``."""
         account = environment.account or Aws.ACCOUNT_ID
         super().__init__(
             name,
@@ -105,7 +105,7 @@ class PlatformStep(pipelines.CodeBuildStep):
 
 
 class LoadGate(PlatformStep):
-    """Prove the candidate fast enough, under load, before any customer meets it."""
+    """Measure the candidate under load before it gets production traffic. Fails when the candidate is too slow."""
 
     def __init__(self, *, environment: Environment, outputs: Mapping[str, CfnOutput]) -> None:
         name, workers, gate = environment.name, environment.load_workers, environment.gate
@@ -135,10 +135,10 @@ class LoadGate(PlatformStep):
 
 
 class BlueGreenShift(PlatformStep):
-    """Move production traffic to the candidate in steps, or back to the stable version at the first alarm.
+    """Shift production traffic to the candidate in steps. The first alarm returns it to the stable version.
 
-    Synthetic traffic flows meanwhile, so that every step has data to judge. It runs under the load test's role, the
-    shift alone under the release role.
+    Synthetic traffic runs at the same time, so that every step has data to judge. The traffic uses the load test's
+    role; the shift uses the release role.
     """
 
     def __init__(self, *, environment: Environment, outputs: Mapping[str, CfnOutput]) -> None:
@@ -157,10 +157,10 @@ class BlueGreenShift(PlatformStep):
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """Where an AWS pipeline keeps its evidence, and the key that signs it."""
+    """The bucket in which an AWS pipeline keeps its evidence, and the key that signs it."""
 
     pipeline: str
-    """Its name: CodePipeline is asked who approved."""
+    """The pipeline's name, needed to ask CodePipeline for the approver."""
     bucket: s3.IBucket
     signing_key: kms.IKey
 
@@ -174,12 +174,12 @@ class Archive:
         }
 
     def statements(self, environment: str) -> list[iam.PolicyStatement]:
-        """What it takes to add evidence of one environment."""
+        """The permissions of the step that adds evidence of one environment."""
         pipeline = f"arn:{Aws.PARTITION}:codepipeline:{Aws.REGION}:{Aws.ACCOUNT_ID}:{self.pipeline}"
         bundles = self.bucket.arn_for_objects(f"{EVIDENCE}/{environment}/*")
         allowed = {
             "s3:PutObject": bundles,
-            # For its checksum, to know again what a first attempt wrote.
+            # To compare the checksum, when a retry finds the object of the first attempt.
             "s3:GetObject": bundles,
             "kms:Sign": self.signing_key.key_arn,
             "codepipeline:GetPipelineState": pipeline,
@@ -187,10 +187,10 @@ class Archive:
         return [iam.PolicyStatement(actions=[action], resources=[arn]) for action, arn in allowed.items()]
 
 
-class Evidence(pipelines.CodeBuildStep):
-    """Keep what proves a release: findings, gate, shift, approval, templates. Runs only where all went well.
+class CollectEvidence(pipelines.CodeBuildStep):
+    """Keep the evidence of a release: findings, gate, shift, approval, templates. Runs only after a successful shift.
 
-    The engine that has an ``archive`` signs and keeps bundles there; another one keeps them itself.
+    With an ``archive``, the bundle is signed and kept there. Without one, the engine keeps it itself.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class Evidence(pipelines.CodeBuildStep):
         name = environment.name
         super().__init__(
             "Evidence",
-            # CodePipeline puts each in a folder that must not exist yet.
+            # CodePipeline copies each input into a folder that must not exist yet.
             additional_inputs={"cdk.out": assembly, f"reports/{name}/gate": gate, f"reports/{name}/shift": shift},
             install_commands=install("loadtest"),
             commands=[f"python -m pipeline.evidence collect --env {name}"],
@@ -217,7 +217,7 @@ class Evidence(pipelines.CodeBuildStep):
 
 
 class Approval(pipelines.ManualApprovalStep):
-    """A person decides whether the commit goes on to ``environment``. Named by its effect: ``PromoteToProd``."""
+    """A person decides whether the commit is promoted to ``environment``. The step is named ``PromoteToProd``, say."""
 
     def __init__(self, *, environment: Environment, notices: sns.ITopic | None = None) -> None:
         name = environment.name

@@ -1,1 +1,1 @@
-"""The operator's view of the audit log: ``python -m pipeline.audit verify --env dev --day 2026-01-31``."""
+"""Verification of the audit log: ``python -m pipeline.audit verify --env dev --day 2026-01-31``."""

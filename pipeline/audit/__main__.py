@@ -2,9 +2,9 @@
 
     python -m pipeline.audit verify --env dev --day 2026-01-31
 
-Reads the audit bucket and the transactions of that day (UTC) with the caller's credentials; ``AWS_ENDPOINT_URL`` leads
-to a local cloud. Exit codes: 0 the log is whole, 1 it is not (the first broken record is named first), 2 usage, 3 the
-log could not be read, so nothing is known of it.
+Reads the audit bucket and the transactions of that day (UTC) with the caller's credentials. ``AWS_ENDPOINT_URL``
+selects a local cloud. Exit codes: 0 the log is whole; 1 it is broken (the first broken record is listed first);
+2 usage; 3 the log could not be read, so its state is unknown.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.audit.day import Day
 from pipeline.audit.verification import verify
 
-_SHOWN = 20
+_MOST_BREAKS_SHOWN = 20
 
 
 class ExitCode(IntEnum):
@@ -49,15 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _verify(environment: str, day: date) -> int:
     stored = Day.of_environment(boto3.Session(), environment, day)
-    verdict = verify(stored.records(), stored.settled(), stored.earlier)
+    result = verify(stored.records(), stored.settled(), stored.earlier)
     unfinished = stored.pending(before=datetime.now(UTC) - timedelta(minutes=1))
-    print(f"{environment} {day}: {verdict.records} records in {verdict.chains} chains")
+    print(f"{environment} {day}: {result.records} records in {result.chains} chains")
     if unfinished:
-        print(f"{len(unfinished)} transactions are pending, never answered for, the first {unfinished[0]}")
-    for found in verdict.breaks[:_SHOWN]:
+        print(f"{len(unfinished)} transactions are pending without an outcome, the first {unfinished[0]}")
+    for found in result.breaks[:_MOST_BREAKS_SHOWN]:
         print(f"BROKEN {found.key}: {found.reason}")
-    if verdict.breaks:
-        print(f"{len(verdict.breaks)} broken; the bucket's versions hold what was there before")
+    if result.breaks:
+        print(f"{len(result.breaks)} broken; the bucket keeps the earlier versions of changed and deleted records")
         return ExitCode.BROKEN
     print("whole")
     return ExitCode.WHOLE

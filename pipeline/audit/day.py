@@ -1,4 +1,4 @@
-"""One day of the audit log as it lies in S3, and of the ledger as it lies in DynamoDB."""
+"""One day of the audit log in S3, and of the ledger in DynamoDB."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.payments import transactions
 from lambdas.payments.audit import prefix
-from pipeline.audit.verification import Settled
+from pipeline.audit.verification import SettledTransaction
 
 _READERS = 8
 _OUTCOMES = ("approved", "review", "declined")
@@ -29,7 +29,7 @@ class Day:
 
     @classmethod
     def of_environment(cls, aws: boto3.Session, environment: str, day: date) -> "Day":
-        """The day of the platform of ``environment``, found by the outputs of its stack."""
+        """A day of the platform of ``environment``. The outputs of its stack name the bucket and the table."""
         stacks = aws.client("cloudformation").describe_stacks(StackName=f"payment-platform-{environment}")
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks["Stacks"][0]["Outputs"]}
         return cls(
@@ -50,24 +50,24 @@ class Day:
                 keys = [found["Key"] for found in page.get("Contents", [])]
                 yield from zip(keys, readers.map(self._read, keys), strict=True)
 
-    def settled(self) -> Iterator[Settled]:
-        """The day's transactions that have their outcome."""
+    def settled(self) -> Iterator[SettledTransaction]:
+        """The day's transactions that have an outcome."""
         for outcome in _OUTCOMES:
             for item in self._transactions(outcome):
-                yield Settled(
+                yield SettledTransaction(
                     transaction_id=item["transaction_id"]["S"],
                     created_at=item["created_at"]["S"],
                     audit_hash=item["audit_hash"]["S"],
                 )
 
     def pending(self, before: datetime) -> list[str]:
-        """Ids of the day's transactions that a crash left pending, made ``before``."""
+        """Ids of the day's pending transactions that were created before this time: a crash left them pending."""
         limit = transactions.timestamp(before)
         pending = self._transactions(transactions.PENDING)
         return [item["transaction_id"]["S"] for item in pending if item["created_at"]["S"] < limit]
 
     def earlier(self, key: str) -> bytes | None:
-        """The body of the record under ``key``, of any day, or ``None``."""
+        """The body of the record under ``key``, of any day; ``None`` when there is none."""
         try:
             return self._read(key)
         except ClientError as error:

@@ -1,4 +1,4 @@
-"""Is a day of the audit log whole? Checks every record by itself, in its chain, and against the ledger."""
+"""Verifies a day of the audit log: every record by itself, in its chain, and against the ledger."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -10,27 +10,27 @@ from lambdas.payments.audit import GENESIS, canonical, digest, key_of_id
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class Break:
-    """A record that is not what was written, or is missing."""
+    """A record that was changed or is missing."""
 
     created_at: str
-    """When its payment was made, as far as it is known; breaks sort by it."""
+    """The time of its payment; empty when the record is unreadable. Breaks sort by it."""
     key: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What was found of a day."""
+class VerificationResult:
+    """The result of a day's verification."""
 
     records: int
     chains: int
     breaks: tuple[Break, ...]
-    """In order of time: the first is the first broken record."""
+    """In order of time: the first break is the earliest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What the ledger says of a settled transaction's record."""
+class SettledTransaction:
+    """A settled transaction in the ledger, with the hash of its audit record."""
 
     transaction_id: str
     created_at: str
@@ -49,15 +49,15 @@ class _Entry:
 
 
 def verify(
-    records: Iterable[tuple[str, bytes]], settled: Iterable[Settled], earlier: Callable[[str], bytes | None]
-) -> Verdict:
+    records: Iterable[tuple[str, bytes]], settled: Iterable[SettledTransaction], earlier: Callable[[str], bytes | None]
+) -> VerificationResult:
     """Verify the ``records`` of a day, keys with bodies, against the day's ``settled`` transactions.
 
-    ``earlier`` gives the body of a record that is not among them, or ``None``: of another day, into which a chain that
-    crosses midnight leads, or of a payment that was made while they were read.
+    ``earlier`` returns the body of a record that is not among ``records``, or ``None``. Such a record is of the day
+    before (a chain may cross midnight), or of a payment made during the verification.
     """
-    # Before the records, which may take minutes to read: a record is written before its transaction is settled, so all
-    # that are settled by now have theirs. A record beyond them is that of a payment under way, and no break.
+    # Read the transactions before the records, which may take minutes. A record is written before its transaction
+    # settles, so every transaction in this list has its record. An additional record is of a payment under way.
     settled = list(settled)
     entries: dict[str, _Entry] = {}
     breaks = []
@@ -69,7 +69,7 @@ def verify(
     breaks += _chain_breaks(entries, earlier)
     breaks += _ledger_breaks(entries, settled)
     first_of_each = {found.key: found for found in sorted(breaks, reverse=True)}
-    return Verdict(
+    return VerificationResult(
         records=len(entries),
         chains=len({entry.writer for entry in entries.values()}),
         breaks=tuple(sorted(first_of_each.values())),
@@ -79,7 +79,7 @@ def verify(
 def _read(key: str, body: bytes) -> _Entry:
     document: dict[str, Any] = json.loads(body)
     if canonical(document) != body:
-        raise ValueError("its bytes are not those that were written")
+        raise ValueError("its bytes are not in canonical form")
     if key_of_id(document["transaction_id"], document["created_at"]) != key:
         raise ValueError("it belongs under another key")
     chain = document["chain"]
@@ -95,7 +95,7 @@ def _read(key: str, body: bytes) -> _Entry:
 
 
 def _chain_breaks(entries: Mapping[str, _Entry], earlier: Callable[[str], bytes | None]) -> Iterable[Break]:
-    """What the links say: each names its predecessor's key and hash, so it is the predecessor that is broken."""
+    """Breaks of the chains. A record names its predecessor's key and hash, so a mismatch is a broken predecessor."""
     places: dict[tuple[str, int], str] = {}
     for entry in sorted(entries.values(), key=lambda entry: (entry.created_at, entry.key)):
         taken_by = places.setdefault((entry.writer, entry.sequence), entry.key)
@@ -115,8 +115,8 @@ def _chain_breaks(entries: Mapping[str, _Entry], earlier: Callable[[str], bytes 
             yield Break(created_at=at, key=entry.previous_key, reason=f"was changed after {entry.key} was written")
 
 
-def _ledger_breaks(entries: Mapping[str, _Entry], settled: Iterable[Settled]) -> Iterable[Break]:
-    """What the ledger says: each settled transaction has its record, with the hash that was noted when it settled."""
+def _ledger_breaks(entries: Mapping[str, _Entry], settled: Iterable[SettledTransaction]) -> Iterable[Break]:
+    """Breaks against the ledger: a settled transaction without its record, or with a record of another hash."""
     for transaction in settled:
         key = key_of_id(transaction.transaction_id, transaction.created_at)
         entry = entries.get(key)

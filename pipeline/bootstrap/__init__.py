@@ -1,1 +1,1 @@
-"""What an AWS account needs once before the app can be deployed to it: ``python -m pipeline.bootstrap --help``."""
+"""Prepares an AWS account for the first deployment: ``python -m pipeline.bootstrap --help``."""

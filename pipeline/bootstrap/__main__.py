@@ -1,7 +1,7 @@
-"""Prepare an AWS account, once and as often as you like: a second run changes nothing but what is missing or runs out.
+"""Prepare an AWS account. A second run only adds missing parts and renews an expiring certificate.
 
-For an environment: a certificate for its private load balancer, the parameters from which its stack reads certificate
-and host name, and the role with which API Gateway writes logs. For the pipeline: the connection to the repository.
+For an environment: a certificate for its private load balancer, the parameters that give its stack the certificate and
+the host name, and the role under which API Gateway writes logs. For the pipeline: the connection to the repository.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _prepare_environment(session: boto3.Session, target: Environment, options: argparse.Namespace) -> None:
-    _say("account", account.check(session, account=target.account))
+    _report("account", account.check(session, account=target.account))
     ssm, acm, now = session.client("ssm"), session.client("acm"), datetime.now(UTC)
     arn_parameter, host_parameter = (
         f"/payment/{name}-{target.name}" for name in ("alb-certificate-arn", "alb-host-name")
@@ -65,23 +65,23 @@ def _prepare_environment(session: boto3.Session, target: Environment, options: a
         host_name = f"payments.{target.name}.internal"
         known = account.parameter(ssm, arn_parameter)
         arn, done = certificate.ensure(acm, host_name=host_name, known_arn=known, now=now)
-    _say("certificate", f"{done} ({host_name})")
-    _say(arn_parameter, account.ensure_parameter(ssm, arn_parameter, arn))
-    _say(host_parameter, account.ensure_parameter(ssm, host_parameter, host_name))
-    _say("API Gateway logs", account.ensure_api_logs(session.client("apigateway"), session.client("iam")))
+    _report("certificate", f"{done} ({host_name})")
+    _report(arn_parameter, account.ensure_parameter(ssm, arn_parameter, arn))
+    _report(host_parameter, account.ensure_parameter(ssm, host_parameter, host_name))
+    _report("API Gateway logs", account.ensure_api_logs(session.client("apigateway"), session.client("iam")))
 
 
 def _prepare_pipeline(session: boto3.Session, options: argparse.Namespace) -> None:
-    _say("account", account.check(session, account=PIPELINE.account))
+    _report("account", account.check(session, account=PIPELINE.account))
     client = session.client("codeconnections")
     arn = connection.ensure(client, settings=PIPELINE, provider=options.provider, arn=options.connection_arn)
-    _say("connection", f"{arn} to {PIPELINE.repository}")
-    _say(connection.PARAMETER, account.ensure_parameter(session.client("ssm"), connection.PARAMETER, arn))
-    print("Ready: `cdk deploy` creates the pipeline; from then on it updates itself at every push.")
+    _report("connection", f"{arn} to {PIPELINE.repository}")
+    _report(connection.PARAMETER, account.ensure_parameter(session.client("ssm"), connection.PARAMETER, arn))
+    print("Ready: `cdk deploy` creates the pipeline. After that it updates itself at every push.")
 
 
-def _say(what: str, done: str) -> None:
-    print(f"{what}: {done}")
+def _report(item: str, action: str) -> None:
+    print(f"{item}: {action}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,17 +91,17 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 ready, 1 not ready (the message says what to do), 2 usage.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--env", metavar="NAME", help="prepare the account of this environment")
-    what.add_argument("--pipeline", action="store_true", help="prepare the account of the pipeline")
-    own = parser.add_argument_group("with --env, a certificate of your own domain instead of one made here")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--env", metavar="NAME", help="prepare the account of this environment")
+    target.add_argument("--pipeline", action="store_true", help="prepare the account of the pipeline")
+    own = parser.add_argument_group("with --env, a certificate of your own domain instead of a generated one")
     own.add_argument("--certificate-arn", metavar="ARN", help="certificate in ACM, in the environment's region")
-    own.add_argument("--host-name", metavar="NAME", help="a name on that certificate; it needs no DNS record")
+    own.add_argument("--host-name", metavar="NAME", help="a host name of that certificate; it needs no DNS record")
     source = parser.add_argument_group("with --pipeline")
     source.add_argument(
         "--connection-arn", metavar="ARN", help="connection to use (default: one called payment-pipeline)"
     )
-    source.add_argument("--provider", default="GitHub", help="host of the repository, if the connection must be made")
+    source.add_argument("--provider", default="GitHub", help="host of the repository, for a new connection")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What an account holds for the platform besides its stacks, and the checks that it is the right one."""
+"""Checks that an account is the right one, and writes what the platform needs there outside its stacks."""
 
 import json
 import time
@@ -17,21 +17,21 @@ TOOLKIT_QUALIFIER = "hnb659fds"
 """CDK's default qualifier: part of the names that ``cdk bootstrap`` gives."""
 TOOLKIT_PARAMETER = f"/cdk-bootstrap/{TOOLKIT_QUALIFIER}/version"
 TOOLKIT_VERSION = 21
-"""The version of CDK's own bootstrap stack that this CDK asks for."""
+"""The version of CDK's bootstrap stack that this CDK needs."""
 LOG_ROLE = "payment-api-gateway-logs"
 LOG_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
 SETTLING_SECONDS, SETTLING_PAUSE = 60, 5
-"""How long and how often to try again while a new role is not yet known everywhere."""
+"""The total time of the retries, and the pause between them, until IAM has propagated a new role."""
 
 
 class WrongAccount(Exception):
-    """The account can't take the app as it is; the message says what to do."""
+    """The app cannot be deployed to this account yet. The message says what to do."""
 
 
 def check(aws: boto3.Session, *, account: str | None) -> str:
-    """Make sure that these are the credentials of ``account`` (``None``: any) and that CDK is bootstrapped there, for
-    the pipeline too.
+    """Check that the credentials are of ``account`` (``None``: any), that CDK is bootstrapped there, and that the
+    pipeline's account may deploy to it.
 
     Returns ``account/region``. Raises ``WrongAccount``.
     """
@@ -40,18 +40,18 @@ def check(aws: boto3.Session, *, account: str | None) -> str:
         raise WrongAccount(f"the credentials are of account {here}, but settings name {account}: use that account's")
     version = parameter(aws.client("ssm"), TOOLKIT_PARAMETER)
     if version is None:
-        trouble = "is not there"
+        defect = "is missing"
     elif int(version) < TOOLKIT_VERSION:
-        trouble = f"is at version {version}, {TOOLKIT_VERSION} is needed"
+        defect = f"is at version {version}, {TOOLKIT_VERSION} is needed"
     elif not _pipeline_may_deploy(aws, here):
-        trouble = f"does not trust the pipeline's account {PIPELINE.account}"
+        defect = f"does not trust the pipeline's account {PIPELINE.account}"
     else:
         return f"{here}/{aws.region_name}"
-    raise WrongAccount(f"CDK's bootstrap stack {trouble}: run  {toolkit_command(here, aws.region_name)}")
+    raise WrongAccount(f"CDK's bootstrap stack {defect}: run  {toolkit_command(here, aws.region_name)}")
 
 
 def toolkit_command(account: str, region: str) -> str:
-    """The command that makes CDK's bootstrap stack, or brings it up to date."""
+    """The command that creates or updates CDK's bootstrap stack."""
     command = f"cdk bootstrap aws://{account}/{region}"
     if PIPELINE.account in (None, account):
         return command
@@ -67,7 +67,7 @@ def _pipeline_may_deploy(aws: boto3.Session, here: str) -> bool:
 
 
 def parameter(ssm: "SSMClient", name: str) -> str | None:
-    """The value of an SSM parameter, or ``None``."""
+    """The value of an SSM parameter; ``None`` when it does not exist."""
     try:
         return ssm.get_parameter(Name=name)["Parameter"]["Value"]
     except ssm.exceptions.ParameterNotFound:
@@ -75,7 +75,7 @@ def parameter(ssm: "SSMClient", name: str) -> str | None:
 
 
 def ensure_parameter(ssm: "SSMClient", name: str, value: str) -> str:
-    """Make sure that SSM parameter ``name`` holds ``value``; return what was done."""
+    """Write ``value`` to the SSM parameter ``name`` unless it holds it. Returns ``kept`` or ``written``."""
     if parameter(ssm, name) == value:
         return "kept"
     ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
@@ -83,7 +83,7 @@ def ensure_parameter(ssm: "SSMClient", name: str, value: str) -> str:
 
 
 def ensure_api_logs(api: "APIGatewayClient", iam: "IAMClient") -> str:
-    """Make sure that API Gateway may write its logs. That role belongs to the account, so no stack may own it."""
+    """Let API Gateway write its logs. An account has one such role for all its APIs, so no stack may own it."""
     known = api.get_account().get("cloudwatchRoleArn")
     if known and _exists(iam, known):
         return "kept"
@@ -111,7 +111,7 @@ def _exists(iam: "IAMClient", role_arn: str) -> bool:
 
 
 def _set_log_role(api: "APIGatewayClient", role: str) -> None:
-    """API Gateway tries the role at once, and refuses it until IAM has spread what is new."""
+    """Set the role. API Gateway refuses a new role until IAM has propagated it, so this retries."""
     for seconds_left in range(SETTLING_SECONDS, -1, -SETTLING_PAUSE):
         try:
             api.update_account(patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}])

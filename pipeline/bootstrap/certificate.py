@@ -1,8 +1,8 @@
-"""The certificate of the private load balancer: made here, unless the user brings one of their own domain.
+"""The certificate of the private load balancer: a generated one, or the user's own.
 
-A certificate made here is signed by an authority that exists only while this runs: nobody can sign another with it.
-API Gateway, told not to ask for a public authority, still checks dates and host name and wants a chain up to a root.
-The private key goes from memory to ACM and is written nowhere.
+A generated certificate is signed by an authority whose key exists only during this run, so nobody can sign another
+certificate with it. API Gateway is configured to accept an authority that is not public. It still checks the dates, the
+host name and the chain up to a root. The private key goes from memory to ACM, and no file holds it.
 """
 
 import functools
@@ -23,7 +23,7 @@ RENEW_BEFORE = timedelta(days=60)
 
 
 class UnusableCertificate(Exception):
-    """A certificate that the user named can't serve; the message says why."""
+    """The user's own certificate cannot be used. The message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Issued:
 
 
 def issue(host_name: str, *, now: datetime) -> Issued:
-    """Make a certificate for ``host_name``, valid for ``VALID`` from ``now``."""
+    """Generate a certificate for ``host_name``, valid for ``VALID`` from ``now``."""
     root_key, key = _key(), _key()
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{host_name} authority")])
     root = (
@@ -63,9 +63,9 @@ def issue(host_name: str, *, now: datetime) -> Issued:
 
 
 def ensure(acm: "ACMClient", *, host_name: str, known_arn: str | None, now: datetime) -> tuple[str, str]:
-    """Make sure that ACM holds a certificate of ours for ``host_name`` with time left.
+    """Ensure that ACM holds a generated certificate for ``host_name`` that is valid for ``RENEW_BEFORE`` or longer.
 
-    ``known_arn`` is that of an earlier run; a renewed certificate keeps it. Returns the ARN and what was done.
+    ``known_arn`` is the ARN from an earlier run; a renewed certificate keeps it. Returns the ARN and the action taken.
     """
     held = _held(acm, known_arn)
     ours = held is not None and _host_name(held) == host_name
@@ -85,7 +85,7 @@ def ensure(acm: "ACMClient", *, host_name: str, known_arn: str | None, now: date
 
 
 def check(acm: "ACMClient", *, arn: str, host_name: str, now: datetime) -> str:
-    """Make sure that the user's own certificate ``arn`` can serve ``host_name``; return what was found.
+    """Check that the user's own certificate ``arn`` is valid for ``host_name``. Returns a description of it.
 
     Raises ``UnusableCertificate``.
     """

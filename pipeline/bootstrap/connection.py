@@ -10,22 +10,22 @@ if TYPE_CHECKING:
 
 NAME = "payment-pipeline"
 PARAMETER = "/payment/pipeline/connection-arn"
-"""SSM parameter from which the pipeline's stack reads the connection's ARN."""
+"""SSM parameter with the connection's ARN. The pipeline's stack reads it."""
 
 
 class ConnectionNotReady(Exception):
-    """The pipeline can't read its repository yet; the message says what to do."""
+    """The pipeline cannot read its repository yet. The message says what to do."""
 
 
 def ensure(client: "CodeConnectionsClient", *, settings: PipelineSettings, provider: str, arn: str | None) -> str:
-    """The ARN of a connection that is ready for use: ``arn``, or the one called ``NAME``, made if it is missing.
+    """The ARN of a connection that is ready for use: ``arn``, or the one named ``NAME``, which is created if missing.
 
-    ``provider``: as CodeConnections calls the repository's host. Raises ``ConnectionNotReady``.
+    ``provider``: CodeConnections' name of the repository's host. Raises ``ConnectionNotReady``.
     """
     if settings.repository == PLACEHOLDER_REPOSITORY:
         raise ConnectionNotReady(
-            f"the repository is still the placeholder {PLACEHOLDER_REPOSITORY}: give PIPELINE in"
-            " environments.py its owner/name, commit, and run this again"
+            f"the repository is still the placeholder {PLACEHOLDER_REPOSITORY}: set owner/name in PIPELINE of"
+            " environments.py, commit, and run this again"
         )
     arn = arn or _named(client) or _create(client, provider)
     try:

@@ -1,1 +1,1 @@
-"""The evidence of a release: one bundle that says what was released, what proved it, and who approved it."""
+"""The evidence of a release: one bundle with the released commit, the reports that prove it, and its approvals."""

@@ -1,10 +1,10 @@
 """The evidence of a release.
 
-    python -m pipeline.evidence collect --env prod      at the end of a release; engines run it as a step
-    python -m pipeline.evidence verify FILE             any time later: is this bundle what was written?
+    python -m pipeline.evidence collect --env prod      write the bundle at the end of a release; engines run this step
+    python -m pipeline.evidence verify FILE             check later that the bundle is unchanged
 
-Exit codes: 0 done; 1 there is no bundle, or it is not to be believed (the message says what is missing or wrong);
-2 usage.
+Exit codes: 0 done; 1 no bundle was written, or the bundle is not trustworthy (the message says what is missing or
+wrong); 2 usage.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pipeline.evidence.bundle import pack
 from pipeline.evidence.codepipeline import PipelineExecution
 from pipeline.evidence.errors import EvidenceError, Mismatch
 from pipeline.evidence.local import LocalRun
-from pipeline.evidence.promotion import Promotion
+from pipeline.evidence.promotion import PromotionContext
 
 
 class ExitCode(IntEnum):
@@ -38,17 +38,17 @@ def main(argv: list[str] | None = None) -> int:
     try:
         print(arguments.run(arguments))
     except (EvidenceError, Mismatch) as error:
-        print(f"{arguments.subject(arguments)}: {_plain(str(error))}", file=sys.stderr)
+        print(f"{arguments.subject(arguments)}: {printable(str(error))}", file=sys.stderr)
         return ExitCode.FAILED
     return ExitCode.DONE
 
 
-def collect(settings: Environment, promotion: Promotion, *, now: datetime) -> str:
-    """Put the bundle of the release of an environment together and keep it; where. Raises ``EvidenceError``."""
+def collect(settings: Environment, promotion: PromotionContext, *, now: datetime) -> str:
+    """Write and keep the bundle of an environment's release. Returns its location. Raises ``EvidenceError``."""
     name = settings.name
     found = release.read(name, assembly=promotion.assembly, reports=Path("reports") / name)
     if settings.requires_approval and not found.approvals:
-        raise EvidenceError(f"{name} wants an approval, and the plan has none")
+        raise EvidenceError(f"{name} requires an approval, and the plan has none")
     facts = {
         "environment": name,
         "commit": promotion.commit,
@@ -64,8 +64,8 @@ def collect(settings: Environment, promotion: Promotion, *, now: datetime) -> st
     return promotion.keep(name, file, pack(facts, found.files, promotion.signer))
 
 
-def current_promotion(environ: Mapping[str, str]) -> Promotion:
-    """The promotion that this command is a step of. Raises ``EvidenceError`` when there is none."""
+def current_promotion(environ: Mapping[str, str]) -> PromotionContext:
+    """The promotion that runs this command as a step. Raises ``EvidenceError`` outside a promotion."""
     if folder := environ.get("RUN_FOLDER"):
         return LocalRun(Path(folder))
     if "PIPELINE_EXECUTION_ID" in environ:
@@ -79,7 +79,7 @@ def _collect(arguments: argparse.Namespace) -> str:
 
 
 def _verify(arguments: argparse.Namespace) -> str:
-    # Not at the top: the engines' steps, which only collect, do without this library.
+    # Imported here, because the engines' steps only collect and do not install this library.
     from pipeline.evidence.verify import LIMIT, verify
 
     try:
@@ -88,12 +88,13 @@ def _verify(arguments: argparse.Namespace) -> str:
         manifest = verify(bundle, arguments.key.read_bytes() if arguments.key else None)
     except OSError as error:
         raise Mismatch(f"{error.filename} can't be read: {error.strerror}") from error
-    return "\n  ".join([f"{arguments.file}: whole, {len(manifest['files'])} files", *map(_plain, _summary(manifest))])
+    return "\n  ".join(
+        [f"{arguments.file}: whole, {len(manifest['files'])} files", *map(printable, _summary(manifest))]
+    )
 
 
-def _plain(line: str) -> str:
-    """``line`` with everything that a terminal would not show as a character of it made visible: whoever wrote a
-    bundle could otherwise hide what is said of it."""
+def printable(line: str) -> str:
+    """``line`` with escapes for control characters. Otherwise a forged bundle could hide parts of this output."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
@@ -106,7 +107,7 @@ def _summary(manifest: Mapping[str, Any]) -> list[str]:
         f"gate      {manifest['gate']}",
         f"shift     {manifest['shift']}",
         *([f"          release {shifted['id']}, commit {shifted['commit'] or 'unknown'}"] if shifted else []),
-        f"signed    with {signature['key']}" if signature else "unsigned: whoever can write it could have made it",
+        f"signed    with {signature['key']}" if signature else "unsigned: anyone who can write this file can forge it",
     ]
 
 
@@ -115,12 +116,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pipeline.evidence", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("collect", help="write the bundle of the release that has just ended")
+    command = commands.add_parser("collect", help="write the bundle of the release that has just finished")
     command.add_argument("--env", required=True, type=environment, help="dev, staging, prod")
     command.set_defaults(run=_collect, subject=lambda arguments: f"no evidence of {arguments.env.name}")
     command = commands.add_parser("verify", help="check a bundle, file by file")
     command.add_argument("file", type=Path, metavar="FILE")
-    command.add_argument("--key", type=Path, help="public key (DER) that must have signed it")
+    command.add_argument("--key", type=Path, help="public key (DER) of the signature")
     command.set_defaults(run=_verify, subject=lambda arguments: arguments.file)
     return parser
 

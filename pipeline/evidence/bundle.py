@@ -1,7 +1,7 @@
-"""The bundle: a zip file of evidence and its manifest, which holds the SHA-256 of every other file in it.
+"""The bundle: a zip file of evidence with a manifest, which holds the SHA-256 of every other file.
 
-Where there is a key, ``manifest.sig`` signs the bytes of ``manifest.json``, and so everything. The same content makes
-the same zip, byte by byte, but for the signature: ECDSA never signs twice alike.
+With a key, ``manifest.sig`` signs the bytes of ``manifest.json``, and through their hashes all files. The same content
+gives the same zip, byte by byte, except the signature: ECDSA signatures are random.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 FOLDER = "evidence"
-"""Of a bucket, or of a run: where bundles are kept."""
+"""The folder of bundles, in the bucket or in a run."""
 FORMAT = 1
 LOCAL = "local"
-"""The engine that runs where nobody holds a key. Every other one signs."""
+"""The engine on one machine, which has no signing key. Every other engine signs."""
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 ALGORITHM = "ECDSA_SHA_256"
-"""As KMS names it; the key is of the curve NIST P-256, the signature in DER."""
-BEGINNING = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip file can hold; when a bundle was made stands in its manifest."""
+"""KMS's name of the algorithm. The key is on the curve NIST P-256; the signature is in DER."""
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time that a zip file can hold, given to every file. The manifest holds the time of the bundle."""
 
 
 class Signer(Protocol):
@@ -29,13 +29,13 @@ class Signer(Protocol):
 
     @property
     def key(self) -> str:
-        """What the key is called where it is kept."""
+        """The key's name or ARN."""
 
     def sign(self, data: bytes) -> bytes: ...
 
 
 def pack(facts: Mapping[str, Any], files: Mapping[str, bytes], signer: Signer | None) -> bytes:
-    """The zip of ``files`` and of a manifest with ``facts`` in it."""
+    """The zip of ``files`` and of a manifest that contains ``facts``."""
     manifest = {
         "format": FORMAT,
         **facts,
@@ -47,7 +47,7 @@ def pack(facts: Mapping[str, Any], files: Mapping[str, bytes], signer: Signer | 
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         for name, data in ({MANIFEST: text} | signature | dict(sorted(files.items()))).items():
-            entry = zipfile.ZipInfo(name, date_time=BEGINNING)
+            entry = zipfile.ZipInfo(name, date_time=ZIP_EPOCH)
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)

@@ -1,4 +1,4 @@
-"""A promotion by AWS CodePipeline: it knows who approved, KMS signs, S3 keeps."""
+"""A promotion by AWS CodePipeline. CodePipeline names the approver, KMS signs, S3 keeps the bundle."""
 
 import base64
 import hashlib
@@ -11,10 +11,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.evidence.bundle import ALGORITHM, FOLDER
 from pipeline.evidence.errors import EvidenceError
-from pipeline.evidence.promotion import Approval
+from pipeline.evidence.promotion import ApprovalRecord
 
 ASSEMBLY = Path("cdk.out")
-"""Where the step finds the output of the synthesis."""
+"""The folder in which the step finds the output of the synthesis."""
 
 
 class KmsSigner:
@@ -25,7 +25,7 @@ class KmsSigner:
         self._kms = aws.client("kms")
 
     def sign(self, data: bytes) -> bytes:
-        # KMS takes messages up to 4096 bytes, and a digest of any.
+        # KMS signs messages up to 4096 bytes, or the digest of a longer one.
         digest = hashlib.sha256(data).digest()
         try:
             answer = self._kms.sign(KeyId=self.key, Message=digest, MessageType="DIGEST", SigningAlgorithm=ALGORITHM)
@@ -35,7 +35,7 @@ class KmsSigner:
 
 
 class PipelineExecution:
-    """The execution under way, as the step's environment variables tell it. Raises ``EvidenceError`` without them."""
+    """The running execution, from the step's environment variables. Raises ``EvidenceError`` when one is missing."""
 
     engine = "codepipeline"
     assembly = ASSEMBLY
@@ -51,12 +51,13 @@ class PipelineExecution:
             raise EvidenceError(f"the environment variable {missing.args[0]} is not set") from None
         self._aws = aws
 
-    def approval(self, stage: str, step: str) -> Approval:
-        """A stage's last state is that of the execution under way: another one waits until the stage is free."""
+    def approval(self, stage: str, step: str) -> ApprovalRecord:
+        """The decision at ``step``. The stage's latest state is of this execution, because the next execution waits
+        until the stage is free."""
         try:
             stages = self._aws.client("codepipeline").get_pipeline_state(name=self._pipeline)["stageStates"]
         except (BotoCoreError, ClientError) as error:
-            raise EvidenceError(f"who approved {step} can't be read: {error}") from error
+            raise EvidenceError(f"the approver of {step} can't be read: {error}") from error
         state = next((each for each in stages if each["stageName"] == stage), None)
         if state is None or state.get("latestExecution", {}).get("pipelineExecutionId") != self.id:
             raise EvidenceError(f"stage {stage} of {self._pipeline} is not at execution {self.id}")
@@ -66,7 +67,7 @@ class PipelineExecution:
         if decision.get("status") != "Succeeded" or not by or not at:
             raise EvidenceError(f"CodePipeline does not say who approved {step}, and when")
         when = at.astimezone(UTC).isoformat(timespec="seconds")
-        return Approval(step=step, by=by, at=when, comment=decision.get("summary") or None)
+        return ApprovalRecord(step=step, by=by, at=when, comment=decision.get("summary") or None)
 
     def keep(self, environment: str, name: str, bundle: bytes) -> str:
         s3, bucket, key = self._aws.client("s3"), self._bucket, f"{FOLDER}/{environment}/{name}"
@@ -75,11 +76,11 @@ class PipelineExecution:
             try:
                 s3.put_object(Bucket=bucket, Key=key, Body=bundle, ChecksumSHA256=checksum, IfNoneMatch="*")
             except ClientError as error:
-                # The SDK tries again when an answer is lost, and then finds its own first attempt.
+                # The SDK retries when an answer is lost. The retry then finds the object of the first attempt.
                 if error.response["Error"]["Code"] != "PreconditionFailed":
                     raise
-                there = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
-                if there.get("ChecksumSHA256") != checksum:
+                stored = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+                if stored.get("ChecksumSHA256") != checksum:
                     raise
         except (BotoCoreError, ClientError) as error:
             raise EvidenceError(f"s3://{bucket}/{key} can't be written: {error}") from error

@@ -1,9 +1,9 @@
-"""Why there is no bundle, or why one is not to be believed."""
+"""The reasons why no bundle was written, or why a bundle is not trustworthy."""
 
 
 class EvidenceError(Exception):
-    """Something is missing, or contradicts something else; the message says what. No bundle is written then."""
+    """A piece of evidence is missing, or contradicts another one. The message names it. No bundle is written."""
 
 
 class Mismatch(Exception):
-    """A bundle is not what its manifest, or the manifest's signature, says; the message names the first such file."""
+    """A bundle differs from its manifest, or the manifest from its signature. The message names the first such file."""

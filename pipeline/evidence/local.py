@@ -1,7 +1,7 @@
-"""A promotion on this machine: its record is ``run.json``, and bundles lie beside it. Nobody holds a key here.
+"""A promotion on this machine: its record is ``run.json``, and its bundles are beside it. There is no signing key.
 
-The engine that writes the record may be newer than this code, which belongs to the commit under promotion. So only what
-is needed is read of it.
+This code belongs to the commit under promotion. The engine that writes the record may be newer, so this code reads only
+the fields that it needs.
 """
 
 import json
@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 
 from pipeline.evidence.bundle import FOLDER, LOCAL
 from pipeline.evidence.errors import EvidenceError
-from pipeline.evidence.promotion import Approval
+from pipeline.evidence.promotion import ApprovalRecord
 
 
 class LocalRun:
@@ -36,17 +36,17 @@ class LocalRun:
             raise EvidenceError(f"{self._record} can't be read: {error!r}") from error
         self.assembly = folder / "cdk.out"
 
-    def approval(self, stage: str, step: str) -> Approval:
+    def approval(self, stage: str, step: str) -> ApprovalRecord:
         if step not in self._approved:
-            raise EvidenceError(f"{self._record} says of nobody that they approved {step}")
+            raise EvidenceError(f"{self._record} has no approval of {step}")
         by, at = self._approved[step]
-        return Approval(step=step, by=by, at=at.isoformat(timespec="seconds"), comment=None)
+        return ApprovalRecord(step=step, by=by, at=at.isoformat(timespec="seconds"), comment=None)
 
     def keep(self, environment: str, name: str, bundle: bytes) -> str:
         file = self._folder / FOLDER / name
         try:
             file.parent.mkdir(exist_ok=True)
-            # Under its name it is whole or not there; and a link, unlike a renaming, never takes another's place.
+            # The link makes the file appear complete. Unlike a rename, it never replaces an existing file.
             with NamedTemporaryFile(dir=file.parent) as draft:
                 draft.write(bundle)
                 draft.flush()

@@ -1,4 +1,4 @@
-"""The promotion that a release is part of: which one it is, who approved, who can sign, where bundles are kept."""
+"""The promotion that a release belongs to: its identity, its approvals, its signer and its store of bundles."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,8 @@ from pipeline.evidence.bundle import Signer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Approval:
-    """One decision to go on. ``at``: UTC, ISO 8601; ``comment``: what the person wrote, where that can be."""
+class ApprovalRecord:
+    """One approval. ``at``: UTC, ISO 8601. ``comment``: the person's text, if the engine has one."""
 
     step: str
     by: str
@@ -17,8 +17,8 @@ class Approval:
     comment: str | None
 
 
-class Promotion(Protocol):
-    """What only the engine that runs the promotion can tell and do."""
+class PromotionContext(Protocol):
+    """The running promotion, as its engine knows it."""
 
     @property
     def engine(self) -> str: ...
@@ -36,8 +36,8 @@ class Promotion(Protocol):
     @property
     def signer(self) -> Signer | None: ...
 
-    def approval(self, stage: str, step: str) -> Approval:
-        """Who let the release into ``stage``. Raises ``EvidenceError`` if that can't be told, or nobody did."""
+    def approval(self, stage: str, step: str) -> ApprovalRecord:
+        """The approval of the release for ``stage``. Raises ``EvidenceError`` when there is none or it is unknown."""
 
     def keep(self, environment: str, name: str, bundle: bytes) -> str:
-        """Store the bundle, never in place of another; where it is. Raises ``EvidenceError``."""
+        """Store the bundle under ``name``, which must be free. Returns its location. Raises ``EvidenceError``."""

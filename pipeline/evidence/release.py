@@ -1,4 +1,4 @@
-"""What the steps of a promotion left behind about one environment, checked and read into memory."""
+"""Reads the reports and templates that a promotion wrote about one environment, and checks them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,44 +16,45 @@ PASS = "pass"  # noqa: S105  # the load gate's verdict
 DONE = 0
 REPORTS = ("gate.json", "gate.junit.xml", "gate.md", "gate.html", "locust.html", "outcome.json", "traffic.json")
 RELEASE_REPORTS = ("release.json", "release.md", "release.html")
-"""If something was shifted."""
+"""Written only when traffic was shifted."""
 FUNCTIONS = {"/validate": "validation", "/fraud-check": "fraud-detection", "/process": "processing"}
 """The gate counts versions by route, the release controller by the function that answers there."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Release:
-    """A release that was gated and shifted. ``files``: content by name in the bundle."""
+class ReleaseEvidence:
+    """The evidence of a release that was gated and shifted. ``files``: content by name in the bundle."""
 
     stage: str
     """The environment's stage in the plan."""
     approvals: tuple[str, ...]
-    """Steps of the plan at which a person decides."""
+    """The plan's approval steps."""
     shift: str
-    """What the release controller concluded."""
+    """The conclusion of the release controller."""
     release: Mapping[str, Any] | None
-    """Id and commit of what was shifted; the commit may be an older one, for a shift first finishes what was left."""
+    """Id and commit of the shifted release. The commit may be older, because a shift first finishes a release that was
+    interrupted."""
     findings: int
-    """All of them are acknowledged."""
+    """The number of findings. All are acknowledged."""
     files: Mapping[str, bytes]
 
 
-def read(environment: str, *, assembly: Path, reports: Path) -> Release:
-    """Read the release of ``environment``: the cloud assembly that was deployed, the reports of its gate and shift.
+def read(environment: str, *, assembly: Path, reports: Path) -> ReleaseEvidence:
+    """Read the evidence of a release of ``environment``: the deployed cloud assembly, the reports of gate and shift.
 
-    ``reports`` holds the reports side by side, or each step's in a folder of its own. Raises ``EvidenceError`` for
-    what is missing, and for a report that contradicts a release.
+    ``reports`` holds all reports in one folder, or a folder for each step. Raises ``EvidenceError`` for a missing file,
+    and for a report that contradicts the release.
     """
     plan = _json(assembly / PLAN)
     stage = next((each for each in plan["stages"] if each["environment"] == environment), None)
     if stage is None:
-        raise EvidenceError(f"{assembly / PLAN} knows no environment {environment!r}")
+        raise EvidenceError(f"{assembly / PLAN} has no environment {environment!r}")
     others = {each["name"] for each in plan["stages"]} - {stage["name"]}
     found = _findings(assembly, others)
     written = dict(_reports(reports))
-    outcome = _concluded(environment, written, reports)
+    outcome = _checked_outcome(environment, written, reports)
     shifted = outcome["release"]
-    return Release(
+    return ReleaseEvidence(
         stage=stage["name"],
         approvals=tuple(step["name"] for step in stage["pre"] if step["kind"] == "approval"),
         shift=outcome["text"],
@@ -69,7 +70,7 @@ def read(environment: str, *, assembly: Path, reports: Path) -> Release:
 
 
 def _templates(assembly: Path, stage: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """Those of the environment, and the pipeline's own, which stands at the top of the assembly."""
+    """The templates of the environment, and the pipeline's own, which is at the top of the assembly."""
     for stack in stage["stacks"]:
         yield f"{stack['name']}.template.json", assembly / stack["template"]
     for artifact in _json(assembly / "manifest.json")["artifacts"].values():
@@ -78,7 +79,7 @@ def _templates(assembly: Path, stage: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def _findings(assembly: Path, other_stages: set[str]) -> list[dict[str, Any]]:
-    """The findings about this environment and the pipeline itself, with the reasons why they are accepted."""
+    """The findings about this environment and the pipeline itself, with the reasons of their acknowledgements."""
     try:
         everything = read_findings(assembly / REPORT, assembly)
     except NoFindings as error:
@@ -94,13 +95,13 @@ def _reports(folder: Path) -> Iterator[tuple[str, bytes]]:
     for file in sorted([*folder.glob("*"), *folder.glob("*/*")]):
         if file.is_file():
             if file.name in seen:
-                raise EvidenceError(f"{folder} holds {file.name} twice: which one is of this release?")
+                raise EvidenceError(f"{folder} holds {file.name} twice: it is unknown which one is of this release")
             seen.add(file.name)
             yield file.name, file.read_bytes()
 
 
-def _concluded(environment: str, written: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
-    """Check that the gate passed and the shift ended well, on the same versions; the shift's outcome."""
+def _checked_outcome(environment: str, written: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
+    """The shift's outcome. Checks that gate and shift succeeded, on the same versions."""
     gate = _report("gate.json", environment, written, folder)
     if gate["verdict"] != PASS:
         raise EvidenceError(f"gate.json: the verdict is {gate['verdict']!r}, not {PASS!r}")

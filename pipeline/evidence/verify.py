@@ -1,4 +1,4 @@
-"""Is a bundle what was written? Needs nothing but the file and, if it is signed, the public key."""
+"""Verifies a bundle. This needs only the file and, for a signed bundle, the public key."""
 
 import hashlib
 import io
@@ -17,23 +17,24 @@ from pipeline.evidence.bundle import FORMAT, LOCAL, MANIFEST, SIGNATURE
 from pipeline.evidence.errors import Mismatch
 
 LIMIT = 64 * 1024 * 1024
-"""Bytes of a bundle, and of all files in it; the pipeline's have a few million."""
+"""The most bytes of a bundle, and of all files in it together. The pipeline's bundles have a few million."""
 UNREADABLE = (ValueError, KeyError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-"""What reading an archive, UTF-8 or JSON can raise that somebody made up."""
+"""The exceptions that reading a forged archive, UTF-8 text or JSON document can raise."""
 
 
 def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
     """Check every file of ``bundle`` against its manifest, and the manifest against ``public_key`` (DER).
 
-    Returns the manifest. Raises ``Mismatch`` for what is no bundle, for the first file that is missing, changed or not
-    in the manifest, for a signature that is missing or wrong, and for one that can't be checked because no key was
-    given.
+    Returns the manifest. Raises ``Mismatch`` when ``bundle`` is no bundle; for the first file that is missing, changed
+    or not in the manifest; for a missing or wrong signature; and for a signature without a ``public_key`` to check it.
     """
     content = _content(bundle)
     manifest = _manifest(content)
     signature: dict[str, str] | None = manifest["signature"]
     if not signature and manifest["promotion"]["engine"] != LOCAL:
-        raise Mismatch(f"{MANIFEST} is not signed, but {manifest['promotion']['engine']} signs: it was taken off")
+        raise Mismatch(
+            f"{MANIFEST} is not signed, but {manifest['promotion']['engine']} signs: the signature was removed"
+        )
     if signature and public_key is None:
         raise Mismatch(f"{MANIFEST} is signed with {signature['key']}: give its public key with --key")
     if public_key is not None:
@@ -45,7 +46,7 @@ def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
         if hashlib.sha256(content[name]).hexdigest() != digest:
             raise Mismatch(f"{name} was changed: its SHA-256 is not the manifest's")
     for name in content.keys() - digests.keys() - {MANIFEST, *([SIGNATURE] if signature else [])}:
-        raise Mismatch(f"{name} was added: the manifest does not know it")
+        raise Mismatch(f"{name} was added: the manifest does not list it")
     return manifest
 
 
@@ -68,10 +69,10 @@ def _content(bundle: bytes) -> dict[str, bytes]:
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise Mismatch(f"{entry.filename} is packed in an unusual way")
+        raise Mismatch(f"{entry.filename} is packed with an unknown method")
     try:
         with archive.open(entry) as file:
-            data = file.read(limit + 1)  # what the entry says of its size is not asked
+            data = file.read(limit + 1)  # the size that the entry claims is not trusted
     except UNREADABLE as error:
         raise Mismatch(f"{entry.filename} is damaged: {error}") from error
     if len(data) > limit:
@@ -104,8 +105,8 @@ def _manifest(content: Mapping[str, bytes]) -> dict[str, Any]:
     raise Mismatch(f"{MANIFEST} is missing, or is no manifest")
 
 
-def _is_approval(said: Any) -> bool:
-    match said:
+def _is_approval(entry: Any) -> bool:
+    match entry:
         case {"step": str(), "by": str(), "at": str()}:
             return True
     return False
@@ -115,9 +116,9 @@ def _check_signature(content: Mapping[str, bytes], public_key: bytes) -> None:
     try:
         key = load_der_public_key(public_key)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise Mismatch("the public key is no key in DER") from error
+        raise Mismatch("the file is no public key in DER") from error
     if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise Mismatch("the public key is of another kind than the pipeline's, which is of an elliptic curve")
+        raise Mismatch("the public key is no elliptic-curve key, as the pipeline's is")
     if SIGNATURE not in content:
         raise Mismatch(f"{SIGNATURE} is missing: nothing in the bundle is signed")
     try:

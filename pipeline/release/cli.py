@@ -17,7 +17,7 @@ from rich.text import Text
 
 from environments import Environment, environment
 from pipeline.aws import PlatformNotDeployed, PlatformOutputs, session
-from pipeline.output import forgive_output, say, settle_output
+from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
 from pipeline.release.aws import calling
 from pipeline.release.aws.alarms import AwsAlarms
 from pipeline.release.aws.announcer import AwsAnnouncer
@@ -86,7 +86,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
-    forgive_output()
+    replace_unencodable_characters()
     outcome = _outcome(arguments)
     if COMMANDS[arguments.command].moves and not arguments.dry_run:
         details = (
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         outcome = replace(outcome, text="\n  ".join(filter(None, (outcome.text, *details))))
     _show(outcome, arguments)
-    settle_output()
+    discard_unwritten_output()
     return outcome.code
 
 

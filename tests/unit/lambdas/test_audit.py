@@ -8,7 +8,7 @@ import pytest
 from lambdas.payments.audit import Chain, canonical, digest, key_of
 from lambdas.payments.cards import Card
 from lambdas.payments.transactions import PENDING, Transaction
-from pipeline.audit.verification import Settled, Verdict, verify
+from pipeline.audit.verification import SettledTransaction, VerificationResult, verify
 from tests.unit.lambdas.stores import MemoryAuditLog
 
 
@@ -39,7 +39,7 @@ class Log:
         self.keys = [writers[n % 2].append(transaction(n), store).key for n in range(10)]
         self.bodies = {key: record.body for key, record in store.records.items()}
         self.settled = [
-            Settled(
+            SettledTransaction(
                 transaction_id=transaction(n).transaction_id,
                 created_at=transaction(n).created_at,
                 audit_hash=store.records[self.keys[n]].hash,
@@ -51,7 +51,7 @@ class Log:
         document = json.loads(self.bodies[self.keys[n]]) | changes
         self.bodies[self.keys[n]] = canonical(document)
 
-    def verdict(self, *, with_ledger: bool = True) -> Verdict:
+    def verdict(self, *, with_ledger: bool = True) -> VerificationResult:
         return verify(self.bodies.items(), self.settled if with_ledger else [], lambda key: None)
 
 

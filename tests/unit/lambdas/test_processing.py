@@ -18,7 +18,7 @@ from lambdas.payments.fraud import Rules
 from lambdas.payments.payment import Payment
 from lambdas.payments.processing import Examiner, Processor
 from lambdas.payments.transactions import PENDING, Transaction, transaction_id
-from pipeline.audit.verification import Settled, verify
+from pipeline.audit.verification import SettledTransaction, verify
 from tests.unit.lambdas.stores import KillAt, Killed, MemoryAuditLog, MemoryLedger, OneCustomer
 
 RULES = Rules.parse(json.loads(Path(fraud.__file__).with_name("fraud_rules.json").read_text()))
@@ -61,7 +61,7 @@ class Bench:
         verdict = verify(
             ((key, record.body) for key, record in self.audit_log.records.items()),
             [
-                Settled(
+                SettledTransaction(
                     transaction_id=item.transaction_id,
                     created_at=item.created_at,
                     audit_hash=self.ledger.audited[item.transaction_id][1],

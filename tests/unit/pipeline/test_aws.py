@@ -1,4 +1,4 @@
-"""Where the commands of the pipeline work."""
+"""The region in which the commands of the pipeline work."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The roles of the pipeline keep what they use and lose what CDK's grants add."""
+"""The roles of the pipeline keep the actions that they use, and lose the others that CDK grants."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_families_of_actions_become_the_actions_that_are_used() -> None:
     assert not [action for action in actions if "*" in action or "Delete" in action]
 
 
-def test_a_build_reports_and_logs_only_where_it_is_told_to() -> None:
+def test_a_build_writes_only_to_the_reports_and_logs_of_the_stack() -> None:
     # Given a build project as CDK makes it, and a report group for it
     stack = new_stack()
     project = codebuild.PipelineProject(stack, "Project")
@@ -47,7 +47,7 @@ def test_a_build_reports_and_logs_only_where_it_is_told_to() -> None:
     assert [resource["Fn::GetAtt"][1] for resource in statement["Resource"]] == ["Arn"]
 
 
-def test_a_statement_that_names_what_it_is_about_stays_as_it_is() -> None:
+def test_a_statement_with_exact_actions_and_resources_is_unchanged() -> None:
     stack = new_stack()
     role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("codebuild.amazonaws.com"))
     role.add_to_policy(iam.PolicyStatement(actions=["sts:AssumeRole"], resources=["arn:aws:iam::1:role/release"]))

@@ -1,4 +1,4 @@
-"""``python -m pipeline.audit verify``: what the operator is told of a day on which payments are being made."""
+"""``python -m pipeline.audit verify`` on a day while payments are being made."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -15,17 +15,17 @@ from tests.unit.lambdas.test_processing import START, Bench
 
 
 class Cloud:
-    """AWS as the command sees it: a day's objects and items, page by page, while payments go on."""
+    """A fake AWS: a day's objects and items, page by page, while payments arrive."""
 
     def __init__(self) -> None:
         self.bench = Bench()
         self.on_read: Callable[[str], None] = lambda what: None
-        """Is told of each page that was read."""
+        """Called after each page that was read."""
         self._function = self.bench.function()
         self._paid = 0
 
     def pay(self) -> None:
-        """A payment by the function that made those before: its record continues their chain."""
+        """Make a payment with the same function as before: its record continues the chain."""
         self._paid += 1
         self.bench.pay(self._function, key=f"key {self._paid}", customer_id=f"c{self._paid}")
 
@@ -45,7 +45,7 @@ class Cloud:
         return {"list_objects_v2": _Paginator(self._objects), "query": _Paginator(self._items)}[operation]
 
     def _objects(self, Prefix: str, **_: Any) -> Iterator[dict[str, Any]]:
-        """A key a page, in order of the keys, as they are when the page is asked for."""
+        """One key a page, in order, from the keys that exist when the page is requested."""
         last = ""
         while left := sorted(key for key in self.bench.audit_log.records if key.startswith(Prefix) and key > last):
             last = left[0]
@@ -90,7 +90,7 @@ def verify() -> int:
 def test_payments_made_during_the_verification_break_nothing(
     what: str, cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given payments that are made whenever a page of the records, or of the transactions, was read
+    # Given a payment after each page of records, or of transactions, that is read
     arriving = iter(range(10))
 
     def arrive(read: str) -> None:
@@ -114,7 +114,7 @@ def test_a_payment_that_is_audited_and_not_settled_yet_breaks_nothing(
     assert "1 transactions are pending" in capsys.readouterr().out
 
 
-def test_the_record_that_is_gone_is_named(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_record_is_named(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     [*_, last] = cloud.bench.audit_log.records
     del cloud.bench.audit_log.records[last]
     assert verify() == 1

@@ -1,4 +1,4 @@
-"""What a new account gets, what a second run leaves alone, and what is refused."""
+"""The preparation of a new account, a second run, and the refusals."""
 
 import ssl
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Exceptions:
 
 
 class Acm:
-    """ACM as far as imports go."""
+    """A fake ACM that can import certificates."""
 
     exceptions = Exceptions
 
@@ -59,7 +59,7 @@ class Acm:
 
 
 def test_a_certificate_is_made_for_the_host_name_with_a_chain_that_clients_can_verify(tmp_path: Path) -> None:
-    # Given a certificate made here
+    # Given a generated certificate
     made = certificate.issue(HOST, now=datetime.now(UTC))
     (tmp_path / "root.pem").write_bytes(made.chain)
     (tmp_path / "certificate.pem").write_bytes(made.certificate + made.chain)
@@ -67,7 +67,7 @@ def test_a_certificate_is_made_for_the_host_name_with_a_chain_that_clients_can_v
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     server.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
     client.load_verify_locations(tmp_path / "root.pem")
-    # When a strict client and a server with it shake hands
+    # When a strict client connects to a server with it
     for name, verified in ((HOST, True), ("payments.prod.internal", False)):
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         ends = [
@@ -102,7 +102,7 @@ def test_a_certificate_with_time_left_is_kept() -> None:
     assert acm.held == before
 
 
-def test_a_certificate_that_runs_out_is_renewed_under_the_same_name() -> None:
+def test_an_expiring_certificate_is_renewed_under_the_same_arn() -> None:
     # The ARN stands in deployed stacks: a new one would replace the listener's certificate only at the next deployment.
     acm = Acm()
     arn, _ = certificate.ensure(acm, host_name=HOST, known_arn=None, now=NOW)
@@ -113,7 +113,7 @@ def test_a_certificate_that_runs_out_is_renewed_under_the_same_name() -> None:
     assert held.not_valid_after_utc > later + timedelta(days=390)
 
 
-def test_a_certificate_that_is_gone_or_not_ours_is_replaced_by_another() -> None:
+def test_a_missing_or_foreign_certificate_is_replaced_by_a_new_one() -> None:
     acm = Acm()
     other, _ = certificate.ensure(acm, host_name="pay.example.com", known_arn=None, now=NOW)
     for known in ("arn:certificate/gone", other):
@@ -144,7 +144,7 @@ def test_a_certificate_of_the_user_that_cannot_serve_is_refused(
 
 
 class Account:
-    """An AWS account behind a session: only what the bootstrap touches."""
+    """A fake AWS account with the services that the bootstrap uses."""
 
     def __init__(self, parameters: Mapping[str, str]) -> None:
         self.parameters = dict(parameters)
@@ -205,7 +205,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     return account
 
 
-def test_an_environments_account_gets_what_its_stack_reads_and_a_second_run_writes_nothing(account: Account) -> None:
+def test_an_environments_account_gets_its_stacks_parameters_and_a_second_run_writes_nothing(account: Account) -> None:
     assert bootstrap.main(["--env", "dev"]) == 0
     [arn] = account.acm.held
     assert account.parameters["/payment/alb-certificate-arn-dev"] == arn
@@ -216,17 +216,17 @@ def test_an_environments_account_gets_what_its_stack_reads_and_a_second_run_writ
     assert (account.writes, list(account.acm.held)) == ([], [arn])
 
 
-def test_api_gateway_is_asked_again_until_it_knows_the_new_role(
+def test_setting_the_log_role_is_retried_until_api_gateway_accepts_it(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
-    # Given IAM that needs a while, but no minute
+    # Given IAM that needs less than a minute
     account.refusals = 3
     assert bootstrap.main(["--env", "dev"]) == 0
     assert account.log_role == "arn:role/payment-api-gateway-logs"
     assert 0 < sum(slept) <= 60
-    # And a role that API Gateway never takes
+    # And a role that API Gateway never accepts
     account.log_role, account.refusals = None, 1000
     slept.clear()
     with pytest.raises(Refused):
@@ -234,14 +234,14 @@ def test_api_gateway_is_asked_again_until_it_knows_the_new_role(
     assert sum(slept) == 60
 
 
-def test_a_log_role_that_somebody_has_deleted_is_made_anew(account: Account) -> None:
+def test_a_deleted_log_role_is_created_again(account: Account) -> None:
     account.log_role = "arn:aws:iam::111111111111:role/service/deleted"
     assert bootstrap.main(["--env", "dev"]) == 0
     assert account.log_role == "arn:role/payment-api-gateway-logs"
 
 
 @pytest.mark.parametrize("version", [None, "20"])
-def test_an_account_without_cdks_own_stack_is_sent_to_cdk_bootstrap(
+def test_an_account_without_cdks_stack_gets_the_command_cdk_bootstrap(
     account: Account, capsys: pytest.CaptureFixture[str], version: str | None
 ) -> None:
     account.parameters = {"/cdk-bootstrap/hnb659fds/version": version} if version else {}
@@ -250,23 +250,23 @@ def test_an_account_without_cdks_own_stack_is_sent_to_cdk_bootstrap(
     assert account.writes == []
 
 
-def test_an_account_whose_toolkit_does_not_trust_the_pipeline_is_sent_to_cdk_bootstrap(
+def test_an_account_that_does_not_trust_the_pipeline_gets_the_command_cdk_bootstrap(
     account: Account, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a pipeline in another account, which the one here has not been told of
+    # Given a pipeline in another account, which this account does not trust
     monkeypatch.setattr(account_module, "PIPELINE", PipelineSettings(account="999999999999", region="eu-west-1"))
     deploy_role = account.roles[f"cdk-hnb659fds-deploy-role-{ACCOUNT}-eu-west-1"] = trusting(ACCOUNT)
-    # When the environment is prepared, then the command that tells it is printed
+    # When the environment is prepared, then the command that adds the trust is printed
     assert bootstrap.main(["--env", "dev"]) == 1
     assert "aws://111111111111/eu-west-1 --trust 999999999999 --cloud" in capsys.readouterr().err
     assert account.writes == []
-    # And once that was done, it goes through
+    # And after that command, the preparation succeeds
     deploy_role |= trusting(ACCOUNT, "999999999999")
     assert bootstrap.main(["--env", "dev"]) == 0
 
 
 def trusting(*accounts: str) -> dict[str, Any]:
-    """A role as IAM describes it."""
+    """A role in the format of IAM."""
     principals = [{"AWS": f"arn:aws:iam::{each}:root"} for each in accounts]
     statements = [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": each} for each in principals]
     return {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": statements}}
@@ -275,7 +275,7 @@ def trusting(*accounts: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "arguments", [["--env", "9"], ["--env", "dev", "--host-name", "x"], [], ["--env", "dev", "--pipeline"]]
 )
-def test_what_makes_no_sense_is_a_usage_error(account: Account, arguments: list[str]) -> None:
+def test_inconsistent_options_are_a_usage_error(account: Account, arguments: list[str]) -> None:
     try:
         code: Any = bootstrap.main(arguments)
     except SystemExit as error:
@@ -285,7 +285,7 @@ def test_what_makes_no_sense_is_a_usage_error(account: Account, arguments: list[
 
 
 class Connections:
-    """CodeConnections with one host."""
+    """A fake CodeConnections with one host."""
 
     exceptions = Exceptions
 
@@ -318,14 +318,14 @@ def ready(client: Connections, *, settings: PipelineSettings = OURS, arn: str | 
     return connection.ensure(client, settings=settings, provider="GitHub", arn=arn)
 
 
-def test_a_confirmed_connection_is_found_by_its_name_or_taken_as_named() -> None:
+def test_a_confirmed_connection_is_found_by_its_name_or_its_arn() -> None:
     client = Connections(**{"other": "AVAILABLE", "payment-pipeline": "AVAILABLE"})
     assert ready(client) == "arn:payment-pipeline"
     assert ready(client, arn="arn:other") == "arn:other"
     assert client.created == []
 
 
-def test_a_missing_connection_is_made_once_and_waits_for_a_person() -> None:
+def test_a_missing_connection_is_created_once_and_waits_for_confirmation() -> None:
     client = Connections()
     for _ in range(2):
         with pytest.raises(connection.ConnectionNotReady, match="is PENDING: open the AWS console"):
@@ -338,7 +338,7 @@ def test_a_connection_that_does_not_exist_is_refused() -> None:
         ready(Connections(), arn="arn:typo")
 
 
-def test_the_placeholder_repository_is_refused_before_anything_is_made() -> None:
+def test_the_placeholder_repository_is_refused_before_anything_is_created() -> None:
     client = Connections()
     with pytest.raises(connection.ConnectionNotReady, match="still the placeholder"):
         ready(client, settings=PipelineSettings())

@@ -1,4 +1,4 @@
-"""A release of the environment ``test`` that a gate, a shift and a person let through, as their steps leave it."""
+"""A release of the environment ``test`` that passed gate, approval and shift, with the files of these steps."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ APPROVAL = {"name": "PromoteToTest", "kind": "approval"}
 
 @dataclass(frozen=True)
 class Released:
-    """What lies in the folders of a local run when its evidence is collected."""
+    """A local run at the time when its evidence is collected."""
 
     run: Run
     reports: Path
@@ -47,7 +47,7 @@ class Released:
         return bundle
 
     def refusal(self, capsys: pytest.CaptureFixture[str]) -> str:
-        """Why the command writes no bundle."""
+        """The message of the command, which must write no bundle."""
         capsys.readouterr()
         assert main(["collect", "--env", ENVIRONMENT]) == 1
         assert not (self.run.folder / "evidence").exists()
@@ -71,7 +71,7 @@ def released(tmp_path: Path, shifted: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(scope="session")
 def shifted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reports of a shift that went well; it takes a moment, so it is done once."""
+    """The reports of a successful shift. It takes a moment, so all tests share it."""
     folder = tmp_path_factory.mktemp("shifted")
     with contextlib.chdir(folder):
         assert shift(Bench()) == 0
@@ -95,7 +95,7 @@ def pass_gate(folder: Path, version: str = "2") -> None:
 
 
 def synthesise(assembly: Path) -> None:
-    """The assembly's files of which evidence is made: two environments and the pipeline."""
+    """The files of the assembly that the evidence uses: two environments and the pipeline."""
     stages = []
     for name in ("Other", "Test"):
         template = f"assembly-{name}/{name}Platform.template.json"
@@ -116,7 +116,7 @@ def synthesise(assembly: Path) -> None:
 
 
 class Frozen:
-    """A clock that stands still: two bundles get the same name."""
+    """A clock that always gives the same time, so two bundles get the same name."""
 
     @staticmethod
     def now(zone: object) -> datetime:

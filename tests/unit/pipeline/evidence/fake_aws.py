@@ -1,6 +1,6 @@
-"""An account with the pipeline's key, bucket and execution: real clients, whose calls are answered here.
+"""An account with the pipeline's key, bucket and execution. The clients are real; this module answers their calls.
 
-botocore checks each call against the service's model before it gets here.
+botocore checks each call against the service's model first.
 """
 
 import base64
@@ -19,8 +19,8 @@ APPROVED_AT = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
 
 
 class FakeAws:
-    """``decision``: the state of the approval's action; ``refused``: operations that fail; ``lost_answers``: how many
-    writes are tried again, for nobody heard that they were done."""
+    """``decision``: the state of the approval's action. ``refused``: operations that fail. ``lost_answers``: number of
+    writes whose answer is lost, so that the SDK retries them."""
 
     def __init__(self) -> None:
         self.private_key = ec.generate_private_key(ec.SECP256R1())

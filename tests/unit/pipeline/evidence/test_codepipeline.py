@@ -1,4 +1,4 @@
-"""Evidence of an execution on AWS: CodePipeline says who approved, KMS signs, S3 keeps."""
+"""Evidence of an execution on AWS. CodePipeline names the approver, KMS signs, S3 keeps the bundle."""
 
 import io
 import json
@@ -50,10 +50,10 @@ def bundle(aws: FakeAws, tmp_path: Path) -> Path:
     return tmp_path / "bundle.zip"
 
 
-def test_the_step_needs_no_more_than_the_packages_that_it_installs() -> None:
-    # Given the packages of requirements/loadtest.txt, which know neither CDK nor cryptography
+def test_the_step_runs_with_the_packages_that_it_installs() -> None:
+    # Given the packages of requirements/loadtest.txt, without CDK and cryptography
     code = "import sys; sys.modules |= dict.fromkeys(['aws_cdk', 'constructs', 'cryptography']); import {}"
-    # Then what collects can be imported with them, and what verifies can't
+    # Then the collecting modules can be imported, and the verifying one can't
     assert subprocess.run([sys.executable, "-c", code.format("pipeline.evidence.__main__")], cwd=ROOT).returncode == 0
     verifying = subprocess.run([sys.executable, "-c", code.format("pipeline.evidence.verify")], cwd=ROOT, stderr=PIPE)
     assert b"cryptography" in verifying.stderr
@@ -76,7 +76,7 @@ def test_the_bundle_is_kept_in_the_bucket_in_the_folder_of_its_environment(
     assert capsys.readouterr().out == f"evidence test: s3://artifacts/{key}\n"
 
 
-def test_the_manifest_names_the_execution_and_the_person_whom_codepipeline_names(aws: FakeAws, bundle: Path) -> None:
+def test_the_manifest_names_the_execution_and_codepipelines_approver(aws: FakeAws, bundle: Path) -> None:
     said = json.loads(zipfile.ZipFile(io.BytesIO(bundle.read_bytes())).read("manifest.json"))
     assert said["promotion"] == {"engine": "codepipeline", "id": EXECUTION}
     assert said["commit"] == COMMIT
@@ -97,15 +97,15 @@ def test_the_signature_is_verified_with_the_public_key_alone(
     assert f"signed    with {KEY}" in capsys.readouterr().out
 
 
-def test_a_signed_bundle_is_not_believed_without_the_key(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_signed_bundle_is_refused_without_the_key(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(bundle)]) == 1
     assert f"manifest.json is signed with {KEY}: give its public key with --key" in capsys.readouterr().err
 
 
-def test_a_bundle_of_the_pipeline_whose_signature_was_taken_off_is_not_believed(
+def test_a_bundle_of_the_pipeline_without_its_signature_is_refused(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a bundle without its signature, and no key to ask for one
+    # Given a bundle without its signature, and no --key
     with zipfile.ZipFile(bundle) as archive:
         files = {name: archive.read(name) for name in archive.namelist() if name != "manifest.sig"}
     files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) | {"signature": None}).encode()
@@ -117,7 +117,7 @@ def test_a_bundle_of_the_pipeline_whose_signature_was_taken_off_is_not_believed(
     assert "manifest.json is not signed, but codepipeline signs" in capsys.readouterr().err
 
 
-def test_a_bundle_that_another_key_signed_is_not_believed(
+def test_a_bundle_that_another_key_signed_is_refused(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "key.der").write_bytes(FakeAws().public_key)
@@ -126,7 +126,7 @@ def test_a_bundle_that_another_key_signed_is_not_believed(
 
 
 @pytest.mark.parametrize("unsigned", [False, True])
-def test_who_changes_a_file_and_its_hash_cannot_change_the_signature(
+def test_a_changed_file_with_a_changed_hash_fails_the_signature(
     bundle: Path, tmp_path: Path, unsigned: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Given a bundle whose approver was replaced, with or without the signature
@@ -146,10 +146,10 @@ def test_who_changes_a_file_and_its_hash_cannot_change_the_signature(
     assert said in capsys.readouterr().err
 
 
-def test_a_bundle_never_takes_the_place_of_another(
+def test_a_bundle_never_replaces_another(
     aws: FakeAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a bundle of this second
+    # Given a bundle written in this second
     monkeypatch.setattr(evidence, "datetime", Frozen)
     assert main(["collect", "--env", "test"]) == 0
     before = dict(aws.objects)
@@ -160,10 +160,8 @@ def test_a_bundle_never_takes_the_place_of_another(
     assert aws.objects == before
 
 
-def test_a_bundle_whose_first_attempt_arrived_unnoticed_is_kept(
-    aws: FakeAws, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Given an answer that gets lost, after which the SDK tries again
+def test_a_retry_accepts_the_bundle_of_its_first_attempt(aws: FakeAws, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given an answer that gets lost, so that the SDK retries
     aws.lost_answers = 1
     # When, then
     assert main(["collect", "--env", "test"]) == 0
@@ -171,7 +169,7 @@ def test_a_bundle_whose_first_attempt_arrived_unnoticed_is_kept(
     assert capsys.readouterr().out == f"evidence test: s3://artifacts/{key}\n"
 
 
-def test_when_a_person_approved_is_told_in_utc(aws: FakeAws) -> None:
+def test_the_time_of_an_approval_is_in_utc(aws: FakeAws) -> None:
     aws.decision["lastStatusChange"] = APPROVED_AT.astimezone(timezone(timedelta(hours=2)))
     assert main(["collect", "--env", "test"]) == 0
     [data] = aws.objects.values()
@@ -180,16 +178,14 @@ def test_when_a_person_approved_is_told_in_utc(aws: FakeAws) -> None:
 
 
 @pytest.mark.parametrize("lost", [{"status": "InProgress"}, {"lastUpdatedBy": ""}, {"lastStatusChange": None}])
-def test_an_approval_that_codepipeline_cannot_tell_is_no_approval(
+def test_an_incomplete_approval_of_codepipeline_is_no_approval(
     aws: FakeAws, lost: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     aws.decision |= lost
     assert "CodePipeline does not say who approved PromoteToTest, and when" in refusal(aws, capsys)
 
 
-def test_the_approval_of_another_execution_is_not_taken_for_this_one(
-    aws: FakeAws, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_approval_of_another_execution_does_not_count(aws: FakeAws, capsys: pytest.CaptureFixture[str]) -> None:
     aws.execution = "another"
     assert f"stage Test of payment-pipeline is not at execution {EXECUTION}" in refusal(aws, capsys)
 
@@ -197,12 +193,12 @@ def test_the_approval_of_another_execution_is_not_taken_for_this_one(
 @pytest.mark.parametrize(
     ("operation", "said"),
     [
-        ("GetPipelineState", "who approved PromoteToTest can't be read"),
+        ("GetPipelineState", "the approver of PromoteToTest can't be read"),
         ("Sign", "the manifest can't be signed"),
         ("PutObject", "s3://artifacts/evidence/test/"),
     ],
 )
-def test_what_aws_refuses_is_told_and_nothing_is_kept(
+def test_a_refusal_of_aws_is_reported_and_nothing_is_kept(
     aws: FakeAws, operation: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     aws.refused.add(operation)
@@ -212,7 +208,7 @@ def test_what_aws_refuses_is_told_and_nothing_is_kept(
 
 
 @pytest.mark.parametrize("variable", sorted(VARIABLES.keys() - {"PIPELINE_EXECUTION_ID"}))
-def test_a_variable_that_the_step_was_not_given_is_named(
+def test_a_missing_variable_is_named(
     aws: FakeAws, variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(variable)

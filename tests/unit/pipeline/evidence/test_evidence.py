@@ -1,4 +1,4 @@
-"""The bundle of a release: what is in it, and when there is none."""
+"""The bundle of a release: its content, and the reasons not to write it."""
 
 import json
 import os
@@ -32,18 +32,18 @@ def manifest(bundle: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_bundle_says_what_was_released_what_proved_it_and_who_approved(
+def test_a_bundle_holds_the_commit_the_reports_and_the_approval(
     released: Released, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Given a release that ann approved
     released.approve(by="ann")
     # When its evidence is collected
     bundle = released.collect()
-    # Then the step's conclusion is where it lies
+    # Then the step's conclusion is the bundle's location
     assert capsys.readouterr().out.splitlines()[-1] == f"evidence test: {bundle}"
     assert bundle.name.startswith("test-20")
     assert bundle.name.endswith(f"Z-{COMMIT[:12]}.zip")
-    # And the manifest names commit, run, approval, and what gate and shift concluded
+    # And the manifest names commit, run, approval, and the conclusions of gate and shift
     said = manifest(bundle)
     assert (said["environment"], said["commit"]) == ("test", COMMIT)
     assert said["promotion"] == {"engine": "local", "id": released.run.id}
@@ -51,9 +51,9 @@ def test_a_bundle_says_what_was_released_what_proved_it_and_who_approved(
         {"step": "PromoteToTest", "by": "ann", "at": "2027-01-15T08:00:00+00:00", "comment": None}
     ]
     assert (said["gate"], said["shift"]) == ("pass", "promoted: version 2 is stable")
-    # And that nobody signed it: on one machine there is no key that its user doesn't hold
+    # And it is unsigned: on one machine the user holds every key
     assert said["signature"] is None
-    # And the files are the reports and templates as they were
+    # And the files are the reports and templates, unchanged
     files = content(bundle)
     for name in ("gate.json", "gate.junit.xml", "outcome.json", "release.json", "release.md", "release.html"):
         assert files[f"reports/{name}"] == (released.reports / name).read_bytes()
@@ -73,7 +73,7 @@ def test_findings_are_those_of_this_environment_and_of_the_pipeline_each_with_it
 
 
 def test_a_release_with_nothing_to_shift_is_evidence_too(released: Released) -> None:
-    # Given a promotion of what is stable already
+    # Given a promotion of the stable version
     released.approve()
     assert released.shift(Bench(stable="2", candidate="2")) == 0
     # When, then
@@ -83,8 +83,8 @@ def test_a_release_with_nothing_to_shift_is_evidence_too(released: Released) -> 
     assert "reports/release.json" not in content(bundle)
 
 
-def test_each_steps_reports_may_lie_in_a_folder_of_their_own(released: Released) -> None:
-    # Given the reports as CodePipeline hands them on: linked folders
+def test_each_steps_reports_may_be_in_a_folder_of_their_own(released: Released) -> None:
+    # Given the reports in linked folders, as CodePipeline passes them
     released.approve()
     for step, prefix in (("gate", "gate"), ("shift", "")):
         artifact = released.run.folder / f"artifact-{step}"
@@ -96,12 +96,12 @@ def test_each_steps_reports_may_lie_in_a_folder_of_their_own(released: Released)
     assert {"reports/gate.json", "reports/release.json", "reports/outcome.json"} <= content(released.collect()).keys()
 
 
-def test_the_same_release_makes_the_same_bundle_but_for_its_time(released: Released) -> None:
+def test_the_same_release_makes_the_same_bundle_except_its_time(released: Released) -> None:
     # Given one bundle
     released.approve()
     first = released.collect()
     before = content(first)
-    # When the files are written anew, in another order
+    # When the files are written again, in another order
     first.unlink()
     for file in sorted(released.reports.iterdir(), reverse=True):
         data = file.read_bytes()
@@ -145,13 +145,13 @@ def test_a_missing_part_of_the_assembly_is_named_and_there_is_no_bundle(
     assert str(released.run.assembly / name) in released.refusal(capsys)
 
 
-def test_without_the_approval_that_the_plan_asks_for_there_is_no_bundle(
+def test_without_the_approval_of_the_plan_there_is_no_bundle(
     released: Released, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "says of nobody that they approved PromoteToTest" in released.refusal(capsys)
+    assert "has no approval of PromoteToTest" in released.refusal(capsys)
     released.run.approvals.append({"step": "PromoteToTest", "decision": "rejected", "by": "bob", "at": 1.0})
     released.run.save()
-    assert "says of nobody that they approved PromoteToTest" in released.refusal(capsys)
+    assert "has no approval of PromoteToTest" in released.refusal(capsys)
 
 
 def test_an_unreadable_record_of_the_run_is_named(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,8 +159,8 @@ def test_an_unreadable_record_of_the_run_is_named(released: Released, capsys: py
     assert f"{released.run.folder / 'run.json'} can't be read" in released.refusal(capsys)
 
 
-def test_the_record_of_a_newer_engine_is_read_as_far_as_it_is_needed(released: Released) -> None:
-    # Given a record with more in it than this code knows
+def test_unknown_fields_in_the_record_of_a_newer_engine_are_ignored(released: Released) -> None:
+    # Given a record with fields that this code does not know
     released.approve()
     record = json.loads((released.run.folder / "run.json").read_text())
     write(released.run.folder / "run.json", record | {"version": 2, "colour": "green", "stages": "elsewhere"})
@@ -168,10 +168,10 @@ def test_the_record_of_a_newer_engine_is_read_as_far_as_it_is_needed(released: R
     assert manifest(released.collect())["approvals"][0]["by"] == "ann"
 
 
-def test_a_bundle_that_is_not_written_to_its_end_does_not_lie_under_its_name(
+def test_a_half_written_bundle_never_has_its_final_name(
     released: Released, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a disk that holds no more than the beginning
+    # Given a disk that is full after the first bytes
     released.approve()
     (released.run.folder / "evidence").mkdir()
     size = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -189,10 +189,10 @@ def test_a_bundle_that_is_not_written_to_its_end_does_not_lie_under_its_name(
     assert not list((released.run.folder / "evidence").iterdir())
 
 
-def test_a_bundle_on_this_machine_never_takes_the_place_of_another(
+def test_a_bundle_on_this_machine_never_replaces_another(
     released: Released, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a bundle of this second
+    # Given a bundle written in this second
     released.approve()
     monkeypatch.setattr(evidence, "datetime", Frozen)
     bundle = released.collect()
@@ -204,7 +204,7 @@ def test_a_bundle_on_this_machine_never_takes_the_place_of_another(
     assert [each.read_bytes() for each in bundle.parent.iterdir()] == [b"the first"]
 
 
-def test_a_folder_that_cannot_be_made_is_told(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
     released.approve()
     (released.run.folder / "evidence").write_text("in the way")
     assert main(["collect", "--env", ENVIRONMENT]) == 1
@@ -240,7 +240,7 @@ def test_reports_of_another_environment_or_release_are_no_evidence(
         assert released.refusal(capsys).startswith(said)
 
 
-def test_what_was_shifted_is_what_the_gate_has_loaded(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_shifted_version_must_be_the_loaded_one(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
     # Given the report of a gate on the version before
     released.approve()
     pass_gate(released.reports, version="1")
@@ -253,14 +253,14 @@ def test_what_was_shifted_is_what_the_gate_has_loaded(released: Released, capsys
     assert released.refusal(capsys) == "gate.json: version 1 and 2 answered /process, but 2 was shifted\n"
 
 
-def test_routes_and_functions_are_named_as_gate_and_release_controller_name_them() -> None:
+def test_routes_and_functions_have_the_names_of_gate_and_release_controller() -> None:
     assert dict(zip(ROUTES, Function, strict=True)) == FUNCTIONS
 
 
-def test_the_commit_that_was_shifted_is_told_for_it_may_be_older(
+def test_the_bundle_names_the_shifted_commit_which_may_be_older(
     released: Released, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a shift that finished what an older commit's had left
+    # Given a shift that finished the interrupted release of an older commit
     released.approve()
     bench = Bench()
     bench.commit = "0ldc0mm17"
@@ -278,14 +278,14 @@ def test_the_commit_that_was_shifted_is_told_for_it_may_be_older(
     assert "commit 0ldc0mm17" in capsys.readouterr().out
 
 
-def test_of_two_reports_of_one_name_none_is_chosen(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_reports_of_one_name_are_refused(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
     released.approve()
     (released.reports / "older").mkdir()
     (released.reports / "older" / "gate.json").write_text("{}")
     assert "holds gate.json twice" in released.refusal(capsys)
 
 
-def test_a_finding_that_nobody_acknowledged_is_no_evidence(
+def test_a_finding_without_acknowledgement_is_no_evidence(
     released: Released, capsys: pytest.CaptureFixture[str]
 ) -> None:
     released.approve()
@@ -293,10 +293,10 @@ def test_a_finding_that_nobody_acknowledged_is_no_evidence(
     assert "Rule at Test/Platform/Api is not acknowledged" in released.refusal(capsys)
 
 
-def test_an_environment_that_wants_an_approval_must_have_one_in_its_plan(
+def test_an_environment_that_requires_an_approval_must_have_one_in_its_plan(
     released: Released, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a plan that lets prod through without asking
+    # Given a plan without an approval of prod
     plan = json.loads((released.run.assembly / "plan.json").read_text())
     plan["stages"][1] |= {"environment": "prod", "pre": []}
     (released.run.assembly / "plan.json").write_text(json.dumps(plan))
@@ -305,10 +305,10 @@ def test_an_environment_that_wants_an_approval_must_have_one_in_its_plan(
         report.write_text(report.read_text().replace('"environment": "test"', '"environment": "prod"'))
     # When, then
     assert main(["collect", "--env", "prod"]) == 1
-    assert "prod wants an approval, and the plan has none" in capsys.readouterr().err
+    assert "prod requires an approval, and the plan has none" in capsys.readouterr().err
 
 
-def test_outside_of_a_promotion_there_is_nothing_to_collect(
+def test_outside_a_promotion_there_is_nothing_to_collect(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("RUN_FOLDER", raising=False)

@@ -1,4 +1,4 @@
-"""A bundle that was touched is not believed, and the first file that does not match is named."""
+"""A changed bundle is refused, and the first file that does not match is named."""
 
 import io
 import json
@@ -39,7 +39,7 @@ def refusal(bundle: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str
     return capsys.readouterr().err.removeprefix(f"{bundle}: ")
 
 
-def test_an_untouched_bundle_is_whole_and_says_that_it_is_unsigned(
+def test_an_unchanged_bundle_is_whole_and_reported_as_unsigned(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify", str(bundle)]) == 0
@@ -67,14 +67,14 @@ def test_the_file_that_does_not_match_is_named(
     assert refusal(bundle, capsys).startswith(said)
 
 
-def test_a_file_that_is_there_twice_is_not_believed(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bundle_with_two_files_of_one_name_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings(), zipfile.ZipFile(bundle, "a") as archive:
         warnings.simplefilter("ignore")
         archive.writestr("reports/gate.json", "{}")
     assert refusal(bundle, capsys) == "reports/gate.json is in the bundle twice\n"
 
 
-def test_a_manifest_of_another_format_is_not_read_as_this_one(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_manifest_of_another_format_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def newer(files: Files) -> None:
         files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) | {"format": 2}).encode()
 
@@ -91,7 +91,7 @@ def test_damage_is_found(bundle: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert refusal(bundle, capsys).startswith("this is no zip file, or a damaged one")
 
 
-def test_an_unsigned_bundle_does_not_pass_where_a_key_must_vouch_for_it(
+def test_an_unsigned_bundle_is_refused_when_a_key_is_given(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "key.der").write_bytes(FakeAws().public_key)
@@ -100,13 +100,13 @@ def test_an_unsigned_bundle_does_not_pass_where_a_key_must_vouch_for_it(
     )
 
 
-def test_a_file_that_holds_no_key_is_told(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_holds_no_key_is_reported(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "key.der").write_bytes(b"no key")
-    assert "the public key is no key in DER" in refusal(bundle, capsys, "--key", str(tmp_path / "key.der"))
+    assert "the file is no public key in DER" in refusal(bundle, capsys, "--key", str(tmp_path / "key.der"))
 
 
 def encrypted(data: bytes) -> bytes:
-    """With the flag that says so, in the first file's two headers."""
+    """``data`` with the encryption flag set in the first file's two headers."""
     changed = bytearray(data)
     for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         changed[data.index(header) + flags] |= 1
@@ -114,7 +114,7 @@ def encrypted(data: bytes) -> bytes:
 
 
 def packed(method: int) -> Callable[[bytes], bytes]:
-    """With files in another method than the pipeline's, damaged."""
+    """A bundle whose damaged files use another compression method than the pipeline's."""
 
     def change(data: bytes) -> bytes:
         target = io.BytesIO()
@@ -129,7 +129,7 @@ def packed(method: int) -> Callable[[bytes], bytes]:
 
 
 def badly_named(data: bytes) -> bytes:
-    """With a name that says of itself that it is UTF-8."""
+    """A bundle with an invalid file name that is marked as UTF-8."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
         archive.writestr("\N{LATIN SMALL LETTER A WITH DIAERESIS}", b"")
@@ -137,7 +137,7 @@ def badly_named(data: bytes) -> bytes:
 
 
 def huge(data: bytes) -> bytes:
-    """With more in it than a bundle can hold, in few bytes."""
+    """A small file that unpacks to more than a bundle may hold."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in ("first", "second"):
@@ -149,14 +149,14 @@ def huge(data: bytes) -> bytes:
     ("change", "said"),
     [
         (encrypted, "manifest.json is damaged: "),
-        (packed(zipfile.ZIP_LZMA), "manifest.json is packed in an unusual way"),
-        (packed(zipfile.ZIP_BZIP2), "manifest.json is packed in an unusual way"),
+        (packed(zipfile.ZIP_LZMA), "manifest.json is packed with an unknown method"),
+        (packed(zipfile.ZIP_BZIP2), "manifest.json is packed with an unknown method"),
         (badly_named, "this is no zip file, or a damaged one"),
         (huge, "second is too long"),
         (lambda data: bytes(LIMIT + 1), "this is no bundle: it has more than"),
     ],
 )
-def test_what_is_no_bundle_of_the_pipeline_is_told_in_one_sentence(
+def test_a_file_that_is_no_bundle_is_refused_in_one_sentence(
     bundle: Path, change: Callable[[bytes], bytes], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle.write_bytes(change(bundle.read_bytes()))
@@ -187,8 +187,8 @@ def test_a_manifest_of_another_shape_is_no_manifest(
     assert refusal(bundle, capsys) == "manifest.json is missing, or is no manifest\n"
 
 
-def test_a_bundle_cannot_hide_what_is_said_of_it(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # Given a manifest that adds a line, and takes the last one back
+def test_a_bundle_cannot_hide_parts_of_the_output(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a manifest with control characters that add a line and erase the last one
     def hide(files: Files) -> None:
         said = json.loads(files["manifest.json"])
         said["shift"] = "promoted\n  signed    with arn:aws:kms\x1b[8m\u202e"
@@ -204,10 +204,10 @@ def test_a_bundle_cannot_hide_what_is_said_of_it(bundle: Path, capsys: pytest.Ca
     assert not any(line.startswith("  signed") for line in lines)
 
 
-def test_a_name_in_a_refusal_is_shown_as_it_is(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_in_a_refusal_is_escaped(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rewrite(bundle, lambda files: files.update({"\x1b[2J\nprod.zip: whole": b""}))
     assert refusal(bundle, capsys).startswith(r"\x1b[2J\nprod.zip: whole was added")
 
 
-def test_a_file_that_does_not_exist_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "can't be read: No such file" in refusal(tmp_path / "none.zip", capsys)
