@@ -117,17 +117,17 @@ def chart(
     return Chart(title=title, description=description, shapes=(*grid, *levels, *below, *marks, *shapes, axis, *units))
 
 
-def line(x: Axis, y: Axis, points: Sequence[Point], style: str) -> list[Shape]:
-    """A line through ``points``, broken where there is no value, with dots if there are few of them."""
+def line(x: Axis, y: Axis, points: Sequence[Point], style: str, *, dots: bool = True) -> list[Shape]:
+    """A line through ``points``, broken where there is no value. With ``dots``: one at each point, if there are few."""
     known = [(x.at(at), y.at(value)) for at, value in points if value is not None]
     commands, pen_is_down = [], False
     for at, value in points:
         if value is not None:
             commands.append(f"{'L' if pen_is_down else 'M'}{x.at(at):.1f} {y.at(value):.1f}")
         pen_is_down = value is not None
-    dots = [_shape("circle", f"dot {style}", cx=across, cy=down, r=2.4) for across, down in known]
+    circles = [_shape("circle", f"dot {style}", cx=across, cy=down, r=2.4) for across, down in known]
     drawn = [_shape("path", f"line {style}", d="".join(commands))] if commands else []
-    return [*drawn, *(dots if len(dots) < DOTTED else [])]
+    return [*drawn, *(circles if dots and len(circles) < DOTTED else [])]
 
 
 def staircase(x: Axis, y: Axis, points: Sequence[tuple[float, float]], style: str) -> list[Shape]:

@@ -43,7 +43,7 @@ def _spelled(character: str) -> str:
 
 @cache
 def _environment(folder: Path) -> "Environment":
-    # Imported here: it takes 0.2 s, and most commands that could write a page write none.
+    # Imported here: it takes 0.3 s, and most commands that could write a page write none.
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(

@@ -15,7 +15,7 @@ def write(result: Result, locust_page: str, folder: Path) -> None:
     (folder / "locust.html").write_text(locust_page)
     (folder / "gate.junit.xml").write_text(junit.render(result))
     (folder / "gate.md").write_text(markdown.render(result))
-    (folder / "gate.html").write_text(html.render(result))
+    (folder / "gate.html").write_text(html.page(result))
     (folder / "gate.json").write_text(json.dumps(result.to_json(), indent=2) + "\n")
 
 

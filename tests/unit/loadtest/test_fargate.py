@@ -231,9 +231,13 @@ def test_the_tasks_get_the_code_and_nothing_else(cloud: FakeAws) -> None:
     fargate.main(COMMAND)
     [code] = [content for key, content in cloud.objects.items() if key.startswith("code/")]
     names = zipfile.ZipFile(io.BytesIO(code)).namelist()
-    assert {"loadtest/gate.py", "loadtest/reports/page.css", "pipeline/aws.py", "requirements/loadtest.txt"} <= set(
-        names
-    )
+    assert {
+        "loadtest/gate.py",
+        "loadtest/reports/gate.html",
+        "reporting/templates/page.css",
+        "pipeline/aws.py",
+        "requirements/loadtest.txt",
+    } <= set(names)
     assert {name.split("/")[0] for name in names} == {
         "environments.py",
         "loadtest",

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from loadtest.reports import html as gate_report
 from pipeline.release import report as release_report
 from pipeline.release.record import Release
 from reporting.page import visible
+from tests.unit.loadtest.test_judge import run
 from tests.unit.pipeline.release.test_reports_and_git import rolled_back
 from tests.unit.reporting.reading import self_contained
 
@@ -24,7 +26,27 @@ HOSTILE = st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=5), min_size=1,
 )
 """Never empty: a report may leave out what there is nothing of."""
 HARMLESS = "harmless"
+RESULT = run(stall=2.0)
 RELEASE = rolled_back(running="a" * 40, ahead="b" * 40)
+
+
+def of_gate(text: str) -> str:
+    """The page of a run with ``text`` for environment, URL, route, reasons and version."""
+    [route, *_] = RESULT.routes
+    name = f"/{text}"
+    subject = replace(RESULT.subject, environment=text, url=text, run_id=text, started=text)
+    return gate_report.page(
+        replace(
+            RESULT,
+            subject=subject,
+            reasons=[text],
+            routes=[replace(route, route=name)],
+            warmth={name: RESULT.warmth[route.route]},
+            versions={name: {text: 400}},
+            histograms={name: RESULT.histograms[route.route]},
+            timeline=[replace(point, route=name) for point in RESULT.timeline if point.route == route.route],
+        )
+    )
 
 
 def of_release(text: str) -> str:
@@ -45,10 +67,10 @@ def of_release(text: str) -> str:
     return release_report.html(told)
 
 
-@pytest.mark.parametrize("page_with", [of_release])
+@pytest.mark.parametrize("page_with", [of_gate, of_release])
 @given(text=HOSTILE)
 @example("".join(FRAGMENTS))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_hostile_text_is_shown_and_changes_nothing_else_in_the_page(page_with: Callable[[str], str], text: str) -> None:
     page = page_with(text)
     # It is there, in full, as it was written, and in it what can't be seen is spelled out
