@@ -130,7 +130,14 @@ def test_every_page_is_reached_from_the_map() -> None:
         for target in re.findall(r"\]\(([^)\s:]+)\)", text_of("docs/index.md"))
     }
     expected = {page for page in PAGES if not page.startswith(".github/")} - {"docs/index.md"}
-    assert expected <= linked
+    assert expected <= linked, "add the page to docs/index.md"
+
+
+def test_the_table_of_tests_has_each_file_or_its_folder() -> None:
+    table = set(spans("tests/README.md"))
+    tests = {name for name in FILES if name.startswith("tests/") and Path(name).name.startswith("test_")}
+    missing = {name for name in tests if name not in table and f"{Path(name).parent}/" not in table}
+    assert not missing, "say in tests/README.md which behaviour they show"
 
 
 def test_every_decision_has_its_number_and_its_parts() -> None:
@@ -158,7 +165,7 @@ def test_the_table_of_optional_features_says_what_the_settings_say() -> None:
         for each in fields(kind)
     }
     off = {name for name, default in defaults.items() if default in (False, None, ())}
-    assert {name for name, _, _ in rows} == off
+    assert {name for name, _, _ in rows} == off, "docs/optional-features.md has a row for each setting that is off"
     for name, default, on_in in rows:
         assert repr(defaults[name]) == default, name
         assert [each.name for each in PROMOTION_ORDER if _is_on(name, each)] == re.findall(r"\w+", on_in), name
