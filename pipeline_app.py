@@ -1,11 +1,11 @@
-"""The CDK app: the pipeline with all environments, or with ``-c environmentSuffix=NAME`` one environment alone.
+"""The CDK app: the pipeline with all environments, or one environment with ``-c environmentSuffix=NAME``.
 
     cdk synth                                   the pipeline, every environment, and the local engine's plan.json
-    cdk deploy                                  the pipeline alone, which deploys the environments
-    cdk deploy -c environmentSuffix=staging     that environment's stack alone
+    cdk deploy                                  the pipeline, which deploys the environments
+    cdk deploy -c environmentSuffix=staging     only the stack of staging
     cdk deploy -c environmentSuffix=pr42        an ephemeral environment with dev's settings
 
-``cdk.json`` is read here, not only by the CDK CLI, so that the tests and ``python pipeline_app.py`` see the same flags.
+This module reads ``cdk.json`` itself, so that tests and ``python pipeline_app.py`` use the same flags as the CDK CLI.
 """
 
 import json
@@ -27,7 +27,7 @@ CDK_JSON = Path(__file__).parent / "cdk.json"
 
 
 def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None = None, **options: Any) -> cdk.App:
-    """The app, ready to synthesise into ``outdir`` (default: where the CDK CLI says, else ``cdk.out``).
+    """The app, ready to synthesise into ``outdir`` (default: the CDK CLI's ``CDK_OUTDIR``, else ``cdk.out``).
 
     ``context`` adds to that of ``cdk.json``, as the CLI's ``-c`` does; ``options`` are further ``cdk.App`` properties.
     """
@@ -35,9 +35,9 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
         context={**committed_context(), **(context or {})},
         outdir=outdir or os.environ.get("CDK_OUTDIR", "cdk.out"),
         analytics_reporting=False,
-        # cfn-lint checks the templates in tests and pipeline: CDK's own port of it takes longer than all the rest.
+        # Tests and pipeline run cfn-lint. CDK's own port of it takes longer than the rest of the synthesis.
         builtin_cloud_formation_validation=False,
-        # Traces are of use with Python's frames in them, which they have only under this variable.
+        # Stack traces contain Python's frames only when this variable is set.
         stack_traces="JSII_HOST_STACK_TRACES" in os.environ,
         **options,
     )
@@ -51,7 +51,7 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
 
 
 def committed_context() -> dict[str, Any]:
-    """The context of ``cdk.json`` with what the CLI adds to it, so that every way to synthesise gives one template."""
+    """The context of ``cdk.json`` and the CLI's additions, so that every way to synthesise gives the same template."""
     return {
         **json.loads(CDK_JSON.read_text())["context"],
         "aws:cdk:enable-path-metadata": True,
@@ -59,8 +59,8 @@ def committed_context() -> dict[str, Any]:
 
 
 def _one_environment(app: cdk.App, environment: Environment) -> None:
-    """A plain construct stands where the promotion has a stage: the construct paths are the same, yet the stack is the
-    app's own, so that the CLI selects it without being told its name."""
+    """Create one stack under a plain construct with the id of the promotion's stage. The construct paths are the same,
+    and the stack belongs to the app, so that the CLI selects it without its name."""
     from stages.platform_stack import PlatformStack
     from stages.platform_stage import STACK_ID
 
@@ -68,7 +68,7 @@ def _one_environment(app: cdk.App, environment: Environment) -> None:
 
 
 def _promotion(app: cdk.App) -> None:
-    """Stages stand under the app, not under the pipeline's stack, so that no construct path of a platform names it."""
+    """Create the stages under the app and not under the pipeline's stack, which the construct paths would contain."""
     from pipeline.definition import declare_promotion
     from pipeline.local.plan import LocalPlan
     from pipeline.stack import STACK_NAME, PipelineStack
@@ -89,6 +89,6 @@ def _stage_id(environment: Environment) -> str:
 if __name__ == "__main__":
     try:
         app = create_app()
-    except ValueError as error:  # of a setting, a name, or the table of acknowledgements: it says what to do
+    except ValueError as error:  # a setting, a name or an acknowledgement is wrong: the message says what to do
         sys.exit(f"pipeline_app.py: {error}")
     app.synth()

@@ -19,7 +19,7 @@ from stages.load_balancer import CANDIDATE, LoadBalancer
 from stages.private_integration import PrivateIntegration
 
 CONTRACT = Path(__file__).resolve().parent.parent / "lambdas" / "api" / "openapi.json"
-"""The OpenAPI document that the functions use too."""
+"""The OpenAPI document, which the functions use too."""
 STABLE = "stable"
 API_GATEWAY = "apigateway.amazonaws.com"
 
@@ -27,9 +27,9 @@ API_GATEWAY = "apigateway.amazonaws.com"
 class Api(Construct):
     """``POST /validate``, ``/fraud-check`` and ``/process``.
 
-    Both stages serve the same deployment; their stage variables choose the version: ``alias`` names the functions'
-    alias, ``release`` becomes the header by which the load balancer tells the candidate's requests. The header is set
-    by the integration, over whatever the client sent.
+    Both stages serve the same deployment. Their stage variables choose the version: ``alias`` is the functions' alias,
+    and ``release`` becomes a header by which the load balancer recognises the candidate's requests. The integration
+    sets this header, and replaces one that the client sent.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Api(Construct):
             rest_api_name=f"payment-{environment.name}",
             description=f"Card payments, {environment.name}",
             endpoint_configuration=apigateway.EndpointConfiguration(types=[apigateway.EndpointType.REGIONAL]),
-            # The account's role for API Gateway logs is shared by all environments of an account: bootstrap makes it.
+            # An account has one role for API Gateway logs, shared by its environments. Bootstrap creates it.
             cloud_watch_role=False,
             deploy_options=self._stage_options(environment.name, alias=BLUE, release=STABLE),
             default_method_options=apigateway.MethodOptions(authorization_type=apigateway.AuthorizationType.IAM),
@@ -60,7 +60,7 @@ class Api(Construct):
         rest_api = cast(apigateway.CfnRestApi, self.api.node.default_child)
         rest_api.add_property_override("SecurityPolicy", "SecurityPolicy_TLS13_1_2_2021_06")
         rest_api.add_property_override("EndpointAccessMode", "STRICT")
-        # The template's output is ApiGatewayUrl; CDK would add one of its own.
+        # Remove CDK's own output of the URL: the stack has ApiGatewayUrl.
         self.api.node.try_remove_child("Endpoint")
         model = _payment_model()
         self._payment = apigateway.CfnModel(
@@ -99,7 +99,7 @@ class Api(Construct):
         )
 
     def invoke_arn(self, stage: str) -> str:
-        """What a role must be allowed to ``execute-api:Invoke`` to call the routes of ``stage``."""
+        """The ARN of the routes of ``stage``, for a role that may ``execute-api:Invoke`` them."""
         return self.api.arn_for_execute_api("POST", "/*", stage)
 
     def _stage_options(self, name: str, *, alias: str, release: str) -> apigateway.StageOptions:
@@ -108,7 +108,7 @@ class Api(Construct):
             variables={"alias": alias, "release": release},
             tracing_enabled=True,
             metrics_enabled=True,
-            # Never the bodies: they hold card numbers.
+            # Never log bodies: they hold card numbers.
             data_trace_enabled=False,
             logging_level=apigateway.MethodLoggingLevel.ERROR,
             access_log_destination=apigateway.LogGroupLogDestination(self._access_log),
@@ -118,14 +118,15 @@ class Api(Construct):
         )
 
     def _own_execution_log(self, id: str, stage: apigateway.Stage, name: str) -> None:
-        """Make the log group before API Gateway would: without a key, without an end, and left behind by the stack."""
+        """Create the log group before API Gateway does. API Gateway's own would have no key and no retention, and would
+        remain after the stack is deleted."""
         group = self._base.encryption.log_group(
             self, id, name=f"API-Gateway-Execution-Logs_{self.api.rest_api_id}/{name}"
         )
         stage.node.add_dependency(group)
 
     def _function_route(self, path: str, function: BlueGreenFunction) -> None:
-        """A route served by the alias that the stage names."""
+        """A route to the function's alias that the stage names."""
         stack = Stack.of(self)
         alias = f"{function.function.function_arn}:${{stageVariables.alias}}"
         integration = apigateway.Integration(
@@ -142,9 +143,9 @@ class Api(Construct):
         )
 
     def _balancer_route(self, path: str, balancer: LoadBalancer) -> None:
-        """A route served by the load balancer, whose weights choose the version."""
+        """A route to the load balancer, whose weights choose the version."""
         private = PrivateIntegration(self, "Private", base=self._base, balancer=balancer, path=path)
-        # Without the header a repeated request could become a second payment.
+        # The header is required, because without it a repeated request could become a second payment.
         method = self._method(
             path, private.integration, request_parameters={"method.request.header.Idempotency-Key": True}
         )
@@ -162,7 +163,7 @@ class Api(Construct):
         )
 
 
-# Only values without quotes of their own, which would break the JSON.
+# Only values that never contain quotes, because these would break the JSON.
 _ACCESS_LOG = apigateway.AccessLogFormat.custom(
     json.dumps(
         {
@@ -189,8 +190,8 @@ _ACCESS_LOG = apigateway.AccessLogFormat.custom(
 def _payment_model() -> dict[str, Any]:
     """The contract's ``PaymentRequest`` as a model of API Gateway (JSON Schema draft 4): required fields and types.
 
-    The rest is left to the functions on purpose: API Gateway's messages about patterns and lengths quote the value
-    that did not match, and that may be a card number.
+    The functions check patterns and lengths. API Gateway must not, because its messages quote the value that did not
+    match, and that may be a card number.
     """
     schema = json.loads(CONTRACT.read_bytes())["components"]["schemas"]["PaymentRequest"]
     return {

@@ -1,8 +1,8 @@
-"""Stable and candidate: two aliases of a function, of which a deployment moves only one.
+"""Stable and candidate: two aliases of a function. A deployment moves only the candidate's.
 
-``green``, the candidate, belongs to CloudFormation and follows every deployment. ``blue``, the stable version, is
-created once and afterwards moved by the release controller alone: the template names neither the alias as a resource
-nor its version, so no deployment, retry or drift repair can move production traffic.
+CloudFormation owns ``green``, the candidate: every deployment moves it. ``blue``, the stable version, is created once.
+After that only the release controller moves it. The template contains neither this alias as a resource nor its version,
+so no deployment, retry or drift repair can move production traffic.
 """
 
 from aws_cdk import ArnFormat, Duration, Stack
@@ -17,7 +17,7 @@ GREEN = "green"
 
 
 class BlueAliasProvider(Construct):
-    """The function behind ``Custom::BlueAlias``: it creates a missing alias ``blue`` and leaves an existing one."""
+    """The function behind ``Custom::BlueAlias``. It creates the alias ``blue`` if it is missing, and never moves it."""
 
     def __init__(self, scope: Construct, id: str, *, base: FunctionBase) -> None:
         super().__init__(scope, id)

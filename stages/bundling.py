@@ -1,4 +1,4 @@
-"""The functions' one artefact: ``lambdas/`` and its pinned dependencies, built once, the same bytes everywhere."""
+"""The one artefact of all functions: ``lambdas/`` with its pinned dependencies. Every machine builds the same bytes."""
 
 import hashlib
 import os
@@ -15,22 +15,22 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "lambdas"
 PYTHON_VERSION = "3.14"
 
-# What differs between machines or is of no use in production.
+# Files that differ between machines, or that production does not need.
 _NOISE = ("__pycache__", "*.pyc", "*.in", "requirements.txt", "tests")
 _INSTALLER_NOISE = ("bin", ".lock", "*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.dist-info/REQUESTED")
 
 
 def functions_asset() -> lambda_.Code:
-    """The artefact as CDK code; its hash is that of the files, so it changes only when they do."""
+    """The artefact as CDK code. Its hash is computed from the files, so it changes only with them."""
     return lambda_.Code.from_asset(str(bundle()))
 
 
 @cache
 def bundle() -> Path:
-    """Build the artefact, or find it built, and return its folder.
+    """Build the artefact unless it is cached. Returns its folder.
 
-    Bundles are kept under the user's cache folder by the hash of what goes in, so neither further environments nor
-    further runs build again. Raises ``subprocess.CalledProcessError`` when a dependency can't be installed.
+    Bundles are cached in the user's cache folder by the hash of their sources, so environments and runs share them.
+    Raises ``subprocess.CalledProcessError`` when a dependency can't be installed.
     """
     folder = _cache_folder() / _digest()
     if folder.is_dir():
@@ -40,14 +40,14 @@ def bundle() -> Path:
         built = Path(work) / "bundle"
         _install_dependencies(built)
         shutil.copytree(SOURCE, built / SOURCE.name, ignore=shutil.ignore_patterns(*_NOISE))
-        # Another process may have been faster: both built the same, so either will do.
+        # Another process may have built the same bundle in the meantime.
         if not folder.is_dir():
             built.rename(folder)
     return folder
 
 
 def _install_dependencies(target: Path) -> None:
-    """Pure Python only (no wheel for one machine), with the hashes of the lock file."""
+    """Install pure-Python packages only, because others depend on the machine. Checks the hashes of the lock file."""
     command = [find_uv_bin(), "pip", "install", "--quiet", "--target", str(target)]
     command += ["--require-hashes", "--only-binary", ":all:", "--python-version", PYTHON_VERSION]
     command += ["--link-mode", "copy", "--requirement", str(SOURCE / "requirements.txt")]
@@ -58,7 +58,7 @@ def _install_dependencies(target: Path) -> None:
 
 
 def _digest() -> str:
-    """Hash of everything that decides the bundle: this module and all files under ``lambdas/``."""
+    """Hash of the bundle's sources: this module and all files under ``lambdas/``."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
     for path in sorted(SOURCE.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:

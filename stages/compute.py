@@ -12,12 +12,12 @@ from stages.parameters import Parameters
 from stages.steady_state import SteadyState
 from stages.storage import BY_CARD, BY_CUSTOMER, Storage
 
-# Under API Gateway's 29 s, and far over any honest answer.
+# Below API Gateway's 29 s, and far above the duration of a normal answer.
 TIMEOUT = Duration.seconds(15)
 
 
 class Compute(Construct):
-    """Validation, fraud detection and processing. Each is given only the settings and rights that it uses."""
+    """Validation, fraud detection and processing. Each gets only the settings and permissions that it uses."""
 
     def __init__(
         self,
@@ -135,6 +135,6 @@ class Compute(Construct):
             memory_mb=512,
         )
         versions = BlueGreenFunction(function, "Versions", function=function, blue_alias=self._blue_alias)
-        # A candidate may read what its migrations added, so it exists only after them.
+        # The candidate may read columns that its migrations add, so it is published after them.
         versions.green.node.add_dependency(database.schema)
         return versions

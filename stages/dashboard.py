@@ -13,10 +13,10 @@ from stages.load_balancer import LoadBalancer
 from stages.storage import Storage
 
 NAMESPACE = "Payments/Release"
-"""Of the metrics that the release controller publishes."""
+"""Namespace of the metrics that the release controller publishes."""
 ONE_MINUTE = Duration.minutes(1)
 TABLE_OPERATIONS = ("GetItem", "PutItem", "UpdateItem", "Query")
-"""What the functions ask of the transactions."""
+"""The operations of the functions on the transactions."""
 
 
 def dashboard(
@@ -28,11 +28,11 @@ def dashboard(
     balancer: LoadBalancer,
     api: Api,
 ) -> str:
-    """Put the dashboard ``payment-<env>`` into ``scope`` and return its address in the console."""
+    """Create the dashboard ``payment-<env>`` in ``scope``. Returns its URL in the console."""
     stage, table = api.stable_stage, storage.transactions
     functions = [function.function for function in compute.functions]
     latencies = [stage.metric_latency(statistic=statistic, label=statistic) for statistic in ("p99", "p50")]
-    # The average of errors, one 0 or 1 for each call, is the share of calls that failed.
+    # Lambda counts 0 or 1 error for each call, so the average is the share of failed calls.
     error_rates = [function.metric_errors(statistic="Average") for function in functions]
     capacity = [table.metric_consumed_read_capacity_units(), table.metric_consumed_write_capacity_units()]
     throttled = [
@@ -68,9 +68,9 @@ def _graph(title: str, metrics: Sequence[cloudwatch.IMetric]) -> cloudwatch.Grap
 
 
 def _release_row(environment: Environment, compute: Compute, balancer: LoadBalancer) -> list[cloudwatch.IWidget]:
-    """Three graphs: the candidate's weight, and the error rate and p99 of both versions, side by side.
+    """Three graphs: the candidate's weight, and the error rate and the p99 of both versions.
 
-    A step of the weight marks where a release begins, continues, and ends or rolls back.
+    The changes of the weight mark the begin of a release, its steps, and its end or rollback.
     """
     weight = cloudwatch.Metric(
         namespace=NAMESPACE,
@@ -89,7 +89,6 @@ def _release_row(environment: Environment, compute: Compute, balancer: LoadBalan
         ),
         cloudwatch.GraphWidget(
             title="Release: error rate by version",
-            # The average of Lambda's errors, one 0 or 1 for each call, is the share of calls that failed.
             left=[*_by_version(compute, "Errors", "Average"), *_server_errors(balancer)],
             width=8,
         ),
@@ -100,7 +99,8 @@ def _release_row(environment: Environment, compute: Compute, balancer: LoadBalan
 
 
 def _by_version(compute: Compute, metric: str, statistic: str) -> list[cloudwatch.IMetric]:
-    """A search, for a template names no version of alias blue; it finds both versions while traffic is shared."""
+    """Searches for the metrics of each alias by version. A search is needed because the template does not know the
+    version of alias blue. During a shift it finds both versions under blue."""
     found: list[cloudwatch.IMetric] = []
     for function in compute.functions:
         name = function.function_name
@@ -120,7 +120,7 @@ def _by_version(compute: Compute, metric: str, statistic: str) -> list[cloudwatc
 
 
 def _server_errors(balancer: LoadBalancer) -> list[cloudwatch.IMetric]:
-    """Server errors that /process answered itself, as a share of its requests."""
+    """The share of requests that the function of /process answered with a server error."""
     groups = {"blue": balancer.blue_target_group_name, "green": balancer.green_target_group_name}
 
     def metric(name: str, group: str) -> cloudwatch.Metric:

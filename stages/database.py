@@ -21,10 +21,10 @@ ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEng
 
 
 class Database(Construct):
-    """A writer and a reader that scale together, reached over TLS only.
+    """A writer and a reader that scale together. Clients must use TLS.
 
-    The functions log in as ``payments_app``, who may only do what the migrations grant; the administrator's password
-    belongs to RDS and is used by the migrations alone. Both passwords rotate every 30 days.
+    The functions log in as ``payments_app``, which has only the rights that the migrations grant. RDS owns the
+    administrator's password, and only the migrations use it. Both passwords rotate every 30 days.
     """
 
     def __init__(self, scope: Construct, id: str, *, base: FunctionBase) -> None:
@@ -65,7 +65,7 @@ class Database(Construct):
     def _cluster(self) -> rds.DatabaseCluster:
         environment, encryption, network = self._base.environment, self._base.encryption, self._base.network
         identifier = f"payment-{environment.name}"
-        # RDS would create this group without a key and without an end to its retention.
+        # RDS would create this group without a key, and retain its logs for ever.
         logs = encryption.log_group(self, "Logs", name=f"/aws/rds/cluster/{identifier}/postgresql")
         cluster = rds.DatabaseCluster(
             self,
@@ -117,7 +117,7 @@ class Database(Construct):
         return cluster
 
     def _monitoring_role(self) -> iam.Role:
-        """Enhanced monitoring writes to one log group of the account, which RDS creates and names."""
+        """The role of enhanced monitoring. It writes to one log group of the account, which RDS creates and names."""
         group = Stack.of(self).format_arn(
             service="logs",
             resource="log-group",
@@ -129,7 +129,7 @@ class Database(Construct):
             "MonitoringPolicy",
             description="What RDS enhanced monitoring may do",
             statements=[
-                # IAM knows a group by its ARN with the stream part, ``:log-stream:`` and no stream's name.
+                # IAM matches a log group by its ARN with an empty stream part: ``:log-stream:``.
                 iam.PolicyStatement(
                     actions=["logs:CreateLogGroup", "logs:PutRetentionPolicy"], resources=[f"{group}:*"]
                 ),
@@ -153,7 +153,7 @@ class Database(Construct):
         )
 
     def _schema(self, admin_secret: secretsmanager.ISecret) -> CustomResource:
-        """Migrations, the app user and the seed, run whenever one of them changes."""
+        """The custom resource that runs the migrations, creates the app user and seeds, at each change of these."""
         writer = self.cluster.cluster_endpoint.hostname
         function = PlatformFunction(
             self,
@@ -181,14 +181,14 @@ class Database(Construct):
                 "MigrationsHash": migrations_hash(SOURCE / "schema"),
             },
         )
-        # The endpoint exists before the instances do, and the groups before their rules; only with them it answers.
+        # The endpoint exists before the instances, and the security groups before their rules. The migrations need all.
         network = self._base.network
         schema.node.add_dependency(self.cluster, network.functions_group, network.database_group)
         return schema
 
 
 def migrations_hash(folder: Path) -> str:
-    """Hash of all files that make the schema: a changed one makes CloudFormation run the migrations again."""
+    """Hash of all files of the schema. When it changes, CloudFormation runs the migrations again."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:

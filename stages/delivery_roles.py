@@ -15,7 +15,7 @@ from stages.storage import Storage
 
 
 class DeliveryRoles(Construct):
-    """``payment-release-<env>`` moves traffic; ``payment-loadtest-<env>`` calls the API and reads where it is."""
+    """``payment-release-<env>`` moves traffic. ``payment-loadtest-<env>`` reads outputs and calls the API."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class DeliveryRoles(Construct):
         super().__init__(scope, id)
         self._environment = environment
         stack = Stack.of(self)
-        # By name, as the commands ask for it: a stack's id changes when it is made anew.
+        # The stack by its name, as the commands ask for it. Its id changes when the stack is created again.
         this_stack = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
         read_outputs = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[this_stack])
         functions = [function.function.function_arn for function in compute.functions]
@@ -43,7 +43,7 @@ class DeliveryRoles(Construct):
             "Release controller: moves traffic between the versions",
             [
                 read_outputs,
-                # No describe action of the load balancer service can be limited to a resource.
+                # IAM cannot limit the describe actions of the load balancer service to a resource.
                 iam.PolicyStatement(
                     actions=[
                         "elasticloadbalancing:DescribeListeners",
@@ -57,9 +57,9 @@ class DeliveryRoles(Construct):
                     actions=["lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetFunctionConfiguration"],
                     resources=[*functions, *(f"{arn}:*" for arn in functions)],
                 ),
-                # Nor can reading metrics; and composite alarms are described only to who may describe all alarms.
+                # IAM cannot limit these to a resource. Composite alarms are described only with access to all alarms.
                 iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"], resources=["*"]),
-                # Metrics have no ARN; their namespace limits who writes which.
+                # Metrics have no ARN, so the condition limits their namespace.
                 iam.PolicyStatement(
                     actions=["cloudwatch:PutMetricData"],
                     resources=["*"],
@@ -77,7 +77,7 @@ class DeliveryRoles(Construct):
                 encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[monitoring.topic.topic_arn]),
                 encryption.use_operations_key("sns", "kms:Decrypt", "kms:GenerateDataKey"),
-                # The synthetic traffic that flows during a shift.
+                # For the synthetic traffic during a shift.
                 iam.PolicyStatement(actions=["execute-api:Invoke"], resources=[api.invoke_arn(environment.name)]),
             ],
         )

@@ -1,4 +1,4 @@
-"""Keys: one for payment data, one for what operations reads (logs, alarms), so that neither opens the other."""
+"""Two keys: one for payment data, one for operations (logs, alarms). Access to one gives no access to the other."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -13,10 +13,10 @@ from environments import Environment
 
 
 class Encryption(Construct):
-    """Customer-managed keys with yearly rotation, and what is made from them.
+    """Customer-managed keys with yearly rotation, and the policy statements and log groups that use them.
 
-    The key policies leave access to IAM (the account's root statement), so a role's own policy says all that it may
-    do; only AWS services that act on their own behalf are named here.
+    The key policies delegate access to IAM (the account's root statement), so a role's own policy lists all of its
+    permissions. The key policies name only AWS services that act on their own behalf.
     """
 
     def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:
@@ -69,7 +69,7 @@ class Encryption(Construct):
 
     @property
     def data_removal_policy(self) -> RemovalPolicy:
-        """What becomes of databases, tables, buckets and their key when the stack goes."""
+        """Whether databases, tables, buckets and their key are kept when the stack is deleted."""
         return RemovalPolicy.RETAIN if self._environment.retain_data else RemovalPolicy.DESTROY
 
     def log_group(self, scope: Construct, id: str, *, name: str) -> logs.LogGroup:
@@ -81,11 +81,11 @@ class Encryption(Construct):
         return group
 
     def use_data_key(self, service: str, *actions: str) -> iam.PolicyStatement:
-        """Allow a role the data key, but only through ``service`` (``s3``, ``dynamodb``, ``secretsmanager``)."""
+        """Let a role use the data key through ``service`` only (``s3``, ``dynamodb``, ``secretsmanager``)."""
         return self._use(self.data_key, service, actions)
 
     def use_operations_key(self, service: str, *actions: str) -> iam.PolicyStatement:
-        """The same for the other key."""
+        """Let a role use the operations key through ``service`` only."""
         return self._use(self.operations_key, service, actions)
 
     def _use(self, key: kms.Key, service: str, actions: Sequence[str]) -> iam.PolicyStatement:
@@ -96,7 +96,7 @@ class Encryption(Construct):
         )
 
     def read_secret(self, secret_arn: str) -> list[iam.PolicyStatement]:
-        """Allow a role to read one secret."""
+        """Let a role read one secret."""
         return [
             iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret_arn]),
             self.use_data_key("secretsmanager", "kms:Decrypt"),

@@ -16,7 +16,7 @@ MANAGED_RULES = (
 
 
 class Firewall(Construct):
-    """AWS's managed rules and a limit of requests for each address; what is blocked is logged without credentials."""
+    """AWS's managed rules, and a limit of requests for each address. Requests are logged without credentials."""
 
     def __init__(
         self, scope: Construct, id: str, *, environment: Environment, encryption: Encryption, stage_arns: dict[str, str]
@@ -48,7 +48,7 @@ class Firewall(Construct):
         )
         for name, arn in stage_arns.items():
             wafv2.CfnWebACLAssociation(self, name, resource_arn=arn, web_acl_arn=acl.attr_arn)
-        # WAF only writes to groups with this prefix.
+        # WAF writes only to log groups with this prefix.
         log = encryption.log_group(self, "Log", name=f"aws-waf-logs-payment-{environment.name}")
         wafv2.CfnLoggingConfiguration(
             self,

@@ -1,4 +1,4 @@
-"""How every function of the platform is built: one artefact, a role of its own, encrypted logs, private subnets."""
+"""The construct of every function of the platform: one artefact, its own role, encrypted logs, private subnets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stages.network import Network
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionBase:
-    """What all functions of one environment share."""
+    """The parts that all functions of one environment share."""
 
     environment: Environment
     encryption: Encryption
@@ -24,10 +24,10 @@ class FunctionBase:
 
 
 class PlatformFunction(Construct):
-    """One Lambda function, ``payment-<name>-<env>``, from ``lambdas/<name>/handler.py``, or from ``module`` if given.
+    """One Lambda function, ``payment-<name>-<env>``. Its code is ``lambdas/<name>/handler.py``, or ``module`` if given.
 
-    Its permissions are one customer-managed policy: ``statements`` plus what every function of a VPC needs. Nothing
-    that CDK would grant on its own is added, so the policy can be read in one place.
+    Its permissions are one customer-managed policy: ``statements``, and the permissions that every function in a VPC
+    needs. CDK adds no grants of its own, so this policy is complete.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PlatformFunction(Construct):
         super().__init__(scope, id)
         self._timeout = timeout
         self.function_name = f"payment-{name}-{base.environment.name}"
-        # By name: the function refers to its role, and so to the policy that names it.
+        # The ARN by name, because a reference would be circular: function, role, policy, function.
         arn = Stack.of(self).format_arn(
             service="lambda",
             resource="function",
@@ -107,9 +107,9 @@ class PlatformFunction(Construct):
     def custom_resource(
         self, scope: Construct, id: str, *, resource_type: str, properties: Mapping[str, str | Sequence[str]]
     ) -> CustomResource:
-        """A custom resource of which this function is the service token.
+        """A custom resource that calls this function.
 
-        CloudFormation gives up a minute after the function must have answered, instead of an hour.
+        CloudFormation gives up one minute after the function's timeout, instead of after an hour.
         """
         return CustomResource(
             scope,
@@ -121,11 +121,11 @@ class PlatformFunction(Construct):
         )
 
     def allow(self, *statements: iam.PolicyStatement) -> None:
-        """Let the function do more than it was created with."""
+        """Add permissions to the function's policy."""
         self._policy.add_statements(*statements)
 
 
-# Neither tracing nor the network interfaces of a function can be limited to a resource.
+# IAM cannot limit the actions of tracing and of network interfaces to a resource.
 _TRACE = iam.PolicyStatement(actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"], resources=["*"])
 _NETWORK_INTERFACES = [
     "ec2:AssignPrivateIpAddresses",
@@ -138,7 +138,7 @@ _NETWORK_INTERFACES = [
 
 
 def _run_in_vpc(function: str) -> Sequence[iam.PolicyStatement]:
-    """Lambda makes the network interfaces under the function's role; the function's own code may not touch any.
+    """Let Lambda manage the network interfaces under the function's role. Deny the same actions to the function's code.
 
     ``function``: its ARN. Source: AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon
     VPC".

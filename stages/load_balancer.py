@@ -17,11 +17,11 @@ CANDIDATE = "candidate"
 class LoadBalancer(Construct):
     """HTTPS only, reachable only from the API's VPC link.
 
-    The template always says blue 100, green 0, the steady state: a listener that CloudFormation writes again is
-    harmless. Requests marked as candidate's go to green whatever the weights are.
+    The template always says blue 100, green 0. This is the steady state, so it is harmless when CloudFormation writes
+    the listener again. Requests with the candidate's header go to green at any weights.
 
-    Certificate and its host name come at deploy time from parameters that ``python -m pipeline.bootstrap`` fills; as
-    parameter defaults they need no arguments, neither under CDK Pipelines nor by hand.
+    The certificate and its host name come from SSM parameters that ``python -m pipeline.bootstrap`` writes. The
+    template reads them by the defaults of its parameters, so a deployment needs no arguments.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class LoadBalancer(Construct):
             id,
             name=self._target_group_name(colour),
             target_type="lambda",
-            # The functions answer with `multiValueHeaders`, which the load balancer otherwise doesn't read.
+            # The functions answer with `multiValueHeaders`. The load balancer reads these only with this attribute.
             target_group_attributes=[
                 elbv2.CfnTargetGroup.TargetGroupAttributeProperty(
                     key="lambda.multi_value_headers.enabled", value="true"
@@ -137,7 +137,7 @@ class LoadBalancer(Construct):
         return f"payment-{colour}-{self._environment.name}"
 
     def _target_group_arns(self, colour: str) -> str:
-        """Pattern of the group's ARN by its name, for the group can only exist after the permission."""
+        """Pattern of the group's ARN by its name, because the group is created after the permission."""
         return Stack.of(self).format_arn(
             service="elasticloadbalancing",
             resource="targetgroup",

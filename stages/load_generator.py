@@ -1,6 +1,6 @@
-"""Machines for a load that one build can't send: Fargate tasks in the environment's own private subnets.
+"""Fargate tasks in the environment's private subnets, for a load that one build machine can't send.
 
-Nothing runs here between load gates: ``python -m loadtest.fargate`` starts the tasks and stops them.
+No task runs between load gates: ``python -m loadtest.fargate`` starts and stops the tasks.
 """
 
 from aws_cdk import Stack
@@ -22,13 +22,13 @@ IMAGE = (
 )
 CONTAINER = "load"
 FOLDER = "/load"
-"""The one folder of the container that can be written to."""
+"""The only writable folder of the container."""
 GATE = ec2.Port.tcp(5557)
-"""Where workers reach the gate; locust's protocol has no authentication."""
+"""The port on which workers reach the gate. Locust's protocol has no authentication."""
 
 
 class LoadGenerator(Construct):
-    """Cluster and task definition, what the tasks may reach, and the role of who runs them."""
+    """The cluster, the task definition, the tasks' security group and roles, and the role that runs them."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class LoadGenerator(Construct):
             family=name,
             cpu=1024,
             memory_limit_mib=2048,
-            # hdrhistogram has no wheel for ARM, and the image no compiler.
+            # hdrhistogram has no wheel for ARM, and the image has no compiler.
             runtime_platform=ecs.RuntimePlatform(
                 cpu_architecture=ecs.CpuArchitecture.X86_64, operating_system_family=ecs.OperatingSystemFamily.LINUX
             ),

@@ -26,10 +26,10 @@ ONE_DAY = Duration.days(1)
 
 
 class Monitoring(Construct):
-    """Five alarms for operations, three on the candidate for the release controller; all notify the topic.
+    """Five alarms for operations, and three on the candidate for the release controller. All notify the topic.
 
-    ``rollback_alarms``: any of them in ALARM during a shift sends the traffic back to the stable version. The API's
-    latency is none of them: it may be the stable version's, and the release controller compares the two by itself.
+    ``rollback_alarms``: when one of them is in ALARM during a shift, traffic returns to the stable version. The API's
+    latency is not among them, because it may be the stable version's. The release controller compares both versions.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Monitoring(Construct):
             enforce_ssl=True,
         )
         self.topic.apply_removal_policy(RemovalPolicy.DESTROY)
-        # A topic with a policy of its own loses the default one, by which alarms may publish.
+        # A topic with its own policy loses the default one, which allows alarms to publish.
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="AlarmsOfThisAccount",
@@ -112,7 +112,7 @@ class Monitoring(Construct):
             ),
             threshold=45,
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            # ACM measures no certificate that has run out: the alarm must outlast its metric.
+            # ACM publishes no metric for an expired certificate. The alarm must stay on without it.
             missing=cloudwatch.TreatMissingData.IGNORE,
         )
 
@@ -135,8 +135,8 @@ class Monitoring(Construct):
             "CandidateLatency",
             "candidate-latency",
             "The candidate takes over 200 ms for one answer of /process in twenty",
-            # Not one in a hundred: the gate has proven that, and the minute of its warm-up holds cold starts, while the
-            # first ones of a shift may hold fewer than a hundred requests.
+            # Not the p99: the gate has measured that. The first minutes of a shift may hold fewer than a hundred
+            # requests, and the gate's warm-up minute holds cold starts.
             metric=_balancer_metric("TargetResponseTime", green, "p95"),
             threshold=0.2,
             datapoints_to_alarm=2,
@@ -177,10 +177,10 @@ class Monitoring(Construct):
 
 
 def _candidate_errors(compute: Compute) -> list[cloudwatch.IMetric]:
-    """Errors of the candidate: under its own alias, and as the weighted share of the stable one.
+    """Errors of the candidate: under its own alias green, and under alias blue during a shift.
 
-    While a shift routes part of alias blue to the candidate, Lambda counts those calls under blue with the version
-    that ran them.
+    While a shift routes part of alias blue to the candidate, Lambda counts these calls under blue, with the executed
+    version.
     """
     metrics: list[cloudwatch.IMetric] = []
     for function in compute.functions:
@@ -219,7 +219,7 @@ def _balancer_metric(name: str, dimensions: dict[str, str], statistic: str) -> c
 
 
 def _sum(metrics: list[cloudwatch.IMetric], period: Duration) -> cloudwatch.MathExpression:
-    """Sum of metrics of which some may have no data."""
+    """The sum of the metrics. A metric without data counts as 0."""
     names = [f"m{index}" for index in range(len(metrics))]
     return cloudwatch.MathExpression(
         expression=" + ".join(f"FILL({name}, 0)" for name in names),

@@ -1,4 +1,4 @@
-"""VPC, subnets, security groups: who may open a connection to whom."""
+"""VPC, subnets and security groups."""
 
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -14,10 +14,10 @@ POSTGRES = ec2.Port.tcp(5432)
 class Network(Construct):
     """Three zones with public, private and database subnets, and one NAT gateway to save cost.
 
-    Functions reach S3 and DynamoDB by gateway endpoints (free) and the other services of AWS by the NAT gateway:
-    interface endpoints for them would cost several times the NAT gateway at this size.
+    Functions reach S3 and DynamoDB by gateway endpoints, which are free. They reach other AWS services by the NAT
+    gateway, because interface endpoints would cost several times as much at this size.
 
-    Connections allowed: VPC link → load balancer (443) and functions → database (5432), functions → AWS (443).
+    Allowed connections: VPC link → load balancer (443), functions → database (5432), functions → AWS (443).
     """
 
     def __init__(self, scope: Construct, id: str, *, environment: Environment, encryption: Encryption) -> None:

@@ -1,4 +1,4 @@
-"""Systems Manager parameters: where operators and other systems look things up."""
+"""Systems Manager parameters, which operators and other systems read."""
 
 from pathlib import Path
 
@@ -32,4 +32,4 @@ class Parameters(Construct):
 
 
 FRAUD_RULES = (Path(__file__).resolve().parent.parent / "lambdas" / "payments" / "fraud_rules.json").read_text()
-"""The first value; operators may change the parameter, the functions follow within a minute."""
+"""The initial value. Operators may change the parameter; the functions follow within a minute."""

@@ -21,7 +21,7 @@ from stages.storage import Storage
 
 
 class PlatformStack(Stack):
-    """``payment-platform-<env>``: one stack, so that no cross-stack reference can block an update."""
+    """``payment-platform-<env>``: a single stack, because cross-stack references can block updates."""
 
     def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class PlatformStack(Stack):
         self._zones = environment.availability_zones
         Tags.of(self).add("application", "payments")
         Tags.of(self).add("environment", environment.name)
-        # CDK Pipelines passes no parameters: the default is the environment's own value.
+        # CDK Pipelines passes no parameters, so the default is the environment's value.
         alert_email = CfnParameter(
             self, "AlertEmail", default=environment.alert_email, description="Receives every alarm and approval notice"
         )
@@ -92,7 +92,7 @@ class PlatformStack(Stack):
         )
         load_outputs = {}
         if environment.load_workers:
-            from stages.load_generator import LoadGenerator  # it imports much, and few environments have one
+            from stages.load_generator import LoadGenerator  # slow to import, and few environments have one
 
             generator = LoadGenerator(
                 self,
@@ -136,5 +136,5 @@ class PlatformStack(Stack):
 
     @property
     def availability_zones(self) -> list[str]:
-        """The settings' zones, or the first that the region names at deploy time: synthesis asks no account."""
+        """The settings' zones, or the region's first zones at deploy time: synthesis calls no AWS API."""
         return list(self._zones) or [Fn.select(index, Fn.get_azs()) for index in range(ZONES)]

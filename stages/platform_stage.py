@@ -1,4 +1,4 @@
-"""One environment as CDK Pipelines sees it: a stage with a single stack."""
+"""One environment as a stage of CDK Pipelines, with a single stack."""
 
 from aws_cdk import Stage
 from constructs import Construct
@@ -12,8 +12,8 @@ STACK_ID = "Platform"
 class PlatformStage(Stage):
     """The deployable unit that is promoted from environment to environment.
 
-    Put it under the App, never under the pipeline's stack: construct paths reach security group descriptions, so
-    another place in the tree would give another template.
+    Create it under the App, never under the pipeline's stack. Construct paths are part of security group descriptions,
+    so another place in the tree would give another template.
     """
 
     def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:

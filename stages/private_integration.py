@@ -1,4 +1,4 @@
-"""From the REST API straight to the private load balancer: a VPC link, no public hop, no network load balancer."""
+"""The VPC link from the REST API to the private load balancer, without a public hop or a network load balancer."""
 
 from typing import cast
 
@@ -12,14 +12,14 @@ from stages.function import FunctionBase, PlatformFunction
 from stages.load_balancer import RELEASE_HEADER, LoadBalancer
 
 TIMEOUT = Duration.seconds(20)
-"""More than the function's own, under API Gateway's 29 seconds."""
+"""Above the function's own timeout, and below API Gateway's 29 seconds."""
 
 
 class PrivateIntegration(Construct):
     """``POST /<path>`` of the load balancer, over HTTPS.
 
-    Headers that the backend trusts are set here from API Gateway's own context, over whatever the client sent: the
-    release that a stage stands for, who signed the request, and one request id for all logs.
+    The integration sets the headers that the function trusts, and replaces those that the client sent: the release of
+    the stage, the signer of the request, and one request id for all logs.
     """
 
     def __init__(self, scope: Construct, id: str, *, base: FunctionBase, balancer: LoadBalancer, path: str) -> None:
@@ -51,10 +51,10 @@ class PrivateIntegration(Construct):
         )
 
     def complete(self, method: apigateway.Method, deployment: apigateway.Deployment) -> None:
-        """Give ``method`` what CDK's integration has no word for, and ``deployment`` the knowledge of it."""
+        """Set the properties of ``method`` that CDK's integration lacks. They become part of ``deployment``'s hash."""
         cfn_method = cast(apigateway.CfnMethod, method.node.default_child)
         cfn_method.add_property_override("Integration.IntegrationTarget", self._balancer.alb.load_balancer_arn)
-        # An override doesn't reach the hash by which CDK knows that a new deployment is due.
+        # CDK creates a new deployment when its hash changes, and the hash does not include overrides.
         deployment.add_to_logical_id({"integration_target": "load balancer"})
         if not self._base.environment.alb_certificate_verified:
             self._accept_private_certificate(method, deployment)
@@ -90,8 +90,8 @@ class PrivateIntegration(Construct):
                 "RestApiId": api_id,
                 "ResourceId": resource_id,
                 "HttpMethod": "POST",
-                # Whatever makes CloudFormation write the integration again must be here: the host name comes from a
-                # parameter, of which no hash of the template knows.
+                # Everything that makes CloudFormation write the integration again must be a property here. The host
+                # name comes from a parameter, so no hash of the template includes it.
                 "HostName": self._balancer.host_name,
                 "Revision": cast(apigateway.CfnDeployment, deployment.node.default_child).logical_id,
             },

@@ -1,4 +1,4 @@
-"""Both database passwords change every 30 days: the administrator's by RDS itself, the functions' by one of ours."""
+"""Both database passwords rotate every 30 days. RDS rotates the administrator's, our function the functions' own."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -19,10 +19,10 @@ def rotate_passwords(
     login_place: dict[str, str],
     after: IDependable,
 ) -> None:
-    """Put the rotations into ``scope``, which begin once ``after``, the schema, could log in with the first passwords.
+    """Create the rotations in ``scope``. They start after the schema (``after``) has used the first passwords.
 
-    No deployment rotates: a schema that is migrated meanwhile must be able to log in. ``login_place`` says where the
-    writer is, in the functions' environment variables.
+    A deployment never rotates, because a migration at the same time must be able to log in. ``login_place``: the
+    writer's address, as environment variables.
     """
     rules = secretsmanager.CfnRotationSchedule.RotationRulesProperty(schedule_expression=f"rate({ROTATION_DAYS} days)")
     admin = secretsmanager.CfnRotationSchedule(
@@ -32,7 +32,7 @@ def rotate_passwords(
         rotation_rules=rules,
         rotate_immediately_on_update=False,
     )
-    # Secret and schedule belong to RDS and go with the cluster; CloudFormation may not cancel it by itself.
+    # RDS owns the secret and the schedule, and deletes them with the cluster. CloudFormation may not cancel it.
     admin.apply_removal_policy(RemovalPolicy.RETAIN)
     admin.node.add_dependency(after)
 

@@ -1,4 +1,4 @@
-"""No deployment moves a candidate that still has production traffic: see ``lambdas.deployment.steady_state``."""
+"""Keeps a deployment from moving a candidate that has production traffic: ``lambdas.deployment.steady_state``."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from stages.function import FunctionBase, PlatformFunction
 
 
 class SteadyState(Construct):
-    """Brings traffic back to blue before any alias green of ``functions`` moves.
+    """Returns traffic to blue before the alias green of any of ``functions`` moves.
 
-    It knows the load balancer by its name: a reference would make a circle, since the balancer's green target group
-    refers to the alias that has to wait for this.
+    It finds the load balancer by name. A reference would be circular, because the balancer's green target group refers
+    to an alias that waits for this resource.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class SteadyState(Construct):
             description="Custom resource: takes production traffic off the candidate before it is replaced",
             timeout=Duration.minutes(3),
             statements=[
-                # No describe action of the load balancer service can be limited to a resource.
+                # IAM cannot limit the describe actions of the load balancer service to a resource.
                 iam.PolicyStatement(
                     actions=[
                         "elasticloadbalancing:DescribeListeners",

@@ -27,11 +27,11 @@ _PRIVATE: dict[str, Any] = {
     "enforce_ssl": True,
     "minimum_tls_version": 1.2,
 }
-"""What every bucket has."""
+"""The properties of every bucket."""
 
 
 class Storage(Construct):
-    """What is written once and kept: everything encrypted, versioned or with point-in-time recovery."""
+    """The tables and buckets. All are encrypted; buckets are versioned, tables have point-in-time recovery."""
 
     def __init__(self, scope: Construct, id: str, *, base: FunctionBase) -> None:
         super().__init__(scope, id)
@@ -51,7 +51,7 @@ class Storage(Construct):
     def receive_balancer_logs(self, balancer: elbv2.ApplicationLoadBalancer, *, prefix: str) -> None:
         """Let ``balancer`` deliver its access logs under ``prefix``.
 
-        CDK's own method needs a fixed region, for accounts that AWS no longer names in new regions.
+        CDK's own method needs a fixed region: it grants the region's log delivery account, which newer regions lack.
         """
         stack = Stack.of(self)
         self.access_logs.add_to_resource_policy(
@@ -59,7 +59,7 @@ class Storage(Construct):
                 sid="LoadBalancerLogs",
                 principals=[iam.ServicePrincipal("logdelivery.elasticloadbalancing.amazonaws.com")],
                 actions=["s3:PutObject"],
-                # The account is named by the path alone: this service does not say for which one it delivers.
+                # Only the path names the account: this service sends no aws:SourceAccount.
                 resources=[self.access_logs.arn_for_objects(f"{prefix}/AWSLogs/{stack.account}/*")],
             )
         )
@@ -69,7 +69,7 @@ class Storage(Construct):
         balancer.node.add_dependency(cast(s3.BucketPolicy, self.access_logs.policy))
 
     def passing_bucket(self, scope: Construct, id: str, *, access_logs: str) -> s3.Bucket:
-        """A bucket for what is of use for an hour and gone after a day. ``access_logs``: their prefix."""
+        """A bucket for temporary objects, which expire after a day. ``access_logs``: prefix of its access logs."""
         bucket = s3.Bucket(
             scope,
             id,
@@ -109,8 +109,8 @@ class Storage(Construct):
         )
 
     def _audit_bucket(self) -> s3.Bucket:
-        """One object per decided payment; moved to Glacier by age, never overwritten unseen (versioned), and locked
-        where the environment asks for it."""
+        """One object per decided payment. Objects are versioned, move to Glacier by age, and are locked if the
+        environment asks for it."""
         locked_days = self._base.environment.audit_lock_days
         bucket = s3.Bucket(
             self,
@@ -142,7 +142,7 @@ class Storage(Construct):
         return bucket
 
     def _access_log_bucket(self) -> s3.Bucket:
-        """Access logs of the audit bucket and the load balancer, which can be delivered to SSE-S3 buckets only."""
+        """Access logs of the audit bucket and the load balancer. AWS delivers these to SSE-S3 buckets only."""
         bucket = s3.Bucket(
             self,
             "AccessLogs",
@@ -162,7 +162,7 @@ class Storage(Construct):
         return bucket
 
     def _log_access(self, bucket: s3.Bucket, *, prefix: str, sid: str = "BucketAccessLogs") -> None:
-        """Record who reads and writes ``bucket``. Allowed by policy: the log bucket takes no ACLs, as CDK would use."""
+        """Log the requests to ``bucket``. A bucket policy allows it, because the log bucket accepts no ACLs."""
         self.access_logs.add_to_resource_policy(
             iam.PolicyStatement(
                 sid=sid,
