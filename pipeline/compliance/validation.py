@@ -49,23 +49,31 @@ class Findings(Protocol):
 
 def enforce(app: App, acknowledgements: Sequence[Acknowledgement], *, today: date) -> None:
     """Check ``app`` whenever it is synthesised. Call it last: acknowledgements look for the constructs they name."""
+    tree = _Tree(app)
     top = [child.node.id for child in app.node.children]
-    stages = [id for id in top if _find(app, f"{id}/{PLATFORM}")]
-    claimed = claims(acknowledgements, top=top, stages=stages, exists=lambda path: _find(app, path) is not None)
+    stages = [id for id in top if tree.find(f"{id}/{PLATFORM}")]
+    claimed = claims(acknowledgements, top=top, stages=stages, exists=lambda path: tree.find(path) is not None)
     made = [each for each in claimed if each.pack != CHECKOV]
     packs: list[NagPlugin | TemplatePack] = [*(NagPlugin(each(app)) for each in NAG_PACKS), pci_dss_4.pack()]
     for claim in made:
-        if construct := _find(app, claim.path):
+        if construct := tree.find(claim.path):
             reason = f"{claim.source.reason} ({claim.source.owner}, until {claim.source.expires})"
             Validations.of(construct).acknowledge(Acknowledgment(id=claim.finding, reason=reason))
     Validations.of(app).add_plugins(*packs, Ledger(packs, made, today))
 
 
-def _find(app: IConstruct, path: str) -> IConstruct | None:
-    construct: IConstruct | None = app
-    for part in path.split("/"):
-        construct = construct.node.try_find_child(part) if construct else None
-    return construct
+class _Tree:
+    """Finds constructs by their path. It remembers each one, because a step down the tree is two calls to Node."""
+
+    def __init__(self, app: IConstruct) -> None:
+        self._found: dict[str, IConstruct | None] = {"": app}
+
+    def find(self, path: str) -> IConstruct | None:
+        if path not in self._found:
+            above, _, id = path.rpartition("/")
+            parent = self.find(above)
+            self._found[path] = parent.node.try_find_child(id) if parent else None
+        return self._found[path]
 
 
 @jsii.implements(IPolicyValidationPlugin)
@@ -93,12 +101,14 @@ class NagPlugin:
         return self._pack.rule_ids
 
     def validate(self, context: IPolicyValidationContext) -> Report:
-        report = self._pack.validate_scope(context.app_construct)
+        app = context.app_construct
+        tree = _Tree(app)
+        report = self._pack.validate_scope(app)
         resources: dict[tuple[str, str], list[PolicyViolatingResource]] = defaultdict(list)
         for violation in report.violations:
             for resource in violation.violating_resources:
                 path = resource.construct_path or ""
-                rule = _placeless(violation.rule_name, _find(context.app_construct, path))
+                rule = _placeless(violation.rule_name, path, tree)
                 resources[rule, violation.description].append(resource)
                 self.found.add((f"{self.name}::{rule}", path))
         return Report(
@@ -110,8 +120,8 @@ class NagPlugin:
         )
 
 
-def _placeless(rule: str, construct: IConstruct | None) -> str:
-    if ":arn:" not in rule or construct is None:
+def _placeless(rule: str, path: str, tree: _Tree) -> str:
+    if ":arn:" not in rule or not (construct := tree.find(path)):
         return rule
     stack = Stack.of(construct)
     for value, name in ((stack.account, "AccountId"), (stack.region, "Region"), (stack.partition, "Partition")):
