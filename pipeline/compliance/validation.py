@@ -55,10 +55,13 @@ def enforce(app: App, acknowledgements: Sequence[Acknowledgement], *, today: dat
     claimed = claims(acknowledgements, top=top, stages=stages, exists=lambda path: tree.find(path) is not None)
     made = [each for each in claimed if each.pack != CHECKOV]
     packs: list[NagPlugin | TemplatePack] = [*(NagPlugin(each(app)) for each in NAG_PACKS), pci_dss_4.pack()]
+    accepted: dict[str, list[Acknowledgment]] = defaultdict(list)
     for claim in made:
-        if construct := tree.find(claim.path):
-            reason = f"{claim.source.reason} ({claim.source.owner}, until {claim.source.expires})"
-            Validations.of(construct).acknowledge(Acknowledgment(id=claim.finding, reason=reason))
+        reason = f"{claim.source.reason} ({claim.source.owner}, until {claim.source.expires})"
+        accepted[claim.path].append(Acknowledgment(id=claim.finding, reason=reason))
+    for path, findings in accepted.items():
+        if construct := tree.find(path):
+            Validations.of(construct).acknowledge(*findings)
     Validations.of(app).add_plugins(*packs, Ledger(packs, made, today))
 
 
@@ -101,7 +104,7 @@ class NagPlugin:
         return self._pack.rule_ids
 
     def validate(self, context: IPolicyValidationContext) -> Report:
-        app = context.app_construct
+        app, name = context.app_construct, self.name
         tree = _Tree(app)
         report = self._pack.validate_scope(app)
         resources: dict[tuple[str, str], list[PolicyViolatingResource]] = defaultdict(list)
@@ -110,7 +113,7 @@ class NagPlugin:
                 path = resource.construct_path or ""
                 rule = _placeless(violation.rule_name, path, tree)
                 resources[rule, violation.description].append(resource)
-                self.found.add((f"{self.name}::{rule}", path))
+                self.found.add((f"{name}::{rule}", path))
         return Report(
             success=report.success,
             violations=[
