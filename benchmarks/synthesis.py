@@ -1,0 +1,87 @@
+"""What ``cdk synth`` costs, and what its time goes into: ``python -m benchmarks.synthesis``.
+
+Ratios are taken in one run on one machine, to the CDK CLI that does nothing (``cdk --version``) and to an app of one
+empty stack, which starts jsii and loads CDK but makes nothing. The commands take turns, so that what else the machine
+does meets all of them. Bytecode is kept, as Python does by default: without it each run compiles CDK's modules again.
+"""
+
+import cProfile
+import os
+import pstats
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RUNS = 5
+EMPTY_APP = "import aws_cdk; app = aws_cdk.App(builtin_cloud_formation_validation=False); aws_cdk.Stack(app, 'Empty')"
+LIMIT_RATIO = 7.1
+"""5 seconds where ``cdk --version`` takes 0.7."""
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--profile"]:
+        return _profile()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "empty.py"
+        empty.write_text(f"{EMPTY_APP}; app.synth()\n")
+        commands = {
+            "cdk --version": ["cdk", "--version"],
+            "an empty stack": ["cdk", "synth", "--quiet", "--app", f"python {empty}", "--output", f"{folder}/empty"],
+            "cdk synth": ["cdk", "synth", "--quiet", "--output", f"{folder}/all"],
+        }
+        took: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(1 + RUNS):  # the first fills caches: bytecode, jsii's packages, the functions' bundle
+            for name, command in commands.items():
+                start = time.perf_counter()
+                subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+                took[name].append(time.perf_counter() - start)
+    best = {name: min(times[1:]) for name, times in took.items()}
+    print(f"best of {RUNS} (goal: cdk synth at most {LIMIT_RATIO} times cdk --version)")
+    for name, seconds in best.items():
+        print(f"  {name:<16}{seconds:6.2f} s  {seconds / best['cdk --version']:5.1f} times")
+    print("\nprofile of the app, seconds as the profiler sees them")
+    subprocess.run([sys.executable, "-O", "-m", "benchmarks.synthesis", "--profile"], cwd=ROOT, env=environment, check=True)
+
+
+def _profile() -> None:
+    """In a process of its own, so that imports count."""
+    profile = cProfile.Profile()
+    with tempfile.TemporaryDirectory() as folder:
+        profile.enable()
+        import pipeline_app
+
+        app = pipeline_app.create_app(outdir=folder)
+        app.synth()
+        profile.disable()
+    stats = pstats.Stats(profile)
+
+    def seconds(file: str, function: str) -> float:
+        return sum(each[3] for (path, _, name), each in stats.stats.items() if path.endswith(file) and name == function)
+
+    def calls(file: str, function: str) -> int:
+        return sum(each[1] for (path, _, name), each in stats.stats.items() if path.endswith(file) and name == function)
+
+    imports = seconds("importlib._bootstrap>", "_find_and_load")
+    created = seconds("pipeline_app.py", "create_app")
+    enforced = seconds("compliance/validation.py", "enforce")
+    synthesised = seconds("aws_cdk/__init__.py", "synth")
+    checked = sum(seconds(f"compliance/{file}.py", "validate") for file in ("validation", "template_pack"))
+    waited = seconds("~", "<method 'readline' of '_io.BufferedReader' objects>")
+    for name, value in {
+        "imports": imports,
+        "constructs": created - enforced,
+        "acknowledgements": enforced,
+        "rule packs": checked,
+        "templates": synthesised - checked,
+    }.items():
+        print(f"  {name:<16}{value:6.2f} s")
+    requests = calls("providers/process.py", "send")
+    print(f"  {requests} requests to jsii's kernel, of which Python waited for {waited:.2f} s in all of the above")
+
+
+if __name__ == "__main__":
+    main()
