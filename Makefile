@@ -96,7 +96,7 @@ format: setup ## Format the code
 lock: setup ## Compile requirements/*.in to *.txt, pinned with hashes
 	@compile="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate"; \
 	$$compile requirements/dev.in -o requirements/dev.txt; \
-	for name in pipeline loadtest local uv; do $$compile requirements/$$name.in -c requirements/dev.txt -o requirements/$$name.txt; done; \
+	for name in loadtest uv; do $$compile requirements/$$name.in -c requirements/dev.txt -o requirements/$$name.txt; done; \
 	$$compile requirements/checkov.in -o requirements/checkov.txt; \
 	$$compile lambdas/requirements.in -c requirements/dev.txt -o lambdas/requirements.txt
 

@@ -144,7 +144,6 @@ class PipelineSettings:
     branch: str = "main"
     approver_email: str = "approvers@example.com"
     """Hears of waiting approvals and failed executions."""
-    log_retention_days: int = 365
 
 
 PIPELINE = PipelineSettings()

@@ -44,7 +44,9 @@ def main() -> None:
     for name, seconds in best.items():
         print(f"  {name:<16}{seconds:6.2f} s  {seconds / best['cdk --version']:5.1f} times")
     print("\nprofile of the app, seconds as the profiler sees them")
-    subprocess.run([sys.executable, "-O", "-m", "benchmarks.synthesis", "--profile"], cwd=ROOT, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-O", "-m", "benchmarks.synthesis", "--profile"], cwd=ROOT, env=environment, check=True
+    )
 
 
 def _profile() -> None:

@@ -7,7 +7,7 @@ assembly's directory; every list is in execution order)::
         {"name", "environment", "pre": [STEP], "stacks": [STACK], "post": [STEP]}]}
     STACK = {"name", "template", "assets"}
     STEP  = {"name", "kind": "commands" | "approval", "commands", "install_commands",
-             "env", "env_from_outputs": {VARIABLE: {"stack", "output"}}, "comment"}
+             "env", "env_from_outputs": {VARIABLE: {"stack", "output"}}}
 """
 
 import json
@@ -80,7 +80,7 @@ def _step(step: pipelines.Step, producers: Sequence[pipelines.StackDeployment]) 
     }
     match step:
         case pipelines.ManualApprovalStep():
-            return common | {"kind": "approval", "comment": step.comment}
+            return common | {"kind": "approval"}
         case pipelines.ShellStep():
             return common | {
                 "kind": "commands",
@@ -94,7 +94,6 @@ def _step(step: pipelines.Step, producers: Sequence[pipelines.StackDeployment]) 
                     }
                     for variable, output in step.env_from_cfn_outputs.items()
                 },
-                "comment": None,
             }
     raise TypeError(f"step {step.id!r}: the local engine runs commands and approvals, not {type(step).__name__}")
 

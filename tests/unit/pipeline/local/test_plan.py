@@ -72,16 +72,15 @@ def test_a_step_carries_its_commands_and_variables(app: cdk.App) -> None:
             "commands": ["check --all"],
             "env": {"MODE": "strict"},
             "env_from_outputs": {"TOPIC": {"stack": "Shop-B-back", "output": "TopicArn"}},
-            "comment": None,
         }
     ]
 
 
-def test_an_approval_carries_its_comment(app: cdk.App) -> None:
+def test_an_approval_has_no_commands(app: cdk.App) -> None:
     engine = plan(app)
-    engine.add_stage(Shop(app, "Shop"), pre=[pipelines.ManualApprovalStep("Ask", comment="Shall we?")])
+    engine.add_stage(Shop(app, "Shop"), pre=[pipelines.ManualApprovalStep("Ask")])
     [step] = written(engine, app)["pre"]
-    assert (step["name"], step["kind"], step["comment"], step["commands"]) == ("Ask", "approval", "Shall we?", [])
+    assert (step["name"], step["kind"], step["commands"]) == ("Ask", "approval", [])
 
 
 def test_a_kind_of_step_that_the_engine_cannot_run_is_refused(app: cdk.App) -> None:
