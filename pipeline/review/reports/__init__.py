@@ -23,7 +23,7 @@ def write(comparison: Comparison, folder: Path) -> str:
     (folder / MARKDOWN).write_text(text, encoding="utf-8")
     (folder / SARIF).write_text(_json(sarif.render(comparison.findings)), encoding="utf-8")
     (folder / JSON).write_text(_json(asdict(comparison)), encoding="utf-8")
-    (folder / HTML).write_text(html.render(comparison), encoding="utf-8")
+    (folder / HTML).write_text(html.page(comparison), encoding="utf-8")
     return text
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pipeline.review import acknowledgements
 from pipeline.review.comparison import Comparison
 from pipeline.review.names import MARKER
-from pipeline.review.reports import words
+from pipeline.review.reports import summary
 from pipeline.review.templates import entries
 from pipeline.review.templates.changes import Section
 from pipeline.review.templates.difference import Detail
@@ -76,12 +76,12 @@ def not_compared(reason: str, *, base: str) -> str:
 
 
 def _head(comparison: Comparison) -> list[str]:
-    sign = {"pass": "✅", "warn": "⚠️", "fail": "❌"}[words.state(comparison)]
+    sign = {"pass": "✅", "warn": "⚠️", "fail": "❌"}[summary.state(comparison)]
     counts = [str(len(findings)) for findings in comparison.findings.parts.values()]
     return [
         MARKER,
-        f"### {sign} Review: {words.verdict(comparison)}",
-        f"Compared with {code(comparison.base)}: {'; '.join(_loud(*each) for each in words.headlines(comparison))}.",
+        f"### {sign} Review: {summary.verdict(comparison)}",
+        f"Compared with {code(comparison.base)}: {'; '.join(_loud(*each) for each in summary.headlines(comparison))}.",
         "",
         f"| | {' | '.join(comparison.findings.parts)} |",
         f"| --- |{' --- |' * len(counts)}",
@@ -101,22 +101,22 @@ def _parts(comparison: Comparison) -> Iterator[Part]:
     yield from _findings(comparison, "new")
     yield from _findings(comparison, "newly acknowledged")
     if acknowledged := comparison.acknowledgements.changes:
-        yield Part([f"#### {words.ACKNOWLEDGEMENTS}"], [_acknowledgement(each) for each in acknowledged])
-    for section, heading in words.CHANGES.items():
+        yield Part([f"#### {summary.ACKNOWLEDGEMENTS}"], [_acknowledgement(each) for each in acknowledged])
+    for section, heading in summary.CHANGES.items():
         if of := entries.of(section, comparison.changes):
             yield _changes(section, heading, of)
     yield from _findings(comparison, "fixed")
-    if legend := words.legend(comparison):
+    if legend := summary.legend(comparison):
         yield Part([legend], [])
     yield Part(list(_costs(comparison)), [])
 
 
 def _findings(comparison: Comparison, name: str) -> Iterator[Part]:
-    if groups := words.group(comparison.findings.parts[name], words.environments(comparison)):
-        yield Part([f"#### {words.FINDINGS[name]}"], [_finding(each) for each in groups])
+    if groups := summary.group(comparison.findings.parts[name], summary.environments(comparison)):
+        yield Part([f"#### {summary.FINDINGS[name]}"], [_finding(each) for each in groups])
 
 
-def _finding(group: words.Group) -> str:
+def _finding(group: summary.Group) -> str:
     where = f" ({', '.join(group.environments)})" if group.environments else ""
     place = f" in {code(group.place)}" if group.place else ""
     told = prose(group.finding.reason or _short(group.finding.description))
@@ -126,7 +126,7 @@ def _finding(group: words.Group) -> str:
 def _acknowledgement(change: acknowledgements.Change) -> str:
     where = "" if change.everywhere else f" ({', '.join(change.environments)})"
     first = f"- **{change.action}** {code(change.finding)} at {_constructs(change.constructs)}{where}"
-    return _with_details(first, words.terms(change))
+    return _with_details(first, summary.terms(change))
 
 
 def _short(description: str) -> str:
@@ -146,7 +146,7 @@ def _changes(section: Section, heading: str, of: list[Entry]) -> Part:
 
 def _entry(entry: Entry, mark: str) -> str:
     constructs = _constructs(entry.constructs)
-    first = f"- {mark}**{entry.action}** {code(words.title(entry))} {constructs} ({words.where(entry)})"
+    first = f"- {mark}**{entry.action}** {code(summary.title(entry))} {constructs} ({summary.where(entry)})"
     return _with_details(first, entry.details)
 
 
@@ -169,26 +169,26 @@ def _detail(detail: Detail) -> str:
 
 def _costs(comparison: Comparison) -> Iterator[str]:
     base, head = (sum(getattr(cost, side) for cost in comparison.costs) for side in ("base", "head"))
-    notes = [f"{prose(note)}  " for note in words.cost_notes(comparison.costs)]
+    notes = [f"{prose(note)}  " for note in summary.cost_notes(comparison.costs)]
     if not any(item.difference for cost in comparison.costs for item in cost.items):
-        yield from (f"Standing costs: {words.money(head)} USD a month, as before.  ", *notes)
+        yield from (f"Standing costs: {summary.money(head)} USD a month, as before.  ", *notes)
         return
     yield from ("#### Standing costs, USD a month", "")
     yield "| | base | this change | difference |"
     yield "| --- | ---: | ---: | ---: |"
     for cost in comparison.costs:
         yield (
-            f"| {prose(cost.environment)} | {words.money(cost.base)} | {words.money(cost.head)} "
-            f"| {words.money(cost.difference, signed=True)} |"
+            f"| {prose(cost.environment)} | {summary.money(cost.base)} | {summary.money(cost.head)} "
+            f"| {summary.money(cost.difference, signed=True)} |"
         )
         for item in cost.items:
             if item.difference:
                 yield (
                     f"| · {prose(item.label)}: {item.base_quantity:g} → {item.head_quantity:g} "
-                    f"| {words.money(item.base)} | {words.money(item.head)} "
-                    f"| {words.money(item.difference, signed=True)} |"
+                    f"| {summary.money(item.base)} | {summary.money(item.head)} "
+                    f"| {summary.money(item.difference, signed=True)} |"
                 )
-    total = (words.money(base), words.money(head), words.money(head - base, signed=True))
+    total = (summary.money(base), summary.money(head), summary.money(head - base, signed=True))
     yield f"| **total** | {' | '.join(f'**{each}**' for each in total)} |"
     yield ""
     yield from notes

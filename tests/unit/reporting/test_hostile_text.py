@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from loadtest.reports import html as gate_report
 from pipeline.release import report as release_report
 from pipeline.release.record import Release
+from pipeline.review.acknowledgements import Table, Terms
+from pipeline.review.reports import html as review_report
 from reporting.page import visible
 from tests.unit.loadtest.test_judge import run
 from tests.unit.pipeline.release.test_reports_and_git import rolled_back
+from tests.unit.pipeline.review.given import comparison, finding, resource
 from tests.unit.reporting.reading import self_contained
 
 FRAGMENTS = (
@@ -67,7 +70,19 @@ def of_release(text: str) -> str:
     return release_report.html(told)
 
 
-@pytest.mark.parametrize("page_with", [of_gate, of_release])
+def of_review(text: str) -> str:
+    """The page of a review with ``text`` in templates, findings and acknowledgements."""
+    before = resource(text, {text: text, "FunctionName": text}, path=text)
+    known = finding(f"Dev/{text}", reason=text)
+    terms = Terms(reason=text, owner=text, expires=text)
+    acknowledged = Table(terms={}), Table(terms={(text, text, "dev"): terms})
+    after = before | {"Properties": {"B": text}}
+    return review_report.page(
+        comparison(head=[known], before={"R": before}, after={"R": after}, acknowledged=acknowledged)
+    )
+
+
+@pytest.mark.parametrize("page_with", [of_gate, of_release, of_review])
 @given(text=HOSTILE)
 @example("".join(FRAGMENTS))
 @settings(max_examples=20, deadline=None)

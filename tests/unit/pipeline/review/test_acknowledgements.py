@@ -66,7 +66,7 @@ def test_the_comment_tells_what_came_what_went_and_what_is_prolonged(change: Com
 
 
 def test_the_page_and_programs_get_them_too(change: Comparison, tmp_path: Path) -> None:
-    page = html.render(change)
+    page = html.page(change)
     reports.write(change, tmp_path)
     [added, changed, removed] = json.loads((tmp_path / "review.json").read_text())["acknowledgements"]["changes"]
 
@@ -86,7 +86,7 @@ def test_another_reason_is_told_as_the_text_that_it_is(tmp_path: Path) -> None:
     both = comparison(acknowledged=(sides[0], sides[1]))
 
     assert f"  ```diff\n  ! reason: {REASON} → {other}\n  ```" in markdown.render(both)
-    assert "&lt;/details&gt; @everyone" in html.render(both)
+    assert "&lt;/details&gt; @everyone" in html.page(both)
 
 
 def test_fewer_acknowledgements_are_no_warning(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_base_without_today_s_table_is_said_to_be_so_and_breaks_nothing(
 
     both = comparison(acknowledged=(base, head))
 
-    for text in (markdown.render(both), html.render(both)):
+    for text in (markdown.render(both), html.page(both)):
         assert "acknowledgements were not compared: base has" in text
         assert why in text
     assert "⚠️" in markdown.render(both)

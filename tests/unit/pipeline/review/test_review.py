@@ -195,10 +195,10 @@ def test_an_error_of_the_review_itself_is_not_told_as_new_findings_and_leaves_ha
 ) -> None:
     same = side(findings=(), stacks=stacks(stack({})))
     synthesised(same, same)
-    monkeypatch.setattr(html, "STYLE", tmp_path / "none.css")
+    monkeypatch.setattr(html, "PAGE", tmp_path / "none.html")
     assert review.main(["--base", "x", "--output", str(tmp_path)]) == review.ExitCode.NOT_COMPARED
     assert [each.name for each in tmp_path.iterdir()] == ["review.md"]
-    assert "FileNotFoundError" in (tmp_path / "review.md").read_text()
+    assert "TemplateNotFound" in (tmp_path / "review.md").read_text()
 
 
 def test_a_template_of_an_unknown_form_is_not_compared(
