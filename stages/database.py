@@ -54,7 +54,7 @@ class Database(Construct):
             base=base,
             admin_secret=admin_secret,
             app_secret=self.app_secret,
-            login_place={
+            login_address={
                 "DATABASE_HOST": self.cluster.cluster_endpoint.hostname,
                 "DATABASE_PORT": self.port,
                 "DATABASE_NAME": NAME,

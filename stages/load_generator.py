@@ -121,7 +121,7 @@ class LoadGenerator(Construct):
             encryption.use_operations_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
             role_name=name,
         )
-        place = {
+        task_settings = {
             "run": {
                 "cluster": cluster.cluster_name,
                 "taskDefinition": definition.task_definition_arn,
@@ -140,7 +140,7 @@ class LoadGenerator(Construct):
             "bucket": bucket.bucket_name,
         }
         self.outputs = {
-            "LoadTasks": (stack.to_json_string(place), "Where and how the load gate's tasks run (JSON)"),
+            "LoadTasks": (stack.to_json_string(task_settings), "Where and how the load gate's tasks run (JSON)"),
             "LoadRunnerRoleArn": (runner.role_arn, "Role of who runs the load gate's tasks"),
         }
 

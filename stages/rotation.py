@@ -16,12 +16,12 @@ def rotate_passwords(
     base: FunctionBase,
     admin_secret: secretsmanager.ISecret,
     app_secret: secretsmanager.Secret,
-    login_place: dict[str, str],
+    login_address: dict[str, str],
     after: IDependable,
 ) -> None:
     """Create the rotations in ``scope``. They start after the schema (``after``) has used the first passwords.
 
-    A deployment never rotates, because a migration at the same time must be able to log in. ``login_place``: the
+    A deployment never rotates, because a migration at the same time must be able to log in. ``login_address``: the
     writer's address, as environment variables.
     """
     rules = secretsmanager.CfnRotationSchedule.RotationRulesProperty(schedule_expression=f"rate({ROTATION_DAYS} days)")
@@ -36,7 +36,7 @@ def rotate_passwords(
     admin.apply_removal_policy(RemovalPolicy.RETAIN)
     admin.node.add_dependency(after)
 
-    rotator = _rotator(scope, base=base, secret=app_secret, login_place=login_place)
+    rotator = _rotator(scope, base=base, secret=app_secret, login_address=login_address)
     app = secretsmanager.CfnRotationSchedule(
         scope,
         "AppRotation",
@@ -49,7 +49,7 @@ def rotate_passwords(
 
 
 def _rotator(
-    scope: Construct, *, base: FunctionBase, secret: secretsmanager.Secret, login_place: dict[str, str]
+    scope: Construct, *, base: FunctionBase, secret: secretsmanager.Secret, login_address: dict[str, str]
 ) -> PlatformFunction:
     rotator = PlatformFunction(
         scope,
@@ -58,7 +58,7 @@ def _rotator(
         name="rotation",
         description="Rotates the password with which the functions log in",
         timeout=Duration.minutes(1),
-        environment=login_place,
+        environment=login_address,
         statements=[
             iam.PolicyStatement(
                 actions=[

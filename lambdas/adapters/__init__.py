@@ -1,1 +1,1 @@
-"""How the payment domain reaches AWS and PostgreSQL. The SDK is imported at first use, not when a function loads."""
+"""The payment domain's access to AWS and PostgreSQL. The SDK is imported at first use, not when a function loads."""

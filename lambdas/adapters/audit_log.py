@@ -1,4 +1,4 @@
-"""The audit log in S3: one object per record, written only if its key is free, encrypted with the audit key."""
+"""The audit log in S3: one object per record, written only when its key is free, encrypted with the audit key."""
 
 import os
 

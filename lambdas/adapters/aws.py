@@ -1,4 +1,4 @@
-"""AWS clients with bounded time, and the translation of their failures."""
+"""AWS clients with time limits, and the translation of their failures."""
 
 import os
 from collections.abc import Iterator
@@ -10,20 +10,20 @@ from lambdas.adapters import deadline, tracing
 from lambdas.payments.errors import Unavailable
 
 _REQUEST = {"connect": 1, "read": 1.5, "attempts": 2}
-"""A call takes at most 2 x (1 + 1.5) seconds and one jittered pause of at most a second: 6 in all."""
+"""A call takes at most 6 seconds: 2 x (1 + 1.5), and one jittered pause of at most 1."""
 _DEPLOYMENT = {"connect": 5, "read": 30, "attempts": 5}
-"""Control planes answer slowly at times, and a deployment would rather wait than fail."""
+"""Control planes may answer slowly, and for a deployment waiting is better than failing."""
 
 
 @cache
 def client(service: str) -> Any:
-    """The one client of ``service`` for requests in this execution environment: it fails while the client waits."""
+    """The client of ``service`` for requests. Its time limits let a request fail while its caller still waits."""
     return _client(service, **_REQUEST)
 
 
 @cache
 def patient_client(service: str) -> Any:
-    """The one client of ``service`` for deployments and rotations. A call may be sent again after it took effect."""
+    """The client of ``service`` for deployments and rotations. It may repeat a call that already took effect."""
     return _client(service, **_DEPLOYMENT)
 
 
@@ -45,7 +45,7 @@ def _client(service: str, *, connect: float, read: float, attempts: float) -> An
 
 @cache
 def _session() -> Any:
-    """Shared: three clients with a session each take 1.7 times the memory of three with one."""
+    """The session of all clients. Three clients with a session each take 1.7 times the memory of three sharing one."""
     import boto3
 
     return boto3.Session()
@@ -53,8 +53,8 @@ def _session() -> Any:
 
 @contextmanager
 def available(dependency: str) -> Iterator[None]:
-    """Around a call to ``dependency``: trace it, refuse to begin it when the request has no time left, and turn the
-    failures that may pass by themselves (network, throttling, 5xx) into ``Unavailable``."""
+    """Wraps a call to ``dependency``: traces it and turns transient failures (network, throttling, 5xx) into
+    ``Unavailable``. Raises ``Unavailable`` at once when the request has no time left."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     deadline.check(dependency)
@@ -64,27 +64,27 @@ def available(dependency: str) -> Iterator[None]:
     except BotoCoreError as error:
         raise Unavailable(dependency) from error
     except ClientError as error:
-        if _may_pass(error.response):
+        if _is_transient(error.response):
             raise Unavailable(dependency) from error
         raise
 
 
-_PASSING = (
-    "ConditionalRequestConflict",  # S3, when another write of the same key is under way
-    "ProvisionedThroughputExceededException",  # DynamoDB, also of a hot key of a table on demand
+_TRANSIENT_CODES = (
+    "ConditionalRequestConflict",  # S3, during another write of the same key
+    "ProvisionedThroughputExceededException",  # DynamoDB, also for a hot key in an on-demand table
     "RequestLimitExceeded",
     "SlowDown",
 )
 
 
-def _may_pass(response: Any) -> bool:
+def _is_transient(response: Any) -> bool:
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = response.get("Error", {}).get("Code", "")
-    return status >= 500 or status == 429 or "Throttl" in code or code in _PASSING
+    return status >= 500 or status == 429 or "Throttl" in code or code in _TRANSIENT_CODES
 
 
 if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency", "snap-start"):
-    # Initialised ahead of requests: then the SDK's import and models cost nobody anything. On demand a client waits
-    # for the initialisation too, so there it comes at first use.
+    # Such an environment initialises before its first request, so the SDK is loaded here. On demand a request waits for
+    # the initialisation, so the SDK is loaded at its first use.
     for _service in ("dynamodb", "s3", "secretsmanager", "ssm"):
         client(_service)

@@ -1,4 +1,4 @@
-"""Configuration and secrets, cached by Powertools for a bounded age."""
+"""Configuration and secrets, cached by Powertools for a limited time."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def card_key() -> bytes:
 
 
 def database_login(*, fresh: bool) -> dict[str, str]:
-    """``username`` and ``password`` of the application's database role; ``fresh`` skips the cache, after a rotation."""
+    """``username`` and ``password`` of the application's database role. ``fresh`` skips the cache, after a rotation."""
     login: dict[str, str] = json.loads(_secret(os.environ["DATABASE_SECRET_ARN"], fresh=fresh))
     return login
 
@@ -32,21 +32,21 @@ def database_login(*, fresh: bool) -> dict[str, str]:
 def _parameter(name: str) -> Any:
     from aws_lambda_powertools.utilities.parameters import SSMProvider
 
-    with aws.available("configuration"), _cause_raised():
+    with aws.available("configuration"), _original_error_raised():
         return _provider("ssm", SSMProvider).get(name, max_age=_RULES_SECONDS, transform="json")
 
 
 def _secret(arn: str, *, fresh: bool) -> str:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
-    with aws.available("secrets"), _cause_raised():
+    with aws.available("secrets"), _original_error_raised():
         value = _provider("secretsmanager", SecretsProvider).get(arn, max_age=_SECRET_SECONDS, force_fetch=fresh)
     return value if isinstance(value, str) else value.decode()
 
 
 @contextmanager
-def _cause_raised() -> Iterator[None]:
-    """Powertools hides what AWS said in an error of its own, which does not tell what may pass from what may not."""
+def _original_error_raised() -> Iterator[None]:
+    """Raise the SDK's error. Powertools hides it in one of its own, which does not show whether it is transient."""
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
     try:

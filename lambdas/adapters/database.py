@@ -1,4 +1,4 @@
-"""One PostgreSQL connection per execution environment, over TLS, which outlives fail-overs and rotated passwords."""
+"""One PostgreSQL connection per execution environment, over TLS. It is renewed after a failover or a rotation."""
 
 import os
 import ssl
@@ -17,23 +17,23 @@ _DEPENDENCY = "customer database"
 _RDS_ROOTS = Path(__file__).with_name("rds-root-certificates.pem")
 
 _TIMEOUT_SECONDS = 1.5
-"""For connecting, and for each answer."""
+"""The limit for connecting, and for each answer."""
 _LONGEST_USE_SECONDS = 600
-"""A connection is renewed after this time, so that a new reader gets its share."""
+"""A connection is renewed after this time, so that a new reader gets its share of the connections."""
 
 _WRONG_PASSWORD = frozenset({"28P01", "28000"})
-_PASSING = ("08", "53", "57", "25006", "40")
-"""Classes of SQLSTATE that another connection may not meet: connection, resources, operator intervention, read-only
-after a fail-over, conflict with recovery."""
+_TRANSIENT_STATES = ("08", "53", "57", "25006", "40")
+"""SQLSTATE prefixes that a new connection may avoid: connection, resources, operator intervention, read-only after a
+failover, conflict with recovery."""
 
 
 class Login(Protocol):
     def __call__(self, *, fresh: bool) -> Mapping[str, str]:
-        """``username`` and ``password``; ``fresh``: not from a cache."""
+        """``username`` and ``password``. ``fresh`` skips the cache."""
 
 
 class Database:
-    """Queries on a database whose connection is opened on demand and kept."""
+    """Runs queries. The connection is opened at the first query and kept."""
 
     def __init__(self, login: Login, clock: Callable[[], float] = time.monotonic) -> None:
         self._login = login
@@ -42,8 +42,11 @@ class Database:
         self._opened_at = 0.0
 
     def query(self, sql: str, **parameters: Any) -> list[list[Any]]:
-        """The rows of ``sql``, a statement that may be repeated. One retry, on a new connection, when the kept one
-        failed; one more with the password read anew, when that was rotated. Raises ``Unavailable``."""
+        """The rows of ``sql``, a statement that may be repeated.
+
+        A failed connection gets one retry on a new one. A refused password gets one retry with the password read again,
+        because it may have been rotated. Raises ``Unavailable``.
+        """
         from pg8000.exceptions import DatabaseError, InterfaceError
 
         failure: Exception | None = None
@@ -58,12 +61,12 @@ class Database:
                 failure = error
             except DatabaseError as error:
                 failure = error
-                if not (_is_wrong_password(error) or _may_pass(error)):
+                if not (_is_wrong_password(error) or _is_transient(error)):
                     raise
             self._close()
             if not _is_wrong_password(failure):
                 broken += 1
-            elif refused:  # also as it reads now
+            elif refused:  # the password was read again, and refused again
                 break
         raise Unavailable(_DEPENDENCY) from failure
 
@@ -78,12 +81,12 @@ class Database:
     def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):  # it may be broken: that is why it is closed
+            with suppress(Exception):  # closing a broken connection may fail
                 connection.close()
 
 
-def connect(login: Mapping[str, str], place: Mapping[str, str], timeout: float = _TIMEOUT_SECONDS) -> Any:
-    """A connection to ``DATABASE_HOST``, ``DATABASE_PORT``, ``DATABASE_NAME`` of ``place``, over verified TLS.
+def connect(login: Mapping[str, str], address: Mapping[str, str], timeout: float = _TIMEOUT_SECONDS) -> Any:
+    """A connection over verified TLS. ``address`` has ``DATABASE_HOST``, ``DATABASE_PORT`` and ``DATABASE_NAME``.
 
     ``timeout``: seconds for connecting and for each answer.
     """
@@ -92,10 +95,10 @@ def connect(login: Mapping[str, str], place: Mapping[str, str], timeout: float =
     return Connection(
         login["username"],
         password=login["password"],
-        host=place["DATABASE_HOST"],
-        port=int(place["DATABASE_PORT"]),
-        database=place["DATABASE_NAME"],
-        ssl_context=_tls(place.get("DATABASE_CA_BUNDLE")),
+        host=address["DATABASE_HOST"],
+        port=int(address["DATABASE_PORT"]),
+        database=address["DATABASE_NAME"],
+        ssl_context=_tls(address.get("DATABASE_CA_BUNDLE")),
         timeout=timeout,
         application_name=os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "payments"),
     )
@@ -103,16 +106,16 @@ def connect(login: Mapping[str, str], place: Mapping[str, str], timeout: float =
 
 @cache
 def _tls(ca_bundle: str | None) -> ssl.SSLContext:
-    """Trusts the authorities in the file ``ca_bundle``, or those of Amazon RDS in this region."""
+    """Trusts the authorities in the file ``ca_bundle``, or Amazon RDS's authorities in this region."""
     if ca_bundle:
         return ssl.create_default_context(cafile=ca_bundle)
     return ssl.create_default_context(cadata=rds_roots(os.environ["AWS_REGION"]))
 
 
 def rds_roots(region: str) -> str:
-    """The root certificates of Amazon RDS in ``region``, PEM. Raises ``LookupError`` for a region that has none here.
+    """The root certificates of Amazon RDS in ``region``, PEM. Raises ``LookupError`` when the file has none for it.
 
-    The region's own few, for parsing all of them would take longer than connecting.
+    Only the region's, because parsing those of all regions would take longer than connecting.
     """
     _, *roots = _RDS_ROOTS.read_text().split("# ")
     own = [root for root in roots if root.startswith(f"Amazon RDS {region} ")]
@@ -122,7 +125,7 @@ def rds_roots(region: str) -> str:
 
 
 def sqlstate(error: Exception) -> str:
-    """The SQLSTATE of a pg8000 ``DatabaseError``, or an empty string."""
+    """The SQLSTATE of a pg8000 ``DatabaseError``; empty when it has none."""
     details = error.args[0] if error.args else None
     return str(details.get("C", "")) if isinstance(details, dict) else ""
 
@@ -131,5 +134,5 @@ def _is_wrong_password(error: Exception | None) -> bool:
     return error is not None and sqlstate(error) in _WRONG_PASSWORD
 
 
-def _may_pass(error: Exception) -> bool:
-    return sqlstate(error).startswith(_PASSING)
+def _is_transient(error: Exception) -> bool:
+    return sqlstate(error).startswith(_TRANSIENT_STATES)

@@ -1,7 +1,7 @@
-"""How long a request may go on beginning calls: an execution environment serves one request at a time.
+"""The time after which a request may start no further call. An execution environment serves one request at a time.
 
-With the longest single call (see ``aws`` and ``database``) it keeps a request under the function's timeout, so that
-the client gets an answer that says what is down, not a broken connection.
+This time and the longest single call (see ``aws`` and ``database``) stay below the function's timeout. The client
+therefore gets an answer that names the unavailable dependency, and not a broken connection.
 """
 
 import time
@@ -16,13 +16,13 @@ _clock: Callable[[], float] = time.monotonic
 
 
 def start(clock: Callable[[], float] = time.monotonic) -> None:
-    """A new request begins now."""
+    """Start the time of a new request."""
     global _ends_at, _clock
     _clock = clock
     _ends_at = clock() + SECONDS
 
 
 def check(dependency: str) -> None:
-    """Raises ``Unavailable`` when no call may begin any more."""
+    """Raises ``Unavailable`` when the time is over."""
     if _clock() > _ends_at:
         raise Unavailable(dependency)

@@ -1,4 +1,4 @@
-"""Exactly one run per idempotency key at a time, by Powertools on the table ``IDEMPOTENCY_TABLE``."""
+"""One run per idempotency key at a time, by Powertools on the table ``IDEMPOTENCY_TABLE``."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _KEPT_SECONDS = 48 * 3600
 
 
 class Idempotency:
-    """Remembers the answer of each principal's key. Its record is locked until Lambda would have ended the run."""
+    """Stores the answer for each principal's key. The record is locked until Lambda's time limit of the run."""
 
     def __init__(self) -> None:
         from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
@@ -28,10 +28,10 @@ class Idempotency:
     def run(
         self, function: Callable[[], dict[str, Any]], principal: str, key: str, payment: str, context: Any
     ) -> dict[str, Any]:
-        """The answer of ``function``, or that of the first run with ``principal``'s ``key``.
+        """The answer of ``function``, or the stored answer of the first run with ``principal``'s ``key``.
 
-        ``payment`` is a keyed digest of what is asked. Raises ``KeyReused``, ``InFlight`` or ``Unavailable``, and what
-        ``function`` raises, after which the key is free again.
+        ``payment`` is a keyed digest of the request. Raises ``KeyReused``, ``InFlight`` or ``Unavailable``. Errors of
+        ``function`` pass through, and free the key again.
         """
         from aws_lambda_powertools.utilities.idempotency import exceptions, idempotent_function
 

@@ -13,7 +13,7 @@ from lambdas.payments.fraud import PastPayment
 from lambdas.payments.transactions import Transaction
 
 _HISTORY_ITEMS = 50
-"""The most of a history that is read: one page, about 10 KB."""
+"""The most items that are read of a history: one page, about 10 KB."""
 
 _CARD_FIELDS = tuple(f"card_{field.name}" for field in fields(Card))
 
@@ -56,7 +56,7 @@ class DynamoLedger:
                     },
                 )
             except client.exceptions.ConditionalCheckFailedException:
-                return  # another attempt at the same payment settled it: the outcome is the same
+                return  # another attempt at the same payment settled it, with the same outcome
 
     def by_customer(self, customer_id: str, since: datetime) -> Sequence[PastPayment]:
         return self._history("by-customer", "customer_id", customer_id, since)
@@ -76,10 +76,10 @@ class DynamoLedger:
                 ScanIndexForward=False,
                 Limit=_HISTORY_ITEMS,
             )
-        return [_past(item) for item in page["Items"]]
+        return [_past_payment(item) for item in page["Items"]]
 
 
-def _past(item: Mapping[str, Any]) -> PastPayment:
+def _past_payment(item: Mapping[str, Any]) -> PastPayment:
     return PastPayment(
         created_at=datetime.fromisoformat(item["created_at"]["S"]),
         customer_id=item["customer_id"]["S"],

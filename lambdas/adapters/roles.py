@@ -1,4 +1,4 @@
-"""Login roles of PostgreSQL. A password reaches the server only as its SCRAM verifier: no log can show it."""
+"""Login roles of PostgreSQL. The server gets only the SCRAM verifier of a password, so no log can show the password."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ _ITERATIONS = 4096
 
 
 def set_password(connection: Any, role: str, password: str) -> None:
-    """Give ``role``, which exists, the password. A role may do so for itself, if nothing else is changed."""
+    """Set the password of ``role``, which must exist. A role may set its own password."""
     from pg8000.native import identifier, literal
 
     verifier = scram_verifier(password, os.urandom(16))
@@ -18,7 +18,7 @@ def set_password(connection: Any, role: str, password: str) -> None:
 
 
 def scram_verifier(password: str, salt: bytes) -> str:
-    """What PostgreSQL stores for an ASCII ``password`` (RFC 5803)."""
+    """The verifier that PostgreSQL stores for an ASCII ``password`` (RFC 5803)."""
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, _ITERATIONS)
     stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server_key = hmac.digest(salted, b"Server Key", "sha256")

@@ -1,8 +1,8 @@
-"""X-Ray traces without its SDK, whose dependencies are six times the size of everything else that the functions ship.
+"""X-Ray traces without its SDK, whose dependencies are six times the size of the rest of the artefact.
 
-Powertools' ``Tracer`` runs on a provider of ours, which sends finished subsegments to the daemon that Lambda runs
-beside a traced function. Where there is no daemon, or the request isn't sampled, nothing is sent.
-Documents: "X-Ray segment documents" in the X-Ray developer guide.
+Powertools' ``Tracer`` uses the provider in this module. It sends finished subsegments to the daemon that Lambda runs
+beside a traced function. Without a daemon, or for a request that isn't sampled, it sends nothing. Source of the format:
+"X-Ray segment documents" in the X-Ray developer guide.
 """
 
 import json
@@ -42,14 +42,14 @@ class Subsegment(BaseSegment):
         self._document.setdefault("metadata", {}).setdefault(namespace, {})[key] = value
 
     def add_exception(self, exception: BaseException, stack: Any = None, remote: bool = False) -> None:
-        """Only its type: a message may quote data."""
+        """Record the exception's type only, because its message may quote data."""
         self._document["fault"] = True
         self._document["cause"] = {"exceptions": [{"id": _new_id(), "type": type(exception).__name__}]}
 
-    def under(self, trace: dict[str, str]) -> bytes:
-        """The document as part of ``trace``, the parsed trace header."""
-        place = {"id": _new_id(), "trace_id": trace["Root"], "parent_id": trace["Parent"]}
-        return json.dumps(self._document | place).encode()
+    def document_in(self, trace: dict[str, str]) -> bytes:
+        """The document as a child in ``trace``, the parsed trace header."""
+        ids = {"id": _new_id(), "trace_id": trace["Root"], "parent_id": trace["Parent"]}
+        return json.dumps(self._document | ids).encode()
 
 
 def _new_id() -> str:
@@ -87,10 +87,10 @@ class DaemonProvider(BaseProvider):
             self._current.put_metadata(key, value, namespace)
 
     def patch(self, modules: Any) -> None:
-        """Nothing: the adapters say themselves what they call."""
+        """Nothing to patch: the adapters open their own spans."""
 
     def patch_all(self) -> None:
-        """Nothing: the adapters say themselves what they call."""
+        """Nothing to patch: the adapters open their own spans."""
 
     def _send(self, subsegment: Subsegment) -> None:
         header = os.environ.get("_X_AMZN_TRACE_ID", "")
@@ -98,7 +98,7 @@ class DaemonProvider(BaseProvider):
         address = os.environ.get("AWS_XRAY_DAEMON_ADDRESS", "")
         if trace.get("Sampled") == "1" and address and {"Root", "Parent"} <= trace.keys():
             host, _, port = address.rpartition(":")
-            self._socket.sendto(_HEADER + subsegment.under(trace), (host, int(port)))
+            self._socket.sendto(_HEADER + subsegment.document_in(trace), (host, int(port)))
 
 
 _provider = DaemonProvider()
@@ -106,5 +106,5 @@ tracer = Tracer(provider=_provider, auto_patch=False, disabled=False)
 
 
 def span(name: str) -> Any:
-    """A context manager: one timed part of the request."""
+    """A context manager that traces its block as one timed part of the request."""
     return _provider.in_subsegment(name)

@@ -1,1 +1,1 @@
-"""The HTTP side of the functions: contract, requests, answers, problems."""
+"""The HTTP layer of the functions: contract, requests, answers, problems."""

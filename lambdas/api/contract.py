@@ -1,4 +1,4 @@
-"""The contract of the API, ``openapi.json``: the functions validate by it, and API Gateway's models are made of it."""
+"""The contract of the API, ``openapi.json``. Functions validate requests by it; API Gateway's model comes from it."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ _ADVICE: Mapping[str, str] = {
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema ``name`` of the contract's components."""
+    """The schema ``name`` in the contract's components."""
     found: dict[str, Any] = json.loads(OPENAPI.read_bytes())["components"]["schemas"][name]
     return found
 
@@ -36,7 +36,7 @@ def _validator() -> Callable[[Any], Any]:
 
 
 def check(body: Any) -> Mapping[str, Any]:
-    """``body`` as the contract's ``PaymentRequest``. Raises ``Problem`` that names the field at fault."""
+    """Validate ``body`` by the contract's ``PaymentRequest``. Raises ``Problem`` that names the faulty field."""
     try:
         checked: Mapping[str, Any] = _validator()(body)
     except fastjsonschema.JsonSchemaValueException as violation:
@@ -55,7 +55,7 @@ def _problem(body: Any, violation: fastjsonschema.JsonSchemaValueException) -> P
 
 
 def _amount_problem(amount: Decimal | int | str) -> Problem:
-    """Say why ``amount`` is no amount in any currency."""
+    """The reason why ``amount`` is not valid in any currency."""
     try:
         Money.parse(amount, max(CURRENCIES.values(), key=lambda currency: currency.decimals))
     except InvalidField as invalid:

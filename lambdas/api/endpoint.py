@@ -1,4 +1,4 @@
-"""What every function does around its use case: read the request, answer problems, log one line, say who answered."""
+"""The frame of every function's use case: read the request, answer problems, log one line, name the version."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -44,7 +44,7 @@ def endpoint(route: str) -> Callable[[UseCase], Callable[[dict[str, Any], Any], 
             answer = _answer(use_case, route, request, context)
             if answer.status >= 500:
                 metrics.server_error()
-            logger.info("answered", route=route, status=answer.status, **_telling(answer))
+            logger.info("answered", route=route, status=answer.status, **_log_fields(answer))
             return answer.to_event(request)
 
         return handler
@@ -81,8 +81,8 @@ def _problem_answer(problem: Problem, request: Request) -> Answer:
     )
 
 
-def _telling(answer: Answer) -> dict[str, Any]:
-    """What the log line tells of the answer: no names, no card."""
+def _log_fields(answer: Answer) -> dict[str, Any]:
+    """The fields of the answer for the log line, without customer and card data."""
     keys = ("transaction_id", "type", "valid", "decision", "score", "reasons")
     found = {key: answer.body[key] for key in keys if key in answer.body}
     if "status" in answer.body and answer.status == 201:

@@ -11,7 +11,7 @@ _KEY = re.compile(r'("?)([A-Za-z0-9._:-]{1,128})\1')
 
 
 def idempotency_key(request: Request, payment: Payment) -> str:
-    """The key of ``payment``'s request, without the quotes of the draft's string form. Raises ``Problem``."""
+    """The request's key, without the quotes of the draft's string form. Raises ``Problem``."""
     values = request.headers.get(_HEADER.lower(), ())
     if not values:
         raise Problem("idempotency_key_missing", Fault(_HEADER, "required", "Send a key of your own for each payment."))

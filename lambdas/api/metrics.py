@@ -1,4 +1,4 @@
-"""Metrics as CloudWatch embedded metric format: payments by outcome, amounts by currency, fraud by reason, failures."""
+"""Metrics in CloudWatch's embedded metric format: payments, amounts, fraud decisions and server errors."""
 
 import os
 from collections.abc import Iterable
@@ -7,19 +7,19 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 
 def count(name: str, dimension: str, values: Iterable[str]) -> None:
-    """Count one for each of ``values`` of ``dimension``; they come from fixed sets, never from a client."""
+    """Count 1 for each of ``values`` of ``dimension``. The values come from fixed sets, never from a client."""
     for value in values:
         with single_metric(name=name, unit=MetricUnit.Count, value=1) as metric:
             metric.add_dimension(name=dimension, value=value)
 
 
 def amount(currency: str, major_units: float) -> None:
-    """Record a payment's amount under its currency. A statistic, so a float is good enough here."""
+    """Record a payment's amount under its currency. A float is exact enough for a statistic."""
     with single_metric(name="Amount", unit=MetricUnit.NoUnit, value=major_units) as metric:
         metric.add_dimension(name="Currency", value=currency)
 
 
 def server_error() -> None:
-    """Count a 5xx answer under the version that gives it: to Lambda it is a success, but a release has to see it."""
+    """Count a 5xx answer under the function's version. Lambda counts it as a success, but a release must see it."""
     with single_metric(name="ServerErrors", unit=MetricUnit.Count, value=1) as metric:
         metric.add_dimension(name="FunctionVersion", value=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"))

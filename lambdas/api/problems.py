@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, with type URIs that don't change and no value that the client sent."""
+"""Errors as RFC 9457 problem details, with stable type URIs and without values that the client sent."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,7 +34,7 @@ CODES: Final = tuple(_PROBLEMS)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One field at fault. ``field`` is a JSON pointer into the body, or a header's name."""
+    """One faulty field. ``field`` is a JSON pointer into the body, or a header's name."""
 
     field: str
     code: str

@@ -1,4 +1,4 @@
-"""HTTP requests as they reach a function: REST API proxy events and load balancer events, and the answers to them."""
+"""HTTP requests from Lambda events (REST API proxy or load balancer), and the answers to them."""
 
 import base64
 import json
@@ -24,27 +24,27 @@ class Request:
 
     method: str
     path: str
-    """With or without the stage's name in front."""
+    """May begin with the stage's name."""
     headers: Mapping[str, tuple[str, ...]]
-    """All values by lower-case name."""
+    """The values of each header by its lower-case name."""
     caller: str | None
-    """Who signed the request, as API Gateway verified it."""
+    """The signer of the request, verified by API Gateway."""
     request_id: str
-    """API Gateway's request id where it is known, else the function's."""
+    """API Gateway's request id, or the function's if that is unknown."""
     content: str | None
     content_is_base64: bool
     from_load_balancer: bool
 
     @classmethod
     def of(cls, event: Mapping[str, Any], invocation_id: str) -> "Request":
-        """Read an event. Behind the load balancer caller and request id come in headers that only the API sets: its
-        integration maps them from its own context, over whatever the client sent."""
+        """Read an event. Behind the load balancer, caller and request id are headers. They are trusted because the
+        API's integration sets them from its own context, and replaces those that the client sent."""
         context = event["requestContext"]
         headers = _headers(event)
         from_load_balancer = "elb" in context
         if from_load_balancer:
             callers = headers.get("x-caller", ())
-            caller = callers[0] if len(callers) == 1 else None  # of two, one may be the client's own
+            caller = callers[0] if len(callers) == 1 else None  # with two, one may be the client's own
             forwarded = next(iter(headers.get("x-request-id", ())), "")
             request_id = forwarded if _REQUEST_ID.fullmatch(forwarded) else invocation_id
         else:
@@ -63,7 +63,7 @@ class Request:
         )
 
     def json(self) -> Any:
-        """The body, numbers with a fraction as ``Decimal``. Raises ``Problem``."""
+        """The body. Numbers with a fraction are ``Decimal``. Raises ``Problem``."""
         media_type = self.headers.get("content-type", ("",))
         if len(media_type) != 1 or not _JSON.fullmatch(media_type[0].strip()):
             raise Problem("media_type_unsupported", Fault("Content-Type", "unsupported", "Send application/json."))
@@ -73,8 +73,10 @@ class Request:
         if len(content) > _LARGEST_BODY:
             raise Problem("body_too_large")
         try:
-            return json.loads(content.decode(), parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object)
-        except (ValueError, ArithmeticError, RecursionError):  # the second for an exponent that no Decimal can hold
+            return json.loads(
+                content.decode(), parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_object
+            )
+        except (ValueError, ArithmeticError, RecursionError):  # ArithmeticError: the exponent is too large for Decimal
             raise Problem("body_not_json") from None
 
     def _bytes(self) -> bytes:
@@ -98,7 +100,7 @@ def _headers(event: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return merged
 
 
-def _refuse(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
@@ -119,7 +121,7 @@ class Answer:
     media_type: str = "application/json"
 
     def to_event(self, request: Request) -> dict[str, Any]:
-        """The answer in the form that whoever sent ``request`` reads."""
+        """The answer as a Lambda result for the REST API and the load balancer."""
         headers = {
             "Content-Type": self.media_type,
             "Cache-Control": "no-store",

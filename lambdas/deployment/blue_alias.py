@@ -1,6 +1,6 @@
 """Creates a function's alias ``blue`` if it is missing. Only the release controller moves it.
 
-Properties: ``FunctionName``, ``Version`` (where a new alias points). Attribute: ``AliasArn``.
+Properties: ``FunctionName``, ``Version`` (the version of a new alias). Attribute: ``AliasArn``.
 """
 
 from contextlib import suppress
@@ -18,7 +18,7 @@ def handler(event: Event) -> Outcome:
     physical_id = f"{function}:{_ALIAS}"
     client = aws.patient_client("lambda")
     if event["RequestType"] == "Delete":
-        if event["PhysicalResourceId"] == physical_id:  # else the creation had failed: nothing of ours exists
+        if event["PhysicalResourceId"] == physical_id:  # otherwise the creation failed, and there is nothing to delete
             with suppress(client.exceptions.ResourceNotFoundException):
                 client.delete_alias(FunctionName=function, Name=_ALIAS)
         return event["PhysicalResourceId"], {}

@@ -1,4 +1,4 @@
-"""Answers to CloudFormation from a function that is a custom resource's own service token."""
+"""Answers to CloudFormation from a function that implements a custom resource."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from typing import Any
 _ATTEMPTS = 3
 _TIMEOUT_SECONDS = 10
 _REASON_BYTES = 1000
-"""CloudFormation takes no answer of more than 4096 bytes; the error's first words tell most, its log all."""
+"""CloudFormation refuses an answer of more than 4096 bytes. The log holds the whole error."""
 
 Event = Mapping[str, Any]
 Outcome = tuple[str, Mapping[str, str]]
@@ -19,10 +19,10 @@ Outcome = tuple[str, Mapping[str, str]]
 
 
 def custom_resource(act: Callable[[Event], Outcome]) -> Callable[[dict[str, Any], Any], None]:
-    """Make a Lambda handler of ``act``, which serves ``Create``, ``Update`` and ``Delete`` events.
+    """Decorator: make ``act`` a Lambda handler of ``Create``, ``Update`` and ``Delete`` events.
 
-    An exception becomes a failed resource with its message; CloudFormation always gets an answer, or it would wait
-    for an hour.
+    An exception gives a failed resource with its message. CloudFormation always gets an answer, because without one it
+    waits for an hour.
     """
 
     @wraps(act)
@@ -35,7 +35,7 @@ def custom_resource(act: Callable[[Event], Outcome]) -> Callable[[dict[str, Any]
             traceback.print_exc()
             answer |= {
                 "Status": "FAILED",
-                "Reason": f"{_beginning(f'{type(error).__name__}: {error}')} (log stream {context.log_stream_name})",
+                "Reason": f"{_truncated(f'{type(error).__name__}: {error}')} (log stream {context.log_stream_name})",
                 "PhysicalResourceId": event.get("PhysicalResourceId", event["LogicalResourceId"]),
             }
         _send(event["ResponseURL"], json.dumps(answer, ensure_ascii=False).encode())
@@ -43,7 +43,7 @@ def custom_resource(act: Callable[[Event], Outcome]) -> Callable[[dict[str, Any]
     return handler
 
 
-def _beginning(text: str) -> str:
+def _truncated(text: str) -> str:
     return text.encode()[:_REASON_BYTES].decode(errors="ignore")
 
 

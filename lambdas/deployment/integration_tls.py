@@ -1,10 +1,10 @@
-"""Tells an API Gateway integration to accept a certificate of no public authority.
+"""Configures an API Gateway integration to accept a certificate that no public authority signed.
 
-API Gateway then still checks the certificate's dates and host name. CloudFormation's ``AWS::ApiGateway::Method`` has no
-word for this setting and loses it whenever it writes the integration, so it is set again before each deployment of the
-API. Properties: ``RestApiId``, ``ResourceId``, ``HttpMethod``, and ``HostName`` and ``Revision``, of which a change
-makes CloudFormation call again.
-On delete nothing happens: the setting goes with its integration.
+API Gateway still checks the certificate's dates and host name. CloudFormation's ``AWS::ApiGateway::Method`` lacks this
+setting, and drops it whenever it writes the integration. It is therefore set again before each deployment of the API.
+
+Properties: ``RestApiId``, ``ResourceId``, ``HttpMethod``; a change of ``HostName`` or ``Revision`` makes CloudFormation
+call this again. A delete does nothing, because the setting is deleted with its integration.
 """
 
 from lambdas.adapters import aws

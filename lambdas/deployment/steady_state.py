@@ -1,10 +1,10 @@
 """Takes production traffic off the candidate before a deployment replaces it.
 
-A shift that was cut off (its build was stopped, its machine died) leaves traffic between two versions. Were the next
-candidate deployed then, it would inherit that traffic without having passed any gate. So CloudFormation has this done
-before it moves an alias ``green``: all weights back to blue, the stable version. A steady state stays as it is.
+An interrupted shift (its build was stopped, its machine died) leaves traffic between two versions. A candidate that is
+deployed then would get this traffic without having passed any gate. CloudFormation therefore calls this before it moves
+an alias ``green``: it sets all weights to blue, the stable version. It changes nothing in the steady state.
 
-Properties: ``Environment``, ``Functions`` (names), ``Versions`` (of the candidates: a change of them calls this).
+Properties: ``Environment``, ``Functions`` (names), ``Versions`` (of the candidates; a change triggers the call).
 """
 
 from contextlib import suppress
@@ -21,7 +21,7 @@ def handler(event: Event) -> Outcome:
     if event["RequestType"] == "Update":
         _all_weight_to_blue(environment)
         for function in properties["Functions"]:
-            _no_second_version(function)
+            _remove_second_version(function)
     return f"steady-state-{environment}", {}
 
 
@@ -46,11 +46,11 @@ def _steady(action: dict[str, Any], blue: str) -> dict[str, Any]:
     return {**action, "ForwardConfig": {**action["ForwardConfig"], "TargetGroups": weights}}
 
 
-def _no_second_version(function: str) -> None:
+def _remove_second_version(function: str) -> None:
     functions = aws.patient_client("lambda")
     with suppress(functions.exceptions.ResourceNotFoundException):
         alias = functions.get_alias(FunctionName=function, Name="blue")
-        if not _second_version(alias):
+        if not _has_second_version(alias):
             return
         try:
             functions.update_alias(
@@ -60,10 +60,10 @@ def _no_second_version(function: str) -> None:
                 RevisionId=alias["RevisionId"],
             )
         except functions.exceptions.PreconditionFailedException:
-            # The alias has changed: by this very request, if it was sent again because its first answer was lost.
-            if _second_version(functions.get_alias(FunctionName=function, Name="blue")):
+            # The alias has changed. If the SDK retried this request after a lost answer, its first attempt changed it.
+            if _has_second_version(functions.get_alias(FunctionName=function, Name="blue")):
                 raise
 
 
-def _second_version(alias: dict[str, Any]) -> bool:
+def _has_second_version(alias: dict[str, Any]) -> bool:
     return bool(alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"))

@@ -1,1 +1,1 @@
-"""``POST /fraud-check``: what do the fraud rules say of this payment?"""
+"""``POST /fraud-check``: apply the fraud rules to a payment."""

@@ -1,1 +1,1 @@
-"""The payment domain: money, cards, customers, fraud, transactions, audit. It knows neither HTTP nor AWS."""
+"""The payment domain: money, cards, customers, fraud, transactions, audit. It depends on neither HTTP nor AWS."""

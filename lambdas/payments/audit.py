@@ -1,7 +1,8 @@
-"""The audit log: one record per transaction, each holding the hash of the one that its writer wrote before.
+"""The audit log: one record per transaction. Each record holds the hash of its writer's previous record.
 
-A writer is one execution environment: chains need no coordination between writers and cost no extra round trip. What
-a chain alone can't show, the loss of its end, the ledger shows: each settled transaction names its record's hash.
+A writer is one execution environment, so chains need no coordination between writers and no extra round trip. A chain
+alone can't show that its last records are missing. The ledger shows it: each settled transaction holds the hash of its
+record.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 from lambdas.payments.transactions import Transaction
 
 GENESIS = "0" * 64
-"""What the first record of a chain names as the hash before it."""
+"""The previous hash in the first record of a chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Link:
         return cls(writer=uuid.uuid4().hex, sequence=0, previous_key=None, previous_hash=GENESIS)
 
     def after(self, record: "Record") -> "Link":
-        """The place behind ``record``, which stands at this one."""
+        """The place after ``record``, which has this place."""
         return Link(writer=self.writer, sequence=self.sequence + 1, previous_key=record.key, previous_hash=record.hash)
 
 
@@ -46,23 +47,23 @@ class Record:
 
 
 def key_of(transaction: Transaction) -> str:
-    """Where the record of ``transaction`` lies, the same for every attempt at writing it."""
+    """The key of the record of ``transaction``. Every attempt at writing it uses the same key."""
     return key_of_id(transaction.transaction_id, transaction.created_at)
 
 
 def key_of_id(transaction_id: str, created_at: str) -> str:
-    """Where the record of the transaction with that id and time lies."""
+    """The key of the record of the transaction with this id and time."""
     return f"{prefix(created_at[:10])}{transaction_id}.json"
 
 
 def prefix(day: str) -> str:
-    """Where the records of ``day`` (UTC, ``YYYY-MM-DD``) lie."""
+    """The key prefix of the records of ``day`` (UTC, ``YYYY-MM-DD``)."""
     year, month, date = day.split("-")
     return f"audit/year={year}/month={month}/day={date}/"
 
 
 def record(transaction: Transaction, link: Link) -> Record:
-    """The record of ``transaction`` at ``link`` of a chain."""
+    """The record of ``transaction`` at the place ``link`` of a chain."""
     body = canonical(
         {
             "transaction_id": transaction.transaction_id,
@@ -94,7 +95,7 @@ def record(transaction: Transaction, link: Link) -> Record:
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:
-    """``document`` as JSON that is the same for the same content."""
+    """``document`` as JSON. Equal content gives equal bytes."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
@@ -103,14 +104,14 @@ def digest(body: bytes) -> str:
 
 
 class Chain:
-    """The writing end of one chain. When it is unknown whether a record was written, the chain ends and a new one
-    begins, so that no place in a chain is ever used twice."""
+    """Writes one chain. When it is unknown whether a record was written, it starts a new chain, so that no place in a
+    chain is used twice."""
 
     def __init__(self) -> None:
         self._link = Link.first()
 
     def append(self, transaction: Transaction, log: "AuditLog") -> Record:
-        """Write the record of ``transaction``, or find that it was written before; return what the log holds.
+        """Write the record of ``transaction`` unless an earlier attempt did. Returns the record in the log.
 
         Raises ``Unavailable``.
         """
@@ -126,7 +127,7 @@ class Chain:
 
 
 class AuditLog(Protocol):
-    """Where audit records live, append-only."""
+    """The append-only store of audit records."""
 
     def put_if_absent(self, record: Record) -> Record:
-        """Write ``record`` if its key is free; return the record that now lies there. Raises ``Unavailable``."""
+        """Write ``record`` if its key is free. Returns the record that the key then holds. Raises ``Unavailable``."""

@@ -1,16 +1,16 @@
-"""Who sends requests: a caller as AWS names it, and the principal in it, to whom idempotency keys belong."""
+"""Callers of the API: AWS's name of a caller, and the principal in it, which owns the idempotency keys."""
 
 from typing import Final
 
 _ROLE: Final = "AROA"
-"""How the unique id of an IAM role begins."""
+"""The prefix of an IAM role's unique id."""
 
 
 def principal(caller: str) -> str:
-    """The IAM principal of ``caller``, which stays the same when its credentials are renewed.
+    """The IAM principal of ``caller``. It stays the same when the caller's credentials are renewed.
 
-    A role's caller is ``<role id>:<session name>``, and the SDKs make up a session name for each process: one that
-    died and was started again repeats its request under another. Any other caller names its principal as a whole, also
-    a federated user (``<account>:<name>``), for its account has others.
+    A role's caller is ``<role id>:<session name>``. The SDKs generate a session name for each process, so a process
+    that restarts repeats its request under another session name. For every other caller the whole name is the
+    principal, also for a federated user (``<account>:<name>``), because the account has several.
     """
     return caller.partition(":")[0] if caller.startswith(_ROLE) else caller

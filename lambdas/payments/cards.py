@@ -1,11 +1,11 @@
-"""Card numbers that can't be shown by accident, and what may be known of a card without its number."""
+"""Card numbers that can't be shown by accident, and the card data that may be stored without the number."""
 
 import hmac
 import re
 from dataclasses import dataclass
 from typing import Final
 
-# Brand, issuer ranges as (first, last) of the leading digits, allowed lengths. Narrow ranges stand before wide ones.
+# Brand, issuer ranges as (first, last) of the leading digits, allowed lengths. Narrow ranges come before wide ones.
 _BRANDS: Final[tuple[tuple[str, tuple[tuple[int, int], ...], frozenset[int]], ...]] = (
     ("amex", ((34, 34), (37, 37)), frozenset({15})),
     ("diners", ((300, 305), (3095, 3095), (36, 36), (38, 39)), frozenset({14, 16, 17, 18, 19})),
@@ -20,8 +20,8 @@ _BRANDS: Final[tuple[tuple[str, tuple[tuple[int, int], ...], frozenset[int]], ..
 
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _NO_DIGIT: Final = re.compile(r"[^0-9]")
-# A run of digits; or 4-4-4-4, 4-6-5 or 4-6-4 with one and the same separator, as on a card. Other groups are left
-# alone, or the region and account of an ARN and the groups of a UUID would be taken for cards.
+# A run of digits; or 4-4-4-4, 4-6-5 or 4-6-4 with the same separator, as on a card. Other groups do not match, because
+# the region and account of an ARN and the groups of a UUID would look like cards.
 _CARD_IN_TEXT: Final = re.compile(
     r"(?<![0-9])[0-9]{12,19}(?![0-9])"
     r"|(?<![0-9A-Fa-f])[0-9]{4}([ ._:/#-])([0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{6}\1[0-9]{4,5})(?![0-9A-Fa-f])"
@@ -29,7 +29,7 @@ _CARD_IN_TEXT: Final = re.compile(
 
 
 def passes_luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of the others (ISO/IEC 7812-1, annex B)."""
+    """Whether the last digit is the Luhn check digit of the others (ISO/IEC 7812-1, annex B)."""
     total = 0
     for position, digit in enumerate(reversed(digits)):
         value = ord(digit) - 48
@@ -38,7 +38,7 @@ def passes_luhn(digits: str) -> bool:
 
 
 def mask_card_numbers(text: str) -> str:
-    """``text`` with each run or groups of digits that could be a card number reduced to the last four."""
+    """``text`` in which each possible card number is reduced to its last four digits."""
     return _CARD_IN_TEXT.sub(lambda match: f"****{match[0][-4:]}" if _looks_like_a_card(match[0]) else match[0], text)
 
 
@@ -56,15 +56,15 @@ def _brand_of(digits: str) -> tuple[str, frozenset[int]] | None:
 
 
 class CardNumber:
-    """A primary account number. Every text form of it is masked; it can't be pickled, copied into JSON or compared.
+    """A primary account number. Every text form is masked. It can't be pickled, copied into JSON or compared.
 
-    What may leave it: brand, the first six digits, the last four, and a keyed fingerprint (PCI DSS 3.4 and 3.5).
+    It gives out only its brand, the first six digits, the last four, and a keyed fingerprint (PCI DSS 3.4 and 3.5).
     """
 
     __slots__ = ("_digits",)
 
     def __init__(self, digits: str) -> None:
-        """``digits``: 12 to 19 ASCII digits. Raises ``ValueError`` otherwise, without the value."""
+        """``digits``: 12 to 19 ASCII digits. Otherwise raises ``ValueError``, which does not quote the value."""
         if not (12 <= len(digits) <= 19 and digits.isascii() and digits.isdigit()):
             raise ValueError("a card number has 12 to 19 digits")
         self._digits = digits
@@ -83,7 +83,7 @@ class CardNumber:
 
     @property
     def brand(self) -> str | None:
-        """``visa``, ``mastercard``, … by issuer range, or ``None`` for a range of no known brand."""
+        """``visa``, ``mastercard``, … by issuer range; ``None`` for an unknown range."""
         found = _brand_of(self._digits)
         return found[0] if found else None
 
@@ -97,7 +97,7 @@ class CardNumber:
         return self._digits[-4:]
 
     def faults(self) -> tuple[str, ...]:
-        """Reason codes of what makes this no payable card number; empty when nothing does."""
+        """Reason codes why this is no valid card number; empty for a valid one."""
         found = _brand_of(self._digits)
         if found is None:
             return ("card_brand_unknown",)
@@ -106,18 +106,18 @@ class CardNumber:
         return () if passes_luhn(self._digits) else ("card_check_digit_wrong",)
 
     def appears_in(self, text: str) -> bool:
-        """Whether ``text`` gives the number away, whatever stands between its digits."""
+        """Whether ``text`` contains the number, with any characters between its digits."""
         return self._digits in _NO_DIGIT.sub("", text)
 
     def fingerprint(self, key: bytes) -> str:
-        """HMAC-SHA-256 of the number, hex: the same card gives the same value, and only ``key`` leads from one to the
-        other."""
+        """HMAC-SHA-256 of the number, hex. The same card gives the same value. Without ``key``, the value can't be
+        computed from a number."""
         return hmac.digest(key, self._digits.encode(), "sha256").hex()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What is kept of a card."""
+    """The card data that is stored."""
 
     brand: str | None
     bin: str

@@ -1,4 +1,4 @@
-"""Customers, and whether one may make a payment."""
+"""Customers, and the reasons that forbid a customer's payment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lambdas.payments.payment import Payment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
-    """A customer as the customer database knows it."""
+    """A customer in the customer database."""
 
     customer_id: str
     status: str
@@ -20,7 +20,7 @@ class Customer:
     """ISO 3166-1 alpha-2 of the customer's home."""
     allowed_currencies: frozenset[str]
     payment_limits: Mapping[str, int]
-    """The largest single payment by currency, in minor units; a currency that is absent has the platform's limit."""
+    """The largest single payment by currency, in minor units. Absent currencies have the platform's limit."""
 
     def limit(self, currency: Currency) -> int:
         """The largest single payment in ``currency``, in minor units."""
@@ -28,14 +28,14 @@ class Customer:
 
 
 class Customers(Protocol):
-    """Where customers are looked up."""
+    """The store of customers."""
 
     def find(self, customer_id: str) -> Customer | None:
         """The customer, or ``None``. Raises ``Unavailable``."""
 
 
 def refusals(payment: Payment, customer: Customer | None, now: datetime) -> tuple[str, ...]:
-    """Reason codes of all that forbids this payment, most fundamental first; empty when nothing does.
+    """Reason codes that forbid this payment, most fundamental first; empty for an allowed payment.
 
     ``now`` is in UTC.
     """

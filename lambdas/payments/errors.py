@@ -1,8 +1,8 @@
-"""What can be wrong with a payment before it is one, and what can be wrong around it."""
+"""Errors of the payment domain: invalid requests, unavailable dependencies, misused idempotency keys."""
 
 
 class InvalidField(ValueError):
-    """A field of the request can't be what it says. ``code`` is stable; ``detail`` never holds the field's value."""
+    """A field of the request has an impossible value. ``code`` is stable. ``detail`` never contains the value."""
 
     def __init__(self, field: str, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -12,7 +12,7 @@ class InvalidField(ValueError):
 
 
 class Unavailable(Exception):
-    """A dependency can't serve now; nothing was decided, and the same request may be sent again."""
+    """A dependency is unavailable. No outcome was given; the client may repeat the same request."""
 
     def __init__(self, dependency: str) -> None:
         super().__init__(f"{dependency} is unavailable")

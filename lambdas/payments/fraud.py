@@ -1,7 +1,6 @@
-"""Explainable fraud rules: each that fires gives a reason code and a score; the sum decides.
+"""Explainable fraud rules. Each rule that fires adds a reason code and a score. The sum of the scores decides.
 
-Nothing here reads a clock or a store: ``assess`` is a function of the payment, what is known of customer and card, the
-rules and the time that it is given.
+This module reads no clock and no store: ``assess`` is a pure function of payment, customer, histories, rules and time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,11 +12,11 @@ from lambdas.payments.customers import Customer
 from lambdas.payments.money import Money
 
 HISTORY = timedelta(days=1)
-"""How far back histories reach: no rule's window may be longer."""
+"""The length of the histories. No rule's window may be longer."""
 
 
 class PastPayment(NamedTuple):
-    """An earlier transaction, as far as the rules look at it. A request makes a hundred of them: a tuple is cheap."""
+    """An earlier transaction, with the fields that rules read. A tuple, because a request creates a hundred of them."""
 
     created_at: datetime
     """UTC."""
@@ -31,7 +30,7 @@ class PastPayment(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """The payment under judgement."""
+    """The payment that is assessed."""
 
     customer_id: str
     card_fingerprint: str
@@ -41,7 +40,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assessment:
-    """What the rules say of a payment."""
+    """The result of the rules for a payment."""
 
     decision: str
     """``approve``, ``review`` or ``decline``."""
@@ -53,7 +52,7 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The thresholds. They are configuration: ``fraud_rules.json`` is the first value of the parameter that holds it.
+    """The thresholds. A parameter holds them; its initial value is ``fraud_rules.json``.
 
     ``values`` maps each rule's name, which is its reason code, to its ``score`` and its thresholds.
     """
@@ -64,7 +63,7 @@ class Rules:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Rules":
-        """Read the configuration document. Raises ``ValueError`` that names what is wrong."""
+        """Read the configuration document. Raises ``ValueError`` that names the wrong rule."""
         values = {str(name): {str(k): int(v) for k, v in rule.items()} for name, rule in document["rules"].items()}
         if unknown := values.keys() - _RULES.keys():
             raise ValueError(f"fraud rules: unknown {sorted(unknown)}")
@@ -78,7 +77,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """What a rule may look at. Both histories are bounded by the reader and newest first."""
+    """The input of a rule. The ledger limits both histories; they are newest first."""
 
     attempt: Attempt
     customer: Customer | None
@@ -95,9 +94,9 @@ def assess(
     rules: Rules,
     now: datetime,
 ) -> Assessment:
-    """Judge ``attempt`` at ``now`` (UTC) against the customer's and the card's earlier payments.
+    """Assess ``attempt`` at ``now`` (UTC) by the customer's and the card's earlier payments.
 
-    A rule that the configuration doesn't name is off.
+    A rule that is not in the configuration is off.
     """
     case = _Case(attempt=attempt, customer=customer, by_customer=by_customer, by_card=by_card, now=now)
     fired = tuple(name for name, values in rules.values.items() if _RULES[name].fires(case, values))
@@ -107,7 +106,7 @@ def assess(
 
 
 def _since(history: Iterable[PastPayment], now: datetime, seconds: int) -> Iterator[PastPayment]:
-    """The payments of a sliding window that ends at ``now``, its start excluded."""
+    """The payments in a sliding window that ends at ``now``. Its start is excluded."""
     start = now - timedelta(seconds=seconds)
     return (past for past in history if past.created_at > start)
 

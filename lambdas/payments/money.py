@@ -1,4 +1,4 @@
-"""Exact money: ISO 4217 currencies and amounts in integer minor units. No float ever holds an amount."""
+"""Exact money: ISO 4217 currencies, and amounts in integer minor units. No float holds an amount."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _TWO_DECIMALS = _codes(
     "THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW ZWG"
 )
 
-# The largest single payment per accepted currency, in major units. A currency that is not here is not accepted.
+# The largest single payment per accepted currency, in major units. Other currencies are not accepted.
 _LARGEST_PAYMENT: Final = {
     "USD": 10_000, "EUR": 10_000, "GBP": 8_000, "CHF": 9_000, "CAD": 13_000, "AUD": 15_000, "NZD": 16_000,
     "SEK": 100_000, "NOK": 100_000, "DKK": 70_000, "PLN": 40_000, "CZK": 230_000, "JPY": 1_500_000,
@@ -31,7 +31,7 @@ _LARGEST_PAYMENT: Final = {
 }  # fmt: skip
 
 _LONGEST_AMOUNT: Final = 24
-"""Digits and signs of an amount that is still worth reading; beyond it arithmetic would only cost time."""
+"""The most characters of an amount. Longer ones are refused before any arithmetic, which would only cost time."""
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -47,7 +47,7 @@ class Currency:
 
     @classmethod
     def of(cls, code: str) -> "Currency":
-        """The currency named ``code``. Raises ``InvalidField`` when ISO 4217 or this platform doesn't know it."""
+        """The currency ``code``. Raises ``InvalidField`` when ISO 4217 lacks it or this platform does not accept it."""
         try:
             return CURRENCIES[code]
         except KeyError:
@@ -89,7 +89,7 @@ class Money:
         if value <= 0:
             raise InvalidField("amount", "amount_not_positive", "The amount must be greater than zero.")
         minor = value.scaleb(currency.decimals)
-        # Also of the value itself: scaled, the tiniest ones underflow to zero, which would be a whole number.
+        # The value itself is checked too: scaled, the smallest values underflow to zero, which is a whole number.
         if value.adjusted() < -currency.decimals or minor != minor.to_integral_value():
             raise InvalidField(
                 "amount", "amount_too_precise", f"{currency.code} has {currency.decimals} decimals at most."

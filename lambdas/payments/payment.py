@@ -1,4 +1,4 @@
-"""What a client asks for: one payment, read from a request body that already has the contract's shape."""
+"""A requested payment, read from a request body that the contract has validated."""
 
 import hmac
 from collections.abc import Mapping
@@ -12,24 +12,24 @@ from lambdas.payments.money import Currency, Money
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """A payment that somebody wants to make. The card number in it is masked in every text form."""
+    """A requested payment. Its card number is masked in every text form."""
 
     customer_id: str
     money: Money
     card_number: CardNumber
     card_expiry: str | None = None
-    """``YYYY-MM``, the last month in which the card is good: an expired card is refused before it costs a fee."""
+    """``YYYY-MM``, the last month in which the card is valid. An expired card is refused before it costs a fee."""
     merchant_reference: str | None = None
-    """The merchant's own order number: what reconciliation and disputes refer to."""
+    """The merchant's order number, for reconciliation and disputes."""
     client_ip: str | None = None
-    """The payer's address: evidence in a dispute."""
+    """The payer's IP address, as evidence in a dispute."""
     country: str | None = None
-    """ISO 3166-1 alpha-2, where the payer is: compared with the customer's home country."""
+    """ISO 3166-1 alpha-2 of the payer's location. The fraud rules compare it with the customer's home country."""
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> "Payment":
-        """Read ``body``, valid by the schema ``PaymentRequest``. Raises ``InvalidField`` for impossible values, and for
-        a card number that was put in another field, where it would be stored."""
+        """Read ``body``, which is valid by the schema ``PaymentRequest``. Raises ``InvalidField`` for an impossible
+        value, and for a card number in another field, because that field would be stored."""
         currency = Currency.of(body["currency"])
         card_number = CardNumber(body["card_number"])
         for field in ("customer_id", "merchant_reference", "client_ip"):
@@ -46,7 +46,7 @@ class Payment:
         )
 
     def fingerprint(self, key: bytes) -> str:
-        """A keyed digest of everything in the request: equal payments give equal values, and nothing leads back."""
+        """A keyed digest of the whole request. Equal payments give equal values. It cannot be reversed."""
         facts = (
             self.customer_id, str(self.money.minor), self.money.currency.code, self.card_number.fingerprint(key),
             self.card_expiry, self.merchant_reference, self.client_ip, self.country,

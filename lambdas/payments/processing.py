@@ -1,14 +1,14 @@
-"""Making a payment: decide once, then write so that a crash between any two steps loses and doubles nothing.
+"""Processes a payment: decides it once, and writes it so that a crash between two steps neither loses nor doubles it.
 
 The order of the writes is the guarantee:
 
-1. ``Ledger.open``: the decision, as a pending transaction under an id that follows from principal and idempotency
-   key. Written only if new; a retry gets back what the first attempt decided, and continues with that.
-2. ``Chain.append``: the audit record under a key that follows from the transaction, written only if new.
-3. ``Ledger.settle``: pending becomes the outcome, only now that the audit record exists.
+1. ``Ledger.open`` writes the decision as a pending transaction. Its id is derived from principal and idempotency key.
+   A retry finds the transaction of the first attempt, and continues with it.
+2. ``Chain.append`` writes the audit record, if it is new. Its key is derived from the transaction.
+3. ``Ledger.settle`` changes the status from pending to the outcome, because the audit record now exists.
 
-Only after the third step is anybody answered. A crash leaves at most a pending transaction, never answered for, which
-the client's retry completes.
+The client gets its answer after the third step. A crash leaves at most a pending transaction without an answer. The
+client's retry completes it.
 """
 
 from collections.abc import Callable
@@ -34,8 +34,8 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """Customer and fraud assessment of a payment, and what the card is known by."""
+class Examination:
+    """The result of an examination: customer, card and fraud assessment of a payment."""
 
     customer: Customer | None
     card: Card
@@ -43,10 +43,10 @@ class Evidence:
 
 
 class Examiner:
-    """Gathers what is known about a payment and applies the fraud rules.
+    """Reads the customer and the histories of a payment, and applies the fraud rules.
 
-    The card's history is read beside the customer and the customer's history: two lanes, about equally long, for a
-    third one would cost more in handing over than it saves.
+    A second thread reads the card's history, while this one reads the customer and the customer's history. Both take
+    about the same time. A third thread would cost more than it saves.
     """
 
     def __init__(
@@ -56,13 +56,13 @@ class Examiner:
         self._ledger = ledger
         self._rules = rules
         self._card_key = card_key
-        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="card-history")
+        self._history_reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="card-history")
 
-    def examine(self, payment: Payment, now: datetime) -> Evidence:
+    def examine(self, payment: Payment, now: datetime) -> Examination:
         """Look up customer and histories. Raises ``Unavailable``."""
         card = Card.of(payment.card_number, self._card_key())
         since = now - HISTORY
-        by_card = self._beside.submit(self._ledger.by_card, card.fingerprint, since)
+        by_card = self._history_reader.submit(self._ledger.by_card, card.fingerprint, since)
         customer = self._customers.find(payment.customer_id)
         by_customer = self._ledger.by_customer(payment.customer_id, since)
         attempt = Attempt(
@@ -70,14 +70,14 @@ class Examiner:
             country=payment.country,
         )  # fmt: skip
         assessment = assess(attempt, customer, by_customer, by_card.result(), self._rules(), now)
-        return Evidence(customer=customer, card=card, assessment=assessment)
+        return Examination(customer=customer, card=card, assessment=assessment)
 
     def payment_fingerprint(self, payment: Payment) -> str:
         return payment.fingerprint(self._card_key())
 
 
 class Processor:
-    """Makes payments."""
+    """Processes payments."""
 
     def __init__(
         self, examiner: Examiner, ledger: Ledger, audit_log: AuditLog, clock: Callable[[], datetime] = utc_now
@@ -89,10 +89,10 @@ class Processor:
         self._clock = clock
 
     def process(self, payment: Payment, caller: str, idempotency_key: str, request_id: str) -> Transaction:
-        """Decide ``payment`` and record the decision, or complete what an earlier attempt left; return the transaction.
+        """Decide ``payment`` and record the decision, or complete an earlier attempt. Returns the transaction.
 
-        Raises ``KeyReused`` when the caller's principal and key already stand for another payment, ``Unavailable`` when
-        a store can't serve: the same call may then be repeated.
+        Raises ``KeyReused`` when the caller's principal has used the key for another payment. Raises ``Unavailable``
+        when a store is unavailable; the same call may then be repeated.
         """
         decided = self._decide(payment, caller, idempotency_key, request_id)
         stored = self._ledger.open(decided)
@@ -105,9 +105,9 @@ class Processor:
 
     def _decide(self, payment: Payment, caller: str, idempotency_key: str, request_id: str) -> Transaction:
         now = self._clock()
-        evidence = self._examiner.examine(payment, now)
-        refused = refusals(payment, evidence.customer, now)
-        assessment = evidence.assessment
+        examination = self._examiner.examine(payment, now)
+        refused = refusals(payment, examination.customer, now)
+        assessment = examination.assessment
         return Transaction(
             transaction_id=transactions.transaction_id(principal(caller), idempotency_key),
             status=transactions.PENDING,
@@ -117,7 +117,7 @@ class Processor:
             caller=caller,
             minor=payment.money.minor,
             currency=payment.money.currency.code,
-            card=evidence.card,
+            card=examination.card,
             reasons=(*refused, *assessment.reasons),
             score=assessment.score,
             request_id=request_id,

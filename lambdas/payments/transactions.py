@@ -1,4 +1,4 @@
-"""Transactions: one per idempotency key of a principal, decided once, then moved through its states."""
+"""Transactions: one per idempotency key of a principal. Each is decided once, then settled."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ from lambdas.payments.cards import Card
 from lambdas.payments.fraud import PastPayment
 
 PENDING = "pending"
-"""Decided and written, not yet in the audit log: nobody has been told of it."""
+"""The transaction is decided and written, but not yet in the audit log. The client has no answer yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """A decided payment. Status machine: ``pending`` → ``outcome`` (``approved``, ``review`` or ``declined``), once."""
+    """A decided payment. Status: ``pending``, then once ``outcome`` (``approved``, ``review`` or ``declined``)."""
 
     transaction_id: str
     status: str
     outcome: str
-    """What ``status`` becomes when the audit record exists."""
+    """The status after the audit record is written."""
     created_at: str
     """UTC, ISO 8601 with microseconds and ``Z``: sorts as text."""
     customer_id: str
     caller: str
-    """Who sent the request, down to the session: its principal is the scope of the idempotency key."""
+    """The sender of the request, including its session. Its principal is the scope of the idempotency key."""
     minor: int
     currency: str
     card: Card
@@ -33,14 +33,14 @@ class Transaction:
     score: int
     request_id: str
     payment_fingerprint: str
-    """Keyed digest of the request, which tells a replay from a reused key."""
+    """Keyed digest of the request. It distinguishes a replay from a reused key."""
     merchant_reference: str | None = None
     client_ip: str | None = None
     country: str | None = None
 
 
 def transaction_id(principal: str, idempotency_key: str) -> str:
-    """The id of the one transaction that ``principal`` can make with ``idempotency_key``."""
+    """The id of the only transaction of ``principal`` with ``idempotency_key``."""
     scope = f"{len(principal)}:{principal}{idempotency_key}"
     return "txn_" + hashlib.sha256(scope.encode()).hexdigest()[:32]
 
@@ -51,16 +51,16 @@ def timestamp(moment: datetime) -> str:
 
 
 class Ledger(Protocol):
-    """Where transactions live. Every method raises ``Unavailable`` when the store can't serve."""
+    """The store of transactions. Every method raises ``Unavailable`` when the store is unavailable."""
 
     def open(self, transaction: Transaction) -> Transaction:
-        """Write ``transaction`` as pending if its id is new; return what the ledger now holds under that id."""
+        """Write ``transaction`` as pending if its id is new. Returns the transaction that the ledger then holds."""
 
     def settle(self, transaction: Transaction, audit_key: str, audit_hash: str) -> None:
-        """Move a pending transaction to its outcome; one that is there already stays as it is."""
+        """Change a pending transaction's status to its outcome. A settled transaction is not changed."""
 
     def by_customer(self, customer_id: str, since: datetime) -> Sequence[PastPayment]:
-        """The customer's newest transactions since then, newest first, bounded in number."""
+        """The customer's transactions since this time, newest first, limited in number."""
 
     def by_card(self, fingerprint: str, since: datetime) -> Sequence[PastPayment]:
-        """The card's newest transactions since then, newest first, bounded in number."""
+        """The card's transactions since this time, newest first, limited in number."""

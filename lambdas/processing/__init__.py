@@ -1,1 +1,1 @@
-"""``POST /process``: make this payment, exactly once."""
+"""``POST /process``: process a payment exactly once."""

@@ -1,7 +1,7 @@
-"""Rotates the secret of the application's database role: single user, in Secrets Manager's four steps.
+"""Rotates the secret of the application's database role: Secrets Manager's single-user rotation in four steps.
 
-The role changes its own password. Between ``setSecret`` and ``finishSecret`` the functions' cached password may be
-refused; they then read the secret again. Each step may be repeated.
+The role changes its own password. Between ``setSecret`` and ``finishSecret`` the database may refuse the functions'
+cached password. They then read the secret again. Each step may be repeated.
 """
 
 import json
@@ -15,8 +15,8 @@ _CURRENT, _PENDING = "AWSCURRENT", "AWSPENDING"
 
 
 def handler(event: Mapping[str, str], context: Any) -> None:
-    """``event``: ``SecretId``, ``ClientRequestToken``, ``Step``. Raises ``ValueError`` for a version that can't be
-    rotated to."""
+    """``event``: ``SecretId``, ``ClientRequestToken``, ``Step``. Raises ``ValueError`` when the version does not exist
+    or is not pending."""
     arn, token = event["SecretId"], event["ClientRequestToken"]
     secret = aws.patient_client("secretsmanager").describe_secret(SecretId=arn)
     stages = secret["VersionIdsToStages"].get(token)
@@ -43,7 +43,7 @@ def _create(arn: str, token: str) -> None:
 
 def _set(arn: str, token: str) -> None:
     pending = _login(arn, _PENDING, token)
-    if _opens(pending):
+    if _can_connect(pending):
         return
     connection = database.connect(_login(arn, _CURRENT), os.environ)
     try:
@@ -76,7 +76,7 @@ def _login(arn: str, stage: str, token: str | None = None) -> dict[str, str]:
     return login
 
 
-def _opens(login: dict[str, str]) -> bool:
+def _can_connect(login: dict[str, str]) -> bool:
     from pg8000.exceptions import DatabaseError
 
     try:

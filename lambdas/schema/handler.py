@@ -1,8 +1,8 @@
-"""Brings the customer database to the schema of this version, on create and on update.
+"""Migrates the customer database to the schema of this version, on create and on update.
 
 Properties: ``Host`` (writer endpoint), ``Port``, ``Database``, ``MasterSecretArn``, ``AppSecretArn``, ``DemoCustomers``
-(``true`` or ``false``), ``MigrationsHash`` (a change makes CloudFormation call again). No attributes. On delete nothing
-happens: the data goes with its cluster, or stays with it.
+(``true`` or ``false``), ``MigrationsHash`` (a change triggers another call). No attributes. A delete does
+nothing: the data is deleted or kept with its cluster.
 """
 
 import json
@@ -18,7 +18,7 @@ from lambdas.schema import migrator
 _SEEDS = Path(__file__).with_name("seeds")
 
 _MIGRATION_SECONDS = 240
-"""For one migration: it may build an index, or wait for another migrator. The function has five minutes."""
+"""The limit for one migration, which may build an index or wait for another migrator. The function has 5 minutes."""
 
 
 @custom_resource
@@ -27,7 +27,7 @@ def handler(event: Event) -> Outcome:
     physical_id = f"{properties['Host']}/{properties['Database']}"
     if event["RequestType"] != "Delete":
         login = _secret(properties["MasterSecretArn"])
-        connection = database.connect(login, _place(properties), timeout=_MIGRATION_SECONDS)
+        connection = database.connect(login, _address(properties), timeout=_MIGRATION_SECONDS)
         try:
             applied = migrator.apply(connection, migrator.load())
             _grant(connection, properties["Database"], _secret(properties["AppSecretArn"]))
@@ -38,15 +38,15 @@ def handler(event: Event) -> Outcome:
     return physical_id, {}
 
 
-def _place(properties: Event) -> dict[str, str]:
-    place = {
+def _address(properties: Event) -> dict[str, str]:
+    address = {
         "DATABASE_HOST": properties["Host"],
         "DATABASE_PORT": properties["Port"],
         "DATABASE_NAME": properties["Database"],
     }
     if "DATABASE_CA_BUNDLE" in os.environ:
-        place["DATABASE_CA_BUNDLE"] = os.environ["DATABASE_CA_BUNDLE"]
-    return place
+        address["DATABASE_CA_BUNDLE"] = os.environ["DATABASE_CA_BUNDLE"]
+    return address
 
 
 def _secret(arn: str) -> dict[str, str]:
@@ -57,7 +57,7 @@ def _secret(arn: str) -> dict[str, str]:
 
 
 def _grant(connection: Any, name: str, login: dict[str, str]) -> None:
-    """Make the application's role if it is missing: it may log in and read customers, and nothing else."""
+    """Create the application's role if it is missing. It may log in and read customers, and nothing else."""
     from pg8000.native import identifier
 
     role = identifier(login["username"])

@@ -1,8 +1,8 @@
 """SQL migrations: files ``NNNN_name.sql``, applied in order, each once and in a transaction of its own.
 
-Each file begins with ``-- expand`` or ``-- contract``. During a shift the old and the new version of the functions work
-on one schema: expand adds what the new version needs and takes nothing that the old one reads; contract removes it in
-a later release, when no version that reads it can be rolled back to.
+Each file begins with ``-- expand`` or ``-- contract``. During a shift the stable and the candidate version use the same
+schema. An expand migration adds columns for the candidate, and removes none that the stable version reads. A contract
+migration removes them in a later release, when no version that reads them can be rolled back to.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class MigrationChanged(Exception):
-    """A migration that was applied before has another text now: history can't be edited, add a migration instead."""
+    """The text of an applied migration has changed. Restore it, and add another migration instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ def load(folder: Path = FOLDER) -> list[Migration]:
 
 
 def apply(connection: Any, migrations: list[Migration]) -> list[str]:
-    """Apply what ``connection``'s database doesn't have; return the names. Raises ``MigrationChanged``."""
+    """Apply the migrations that the database lacks. Returns their names. Raises ``MigrationChanged``."""
     connection.run(f"SELECT pg_advisory_lock({_LOCK})")
     try:
         connection.run(_HISTORY)

@@ -1,1 +1,1 @@
-"""``POST /validate``: could this payment be made?"""
+"""``POST /validate``: check whether a payment could be made."""
