@@ -7,6 +7,8 @@ per-environment value.
 import re
 from dataclasses import dataclass, field, replace
 
+import names
+
 DEFAULT_REGION = "us-east-1"
 """Where a command works when neither the settings nor the person's variables or profile name a region."""
 
@@ -31,7 +33,7 @@ class GateSettings:
     confidence: float = 0.95
     error_budget: float = 0.001
     """Share of requests that may fail."""
-    mix: tuple[tuple[str, int], ...] = (("/validate", 1), ("/fraud-check", 1), ("/process", 1))
+    mix: tuple[tuple[str, int], ...] = tuple((function.path, 1) for function in names.Function)
     """Routes and their shares of the traffic."""
     seed: int = 1
     """Same seed, same payments."""
@@ -123,7 +125,7 @@ class Environment:
 
     @property
     def stack_name(self) -> str:
-        return f"payment-platform-{self.name}"
+        return names.stack(self.name)
 
 
 PLACEHOLDER_REPOSITORY = "example/payment-pipeline"
@@ -178,9 +180,10 @@ def environment(name: str) -> Environment:
     for known in PROMOTION_ORDER:
         if known.name == name:
             return known
-    if not (2 <= len(name) <= 12 and re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", name)) or name == "candidate":
+    well_formed = 2 <= len(name) <= 12 and re.fullmatch("[a-z][a-z0-9]*(-[a-z0-9]+)*", name)
+    if not well_formed or name == names.CANDIDATE_RELEASE:
         raise ValueError(
             f"environment name {name!r}: use 2 to 12 of a-z and 0-9, a letter first, single '-' between them, "
-            "and not 'candidate'"
+            f"and not {names.CANDIDATE_RELEASE!r}"
         )
     return replace(DEV, name=name)

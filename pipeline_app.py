@@ -20,6 +20,7 @@ import aws_cdk as cdk
 from constructs import Construct
 
 from environments import PIPELINE, PROMOTION_ORDER, Environment, environment
+from names import PIPELINE as PIPELINE_STACK
 from pipeline.compliance.acknowledgements import load
 from pipeline.compliance.validation import enforce
 
@@ -71,12 +72,12 @@ def _promotion(app: cdk.App) -> None:
     """Create the stages under the app and not under the pipeline's stack, which the construct paths would contain."""
     from pipeline.definition import declare_promotion
     from pipeline.local.plan import LocalPlan
-    from pipeline.stack import STACK_NAME, PipelineStack
+    from pipeline.stack import PipelineStack
     from pipeline.steps import Synth
     from stages.platform_stage import PlatformStage
 
     platforms = {each: PlatformStage(app, _stage_id(each), environment=each) for each in PROMOTION_ORDER}
-    PipelineStack(app, STACK_NAME, settings=PIPELINE, platforms=platforms)
+    PipelineStack(app, PIPELINE_STACK, settings=PIPELINE, platforms=platforms)
     plan = LocalPlan(app, "LocalPlan", synth=Synth())
     declare_promotion(plan, platforms)
     plan.build_pipeline()

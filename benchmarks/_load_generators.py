@@ -18,6 +18,7 @@ from environments import GateSettings
 from loadtest.engine import Plan
 from loadtest.generator import Generator
 from loadtest.options import Workforce
+from names import Function
 
 USERS = 32
 SETTLE_SECONDS, MEASURE_SECONDS = 1.5, 4.0
@@ -29,7 +30,7 @@ class PlainUser(locust.FastHttpUser):
 
     @locust.task
     def validate(self) -> None:
-        with self.client.post("/validate", json=BODY, catch_response=True) as answer:
+        with self.client.post(Function.VALIDATION.path, json=BODY, catch_response=True) as answer:
             if answer.status_code != 200 or not answer.json().get("valid"):
                 answer.failure("wrong")
 
@@ -44,7 +45,7 @@ def flat_out(kind: str, url: str) -> dict[str, float]:
         found = _measure(lambda: int(environment.stats.total.num_requests))
         runner.quit()
         return found
-    settings = GateSettings(mix=(("/validate", 1),), rate=50_000, concurrency=USERS)
+    settings = GateSettings(mix=((Function.VALIDATION.path, 1),), rate=50_000, concurrency=USERS)
     generator = Generator(Plan.of(settings, url, signed=kind == "gate-signed"), Workforce())
     generator.start()
     gevent.sleep(1.0)

@@ -24,8 +24,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from names import METRICS, Function
+
 ROOT = Path(__file__).parents[1]
-FUNCTIONS = {"validate": "validation", "fraud-check": "fraud_detection", "process": "processing"}
+FUNCTIONS = {each.path.removeprefix("/"): each.folder for each in Function if each.method == "POST"}
 BASELINE = "from aws_lambda_powertools import Logger; Logger()"
 IMPORTS = 9
 WARM_UP, REQUESTS = 200, 3000
@@ -50,7 +52,8 @@ def main() -> None:
     for route in FUNCTIONS:
         found = _in_a_process_of_its_own(route)
         print(f"  {route:<16}p50 {found['p50']:.2f} ms  p99 {found['p99']:.2f} ms  {found['peak_mib']:.0f} MiB")
-    print("\nprofile of what is left of /process, milliseconds of own time per request\n" + found["profile"])
+    print(f"\nprofile of what is left of {Function.PROCESSING.path}, milliseconds of own time per request")
+    print(found["profile"])
 
 
 def _import_ms(statement: str) -> float:
@@ -187,7 +190,7 @@ ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "none",
     "AWS_SECRET_ACCESS_KEY": "none",
     "POWERTOOLS_SERVICE_NAME": "benchmark",
-    "POWERTOOLS_METRICS_NAMESPACE": "Payments",
+    "POWERTOOLS_METRICS_NAMESPACE": METRICS,
     "TRANSACTION_TABLE": "transactions",
     "IDEMPOTENCY_TABLE": "idempotency",
     "AUDIT_BUCKET": "audit",

@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.schedule import Schedule
+from names import Function
+
+ROUTE = Function.VALIDATION.path
 
 ROOT = Path(__file__).parents[1]
 SERVER = ROOT / "tests/integration/loadtest/payment_server.py"
@@ -58,7 +61,7 @@ def _cost() -> None:
 def _truth(name: str, script: dict[str, float]) -> None:
     print(f"\n{name}: {RATE} requests/s for {SECONDS} s\n  exact p99            {_exact_p99(script):8.1f} ms")
     with _server(script) as url, tempfile.TemporaryDirectory() as folder:
-        options = f"--rate {RATE} --duration {SECONDS} --max-duration {SECONDS} --warm-up 0 --mix /validate=1"
+        options = f"--rate {RATE} --duration {SECONDS} --max-duration {SECONDS} --warm-up 0 --mix {ROUTE}=1"
         command = f"-m loadtest.gate --env dev --url {url} --unsigned --reports {folder} {options} --limit 60000"
         subprocess.run([sys.executable, *command.split()], cwd=ROOT, capture_output=True)
         gate = json.loads((Path(folder) / "gate.json").read_text())["routes"][0]
@@ -94,7 +97,7 @@ def _wrk_p99(url: str) -> float:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(lua)
         script.flush()
-        done = _output("wrk", "-t1", "-c2", f"-d{SECONDS}s", "--latency", "-s", script.name, f"{url}/validate")
+        done = _output("wrk", "-t1", "-c2", f"-d{SECONDS}s", "--latency", "-s", script.name, f"{url}{ROUTE}")
     found = re.search(r"99%\s+([\d.]+)(us|ms|s)", done)
     if found is None:
         raise SystemExit(f"wrk did not say its 99th percentile:\n{done}")
@@ -105,7 +108,7 @@ def _wrk_p99(url: str) -> float:
 def _autocannon_p99(url: str) -> float:
     """autocannon at a target rate, which corrects for coordinated omission as wrk2 does."""
     pace = ("-R", str(RATE), "-c", str(USERS), "-d", str(SECONDS), "-m", "POST", "-b", _body(), "-j")
-    done = _output("autocannon", *pace, "-H", "content-type=application/json", f"{url}/validate")
+    done = _output("autocannon", *pace, "-H", "content-type=application/json", f"{url}{ROUTE}")
     return float(json.loads(done[done.index("{") :])["latency"]["p99"])
 
 

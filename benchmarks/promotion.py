@@ -20,9 +20,9 @@ import psutil
 
 from environments import ReleaseSettings, environment
 from loadtest.p99 import look_times
+from names import Function
 from pipeline.local.promotion import LOCAL_BAKE_SCALE
 from pipeline.release.analysis import Limits
-from pipeline.release.traffic import Function
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,7 +82,7 @@ def _step_floor(release: ReleaseSettings, weight: int) -> float:
 
 
 def _change_the_functions(clone: Path) -> None:
-    with (clone / "lambdas" / "validation" / "handler.py").open("a") as handler:
+    with (clone / "lambdas" / Function.VALIDATION.folder / "handler.py").open("a") as handler:
         handler.write("\n# Changed by the benchmark.\n")
     identity = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@example.com")
     subprocess.run(["git", *identity, "commit", "--quiet", "--all", "--message", "Change"], cwd=clone, check=True)

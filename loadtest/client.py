@@ -18,7 +18,7 @@ from loadtest.target import Target
 class RequestSigner(Protocol):
     """What authenticates requests; see ``loadtest.signing``."""
 
-    def headers(self, path: str, body: bytes) -> dict[str, str]: ...
+    def headers(self, method: str, path: str, body: bytes) -> dict[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class PaymentClient:
     def send(self, request: PaymentRequest, idempotency_key: str) -> Outcome:
         """Send ``request`` and wait for its whole answer. Every failure is an outcome, none an exception."""
         path = self._base_path + request.route
-        signature = self._signer.headers(path, request.body) if self._signer else {}
+        signature = self._signer.headers(request.method, path, request.body) if self._signer else {}
         headers = "".join(f"{name}: {value}\r\n" for name, value in signature.items())
         message = (
-            f"POST {path} HTTP/1.1\r\n{self._head}{headers}Idempotency-Key: {idempotency_key}\r\n"
+            f"{request.method} {path} HTTP/1.1\r\n{self._head}{headers}Idempotency-Key: {idempotency_key}\r\n"
             f"Content-Length: {len(request.body)}\r\n\r\n"
         ).encode("latin-1") + request.body
         try:
@@ -90,7 +90,7 @@ class PaymentClient:
         except BaseException:
             self._pool.release_socket(connection)
             raise
-        response = HTTPSocketPoolResponse(connection, self._pool, method="POST")  # it gives the connection back
+        response = HTTPSocketPoolResponse(connection, self._pool, method=request.method)  # it gives the connection back
         body, status = response.read(), response.status_code
         wrong = fault(request, status, body)
         return Outcome(

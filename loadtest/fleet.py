@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from loadtest.result import ExitCode, GateError
 
 ROOT = Path(__file__).parents[1]
-CODE = ("loadtest", "reporting", "pipeline/__init__.py", "pipeline/aws.py", "environments.py", "pipeline/output.py",
-        "requirements/loadtest.txt")  # fmt: skip
+CODE = ("loadtest", "reporting", "pipeline/__init__.py", "pipeline/aws.py", "pipeline/output.py", "environments.py",
+        "names.py", "requirements/loadtest.txt")  # fmt: skip
 """What the tasks need of this repository."""
 TASK = ROOT / "loadtest/task.py"
 POLL_SECONDS = 2.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from environments import Environment, GateSettings, environment
 from loadtest.p99 import samples_needed
-from loadtest.scenario import ROUTES
+from names import Function
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +64,16 @@ def positive_integer(text: str) -> int:
     return int(text)
 
 
+_ROUTES = tuple(function.path for function in Function)
+
+
 def mix(text: str) -> tuple[tuple[str, int], ...]:
     """``/validate=2,/process=1`` as routes and shares."""
     shares = []
     for part in text.split(","):
         route, _, share = part.partition("=")
-        if route not in ROUTES:
-            raise argparse.ArgumentTypeError(f"unknown route {route!r}: choose from {', '.join(ROUTES)}")
+        if route not in _ROUTES:
+            raise argparse.ArgumentTypeError(f"unknown route {route!r}: choose from {', '.join(_ROUTES)}")
         shares.append((route, positive_integer(share)))
     if len({route for route, _ in shares}) < len(shares):
         raise argparse.ArgumentTypeError("a route is named twice")
@@ -85,7 +88,7 @@ _GATE_OPTIONS = (
     ("--limit", "limit_ms", number(0, 3_600_000, above=True), "milliseconds that each route's p99 may reach"),
     ("--confidence", "confidence", number(0.5, 0.999999), "how sure the verdict must be"),
     ("--error-budget", "error_budget", number(0, 0.5), "share of wrong answers allowed"),
-    ("--mix", "mix", mix, "routes and their shares, as /validate=1,/fraud-check=1,/process=1"),
+    ("--mix", "mix", mix, f"routes and their shares, as {','.join(f'{route}=1' for route in _ROUTES)}"),
     ("--seed", "seed", positive_integer, "same seed, same payments"),
     ("--concurrency", "concurrency", positive_integer, "requests that may be under way at once in a process"),
     ("--timeout", "timeout_seconds", number(0, 60, above=True), "seconds after which a missing answer is an error"),

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from loadtest.faults import Fault, FaultKind
+from names import Function
 
 LOAD_CUSTOMERS = 2000
 """Every environment holds the synthetic customers ``load-00001`` to ``load-02000``."""
@@ -38,13 +39,15 @@ CURRENCIES = ("USD",) * 6 + ("EUR",) * 2 + ("GBP", "JPY")
 YEN_PER_DOLLAR = 150
 OVER_ANY_LIMIT = 50_000
 """Dollars."""
+_METHODS = {function.path: function.method for function in Function}
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """One request of the load: where it goes, what sort of payment it is, its JSON body, and of that the amount and
-    currency, which the answer must repeat."""
+    """One request of the load: where it goes, what sort of payment it is, its JSON body (none, where the route is read
+    by GET), and of that the amount and currency, which the answer must repeat."""
 
+    method: str
     route: str
     kind: Kind
     body: bytes
@@ -79,7 +82,9 @@ class Scenario:
         body = (
             f'{{"customer_id": "{customer_id}", "amount": {amount}, "currency": "{currency}", "card_number": "{card}"}}'
         )
-        return PaymentRequest(self._shuffled[place], kind, body.encode(), amount, currency)
+        route = self._shuffled[place]
+        method = _METHODS[route]
+        return PaymentRequest(method, route, kind, b"" if method == "GET" else body.encode(), amount, currency)
 
 
 def _amount(kind: Kind, currency: str, dice: random.Random) -> float:
@@ -103,7 +108,7 @@ def fault(request: PaymentRequest, status: int, body: bytes) -> Fault | None:
 
     A payment that is turned down as it should be is a right answer. A 200 with the wrong content is not.
     """
-    expected = 201 if request.route == "/process" else 200
+    expected = 201 if request.route == Function.PROCESSING.path else 200
     if status != expected:
         unavailable = status >= 500 or status == 429
         return Fault(FaultKind.UNAVAILABLE if unavailable else FaultKind.WRONG_ANSWER, f"status {status}")
@@ -118,7 +123,8 @@ def _wrong_content(request: PaymentRequest, body: bytes) -> str | None:
         return "body is not JSON"
     if not isinstance(answer, dict):
         return "body is not an object"
-    return _CHECKS[request.route](request, answer)
+    check = _CHECKS.get(request.route)
+    return check(request, answer) if check else None
 
 
 def _validate_fault(request: PaymentRequest, answer: dict[str, Any]) -> str | None:
@@ -154,5 +160,9 @@ def _same_amounts(request: PaymentRequest) -> tuple[object, ...]:
     return request.amount, str(request.amount) if request.currency == "JPY" else f"{request.amount:.2f}"
 
 
-_CHECKS = {"/validate": _validate_fault, "/fraud-check": _fraud_check_fault, "/process": _process_fault}
-ROUTES = tuple(_CHECKS)
+_CHECKS = {
+    Function.VALIDATION.path: _validate_fault,
+    Function.FRAUD_DETECTION.path: _fraud_check_fault,
+    Function.PROCESSING.path: _process_fault,
+}
+"""What a right answer says, by route. Of another route's answer it is enough that it is a JSON object."""

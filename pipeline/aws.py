@@ -13,6 +13,7 @@ import botocore.session
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import ClientError
 
+import names
 from environments import DEFAULT_REGION
 
 
@@ -32,7 +33,7 @@ def session(region: str | None) -> boto3.Session:
         client_creator=own.create_client,
         source_credentials=own.get_credentials(),
         role_arn=role,
-        extra_args={"RoleSessionName": "payment-pipeline"},
+        extra_args={"RoleSessionName": names.PIPELINE},
     )
     renewed = DeferredRefreshableCredentials(refresh_using=fetcher.fetch_credentials, method="assume-role")
     assumed = botocore.session.Session()

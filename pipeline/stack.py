@@ -25,14 +25,14 @@ from aws_cdk import pipelines
 from constructs import Construct
 
 from environments import Environment, PipelineSettings
-from pipeline.bootstrap.connection import PARAMETER as CONNECTION_PARAMETER
+from names import CONNECTION_PARAMETER
+from names import PIPELINE as STACK_NAME
 from pipeline.definition import declare_promotion
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
 from pipeline.steps import REPORT_NAME, Archive, CollectEvidence, Synth
 from stages.platform_stage import PlatformStage
 
-STACK_NAME = "payment-pipeline"
 EVIDENCE_DAYS = 3 * 365
 """Assessors look back a year, and come months after that year."""
 PACKAGE_JSON = Path(__file__).parent.parent / "package.json"
@@ -96,7 +96,7 @@ class PipelineStack(cdk.Stack):
         key = kms.Key(
             self,
             "Key",
-            alias="alias/payment-pipeline",
+            alias=f"alias/{STACK_NAME}",
             description="Artifacts, build logs and notices of the payment pipeline",
             enable_key_rotation=True,
             removal_policy=cdk.RemovalPolicy.DESTROY,
@@ -135,7 +135,7 @@ class PipelineStack(cdk.Stack):
         return kms.Key(
             self,
             "SigningKey",
-            alias="alias/payment-pipeline-evidence",
+            alias=f"alias/{STACK_NAME}-evidence",
             description="Signs the evidence of releases",
             key_spec=kms.KeySpec.ECC_NIST_P256,
             key_usage=kms.KeyUsage.SIGN_VERIFY,

@@ -15,7 +15,9 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
+import names
 from environments import Environment
+from names import Role
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 
 REPORT_NAME = "results"
@@ -60,7 +62,7 @@ class Synth(pipelines.CodeBuildStep):
                 'PATH="$PATH:$PWD/.venv/checkov/bin" python -m pipeline.compliance.checkov',
             ],
             primary_output_directory="cdk.out",
-            project_name="payment-synth",
+            project_name=names.SYNTH_PROJECT,
             partial_build_spec=junit_report("reports", "unit.junit.xml"),
         )
 
@@ -79,12 +81,12 @@ class PlatformStep(pipelines.CodeBuildStep):
         project: str,
         commands: Sequence[str],
         roles: Mapping[str, CfnOutput],
-        role_names: Sequence[str],
+        assumed: Sequence[Role],
         minutes: float,
         report: str | None = None,
     ) -> None:
-        """``roles``: environment variables, each with the stack output that holds a role's ARN. ``role_names``: the
-        names of those roles. ``report``: JUnit file in ``reports/<environment>``."""
+        """``roles``: environment variables, each with the stack output that holds a role's ARN. ``assumed``:
+        those roles. ``report``: JUnit file in ``reports/<environment>``."""
         account = environment.account or Aws.ACCOUNT_ID
         super().__init__(
             name,
@@ -92,12 +94,14 @@ class PlatformStep(pipelines.CodeBuildStep):
             commands=commands,
             env_from_cfn_outputs=roles,
             primary_output_directory=f"reports/{environment.name}",
-            project_name=f"{project}-{environment.name}",
+            project_name=names.resource(project, environment.name),
             partial_build_spec=junit_report(f"reports/{environment.name}", report) if report else None,
             role_policy_statements=[
                 iam.PolicyStatement(
                     actions=["sts:AssumeRole"],
-                    resources=[f"arn:{Aws.PARTITION}:iam::{account}:role/{role}" for role in role_names],
+                    resources=[
+                        f"arn:{Aws.PARTITION}:iam::{account}:role/{role.of(environment.name)}" for role in assumed
+                    ],
                 )
             ],
             timeout=Duration.minutes(round(minutes)),
@@ -112,23 +116,23 @@ class LoadGate(PlatformStep):
         command, output, role, minutes = (
             f"python -m loadtest.gate --env {name}",
             "LoadTestRoleArn",
-            f"payment-loadtest-{name}",
+            Role.LOAD_TEST,
             15 + gate.duration_seconds / 60,
         )
         if workers:
             command, output, role, minutes = (
                 f"python -m loadtest.fargate --env {name} --workers {workers}",
                 "LoadRunnerRoleArn",
-                f"payment-load-{name}",
+                Role.LOAD_RUNNER,
                 30 + gate.max_seconds / 60,
             )
         super().__init__(
             "LoadGate",
             environment=environment,
-            project="payment-load-gate",
+            project="load-gate",
             commands=[command],
             roles={"PLATFORM_ROLE_ARN": outputs[output]},
-            role_names=[role],
+            assumed=[role],
             minutes=minutes,
             report="gate.junit.xml",
         )
@@ -147,10 +151,10 @@ class BlueGreenShift(PlatformStep):
         super().__init__(
             "BlueGreenShift",
             environment=environment,
-            project="payment-shift",
+            project="shift",
             commands=[f"python -m loadtest.traffic --env {name} -- {shift}"],
             roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"], "RELEASE_ROLE_ARN": outputs["ReleaseRoleArn"]},
-            role_names=[f"payment-loadtest-{name}", f"payment-release-{name}"],
+            assumed=[Role.LOAD_TEST, Role.RELEASE],
             minutes=15 + environment.release.most_seconds / 60,
         )
 
@@ -210,7 +214,7 @@ class CollectEvidence(pipelines.CodeBuildStep):
             install_commands=install("loadtest"),
             commands=[f"python -m pipeline.evidence collect --env {name}"],
             env=archive.variables if archive else {},
-            project_name=f"payment-evidence-{name}",
+            project_name=names.resource("evidence", name),
             role_policy_statements=archive.statements(name) if archive else [],
             timeout=Duration.minutes(15),
         )

@@ -1,31 +1,30 @@
-"""The API: three routes behind WAF and IAM authorization, on a stable and a candidate stage."""
+"""The API: the functions' routes behind WAF and IAM authorization, on a stable and a candidate stage."""
 
 import json
 from pathlib import Path
 from typing import Any, cast
 
-from aws_cdk import (
-    Stack,
-)
+from aws_cdk import Stack
 from aws_cdk import aws_apigateway as apigateway
 from constructs import Construct
 
-from stages.blue_green import BLUE, GREEN, BlueGreenFunction
+import names
+from names import Colour, Function, Reached
+from stages.blue_green import BlueGreenFunction
 from stages.compute import Compute
 from stages.firewall import Firewall
 from stages.function import FunctionBase
 from stages.gateway_responses import refuse_with_problems
-from stages.load_balancer import CANDIDATE, LoadBalancer
+from stages.load_balancer import LoadBalancer
 from stages.private_integration import PrivateIntegration
 
-CONTRACT = Path(__file__).resolve().parent.parent / "lambdas" / "api" / "openapi.json"
+_CONTRACT = json.loads((Path(__file__).resolve().parent.parent / "lambdas" / "api" / "openapi.json").read_bytes())
 """The OpenAPI document, which the functions use too."""
-STABLE = "stable"
 API_GATEWAY = "apigateway.amazonaws.com"
 
 
 class Api(Construct):
-    """``POST /validate``, ``/fraud-check`` and ``/process``.
+    """The route of each released function, as the contract describes it.
 
     Both stages serve the same deployment. Their stage variables choose the version: ``alias`` is the functions' alias,
     and ``release`` becomes a header by which the load balancer recognises the candidate's requests. The integration
@@ -45,16 +44,16 @@ class Api(Construct):
         environment, encryption = base.environment, base.encryption
         self._base = base
         self._environment = environment
-        self._access_log = encryption.log_group(self, "AccessLog", name=f"/payment/{environment.name}/api-access")
+        self._access_log = encryption.log_group(self, "AccessLog", name=names.log_group("api-access", environment.name))
         self.api = apigateway.RestApi(
             self,
             "RestApi",
-            rest_api_name=f"payment-{environment.name}",
+            rest_api_name=names.platform(environment.name),
             description=f"Card payments, {environment.name}",
             endpoint_configuration=apigateway.EndpointConfiguration(types=[apigateway.EndpointType.REGIONAL]),
             # An account has one role for API Gateway logs, shared by its environments. Bootstrap creates it.
             cloud_watch_role=False,
-            deploy_options=self._stage_options(environment.name, alias=BLUE, release=STABLE),
+            deploy_options=self._stage_options(environment.name, alias=Colour.STABLE, release=names.STABLE_RELEASE),
             default_method_options=apigateway.MethodOptions(authorization_type=apigateway.AuthorizationType.IAM),
         )
         rest_api = cast(apigateway.CfnRestApi, self.api.node.default_child)
@@ -75,19 +74,24 @@ class Api(Construct):
         self._deployment = cast(apigateway.Deployment, self.api.latest_deployment)
         self._deployment.node.add_dependency(self._payment)
         self._deployment.add_to_logical_id(model)
-        self._function_route("validate", compute.validation)
-        self._function_route("fraud-check", compute.fraud_detection)
-        self._balancer_route("process", balancer)
+        for function, released in compute.functions.items():
+            match function.reached:
+                case Reached.ALIAS:
+                    self._alias_route(function, released)
+                case Reached.LOAD_BALANCER:
+                    self._balancer_route(function, balancer)
 
         self.stable_stage = self.api.deployment_stage
         self.candidate_stage = apigateway.Stage(
             self,
             "CandidateStage",
             deployment=self._deployment,
-            **self._stage_options(CANDIDATE, alias=GREEN, release=CANDIDATE)._values,
+            **self._stage_options(
+                names.CANDIDATE_RELEASE, alias=Colour.CANDIDATE, release=names.CANDIDATE_RELEASE
+            )._values,
         )
         self._own_execution_log("StableExecutionLog", self.stable_stage, environment.name)
-        self._own_execution_log("CandidateExecutionLog", self.candidate_stage, CANDIDATE)
+        self._own_execution_log("CandidateExecutionLog", self.candidate_stage, names.CANDIDATE_RELEASE)
         self.url = self.stable_stage.url_for_path("/")
         self.candidate_url = self.candidate_stage.url_for_path("/")
         Firewall(
@@ -98,9 +102,10 @@ class Api(Construct):
             stage_arns={"Stable": self.stable_stage.stage_arn, "Candidate": self.candidate_stage.stage_arn},
         )
 
-    def invoke_arn(self, stage: str) -> str:
-        """The ARN of the routes of ``stage``, for a role that may ``execute-api:Invoke`` them."""
-        return self.api.arn_for_execute_api("POST", "/*", stage)
+    def invoke_arns(self, stage: str) -> list[str]:
+        """The ARNs of the routes of ``stage``, for a role that may ``execute-api:Invoke`` them."""
+        methods = sorted({function.method for function in Function})
+        return [self.api.arn_for_execute_api(method, "/*", stage) for method in methods]
 
     def _stage_options(self, name: str, *, alias: str, release: str) -> apigateway.StageOptions:
         return apigateway.StageOptions(
@@ -125,40 +130,37 @@ class Api(Construct):
         )
         stage.node.add_dependency(group)
 
-    def _function_route(self, path: str, function: BlueGreenFunction) -> None:
+    def _alias_route(self, function: Function, released: BlueGreenFunction) -> None:
         """A route to the function's alias that the stage names."""
         stack = Stack.of(self)
-        alias = f"{function.function.function_arn}:${{stageVariables.alias}}"
+        alias = f"{released.function.function_arn}:${{stageVariables.alias}}"
         integration = apigateway.Integration(
             type=apigateway.IntegrationType.AWS_PROXY,
-            integration_http_method="POST",
+            integration_http_method="POST",  # of Lambda's own API, whatever the route's is
             uri=f"arn:{stack.partition}:apigateway:{stack.region}:lambda:path/2015-03-31/functions/{alias}/invocations",
         )
-        self._method(path, integration)
-        function.allow(
+        self._method(function, integration)
+        released.allow(
             API_GATEWAY,
             id="Api",
-            blue_source_arn=self.api.arn_for_execute_api("POST", f"/{path}", self._environment.name),
-            green_source_arn=self.api.arn_for_execute_api("POST", f"/{path}", CANDIDATE),
+            blue_source_arn=self.api.arn_for_execute_api(function.method, function.path, self._environment.name),
+            green_source_arn=self.api.arn_for_execute_api(function.method, function.path, names.CANDIDATE_RELEASE),
         )
 
-    def _balancer_route(self, path: str, balancer: LoadBalancer) -> None:
+    def _balancer_route(self, function: Function, balancer: LoadBalancer) -> None:
         """A route to the load balancer, whose weights choose the version."""
-        private = PrivateIntegration(self, "Private", base=self._base, balancer=balancer, path=path)
-        # The header is required, because without it a repeated request could become a second payment.
-        method = self._method(
-            path, private.integration, request_parameters={"method.request.header.Idempotency-Key": True}
-        )
+        private = PrivateIntegration(self, "Private", base=self._base, balancer=balancer, function=function)
+        method = self._method(function, private.integration)
         private.complete(method, self._deployment)
 
-    def _method(
-        self, path: str, integration: apigateway.Integration, request_parameters: dict[str, bool] | None = None
-    ) -> apigateway.Method:
-        return self.api.root.add_resource(path).add_method(
-            "POST",
+    def _method(self, function: Function, integration: apigateway.Integration) -> apigateway.Method:
+        """The method of a route. It asks for what the contract says that a request must have."""
+        operation = _CONTRACT["paths"][function.path][function.method.lower()]
+        return self.api.root.resource_for_path(function.path).add_method(
+            function.method,
             integration,
-            request_models={"application/json": self._model},
-            request_parameters=request_parameters,
+            request_models={"application/json": self._model} if "requestBody" in operation else None,
+            request_parameters=_required_parameters(operation),
             request_validator=self._validator,
         )
 
@@ -187,13 +189,35 @@ _ACCESS_LOG = apigateway.AccessLogFormat.custom(
 )
 
 
+def _required_parameters(operation: dict[str, Any]) -> dict[str, bool] | None:
+    """The headers and query parameters that a request must have, as API Gateway names them.
+
+    ``/process`` must have its Idempotency-Key: without it a repeated request could become a second payment.
+    """
+    places = {"header": "header", "query": "querystring"}
+    parameters = [_resolved(each) for each in operation.get("parameters", [])]
+    return {
+        f"method.request.{places[each['in']]}.{each['name']}": True
+        for each in parameters
+        if each.get("required") and each["in"] in places
+    } or None
+
+
+def _resolved(parameter: dict[str, Any]) -> dict[str, Any]:
+    """``parameter``, or the one that its ``$ref`` names in the contract's components."""
+    found: dict[str, Any] = _CONTRACT["components"]["parameters"].get(
+        parameter.get("$ref", "").rpartition("/")[2], parameter
+    )
+    return found
+
+
 def _payment_model() -> dict[str, Any]:
     """The contract's ``PaymentRequest`` as a model of API Gateway (JSON Schema draft 4): required fields and types.
 
     The functions check patterns and lengths. API Gateway must not, because its messages quote the value that did not
     match, and that may be a card number.
     """
-    schema = json.loads(CONTRACT.read_bytes())["components"]["schemas"]["PaymentRequest"]
+    schema = _CONTRACT["components"]["schemas"]["PaymentRequest"]
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
         "title": "Payment",

@@ -10,10 +10,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from names import Colour, Function
 from stages.function import FunctionBase, PlatformFunction
-
-BLUE = "blue"
-GREEN = "green"
 
 
 class BlueAliasProvider(Construct):
@@ -25,10 +23,10 @@ class BlueAliasProvider(Construct):
             Stack.of(self).format_arn(
                 service="lambda",
                 resource="function",
-                resource_name=f"payment-{name}-{base.environment.name}",
+                resource_name=function.of(base.environment.name),
                 arn_format=ArnFormat.COLON_RESOURCE_NAME,
             )
-            for name in ("validation", "fraud-detection", "processing")
+            for function in Function
         ]
         self.function = PlatformFunction(
             self,
@@ -41,7 +39,7 @@ class BlueAliasProvider(Construct):
             statements=[
                 iam.PolicyStatement(
                     actions=["lambda:CreateAlias", "lambda:DeleteAlias", "lambda:GetAlias"],
-                    resources=[*functions, *(f"{function}:{BLUE}" for function in functions)],
+                    resources=[*functions, *(f"{function}:{Colour.STABLE}" for function in functions)],
                 )
             ],
         )
@@ -55,7 +53,7 @@ class BlueGreenFunction(Construct):
         self.function = function.function
         self.function_name = function.function_name
         self.candidate_version = self.function.current_version.version
-        self.green = lambda_.Alias(self, "Green", alias_name=GREEN, version=self.function.current_version)
+        self.green = lambda_.Alias(self, "Green", alias_name=Colour.CANDIDATE, version=self.function.current_version)
         self._blue = blue_alias.function.custom_resource(
             self,
             "Blue",
@@ -79,7 +77,7 @@ class BlueGreenFunction(Construct):
                 source_arn=source_arn,
             )
             for colour, alias_arn, source_arn in (
-                (BLUE, self.blue_arn, blue_source_arn),
-                (GREEN, self.green_arn, green_source_arn),
+                (Colour.STABLE, self.blue_arn, blue_source_arn),
+                (Colour.CANDIDATE, self.green_arn, green_source_arn),
             )
         ]

@@ -1,23 +1,25 @@
-"""The three functions of a payment, each with its stable (blue) and candidate (green) version."""
+"""The functions that are released, each with its stable (blue) and candidate (green) version."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+import names
+from names import Function, Index
 from stages.blue_green import BlueAliasProvider, BlueGreenFunction
 from stages.database import NAME, Database
 from stages.function import FunctionBase, PlatformFunction
 from stages.parameters import Parameters
 from stages.steady_state import SteadyState
-from stages.storage import BY_CARD, BY_CUSTOMER, Storage
+from stages.storage import Storage
 
 # Below API Gateway's 29 s, and far above the duration of a normal answer.
 TIMEOUT = Duration.seconds(15)
 
 
 class Compute(Construct):
-    """Validation, fraud detection and processing. Each gets only the settings and permissions that it uses."""
+    """Each function gets only the settings and permissions that it uses."""
 
     def __init__(
         self,
@@ -30,13 +32,14 @@ class Compute(Construct):
         parameters: Parameters,
     ) -> None:
         super().__init__(scope, id)
+        self.functions: dict[Function, BlueGreenFunction] = {}
         self._base = base
         self._blue_alias = BlueAliasProvider(self, "BlueAlias", base=base)
         encryption = base.encryption
         fingerprint = secretsmanager.Secret(
             self,
             "CardFingerprint",
-            secret_name=f"payment/card-fingerprint-{base.environment.name}",
+            secret_name=names.secret("card-fingerprint", base.environment.name),
             description="HMAC key by which equal cards are recognised without their number",
             encryption_key=encryption.data_key,
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
@@ -60,33 +63,32 @@ class Compute(Construct):
             *read_customers,
             iam.PolicyStatement(
                 actions=["dynamodb:Query"],
-                resources=[f"{storage.transactions.table_arn}/index/{index}" for index in (BY_CUSTOMER, BY_CARD)],
+                resources=[
+                    f"{storage.transactions.table_arn}/index/{index}" for index in (Index.BY_CUSTOMER, Index.BY_CARD)
+                ],
             ),
             iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[parameters.fraud_rules.parameter_arn]),
             *encryption.read_secret(fingerprint.secret_arn),
         ]
         use_tables = encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")
 
-        self.validation = self._function(
-            "Validation",
-            "validation",
-            "POST /validate: card, amount, currency and customer",
+        self._release(
+            Function.VALIDATION,
+            "card, amount, currency and customer",
             environment=customers,
             statements=read_customers,
             database=database,
         )
-        self.fraud_detection = self._function(
-            "FraudDetection",
-            "fraud-detection",
-            "POST /fraud-check: rules over the customer's transactions",
+        self._release(
+            Function.FRAUD_DETECTION,
+            "rules over the customer's transactions",
             environment=fraud,
             statements=[*check_fraud, encryption.use_data_key("dynamodb", "kms:Decrypt")],
             database=database,
         )
-        self.processing = self._function(
-            "Processing",
-            "processing",
-            "POST /process: decides a payment once, records it and its audit trail",
+        self._release(
+            Function.PROCESSING,
+            "decides a payment once, records it and its audit trail",
             environment={
                 **fraud,
                 "IDEMPOTENCY_TABLE": storage.idempotency.table_name,
@@ -110,25 +112,23 @@ class Compute(Construct):
             ],
             database=database,
         )
-        self.functions = (self.validation, self.fraud_detection, self.processing)
-        SteadyState(self, "SteadyState", base=base, functions=self.functions)
+        SteadyState(self, "SteadyState", base=base, functions=list(self.functions.values()))
 
-    def _function(
+    def _release(
         self,
-        id: str,
-        name: str,
-        description: str,
+        released: Function,
+        purpose: str,
         *,
         environment: dict[str, str],
         statements: list[iam.PolicyStatement],
         database: Database,
-    ) -> BlueGreenFunction:
+    ) -> None:
         function = PlatformFunction(
             self,
-            id,
+            released.id,
             base=self._base,
-            name=name,
-            description=description,
+            name=released,
+            description=f"{released.route}: {purpose}",
             environment=environment,
             statements=statements,
             timeout=TIMEOUT,
@@ -137,4 +137,4 @@ class Compute(Construct):
         versions = BlueGreenFunction(function, "Versions", function=function, blue_alias=self._blue_alias)
         # The candidate may read columns that its migrations add, so it is published after them.
         versions.green.node.add_dependency(database.schema)
-        return versions
+        self.functions[released] = versions

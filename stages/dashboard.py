@@ -6,14 +6,14 @@ from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
+import names
 from environments import Environment
+from names import Colour, Function
 from stages.api import Api
 from stages.compute import Compute
 from stages.load_balancer import LoadBalancer
 from stages.storage import Storage
 
-NAMESPACE = "Payments/Release"
-"""Namespace of the metrics that the release controller publishes."""
 ONE_MINUTE = Duration.minutes(1)
 TABLE_OPERATIONS = ("GetItem", "PutItem", "UpdateItem", "Query")
 """The operations of the functions on the transactions."""
@@ -30,7 +30,7 @@ def dashboard(
 ) -> str:
     """Create the dashboard ``payment-<env>`` in ``scope``. Returns its URL in the console."""
     stage, table = api.stable_stage, storage.transactions
-    functions = [function.function for function in compute.functions]
+    functions = [function.function for function in compute.functions.values()]
     latencies = [stage.metric_latency(statistic=statistic, label=statistic) for statistic in ("p99", "p50")]
     # Lambda counts 0 or 1 error for each call, so the average is the share of failed calls.
     error_rates = [function.metric_errors(statistic="Average") for function in functions]
@@ -38,7 +38,7 @@ def dashboard(
     throttled = [
         table.metric_throttled_requests_for_operation(operation, label=operation) for operation in TABLE_OPERATIONS
     ]
-    name = f"payment-{environment.name}"
+    name = names.platform(environment.name)
     cloudwatch.Dashboard(
         scope,
         "Dashboard",
@@ -73,8 +73,8 @@ def _release_row(environment: Environment, compute: Compute, balancer: LoadBalan
     The changes of the weight mark the begin of a release, its steps, and its end or rollback.
     """
     weight = cloudwatch.Metric(
-        namespace=NAMESPACE,
-        metric_name="CandidateWeight",
+        namespace=names.RELEASE_METRICS,
+        metric_name=names.CANDIDATE_WEIGHT,
         dimensions_map={"Environment": environment.name},
         statistic="Maximum",
         period=ONE_MINUTE,
@@ -102,9 +102,9 @@ def _by_version(compute: Compute, metric: str, statistic: str) -> list[cloudwatc
     """Searches for the metrics of each alias by version. A search is needed because the template does not know the
     version of alias blue. During a shift it finds both versions under blue."""
     found: list[cloudwatch.IMetric] = []
-    for function in compute.functions:
+    for function in compute.functions.values():
         name = function.function_name
-        for colour in ("blue", "green"):
+        for colour in Colour:
             search = (
                 f'{{AWS/Lambda,ExecutedVersion,FunctionName,Resource}} MetricName="{metric}" Resource="{name}:{colour}"'
             )
@@ -121,7 +121,10 @@ def _by_version(compute: Compute, metric: str, statistic: str) -> list[cloudwatc
 
 def _server_errors(balancer: LoadBalancer) -> list[cloudwatch.IMetric]:
     """The share of requests that the function of /process answered with a server error."""
-    groups = {"blue": balancer.blue_target_group_name, "green": balancer.green_target_group_name}
+    groups = {
+        Colour.STABLE: balancer.blue_target_group_name,
+        Colour.CANDIDATE: balancer.green_target_group_name,
+    }
 
     def metric(name: str, group: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
@@ -139,7 +142,7 @@ def _server_errors(balancer: LoadBalancer) -> list[cloudwatch.IMetric]:
                 f"{colour}_errors": metric("HTTPCode_Target_5XX_Count", group),
                 f"{colour}_requests": metric("RequestCount", group),
             },
-            label=f"/process {colour}",
+            label=f"{Function.PROCESSING.path} {colour}",
             period=ONE_MINUTE,
         )
         for colour, group in groups.items()

@@ -10,6 +10,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+import names
 from stages.bundling import SOURCE
 from stages.function import FunctionBase, PlatformFunction
 from stages.rotation import rotate_passwords
@@ -37,7 +38,7 @@ class Database(Construct):
         self.app_secret = secretsmanager.Secret(
             self,
             "AppSecret",
-            secret_name=f"payment/database-app-{base.environment.name}",
+            secret_name=names.secret("database-app", base.environment.name),
             description=f"Login of {APP_USER}, which the functions use",
             encryption_key=base.encryption.data_key,
             generate_secret_string=secretsmanager.SecretStringGenerator(
@@ -64,7 +65,7 @@ class Database(Construct):
 
     def _cluster(self) -> rds.DatabaseCluster:
         environment, encryption, network = self._base.environment, self._base.encryption, self._base.network
-        identifier = f"payment-{environment.name}"
+        identifier = names.platform(environment.name)
         # RDS would create this group without a key, and retain its logs for ever.
         logs = encryption.log_group(self, "Logs", name=f"/aws/rds/cluster/{identifier}/postgresql")
         cluster = rds.DatabaseCluster(

@@ -5,11 +5,11 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from environments import PIPELINE, Environment
+from names import CANDIDATE_RELEASE, RELEASE_METRICS, Role
 from stages.api import Api
 from stages.compute import Compute
-from stages.dashboard import NAMESPACE as RELEASE_NAMESPACE
 from stages.encryption import Encryption
-from stages.load_balancer import CANDIDATE, LoadBalancer
+from stages.load_balancer import LoadBalancer
 from stages.monitoring import Monitoring
 from stages.storage import Storage
 
@@ -36,10 +36,10 @@ class DeliveryRoles(Construct):
         # The stack by its name, as the commands ask for it. Its id changes when the stack is created again.
         this_stack = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
         read_outputs = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[this_stack])
-        functions = [function.function.function_arn for function in compute.functions]
+        functions = [function.function.function_arn for function in compute.functions.values()]
         self.release = self._role(
             "Release",
-            "release",
+            Role.RELEASE,
             "Release controller: moves traffic between the versions",
             [
                 read_outputs,
@@ -63,7 +63,7 @@ class DeliveryRoles(Construct):
                 iam.PolicyStatement(
                     actions=["cloudwatch:PutMetricData"],
                     resources=["*"],
-                    conditions={"StringEquals": {"cloudwatch:namespace": RELEASE_NAMESPACE}},
+                    conditions={"StringEquals": {"cloudwatch:namespace": RELEASE_METRICS}},
                 ),
                 iam.PolicyStatement(
                     actions=[
@@ -78,28 +78,28 @@ class DeliveryRoles(Construct):
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[monitoring.topic.topic_arn]),
                 encryption.use_operations_key("sns", "kms:Decrypt", "kms:GenerateDataKey"),
                 # For the synthetic traffic during a shift.
-                iam.PolicyStatement(actions=["execute-api:Invoke"], resources=[api.invoke_arn(environment.name)]),
+                iam.PolicyStatement(actions=["execute-api:Invoke"], resources=api.invoke_arns(environment.name)),
             ],
         )
         self.load_test = self._role(
             "LoadTest",
-            "loadtest",
+            Role.LOAD_TEST,
             "Load gate: calls the candidate",
             [
                 read_outputs,
                 iam.PolicyStatement(
                     actions=["execute-api:Invoke"],
-                    resources=[api.invoke_arn(CANDIDATE), api.invoke_arn(environment.name)],
+                    resources=[*api.invoke_arns(CANDIDATE_RELEASE), *api.invoke_arns(environment.name)],
                 ),
             ],
         )
 
-    def _role(self, id: str, name: str, description: str, statements: list[iam.PolicyStatement]) -> iam.Role:
+    def _role(self, id: str, role: Role, description: str, statements: list[iam.PolicyStatement]) -> iam.Role:
         policy = iam.ManagedPolicy(self, f"{id}Policy", description=description, statements=statements)
         return iam.Role(
             self,
             id,
-            role_name=f"payment-{name}-{self._environment.name}",
+            role_name=role.of(self._environment.name),
             description=description,
             assumed_by=iam.AccountPrincipal(PIPELINE.account or Stack.of(self).account),
             managed_policies=[policy],

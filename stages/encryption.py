@@ -9,6 +9,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+import names
 from environments import Environment
 
 
@@ -25,7 +26,7 @@ class Encryption(Construct):
         self.data_key = kms.Key(
             self,
             "DataKey",
-            alias=f"alias/payment-data-{environment.name}",
+            alias=names.key_alias("data", environment.name),
             description="Payment data: database, tables, audit records, secrets",
             enable_key_rotation=True,
             removal_policy=self.data_removal_policy,
@@ -33,7 +34,7 @@ class Encryption(Construct):
         self.operations_key = kms.Key(
             self,
             "OperationsKey",
-            alias=f"alias/payment-operations-{environment.name}",
+            alias=names.key_alias("operations", environment.name),
             description="Operations: logs, alarms, function settings",
             enable_key_rotation=True,
             removal_policy=RemovalPolicy.DESTROY,

@@ -4,6 +4,7 @@ from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
+import names
 from environments import Environment
 from stages.encryption import Encryption
 
@@ -25,10 +26,10 @@ class Firewall(Construct):
         acl = wafv2.CfnWebACL(
             self,
             "WebAcl",
-            name=f"payment-{environment.name}",
+            name=names.platform(environment.name),
             scope="REGIONAL",
             default_action=wafv2.CfnWebACL.DefaultActionProperty(allow={}),
-            visibility_config=_visible("payment-firewall"),
+            visibility_config=_visible(names.FIREWALL_METRIC),
             rules=[
                 *(_managed(name, priority) for priority, name in enumerate(MANAGED_RULES, start=1)),
                 wafv2.CfnWebACL.RuleProperty(
@@ -49,7 +50,7 @@ class Firewall(Construct):
         for name, arn in stage_arns.items():
             wafv2.CfnWebACLAssociation(self, name, resource_arn=arn, web_acl_arn=acl.attr_arn)
         # WAF writes only to log groups with this prefix.
-        log = encryption.log_group(self, "Log", name=f"aws-waf-logs-payment-{environment.name}")
+        log = encryption.log_group(self, "Log", name=f"aws-waf-logs-{names.platform(environment.name)}")
         wafv2.CfnLoggingConfiguration(
             self,
             "Logging",

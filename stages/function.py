@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+import names
 from environments import Environment
 from stages.encryption import Encryption
 from stages.network import Network
@@ -46,7 +47,7 @@ class PlatformFunction(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._timeout = timeout
-        self.function_name = f"payment-{name}-{base.environment.name}"
+        self.function_name = names.resource(name, base.environment.name)
         # The ARN by name, because a reference would be circular: function, role, policy, function.
         arn = Stack.of(self).format_arn(
             service="lambda",
@@ -96,8 +97,8 @@ class PlatformFunction(Construct):
             environment_encryption=base.encryption.operations_key,
             environment={
                 "ENVIRONMENT": base.environment.name,
-                "POWERTOOLS_SERVICE_NAME": f"payment-{name}",
-                "POWERTOOLS_METRICS_NAMESPACE": "Payments",
+                "POWERTOOLS_SERVICE_NAME": names.service(name),
+                "POWERTOOLS_METRICS_NAMESPACE": names.METRICS,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
                 **(environment or {}),
             },

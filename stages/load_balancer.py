@@ -1,17 +1,17 @@
-"""The private load balancer of /process: its listener's weights decide which version gets the traffic."""
+"""The private load balancer: its listener's weights decide which version gets the traffic."""
 
 from aws_cdk import ArnFormat, CfnParameter, Stack
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from constructs import Construct
 
+import names
 from environments import Environment
-from stages.blue_green import BLUE, GREEN, BlueGreenFunction
+from names import Colour, Parameter
+from stages.blue_green import BlueGreenFunction
 from stages.network import Network
 from stages.storage import Storage
 
 ELB = "elasticloadbalancing.amazonaws.com"
-RELEASE_HEADER = "X-Release"
-CANDIDATE = "candidate"
 
 
 class LoadBalancer(Construct):
@@ -36,15 +36,13 @@ class LoadBalancer(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._environment = environment
-        self.certificate_arn = self._bootstrapped(
-            "AlbCertificateArn", "alb-certificate-arn", "Certificate of the listener"
-        )
-        self.host_name = self._bootstrapped("AlbHostName", "alb-host-name", "Host name on the listener's certificate")
+        self.certificate_arn = self._bootstrapped(Parameter.ALB_CERTIFICATE_ARN, "Certificate of the listener")
+        self.host_name = self._bootstrapped(Parameter.ALB_HOST_NAME, "Host name on the listener's certificate")
 
         self.alb = elbv2.ApplicationLoadBalancer(
             self,
             "Alb",
-            load_balancer_name=f"payment-{environment.name}",
+            load_balancer_name=names.platform(environment.name),
             vpc=network.vpc,
             vpc_subnets=network.private,
             internet_facing=False,
@@ -58,11 +56,11 @@ class LoadBalancer(Construct):
         permissions = processing.allow(
             ELB,
             id="LoadBalancer",
-            blue_source_arn=self._target_group_arns(BLUE),
-            green_source_arn=self._target_group_arns(GREEN),
+            blue_source_arn=self._target_group_arns(Colour.STABLE),
+            green_source_arn=self._target_group_arns(Colour.CANDIDATE),
         )
-        blue = self._target_group("Blue", BLUE, processing.blue_arn)
-        green = self._target_group("Green", GREEN, processing.green_arn)
+        blue = self._target_group("Blue", Colour.STABLE, processing.blue_arn)
+        green = self._target_group("Green", Colour.CANDIDATE, processing.green_arn)
         for group in (blue, green):
             group.node.add_dependency(*permissions)
         self.blue_target_group_arn = blue.ref
@@ -101,28 +99,28 @@ class LoadBalancer(Construct):
                 elbv2.CfnListenerRule.RuleConditionProperty(
                     field="http-header",
                     http_header_config=elbv2.CfnListenerRule.HttpHeaderConfigProperty(
-                        http_header_name=RELEASE_HEADER, values=[CANDIDATE]
+                        http_header_name=names.RELEASE_HEADER, values=[names.CANDIDATE_RELEASE]
                     ),
                 )
             ],
             actions=[elbv2.CfnListenerRule.ActionProperty(type="forward", target_group_arn=green.ref)],
         )
 
-    def _bootstrapped(self, id: str, name: str, description: str) -> str:
-        parameter = CfnParameter(
+    def _bootstrapped(self, parameter: Parameter, description: str) -> str:
+        value = CfnParameter(
             Stack.of(self),
-            id,
+            parameter.id,
             type="AWS::SSM::Parameter::Value<String>",
-            default=f"/payment/{name}-{self._environment.name}",
+            default=parameter.of(self._environment.name),
             description=description,
         )
-        return parameter.value_as_string
+        return value.value_as_string
 
-    def _target_group(self, id: str, colour: str, alias_arn: str) -> elbv2.CfnTargetGroup:
+    def _target_group(self, id: str, colour: Colour, alias_arn: str) -> elbv2.CfnTargetGroup:
         return elbv2.CfnTargetGroup(
             self,
             id,
-            name=self._target_group_name(colour),
+            name=colour.target_group(self._environment.name),
             target_type="lambda",
             # The functions answer with `multiValueHeaders`. The load balancer reads these only with this attribute.
             target_group_attributes=[
@@ -133,14 +131,11 @@ class LoadBalancer(Construct):
             targets=[elbv2.CfnTargetGroup.TargetDescriptionProperty(id=alias_arn)],
         )
 
-    def _target_group_name(self, colour: str) -> str:
-        return f"payment-{colour}-{self._environment.name}"
-
-    def _target_group_arns(self, colour: str) -> str:
+    def _target_group_arns(self, colour: Colour) -> str:
         """Pattern of the group's ARN by its name, because the group is created after the permission."""
         return Stack.of(self).format_arn(
             service="elasticloadbalancing",
             resource="targetgroup",
-            resource_name=f"{self._target_group_name(colour)}/*",
+            resource_name=f"{colour.target_group(self._environment.name)}/*",
             arn_format=ArnFormat.SLASH_RESOURCE_NAME,
         )

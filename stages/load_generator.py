@@ -9,10 +9,11 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+import names
 from environments import PIPELINE, Environment
+from names import Role
 from stages.api import Api
 from stages.encryption import Encryption
-from stages.load_balancer import CANDIDATE
 from stages.network import HTTPS, Network
 from stages.storage import Storage
 
@@ -43,12 +44,12 @@ class LoadGenerator(Construct):
     ) -> None:
         super().__init__(scope, id)
         stack = Stack.of(self)
-        name = f"payment-load-{environment.name}"
+        name = Role.LOAD_RUNNER.of(environment.name)
         this_stack = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
         read_outputs = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[this_stack])
         bucket = storage.passing_bucket(self, "Bucket", access_logs="load-bucket/")
         code, reports = bucket.arn_for_objects("code/*"), bucket.arn_for_objects("reports/*")
-        log_group = encryption.log_group(self, "Logs", name=f"/payment/{environment.name}/load-gate")
+        log_group = encryption.log_group(self, "Logs", name=names.log_group("load-gate", environment.name))
 
         group = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=network.vpc, description="Load gate and workers", allow_all_outbound=False
@@ -72,7 +73,7 @@ class LoadGenerator(Construct):
             "What the load gate's tasks may do: call the candidate, hand over reports",
             tasks,
             read_outputs,
-            _allow(api.invoke_arn(CANDIDATE), "execute-api:Invoke"),
+            iam.PolicyStatement(actions=["execute-api:Invoke"], resources=api.invoke_arns(names.CANDIDATE_RELEASE)),
             _allow(reports, "s3:PutObject"),
             encryption.use_operations_key("s3", "kms:GenerateDataKey"),
         )

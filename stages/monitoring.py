@@ -11,7 +11,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+import names
 from environments import Environment
+from names import Colour, Function
 from stages.api import Api
 from stages.compute import Compute
 from stages.dashboard import dashboard
@@ -51,7 +53,7 @@ class Monitoring(Construct):
         self.topic = sns.Topic(
             self,
             "Alerts",
-            topic_name=f"payment-alerts-{environment.name}",
+            topic_name=names.resource("alerts", environment.name),
             master_key=encryption.operations_key,
             enforce_ssl=True,
         )
@@ -89,7 +91,9 @@ class Monitoring(Construct):
             "LambdaErrors",
             "lambda-errors",
             "More than 5 errors of the functions in 5 minutes",
-            metric=_sum([f.function.metric_errors(period=FIVE_MINUTES) for f in compute.functions], FIVE_MINUTES),
+            metric=_sum(
+                [f.function.metric_errors(period=FIVE_MINUTES) for f in compute.functions.values()], FIVE_MINUTES
+            ),
             threshold=5,
         )
         self._alarm(
@@ -127,14 +131,14 @@ class Monitoring(Construct):
         candidate_5xx = self._alarm(
             "CandidateServerErrors",
             "candidate-server-errors",
-            "The candidate answers /process with server errors",
+            f"The candidate answers {Function.PROCESSING.path} with server errors",
             metric=_balancer_metric("HTTPCode_Target_5XX_Count", green, "Sum"),
             threshold=2,
         )
         candidate_latency = self._alarm(
             "CandidateLatency",
             "candidate-latency",
-            "The candidate takes over 200 ms for one answer of /process in twenty",
+            f"The candidate takes over 200 ms for one answer of {Function.PROCESSING.path} in twenty",
             # Not the p99: the gate has measured that. The first minutes of a shift may hold fewer than a hundred
             # requests, and the gate's warm-up minute holds cold starts.
             metric=_balancer_metric("TargetResponseTime", green, "p95"),
@@ -163,7 +167,7 @@ class Monitoring(Construct):
         alarm = cloudwatch.Alarm(
             self,
             id,
-            alarm_name=f"payment-{name}-{self._environment.name}",
+            alarm_name=names.resource(name, self._environment.name),
             alarm_description=description,
             metric=metric,
             threshold=threshold,
@@ -183,14 +187,14 @@ def _candidate_errors(compute: Compute) -> list[cloudwatch.IMetric]:
     version.
     """
     metrics: list[cloudwatch.IMetric] = []
-    for function in compute.functions:
+    for function in compute.functions.values():
         name = function.function_name
-        metrics.append(_lambda_errors({"FunctionName": name, "Resource": f"{name}:green"}))
+        metrics.append(_lambda_errors({"FunctionName": name, "Resource": f"{name}:{Colour.CANDIDATE}"}))
         metrics.append(
             _lambda_errors(
                 {
                     "FunctionName": name,
-                    "Resource": f"{name}:blue",
+                    "Resource": f"{name}:{Colour.STABLE}",
                     "ExecutedVersion": function.candidate_version,
                 }
             )

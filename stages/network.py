@@ -4,6 +4,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+import names
 from environments import ZONES, Environment
 from stages.encryption import Encryption
 
@@ -27,7 +28,7 @@ class Network(Construct):
         self.vpc = ec2.Vpc(
             self,
             "Vpc",
-            vpc_name=f"payment-{environment.name}",
+            vpc_name=names.platform(environment.name),
             max_azs=ZONES,
             nat_gateways=1,
             # Closed by a custom resource of our own (default_security_group.py).
@@ -56,7 +57,7 @@ class Network(Construct):
         self.functions_group.add_egress_rule(ec2.Peer.any_ipv4(), HTTPS, "AWS services")
 
     def _log_flows(self, encryption: Encryption, environment: Environment) -> None:
-        group = encryption.log_group(self, "FlowLogs", name=f"/payment/{environment.name}/vpc-flow-logs")
+        group = encryption.log_group(self, "FlowLogs", name=names.log_group("vpc-flow-logs", environment.name))
         policy = iam.ManagedPolicy(
             self,
             "FlowLogPolicy",

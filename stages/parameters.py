@@ -6,6 +6,7 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from environments import Environment
+from names import Parameter
 
 
 class Parameters(Construct):
@@ -14,18 +15,18 @@ class Parameters(Construct):
     def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:
         super().__init__(scope, id)
         self._environment = environment
-        self.fraud_rules = self._parameter("fraud-rules", FRAUD_RULES, "Weights and limits of the fraud check")
+        self.fraud_rules = self._parameter(Parameter.FRAUD_RULES, FRAUD_RULES, "Weights and limits of the fraud check")
 
-    def publish(self, values: dict[str, str]) -> None:
+    def publish(self, values: dict[Parameter, str]) -> None:
         """Publish ``values`` as one parameter each."""
-        for name, value in values.items():
-            self._parameter(name, value, f"{name.replace('-', ' ')} of the payment platform")
+        for parameter, value in values.items():
+            self._parameter(parameter, value, f"{parameter.replace('-', ' ')} of the payment platform")
 
-    def _parameter(self, name: str, value: str, description: str) -> ssm.StringParameter:
+    def _parameter(self, parameter: Parameter, value: str, description: str) -> ssm.StringParameter:
         return ssm.StringParameter(
             self,
-            "".join(word.capitalize() for word in name.split("-")),
-            parameter_name=f"/payment/{name}-{self._environment.name}",
+            parameter.id,
+            parameter_name=parameter.of(self._environment.name),
             string_value=value,
             description=description,
         )

@@ -5,6 +5,7 @@ from aws_cdk import Environment as Target
 from constructs import Construct
 
 from environments import ZONES, Environment
+from names import Function, Parameter
 from stages.api import Api
 from stages.bundling import functions_asset
 from stages.compute import Compute
@@ -54,7 +55,7 @@ class PlatformStack(Stack):
             environment=environment,
             network=network,
             storage=storage,
-            processing=compute.processing,
+            processing=compute.functions[Function.PROCESSING],
         )
         api = Api(self, "Api", base=base, compute=compute, balancer=balancer)
         monitoring = Monitoring(
@@ -82,14 +83,15 @@ class PlatformStack(Stack):
         )
         parameters.publish(
             {
-                "vpc-id": network.vpc.vpc_id,
-                "aurora-endpoint": database.cluster.cluster_endpoint.hostname,
-                "transaction-table": storage.transactions.table_name,
-                "api-url": api.url,
-                "audit-bucket": storage.audit.bucket_name,
-                "kms-key-id": encryption.data_key.key_id,
+                Parameter.VPC_ID: network.vpc.vpc_id,
+                Parameter.AURORA_ENDPOINT: database.cluster.cluster_endpoint.hostname,
+                Parameter.TRANSACTION_TABLE: storage.transactions.table_name,
+                Parameter.API_URL: api.url,
+                Parameter.AUDIT_BUCKET: storage.audit.bucket_name,
+                Parameter.KMS_KEY_ID: encryption.data_key.key_id,
             }
         )
+        balanced = Function.PROCESSING.path
         load_outputs = {}
         if environment.load_workers:
             from stages.load_generator import LoadGenerator  # slow to import, and few environments have one
@@ -111,18 +113,19 @@ class PlatformStack(Stack):
                 "AuroraClusterEndpoint": (database.cluster.cluster_endpoint.hostname, "Aurora PostgreSQL endpoint"),
                 "TransactionTableName": (storage.transactions.table_name, "DynamoDB table of the transactions"),
                 "ApiGatewayUrl": (api.url, "The API that clients call"),
-                "AlbDnsName": (balancer.alb.load_balancer_dns_name, "Private load balancer of /process"),
+                "AlbDnsName": (balancer.alb.load_balancer_dns_name, f"Private load balancer of {balanced}"),
                 "AuditLogBucket": (storage.audit.bucket_name, "S3 bucket of the audit records"),
                 "AlertTopicArn": (monitoring.topic.topic_arn, "SNS topic of the alarms"),
                 "KmsKeyId": (encryption.data_key.key_id, "Key that encrypts the payment data"),
                 "DashboardUrl": (monitoring.dashboard_url, "CloudWatch dashboard"),
                 "CandidateApiUrl": (api.candidate_url, "The same API on the candidate (green), for the load gate"),
-                "ListenerArn": (balancer.listener_arn, "Listener whose weights move /process"),
-                "BlueTargetGroupArn": (balancer.blue_target_group_arn, "Stable version of /process"),
-                "GreenTargetGroupArn": (balancer.green_target_group_arn, "Candidate of /process"),
-                "ValidationFunctionName": (compute.validation.function_name, "Function of /validate"),
-                "FraudDetectionFunctionName": (compute.fraud_detection.function_name, "Function of /fraud-check"),
-                "ProcessingFunctionName": (compute.processing.function_name, "Function of /process"),
+                "ListenerArn": (balancer.listener_arn, f"Listener whose weights move {balanced}"),
+                "BlueTargetGroupArn": (balancer.blue_target_group_arn, f"Stable version of {balanced}"),
+                "GreenTargetGroupArn": (balancer.green_target_group_arn, f"Candidate of {balanced}"),
+                **{
+                    function.name_output: (released.function_name, f"Function of {function.path}")
+                    for function, released in compute.functions.items()
+                },
                 "RollbackAlarmNames": (
                     Fn.join(",", [alarm.alarm_name for alarm in monitoring.rollback_alarms]),
                     "Alarms that roll a shift back, comma-separated",

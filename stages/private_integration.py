@@ -8,42 +8,47 @@ from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+import names
+from names import Function
 from stages.function import FunctionBase, PlatformFunction
-from stages.load_balancer import RELEASE_HEADER, LoadBalancer
+from stages.load_balancer import LoadBalancer
 
 TIMEOUT = Duration.seconds(20)
 """Above the function's own timeout, and below API Gateway's 29 seconds."""
 
 
 class PrivateIntegration(Construct):
-    """``POST /<path>`` of the load balancer, over HTTPS.
+    """The route of a function behind the load balancer, over HTTPS.
 
     The integration sets the headers that the function trusts, and replaces those that the client sent: the release of
     the stage, the signer of the request, and one request id for all logs.
     """
 
-    def __init__(self, scope: Construct, id: str, *, base: FunctionBase, balancer: LoadBalancer, path: str) -> None:
+    def __init__(
+        self, scope: Construct, id: str, *, base: FunctionBase, balancer: LoadBalancer, function: Function
+    ) -> None:
         super().__init__(scope, id)
         self._base = base
         self._balancer = balancer
+        self._function = function
         network = base.network
         link = apigatewayv2.CfnVpcLink(
             self,
             "VpcLink",
-            name=f"payment-{base.environment.name}",
+            name=names.platform(base.environment.name),
             subnet_ids=network.vpc.select_subnets(subnet_group_name="private").subnet_ids,
             security_group_ids=[network.link_group.security_group_id],
         )
         self.integration = apigateway.Integration(
             type=apigateway.IntegrationType.HTTP_PROXY,
-            integration_http_method="POST",
-            uri=f"https://{balancer.host_name}:443/{path}",
+            integration_http_method=function.method,
+            uri=f"https://{balancer.host_name}:443{function.path}",
             options=apigateway.IntegrationOptions(
                 connection_type=apigateway.ConnectionType.VPC_LINK,
                 vpc_link=apigateway.VpcLink.from_vpc_link_id(self, "VpcLinkReference", link.ref),
                 timeout=TIMEOUT,
                 request_parameters={
-                    f"integration.request.header.{RELEASE_HEADER}": "stageVariables.release",
+                    f"integration.request.header.{names.RELEASE_HEADER}": "stageVariables.release",
                     "integration.request.header.X-Caller": "context.identity.caller",
                     "integration.request.header.X-Request-Id": "context.requestId",
                 },
@@ -76,7 +81,7 @@ class PrivateIntegration(Construct):
                         Stack.of(self).format_arn(
                             service="apigateway",
                             account="",
-                            resource=f"/restapis/{api_id}/resources/{resource_id}/methods/POST/integration",
+                            resource=f"/restapis/{api_id}/resources/{resource_id}/methods/{self._function.method}/integration",
                         )
                     ],
                 )
@@ -89,7 +94,7 @@ class PrivateIntegration(Construct):
             properties={
                 "RestApiId": api_id,
                 "ResourceId": resource_id,
-                "HttpMethod": "POST",
+                "HttpMethod": self._function.method,
                 # Everything that makes CloudFormation write the integration again must be a property here. The host
                 # name comes from a parameter, so no hash of the template includes it.
                 "HostName": self._balancer.host_name,

@@ -6,7 +6,9 @@ from aws_cdk import ArnFormat, Duration, Fn, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from stages.blue_green import BLUE, BlueGreenFunction
+import names
+from names import Colour
+from stages.blue_green import BlueGreenFunction
 from stages.function import FunctionBase, PlatformFunction
 
 
@@ -25,7 +27,7 @@ class SteadyState(Construct):
         listeners = Stack.of(self).format_arn(
             service="elasticloadbalancing",
             resource="listener",
-            resource_name=f"app/payment-{environment}/*",
+            resource_name=f"app/{names.platform(environment)}/*",
             arn_format=ArnFormat.SLASH_RESOURCE_NAME,
         )
         arns = [each.function.function_arn for each in functions]
@@ -50,7 +52,7 @@ class SteadyState(Construct):
                 iam.PolicyStatement(actions=["elasticloadbalancing:ModifyListener"], resources=[listeners]),
                 iam.PolicyStatement(
                     actions=["lambda:GetAlias", "lambda:UpdateAlias"],
-                    resources=[*arns, *(f"{arn}:{BLUE}" for arn in arns)],
+                    resources=[*arns, *(f"{arn}:{Colour.STABLE}" for arn in arns)],
                 ),
             ],
         )
@@ -60,6 +62,9 @@ class SteadyState(Construct):
             resource_type="Custom::SteadyState",
             properties={
                 "Environment": environment,
+                "LoadBalancer": names.platform(environment),
+                "StableTargetGroup": Colour.STABLE.target_group(environment),
+                "StableAlias": Colour.STABLE,
                 "Functions": [each.function_name for each in functions],
                 "Versions": Fn.join(",", [each.candidate_version for each in functions]),
             },

@@ -13,12 +13,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from names import Index, Table
 from stages.function import FunctionBase, PlatformFunction
-
-BY_CUSTOMER = "by-customer"
-BY_CARD = "by-card"
-BY_STATUS = "by-status"
-
 
 _PRIVATE: dict[str, Any] = {
     "versioned": True,
@@ -36,13 +32,17 @@ class Storage(Construct):
     def __init__(self, scope: Construct, id: str, *, base: FunctionBase) -> None:
         super().__init__(scope, id)
         self._base = base
-        self.transactions = self._table("Transactions", "transactions", partition_key="transaction_id")
-        for index, key in ((BY_CUSTOMER, "customer_id"), (BY_CARD, "card_fingerprint"), (BY_STATUS, "status")):
+        self.transactions = self._table("Transactions", Table.TRANSACTIONS, partition_key="transaction_id")
+        for index, key in (
+            (Index.BY_CUSTOMER, "customer_id"),
+            (Index.BY_CARD, "card_fingerprint"),
+            (Index.BY_STATUS, "status"),
+        ):
             self.transactions.add_global_secondary_index(
                 index_name=index, partition_key=_string(key), sort_key=_string("created_at")
             )
-        self.idempotency = self._table("Idempotency", "idempotency", partition_key="id", expires="expiration")
-        self.releases = self._table("Releases", "releases", partition_key="environment", sort_key="release_id")
+        self.idempotency = self._table("Idempotency", Table.IDEMPOTENCY, partition_key="id", expires="expiration")
+        self.releases = self._table("Releases", Table.RELEASES, partition_key="environment", sort_key="release_id")
 
         self._emptier: PlatformFunction | None = None
         self.access_logs = self._access_log_bucket()
@@ -89,12 +89,12 @@ class Storage(Construct):
         return bucket
 
     def _table(
-        self, id: str, name: str, *, partition_key: str, sort_key: str | None = None, expires: str | None = None
+        self, id: str, table: Table, *, partition_key: str, sort_key: str | None = None, expires: str | None = None
     ) -> dynamodb.Table:
         return dynamodb.Table(
             self,
             id,
-            table_name=f"payment-{name}-{self._base.environment.name}",
+            table_name=table.of(self._base.environment.name),
             partition_key=_string(partition_key),
             sort_key=_string(sort_key) if sort_key else None,
             time_to_live_attribute=expires,

@@ -4,7 +4,8 @@ An interrupted shift (its build was stopped, its machine died) leaves traffic be
 deployed then would get this traffic without having passed any gate. CloudFormation therefore calls this before it moves
 an alias ``green``: it sets all weights to blue, the stable version. It changes nothing in the steady state.
 
-Properties: ``Environment``, ``Functions`` (names), ``Versions`` (of the candidates; a change triggers the call).
+Properties: ``Environment``; the names ``LoadBalancer``, ``StableTargetGroup``, ``Functions`` (a list) and
+``StableAlias`` (of each function); ``Versions`` (of the candidates; a change triggers the call).
 """
 
 from contextlib import suppress
@@ -17,53 +18,52 @@ from lambdas.deployment.custom_resource import Event, Outcome, custom_resource
 @custom_resource
 def handler(event: Event) -> Outcome:
     properties = event["ResourceProperties"]
-    environment = properties["Environment"]
     if event["RequestType"] == "Update":
-        _all_weight_to_blue(environment)
+        _all_weight_to_stable(properties["LoadBalancer"], properties["StableTargetGroup"])
         for function in properties["Functions"]:
-            _remove_second_version(function)
-    return f"steady-state-{environment}", {}
+            _remove_second_version(function, properties["StableAlias"])
+    return f"steady-state-{properties['Environment']}", {}
 
 
-def _all_weight_to_blue(environment: str) -> None:
+def _all_weight_to_stable(load_balancer: str, target_group: str) -> None:
     balancers = aws.patient_client("elbv2")
     with suppress(
         balancers.exceptions.LoadBalancerNotFoundException, balancers.exceptions.TargetGroupNotFoundException
     ):
-        blue = balancers.describe_target_groups(Names=[f"payment-blue-{environment}"])["TargetGroups"][0]
-        balancer = balancers.describe_load_balancers(Names=[f"payment-{environment}"])["LoadBalancers"][0]
+        stable = balancers.describe_target_groups(Names=[target_group])["TargetGroups"][0]
+        balancer = balancers.describe_load_balancers(Names=[load_balancer])["LoadBalancers"][0]
         for listener in balancers.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]:
-            steady = [_steady(action, blue["TargetGroupArn"]) for action in listener["DefaultActions"]]
+            steady = [_steady(action, stable["TargetGroupArn"]) for action in listener["DefaultActions"]]
             if steady != listener["DefaultActions"]:
                 balancers.modify_listener(ListenerArn=listener["ListenerArn"], DefaultActions=steady)
 
 
-def _steady(action: dict[str, Any], blue: str) -> dict[str, Any]:
+def _steady(action: dict[str, Any], stable: str) -> dict[str, Any]:
     groups = action.get("ForwardConfig", {}).get("TargetGroups")
     if not groups:
         return action
-    weights = [{**group, "Weight": 100 if group["TargetGroupArn"] == blue else 0} for group in groups]
+    weights = [{**group, "Weight": 100 if group["TargetGroupArn"] == stable else 0} for group in groups]
     return {**action, "ForwardConfig": {**action["ForwardConfig"], "TargetGroups": weights}}
 
 
-def _remove_second_version(function: str) -> None:
+def _remove_second_version(function: str, alias: str) -> None:
     functions = aws.patient_client("lambda")
     with suppress(functions.exceptions.ResourceNotFoundException):
-        alias = functions.get_alias(FunctionName=function, Name="blue")
-        if not _has_second_version(alias):
+        found = functions.get_alias(FunctionName=function, Name=alias)
+        if not _has_second_version(found):
             return
         try:
             functions.update_alias(
                 FunctionName=function,
-                Name="blue",
+                Name=alias,
                 RoutingConfig={"AdditionalVersionWeights": {}},
-                RevisionId=alias["RevisionId"],
+                RevisionId=found["RevisionId"],
             )
         except functions.exceptions.PreconditionFailedException:
             # The alias has changed. If the SDK retried this request after a lost answer, its first attempt changed it.
-            if _has_second_version(functions.get_alias(FunctionName=function, Name="blue")):
+            if _has_second_version(functions.get_alias(FunctionName=function, Name=alias)):
                 raise
 
 
-def _has_second_version(alias: dict[str, Any]) -> bool:
-    return bool(alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"))
+def _has_second_version(found: dict[str, Any]) -> bool:
+    return bool(found.get("RoutingConfig", {}).get("AdditionalVersionWeights"))

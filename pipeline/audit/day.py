@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+import names
 from lambdas.payments import transactions
 from lambdas.payments.audit import prefix
 from pipeline.audit.verification import SettledTransaction
@@ -30,7 +31,7 @@ class Day:
     @classmethod
     def of_environment(cls, aws: boto3.Session, environment: str, day: date) -> "Day":
         """A day of the platform of ``environment``. The outputs of its stack name the bucket and the table."""
-        stacks = aws.client("cloudformation").describe_stacks(StackName=f"payment-platform-{environment}")
+        stacks = aws.client("cloudformation").describe_stacks(StackName=names.stack(environment))
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks["Stacks"][0]["Outputs"]}
         return cls(
             s3=aws.client("s3"),
@@ -82,7 +83,7 @@ class Day:
     def _transactions(self, status: str) -> Iterator[dict[str, Any]]:
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.table,
-            IndexName="by-status",
+            IndexName=names.Index.BY_STATUS,
             KeyConditionExpression="#status = :status AND begins_with(created_at, :day)",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={":status": {"S": status}, ":day": {"S": self.day.isoformat()}},

@@ -12,7 +12,9 @@ from enum import IntEnum
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+import names
 from environments import PIPELINE, Environment, environment
+from names import CONNECTION_PARAMETER, Parameter
 from pipeline import aws
 from pipeline.bootstrap import account, certificate, connection
 
@@ -49,9 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _prepare_environment(session: boto3.Session, target: Environment, options: argparse.Namespace) -> None:
     _report("account", account.check(session, account=target.account))
     ssm, acm, now = session.client("ssm"), session.client("acm"), datetime.now(UTC)
-    arn_parameter, host_parameter = (
-        f"/payment/{name}-{target.name}" for name in ("alb-certificate-arn", "alb-host-name")
-    )
+    arn_parameter = Parameter.ALB_CERTIFICATE_ARN.of(target.name)
+    host_parameter = Parameter.ALB_HOST_NAME.of(target.name)
     if options.certificate_arn:
         host_name, arn = options.host_name, options.certificate_arn
         done = certificate.check(acm, arn=arn, host_name=host_name, now=now)
@@ -76,7 +77,7 @@ def _prepare_pipeline(session: boto3.Session, options: argparse.Namespace) -> No
     client = session.client("codeconnections")
     arn = connection.ensure(client, settings=PIPELINE, provider=options.provider, arn=options.connection_arn)
     _report("connection", f"{arn} to {PIPELINE.repository}")
-    _report(connection.PARAMETER, account.ensure_parameter(session.client("ssm"), connection.PARAMETER, arn))
+    _report(CONNECTION_PARAMETER, account.ensure_parameter(session.client("ssm"), CONNECTION_PARAMETER, arn))
     print("Ready: `cdk deploy` creates the pipeline. After that it updates itself at every push.")
 
 
@@ -99,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--host-name", metavar="NAME", help="a host name of that certificate; it needs no DNS record")
     source = parser.add_argument_group("with --pipeline")
     source.add_argument(
-        "--connection-arn", metavar="ARN", help="connection to use (default: one called payment-pipeline)"
+        "--connection-arn", metavar="ARN", help=f"connection to use (default: one called {names.PIPELINE})"
     )
     source.add_argument("--provider", default="GitHub", help="host of the repository, for a new connection")
     return parser

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from environments import PIPELINE
+from names import API_LOG_ROLE
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
@@ -18,7 +19,6 @@ TOOLKIT_QUALIFIER = "hnb659fds"
 TOOLKIT_PARAMETER = f"/cdk-bootstrap/{TOOLKIT_QUALIFIER}/version"
 TOOLKIT_VERSION = 21
 """The version of CDK's bootstrap stack that this CDK needs."""
-LOG_ROLE = "payment-api-gateway-logs"
 LOG_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 
 SETTLING_SECONDS, SETTLING_PAUSE = 60, 5
@@ -94,10 +94,10 @@ def ensure_api_logs(api: "APIGatewayClient", iam: "IAMClient") -> str:
         ],
     }
     try:
-        role = iam.create_role(RoleName=LOG_ROLE, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        role = iam.create_role(RoleName=API_LOG_ROLE, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     except iam.exceptions.EntityAlreadyExistsException:
-        role = iam.get_role(RoleName=LOG_ROLE)["Role"]["Arn"]
-    iam.attach_role_policy(RoleName=LOG_ROLE, PolicyArn=LOG_POLICY)
+        role = iam.get_role(RoleName=API_LOG_ROLE)["Role"]["Arn"]
+    iam.attach_role_policy(RoleName=API_LOG_ROLE, PolicyArn=LOG_POLICY)
     _set_log_role(api, role)
     return "role made and set"
 

@@ -2,15 +2,12 @@
 
 from typing import TYPE_CHECKING, cast
 
+import names
 from environments import PLACEHOLDER_REPOSITORY, PipelineSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_codeconnections import CodeConnectionsClient
     from mypy_boto3_codeconnections.literals import ProviderTypeType
-
-NAME = "payment-pipeline"
-PARAMETER = "/payment/pipeline/connection-arn"
-"""SSM parameter with the connection's ARN. The pipeline's stack reads it."""
 
 
 class ConnectionNotReady(Exception):
@@ -18,7 +15,7 @@ class ConnectionNotReady(Exception):
 
 
 def ensure(client: "CodeConnectionsClient", *, settings: PipelineSettings, provider: str, arn: str | None) -> str:
-    """The ARN of a connection that is ready for use: ``arn``, or the one named ``NAME``, which is created if missing.
+    """The ARN of a connection that is ready for use: ``arn``, or the one named after the pipeline, made if missing.
 
     ``provider``: CodeConnections' name of the repository's host. Raises ``ConnectionNotReady``.
     """
@@ -45,7 +42,7 @@ def _named(client: "CodeConnectionsClient") -> str | None:
     while True:
         page = client.list_connections(NextToken=token) if token else client.list_connections()
         for connection in page["Connections"]:
-            if connection["ConnectionName"] == NAME:
+            if connection["ConnectionName"] == names.PIPELINE:
                 return connection["ConnectionArn"]
         token = page.get("NextToken", "")
         if not token:
@@ -54,4 +51,4 @@ def _named(client: "CodeConnectionsClient") -> str | None:
 
 def _create(client: "CodeConnectionsClient", provider: str) -> str:
     kind = cast("ProviderTypeType", provider)
-    return client.create_connection(ConnectionName=NAME, ProviderType=kind)["ConnectionArn"]
+    return client.create_connection(ConnectionName=names.PIPELINE, ProviderType=kind)["ConnectionArn"]

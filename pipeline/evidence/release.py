@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from names import Function
 from pipeline.compliance.acknowledgements import TABLE
 from pipeline.evidence.errors import EvidenceError
 from pipeline.review.findings import REPORT, NoFindings
@@ -17,8 +18,6 @@ DONE = 0
 REPORTS = ("gate.json", "gate.junit.xml", "gate.md", "gate.html", "locust.html", "outcome.json", "traffic.json")
 RELEASE_REPORTS = ("release.json", "release.md", "release.html")
 """Written only when traffic was shifted."""
-FUNCTIONS = {"/validate": "validation", "/fraud-check": "fraud-detection", "/process": "processing"}
-"""The gate counts versions by route, the release controller by the function that answers there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +110,13 @@ def _checked_outcome(environment: str, written: Mapping[str, bytes], folder: Pat
     if release := outcome["release"]:
         if release != _report("release.json", environment, written, folder):
             raise EvidenceError("release.json is of another release than outcome.json")
-        for route, function in FUNCTIONS.items():
-            loaded, shifted = sorted(gate["versions"].get(route, ())), release["candidate"][function]
+        for function in Function:  # the gate counts versions by route, the release controller by function
+            loaded, shifted = sorted(gate["versions"].get(function.path, ())), release["candidate"][function]
             if loaded != [shifted]:
                 answered = " and ".join(loaded) or "none"
-                raise EvidenceError(f"gate.json: version {answered} answered {route}, but {shifted} was shifted")
+                raise EvidenceError(
+                    f"gate.json: version {answered} answered {function.path}, but {shifted} was shifted"
+                )
     _report("traffic.json", environment, written, folder)
     _require([*REPORTS, *(RELEASE_REPORTS if release else ())], written, folder)
     return outcome

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from names import Colour
 from pipeline.release.machine import Observation, advance, roll_back, wants_samples
 from pipeline.release.ports import (
     Alarms,
@@ -152,8 +153,8 @@ class Controller:
         return self._try(call)
 
     def _samples(self, release: Release, now: float) -> tuple[Samples, Samples]:
-        read = self._world.metrics.read
-        return read("blue", release.stable, release.since, now), read("green", release.candidate, release.since, now)
+        read = partial(self._world.metrics.read, since=release.since, until=now)
+        return read(Colour.STABLE, release.stable), read(Colour.CANDIDATE, release.candidate)
 
     def _write(self, decided: Release) -> None:
         """Write the decision down before anything moves.

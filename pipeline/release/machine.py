@@ -8,11 +8,12 @@ instructions leaves a record that says what was meant, and whoever comes next ob
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from names import Function
 from pipeline.release.analysis import Look, Verdict, judge
 from pipeline.release.ports import Request, RequestCommand
 from pipeline.release.record import EventKind, Phase, Release
 from pipeline.release.samples import Samples
-from pipeline.release.traffic import Function, Traffic, Versions
+from pipeline.release.traffic import Traffic, Versions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from names import Colour
 from pipeline.release.record import Release
 from pipeline.release.samples import Samples
 from pipeline.release.traffic import Move, Traffic, Versions
@@ -76,7 +77,7 @@ class Alarms(Protocol):
 
 
 class Metrics(Protocol):
-    def read(self, colour: str, versions: Versions, since: float, until: float) -> Samples:
+    def read(self, colour: Colour, versions: Versions, since: float, until: float) -> Samples:
         """What ``colour`` (blue: stable, green: candidate), made of ``versions``, did. Raises ``Unavailable``."""
         ...
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from names import Function
 from pipeline.release.analysis import Finding, Glance, Look, Verdict
 from pipeline.release.plan import Plan, known
 from pipeline.release.samples import Sample
-from pipeline.release.traffic import Function, Traffic, Versions, shifted, steady
+from pipeline.release.traffic import Traffic, Versions, shifted, steady
 
 
 class Phase(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.release.traffic import Function
+from names import Function
 
 EDGES_MS = (0, 5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 3000)
 """Bounds of the latency classes: above one, up to and including the next; the last class is open."""

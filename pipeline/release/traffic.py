@@ -7,16 +7,10 @@ alias ``blue``, target group green to alias ``green``, and the listener's weight
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from names import Colour, Function, Reached
 
-class Function(StrEnum):
-    VALIDATION = "validation"
-    FRAUD_DETECTION = "fraud-detection"
-    PROCESSING = "processing"
-
-
-ROUTED = (Function.VALIDATION, Function.FRAUD_DETECTION)
+ROUTED = tuple(function for function in Function if function.reached is Reached.ALIAS)
 """The functions whose colour the alias' routing config chooses; the load balancer chooses that of the other."""
 
 Versions = Mapping[Function, str]
@@ -91,7 +85,7 @@ class PointAlias:
     """Set an alias' main version and shares, in one call."""
 
     function: Function
-    colour: str
+    colour: Colour
     alias: Alias
 
     def __str__(self) -> str:
@@ -123,12 +117,12 @@ def moves(seen: Traffic | None, wanted: Traffic) -> list[list[Move]]:
     - roll back: alias blue (right already, unless a promotion broke off half-way), then the weights, then alias green.
     """
     blue: dict[Function, list[Move]] = {
-        f: [PointAlias(function=f, colour="blue", alias=alias)] if seen is None or seen.blue[f] != alias else []
+        f: [PointAlias(function=f, colour=Colour.STABLE, alias=alias)] if seen is None or seen.blue[f] != alias else []
         for f, alias in wanted.blue.items()
     }
     green: list[Move] = []
     if wanted.green is not None and (seen is None or seen.green != wanted.green):
-        green = [PointAlias(function=Function.PROCESSING, colour="green", alias=Alias(version=wanted.green))]
+        green = [PointAlias(function=Function.PROCESSING, colour=Colour.CANDIDATE, alias=Alias(version=wanted.green))]
     weigh: list[Move] = [] if seen and seen.listener == wanted.listener else [WeighListener(weights=wanted.listener)]
     rest = green + weigh if wanted.listener.green else weigh + green
     chains: list[list[Move]] = [[*blue[Function.PROCESSING], *rest], *(blue[f] for f in ROUTED)]

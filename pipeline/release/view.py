@@ -8,9 +8,7 @@ from pipeline.release.plan import Plan
 from pipeline.release.ports import Lease
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import total
-from pipeline.release.traffic import ROUTED, Function, Traffic, Versions, moves, shifted
-
-ROUTES = {Function.VALIDATION: "/validate", Function.FRAUD_DETECTION: "/fraud-check", Function.PROCESSING: "/process"}
+from pipeline.release.traffic import ROUTED, Traffic, Versions, moves, shifted
 
 
 def name(versions: Versions) -> str:
@@ -122,7 +120,7 @@ def _shares(traffic: Traffic, versions: Versions) -> str:
         else:
             weights = [(traffic.blue[function].version, traffic.listener.blue), (traffic.green, traffic.listener.green)]
             share = sum(100 * weight / total_weight for behind, weight in weights if behind == version and total_weight)
-        parts.append(f"{ROUTES[function]} {share:g} %")
+        parts.append(f"{function.path} {share:g} %")
     return "  ".join(parts)
 
 

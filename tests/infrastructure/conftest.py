@@ -40,7 +40,7 @@ def platforms(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Platform
     )
     stages = {each.name: _stage(app, each) for each in (*PROMOTION_ORDER, EPHEMERAL, KEEPING)}
     app.synth()
-    return {name: PlatformTemplate(Path(_template_file(stage))) for name, stage in stages.items()}
+    return {name: PlatformTemplate(Path(_template_file(stage)), name) for name, stage in stages.items()}
 
 
 @pytest.fixture(scope="session", params=[each.name for each in PROMOTION_ORDER])

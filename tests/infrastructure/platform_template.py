@@ -9,9 +9,10 @@ Resource = dict[str, Any]
 
 
 class PlatformTemplate:
-    """The CloudFormation template of one environment's platform."""
+    """The CloudFormation template of the platform of ``environment``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, environment: str) -> None:
+        self.environment = environment
         self.body: dict[str, Any] = json.loads(path.read_text())
 
     @property

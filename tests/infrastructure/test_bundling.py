@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from names import Function
 from stages import bundling
 
 
 def test_the_artefact_holds_the_functions_and_their_dependencies() -> None:
     folder = bundling.bundle()
-    for name in ("validation", "fraud_detection", "processing", "schema", "rotation", "blue_alias", "empty_bucket"):
+    for name in (*(function.folder for function in Function), "schema", "rotation"):
         assert (folder / "lambdas" / name / "handler.py").is_file()
+    assert (folder / "lambdas" / "deployment" / "blue_alias.py").is_file()
     assert list((folder / "lambdas" / "schema").rglob("*.sql"))
     assert (folder / "aws_lambda_powertools").is_dir()
     assert (folder / "pg8000").is_dir()

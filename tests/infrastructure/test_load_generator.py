@@ -13,6 +13,7 @@ import pytest
 from aws_cdk import assertions
 
 from environments import DEV, PIPELINE
+from names import Role
 from pipeline.review.findings import REPORT
 from pipeline.stack import PipelineStack
 from pipeline_app import committed_context
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def loaded() -> PlatformTemplate:
     """Dev with ``load_workers=2``."""
     [file] = with_load_workers().template_files()
-    return PlatformTemplate(file)
+    return PlatformTemplate(file, "dev")
 
 
 def own(template: PlatformTemplate, *types: str) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def test_without_workers_nothing_of_it_exists(platform: PlatformTemplate) -> Non
 def test_with_workers_nothing_else_changes(loaded: PlatformTemplate) -> None:
     # Given dev as it is, and with workers
     [file] = one_environment("dev").template_files()
-    without = PlatformTemplate(file)
+    without = PlatformTemplate(file, "dev")
     # Then all that was there is as it was, but for who empties buckets, and whose access logs are taken
     differing = {id for id, resource in without.resources().items() if loaded.resources()[id] != resource}
     kinds = sorted((without.resources()[id]["Type"], id.rstrip("0123456789ABCDEF")) for id in differing)
@@ -163,7 +164,7 @@ def test_the_step_runs_the_workers_under_the_runners_role(loaded: PlatformTempla
     commands = json.loads(project["Source"]["BuildSpec"])["phases"]["build"]["commands"]
     assert commands == ["python -m loadtest.fargate --env dev --workers 2"]
     assert project["TimeoutInMinutes"] * 60 > 900 + 600 + dev.gate.max_seconds
-    role = loaded.named("AWS::IAM::Role", RoleName="payment-load-dev")
+    role = loaded.named("AWS::IAM::Role", RoleName=Role.LOAD_RUNNER.of("dev"))
     assert logical_id(loaded.outputs["LoadRunnerRoleArn"]).startswith("LoadGeneratorRunnerRole"), role
     attached = {"Ref": project["ServiceRole"]["Fn::GetAtt"][0]}
     policies = [each for each in properties if attached in each.get("Roles", [])]
@@ -175,7 +176,7 @@ def test_the_step_runs_the_workers_under_the_runners_role(loaded: PlatformTempla
     ]
     assert len(assumable) == 1
     assert assumable[0].count(":role/") == 1
-    assert ":role/payment-load-dev" in assumable[0]
+    assert f":role/{Role.LOAD_RUNNER.of('dev')}" in assumable[0]
 
 
 def test_every_finding_about_it_is_acknowledged() -> None:

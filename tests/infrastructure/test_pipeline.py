@@ -12,6 +12,7 @@ import pytest
 from aws_cdk import assertions
 
 from environments import DEV, PIPELINE, PROMOTION_ORDER
+from names import Role
 from pipeline.evidence.codepipeline import ASSEMBLY, PipelineExecution
 from pipeline.stack import PipelineStack
 from pipeline_app import committed_context
@@ -216,14 +217,16 @@ def test_every_build_writes_to_that_one_log_group() -> None:
 
 
 @pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
-@pytest.mark.parametrize(("step", "roles"), [("LoadGate", ["loadtest"]), ("BlueGreenShift", ["loadtest", "release"])])
+@pytest.mark.parametrize(
+    ("step", "roles"), [("LoadGate", [Role.LOAD_TEST]), ("BlueGreenShift", [Role.LOAD_TEST, Role.RELEASE])]
+)
 def test_a_step_may_assume_the_roles_of_its_own_environment_and_no_other(
-    name: str, step: str, roles: list[str]
+    name: str, step: str, roles: list[Role]
 ) -> None:
-    role = project(name.capitalize(), step)["ServiceRole"]
-    assumable = [s["Resource"] for s in statements(role) if "sts:AssumeRole" in s["Action"]]
+    service_role = project(name.capitalize(), step)["ServiceRole"]
+    assumable = [s["Resource"] for s in statements(service_role) if "sts:AssumeRole" in s["Action"]]
     found = [json.dumps(each).rpartition(":role/")[2].rstrip('"]}') for resource in assumable for each in resource]
-    assert found == [f"payment-{each}-{name}" for each in roles]
+    assert found == [role.of(name) for role in roles]
 
 
 def test_no_role_may_do_a_whole_family_of_actions() -> None:

@@ -2,11 +2,12 @@
 
 import re
 
+from names import Colour, Function, Reached
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
 
 
 def test_cloudformation_owns_the_green_aliases_only(platform: PlatformTemplate) -> None:
-    assert [alias["Name"] for alias in platform.properties("AWS::Lambda::Alias")] == ["green"] * 3
+    assert [alias["Name"] for alias in platform.properties("AWS::Lambda::Alias")] == [Colour.CANDIDATE] * len(Function)
 
 
 def test_the_template_names_no_version_of_blue(platform: PlatformTemplate) -> None:
@@ -28,9 +29,9 @@ def test_the_template_names_no_version_of_blue(platform: PlatformTemplate) -> No
 def test_the_alias_blue_is_made_by_who_may_act_on_function_and_alias(platform: PlatformTemplate) -> None:
     # Lambda decides about an alias by the function's ARN or by the alias's, depending on the action.
     [allowed] = [text(s["Resource"]) for _, s in platform.statements() if "lambda:CreateAlias" in s["Action"]]
-    for name in ("validation", "fraud-detection", "processing"):
-        assert allowed.count(f"function:payment-{name}-") == 2
-    assert allowed.count(":blue") == 3
+    for function in Function:
+        assert allowed.count(f"function:{function.of(platform.environment)}") == 2
+    assert allowed.count(f":{Colour.STABLE}") == len(Function)
 
 
 def test_blue_and_green_of_a_function_begin_at_the_same_version(platform: PlatformTemplate) -> None:
@@ -41,11 +42,7 @@ def test_blue_and_green_of_a_function_begin_at_the_same_version(platform: Platfo
     }
     blue = {b["FunctionName"]: logical_id(b["Version"]) for b in platform.properties("Custom::BlueAlias")}
     assert blue == green
-    assert {name.removeprefix("payment-").rpartition("-")[0] for name in blue} == {
-        "validation",
-        "fraud-detection",
-        "processing",
-    }
+    assert set(blue) == {function.of(platform.environment) for function in Function}
 
 
 def test_versions_outlive_the_deployment_that_replaces_them(platform: PlatformTemplate) -> None:
@@ -57,10 +54,13 @@ def test_the_listener_always_says_the_steady_state(platform: PlatformTemplate) -
     [action] = platform.only("AWS::ElasticLoadBalancingV2::Listener")["DefaultActions"]
     groups = platform.resources("AWS::ElasticLoadBalancingV2::TargetGroup")
     weights = {
-        groups[logical_id(target["TargetGroupArn"])]["Properties"]["Name"].split("-")[1]: target["Weight"]
+        groups[logical_id(target["TargetGroupArn"])]["Properties"]["Name"]: target["Weight"]
         for target in action["ForwardConfig"]["TargetGroups"]
     }
-    assert weights == {"blue": 100, "green": 0}
+    assert weights == {
+        Colour.STABLE.target_group(platform.environment): 100,
+        Colour.CANDIDATE.target_group(platform.environment): 0,
+    }
 
 
 def test_only_requests_marked_as_the_candidates_reach_green_at_weight_zero(platform: PlatformTemplate) -> None:
@@ -73,26 +73,27 @@ def test_only_requests_marked_as_the_candidates_reach_green_at_weight_zero(platf
     ]
     groups = platform.resources("AWS::ElasticLoadBalancingV2::TargetGroup")
     [action] = rule["Actions"]
-    assert groups[logical_id(action["TargetGroupArn"])]["Properties"]["Name"].startswith("payment-green-")
+    candidate = Colour.CANDIDATE.target_group(platform.environment)
+    assert groups[logical_id(action["TargetGroupArn"])]["Properties"]["Name"] == candidate
 
 
 def test_target_groups_lead_to_the_alias_of_their_colour(platform: PlatformTemplate) -> None:
     for properties in platform.properties("AWS::ElasticLoadBalancingV2::TargetGroup"):
         [target] = properties["Targets"]
         resource = platform.body["Resources"][logical_id(target["Id"])]
-        if properties["Name"].startswith("payment-blue-"):
+        if properties["Name"] == Colour.STABLE.target_group(platform.environment):
             assert resource["Type"] == "Custom::BlueAlias"
-            assert resource["Properties"]["FunctionName"].startswith("payment-processing-")
+            assert resource["Properties"]["FunctionName"] == Function.PROCESSING.of(platform.environment)
         else:
-            assert (resource["Type"], resource["Properties"]["Name"]) == ("AWS::Lambda::Alias", "green")
+            assert (resource["Type"], resource["Properties"]["Name"]) == ("AWS::Lambda::Alias", Colour.CANDIDATE)
 
 
 def test_both_stages_serve_one_deployment_and_differ_in_the_version_that_answers(platform: PlatformTemplate) -> None:
     stages = platform.properties("AWS::ApiGateway::Stage")
     assert len({logical_id(stage["DeploymentId"]) for stage in stages}) == 1
     variables = {stage["StageName"]: stage["Variables"] for stage in stages}
-    assert variables.pop("candidate") == {"alias": "green", "release": "candidate"}
-    assert list(variables.values()) == [{"alias": "blue", "release": "stable"}]
+    assert variables.pop("candidate") == {"alias": Colour.CANDIDATE, "release": "candidate"}
+    assert list(variables.values()) == [{"alias": Colour.STABLE, "release": "stable"}]
 
 
 def test_the_stage_chooses_the_alias_of_a_function_and_the_mark_of_a_private_request(
@@ -100,7 +101,7 @@ def test_the_stage_chooses_the_alias_of_a_function_and_the_mark_of_a_private_req
 ) -> None:
     integrations = [method["Integration"] for method in platform.properties("AWS::ApiGateway::Method")]
     functions = [each for each in integrations if each["Type"] == "AWS_PROXY"]
-    assert len(functions) == 2
+    assert len(functions) == len([each for each in Function if each.reached is Reached.ALIAS])
     for each in functions:
         assert ":${stageVariables.alias}/invocations" in text(each["Uri"])
     [private] = [each for each in integrations if each["Type"] == "HTTP_PROXY"]
@@ -118,14 +119,13 @@ def test_each_alias_may_be_invoked_from_its_own_source_only(dev: PlatformTemplat
         if permission["Principal"] == "secretsmanager.amazonaws.com":
             continue
         alias = dev.body["Resources"][logical_id(permission["FunctionName"])]
-        colour = "blue" if alias["Type"] == "Custom::BlueAlias" else "green"
-        stage, group = {"blue": ("/dev/", "/payment-blue-dev/"), "green": ("/candidate/", "/payment-green-dev/")}[
-            colour
-        ]
+        colour = Colour.STABLE if alias["Type"] == "Custom::BlueAlias" else Colour.CANDIDATE
+        stage = {Colour.STABLE: "/dev/", Colour.CANDIDATE: "/candidate/"}[colour]
+        group = f"/{colour.target_group('dev')}/"
         source = text(permission["SourceArn"])
         assert (group if "elasticloadbalancing" in permission["Principal"] else stage) in source
         seen.add((permission["Principal"], colour, logical_id(permission["FunctionName"])))
-    assert len(seen) == 6
+    assert len(seen) == len(Function) * len(Colour)
 
 
 def test_a_target_group_exists_only_after_it_may_invoke_its_alias(dev: PlatformTemplate) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from environments import PROMOTION_ORDER, environment
+from names import Function
 from pipeline.bootstrap.certificate import RENEW_BEFORE
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
 
@@ -172,8 +173,8 @@ def test_the_candidate_is_watched_under_both_aliases(dev: PlatformTemplate) -> N
         for m in alarm["Metrics"]
         if "MetricStat" in m
     ]
-    for name in ("validation", "fraud-detection", "processing"):
-        function = f"payment-{name}-dev"
+    for each in Function:
+        function = each.of("dev")
         assert {"FunctionName": function, "Resource": f"{function}:green"} in dimensions
         [blue] = [d for d in dimensions if d["Resource"] == f"{function}:blue"]
         version = dev.body["Resources"][logical_id(blue["ExecutedVersion"])]

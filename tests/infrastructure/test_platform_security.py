@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from environments import PIPELINE
+from names import Function, Role
 from tests.infrastructure.platform_template import PlatformTemplate, as_list, logical_id, text
 
 EVERY_FUNCTION = {
@@ -149,11 +150,13 @@ def test_every_route_asks_for_a_signed_and_well_formed_request(platform: Platfor
             (id, each["Properties"]) for id, each in platform.resources("AWS::ApiGateway::Resource").items()
         )
     }
-    assert set(paths) == {"validate", "fraud-check", "process"}
+    served = {(method["HttpMethod"], logical_id(method["ResourceId"])) for method in methods}
+    assert served == {(function.method, paths[function.path.removeprefix("/")]) for function in Function}
     for method in methods:
-        assert (method["HttpMethod"], method["AuthorizationType"]) == ("POST", "AWS_IAM")
+        assert method["AuthorizationType"] == "AWS_IAM"
         assert method["RequestValidatorId"]
-        assert method["RequestModels"]["application/json"]
+        if method["HttpMethod"] == "POST":
+            assert method["RequestModels"]["application/json"]
     [process] = [m for m in methods if logical_id(m["ResourceId"]) == paths["process"]]
     assert process["RequestParameters"] == {"method.request.header.Idempotency-Key": True}
     validator = platform.only("AWS::ApiGateway::RequestValidator")
@@ -290,8 +293,8 @@ def test_custom_resources_are_our_own_functions(platform: PlatformTemplate) -> N
 
 
 def test_only_the_pipelines_account_may_assume_the_delivery_roles(dev: PlatformTemplate) -> None:
-    for name in ("payment-release-dev", "payment-loadtest-dev"):
-        [statement] = dev.named("AWS::IAM::Role", RoleName=name)["AssumeRolePolicyDocument"]["Statement"]
+    for role in (Role.RELEASE, Role.LOAD_TEST):
+        [statement] = dev.named("AWS::IAM::Role", RoleName=role.of("dev"))["AssumeRolePolicyDocument"]["Statement"]
         assert (PIPELINE.account or "AWS::AccountId") in text(statement["Principal"])
         assert "*" not in text(statement["Principal"])
 

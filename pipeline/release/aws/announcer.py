@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import names
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import CLIENT_CONFIG, calling
 from pipeline.release.record import Release
@@ -12,7 +13,6 @@ from pipeline.release.view import describe, name
 if TYPE_CHECKING:
     import boto3
 
-NAMESPACE = "Payments/Release"
 SUBJECT_LENGTH = 100
 """Of an SNS message, in characters."""
 
@@ -35,10 +35,10 @@ class AwsAnnouncer:
                 )
         with calling("publishing the candidate's weight"):
             self._cloudwatch.put_metric_data(
-                Namespace=NAMESPACE,
+                Namespace=names.RELEASE_METRICS,
                 MetricData=[
                     {
-                        "MetricName": "CandidateWeight",
+                        "MetricName": names.CANDIDATE_WEIGHT,
                         "Dimensions": [{"Name": "Environment", "Value": release.environment}],
                         "Value": 0 if release.finished else release.weight,
                         "Unit": "Percent",

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import names
+from names import Colour, Function
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import CLIENT_CONFIG, calling
-from pipeline.release.aws.traffic import NAME_OUTPUTS
 from pipeline.release.ports import Unavailable
 from pipeline.release.samples import EDGES_MS, Sample
-from pipeline.release.traffic import ROUTED, Function, Versions
+from pipeline.release.traffic import ROUTED, Versions
 
 if TYPE_CHECKING:
     import boto3
@@ -45,9 +46,9 @@ class AwsMetrics:
 
     def __init__(self, aws: boto3.Session, outputs: PlatformOutputs):
         self._cloudwatch = aws.client("cloudwatch", config=CLIENT_CONFIG)
-        self._names = {function: outputs[output] for function, output in NAME_OUTPUTS.items()}
+        self._names = {function: outputs[function.name_output] for function in Function}
 
-    def read(self, colour: str, versions: Versions, since: float, until: float) -> Mapping[Function, Sample]:
+    def read(self, colour: Colour, versions: Versions, since: float, until: float) -> Mapping[Function, Sample]:
         wanted = [series for function in Function for series in self._series(function, colour, versions[function])]
         sums = self._sums(wanted, since, until)
         samples = {}
@@ -62,9 +63,9 @@ class AwsMetrics:
             )
         return samples
 
-    def _series(self, function: Function, colour: str, version: str) -> list[_Series]:
+    def _series(self, function: Function, colour: Colour, version: str) -> list[_Series]:
         name = self._names[function]
-        alias = "blue" if function in ROUTED else colour
+        alias = Colour.STABLE if function in ROUTED else colour
         dimensions = {"FunctionName": name, "Resource": f"{name}:{alias}"}
         if function in ROUTED:
             dimensions["ExecutedVersion"] = version
@@ -86,10 +87,10 @@ class AwsMetrics:
             _Series(
                 function=function,
                 field="errors",
-                namespace="Payments",
+                namespace=names.METRICS,
                 metric="ServerErrors",
                 statistic="Sum",
-                dimensions={"service": f"payment-{function}", "FunctionVersion": version},
+                dimensions={"service": names.service(function), "FunctionVersion": version},
             )
         )
         return found

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from names import Colour, Function
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import CLIENT_CONFIG, calling
-from pipeline.release.traffic import Alias, Function, Move, PointAlias, Traffic, Versions, WeighListener, Weights
+from pipeline.release.traffic import Alias, Move, PointAlias, Traffic, Versions, WeighListener, Weights
 
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_lambda.type_defs import AliasConfigurationResponseTypeDef
-
-NAME_OUTPUTS = {
-    Function.VALIDATION: "ValidationFunctionName",
-    Function.FRAUD_DETECTION: "FraudDetectionFunctionName",
-    Function.PROCESSING: "ProcessingFunctionName",
-}
 
 
 class AwsTraffic:
@@ -25,7 +20,7 @@ class AwsTraffic:
     def __init__(self, aws: boto3.Session, outputs: PlatformOutputs):
         self._lambda = aws.client("lambda", config=CLIENT_CONFIG)
         self._elb = aws.client("elbv2", config=CLIENT_CONFIG)
-        self._names = {function: outputs[output] for function, output in NAME_OUTPUTS.items()}
+        self._names = {function: outputs[function.name_output] for function in Function}
         self._listener = outputs["ListenerArn"]
         self._blue = outputs["BlueTargetGroupArn"]
         self._green = outputs["GreenTargetGroupArn"]
@@ -33,12 +28,12 @@ class AwsTraffic:
     def read(self) -> Traffic:
         return Traffic(
             listener=self._weights(),
-            blue={function: self._alias(function, "blue") for function in Function},
-            green=self._alias(Function.PROCESSING, "green").version,
+            blue={function: self._alias(function, Colour.STABLE) for function in Function},
+            green=self._alias(Function.PROCESSING, Colour.CANDIDATE).version,
         )
 
     def deployed(self) -> Versions:
-        return {function: self._alias(function, "green").version for function in Function}
+        return {function: self._alias(function, Colour.CANDIDATE).version for function in Function}
 
     def make(self, move: Move) -> None:
         match move:
@@ -71,7 +66,7 @@ class AwsTraffic:
                 ],
             )
 
-    def _alias(self, function: Function, colour: str) -> Alias:
+    def _alias(self, function: Function, colour: Colour) -> Alias:
         name = self._names[function]
         with calling(f"reading alias {colour} of {name}"):
             found: AliasConfigurationResponseTypeDef = self._lambda.get_alias(FunctionName=name, Name=colour)
@@ -81,7 +76,7 @@ class AwsTraffic:
             shares={version: round(share * 100, 6) for version, share in shares.items()},
         )
 
-    def _point(self, function: Function, colour: str, alias: Alias) -> None:
+    def _point(self, function: Function, colour: Colour, alias: Alias) -> None:
         name = self._names[function]
         with calling(f"pointing alias {colour} of {name} at version {alias.version}"):
             self._lambda.update_alias(

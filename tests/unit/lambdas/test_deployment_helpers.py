@@ -167,8 +167,18 @@ def test_an_update_sent_twice_is_judged_by_what_the_alias_became(
 ) -> None:
     aliases = FakeAliases(took_effect=took_effect)
     monkeypatch.setattr(aws, "patient_client", lambda service: aliases)
-    monkeypatch.setattr(steady_state, "_all_weight_to_blue", lambda environment: None)
-    invoke(steady_state, "Update", {"Environment": "dev", "Functions": ["payment-validation-dev"]})
+    monkeypatch.setattr(steady_state, "_all_weight_to_stable", lambda *names: None)
+    invoke(
+        steady_state,
+        "Update",
+        {
+            "Environment": "dev",
+            "LoadBalancer": "balancer",
+            "StableTargetGroup": "stable",
+            "StableAlias": "stable",
+            "Functions": ["function"],
+        },
+    )
     assert ('"SUCCESS"' in answers[0]) is took_effect
 
 

@@ -241,6 +241,7 @@ def test_the_tasks_get_the_code_and_nothing_else(cloud: FakeAws) -> None:
     assert {name.split("/")[0] for name in names} == {
         "environments.py",
         "loadtest",
+        "names.py",
         "pipeline",
         "reporting",
         "requirements",

@@ -14,16 +14,18 @@ NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
 
 
 @pytest.mark.parametrize("token", [None, "a-session-token//=="])
-@pytest.mark.parametrize("body", [b"", b'{"amount": 1.5}'])
-def test_same_signature_as_botocore(monkeypatch: pytest.MonkeyPatch, token: str | None, body: bytes) -> None:
+@pytest.mark.parametrize(("method", "body"), [("GET", b""), ("POST", b""), ("POST", b'{"amount": 1.5}')])
+def test_same_signature_as_botocore(
+    monkeypatch: pytest.MonkeyPatch, token: str | None, method: str, body: bytes
+) -> None:
     # Given a request that botocore signed at some time
     credentials = Credentials("AKIDEXAMPLE", "secret", token)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
-    request = AWSRequest("POST", f"https://{HOST}/dev/validate", data=body)
+    request = AWSRequest(method, f"https://{HOST}/dev/validate", data=body)
     SigV4Auth(credentials, "execute-api", "eu-west-1").add_auth(request)
     # When our signer signs the same request at that time
     signer = Signer(credentials, region="eu-west-1", host=HOST)
-    headers = signer.headers("/dev/validate", body, NOW.timestamp())
+    headers = signer.headers(method, "/dev/validate", body, NOW.timestamp())
     # Then the headers are the same
     for name in ("Authorization", "X-Amz-Date", "X-Amz-Security-Token"):
         assert headers.get(name) == request.headers.get(name)
@@ -35,7 +37,7 @@ def test_a_request_is_signed_for_the_region_of_its_api(monkeypatch: pytest.Monke
         monkeypatch.setenv(name, value)
     # When requests to an API are signed, then for the region in its name; where it has none, for theirs
     for host, region in ((HOST, "eu-west-1"), ("127.0.0.1:8080", "us-west-2")):
-        signed = signer_for(host).headers("/dev/validate", b"", NOW.timestamp())["Authorization"]
+        signed = signer_for(host).headers("POST", "/dev/validate", b"", NOW.timestamp())["Authorization"]
         assert f"/20260203/{region}/execute-api/" in signed
 
 
@@ -43,9 +45,9 @@ def test_follows_renewed_credentials() -> None:
     # Given credentials that change, as those of an assumed role do
     credentials = Credentials("AKIDOLD", "old", "t")
     signer = Signer(credentials, region="eu-west-1", host=HOST)
-    before = signer.headers("/dev/validate", b"", NOW.timestamp())
+    before = signer.headers("POST", "/dev/validate", b"", NOW.timestamp())
     credentials.access_key, credentials.secret_key = "AKIDNEW", "new"
     # Then the next signature is made with the new ones
-    after = signer.headers("/dev/validate", b"", NOW.timestamp())
-    fresh = Signer(credentials, region="eu-west-1", host=HOST).headers("/dev/validate", b"", NOW.timestamp())
+    after = signer.headers("POST", "/dev/validate", b"", NOW.timestamp())
+    fresh = Signer(credentials, region="eu-west-1", host=HOST).headers("POST", "/dev/validate", b"", NOW.timestamp())
     assert before != after == fresh

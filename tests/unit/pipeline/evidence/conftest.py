@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from loadtest.p99 import Verdict
-from loadtest.scenario import ROUTES
+from names import Function
 from pipeline.compliance.acknowledgements import PACKS
 from pipeline.evidence.__main__ import main
 from pipeline.local.run import Run, create
@@ -87,7 +87,7 @@ def shift(bench: Bench) -> int:
 def pass_gate(folder: Path, version: str = "2") -> None:
     """The gate's reports on a candidate of ``version``, and that of the traffic during the shift."""
     folder.mkdir(parents=True, exist_ok=True)
-    versions = {route: {version: 100} for route in ROUTES}
+    versions = {function.path: {version: 100} for function in Function}
     write(folder / "gate.json", {"environment": ENVIRONMENT, "verdict": Verdict.PASS, "versions": versions})
     for page in ("gate.junit.xml", "gate.md", "gate.html", "locust.html"):
         (folder / page).write_text("<testsuites/>")

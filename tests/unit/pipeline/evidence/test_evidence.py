@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 from loadtest.reports import write_trouble
-from loadtest.scenario import ROUTES
 from pipeline.evidence import __main__ as evidence
 from pipeline.evidence.__main__ import main
-from pipeline.evidence.release import FUNCTIONS, RELEASE_REPORTS, REPORTS
-from pipeline.release.traffic import Function
+from pipeline.evidence.release import RELEASE_REPORTS, REPORTS
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour
 
@@ -251,10 +249,6 @@ def test_the_shifted_version_must_be_the_loaded_one(released: Released, capsys: 
     gate["versions"]["/process"]["1"] = 1
     write(released.reports / "gate.json", gate)
     assert released.refusal(capsys) == "gate.json: version 1 and 2 answered /process, but 2 was shifted\n"
-
-
-def test_routes_and_functions_have_the_names_of_gate_and_release_controller() -> None:
-    assert dict(zip(ROUTES, Function, strict=True)) == FUNCTIONS
 
 
 def test_the_bundle_names_the_shifted_commit_which_may_be_older(

@@ -12,24 +12,24 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+import names
+from names import Function, Table
 from pipeline.aws import PlatformOutputs
 
 OUTPUTS = PlatformOutputs(
-    stack_name="payment-platform-test",
+    stack_name=names.stack("test"),
     values={
-        "ValidationFunctionName": "payment-validation-test",
-        "FraudDetectionFunctionName": "payment-fraud-detection-test",
-        "ProcessingFunctionName": "payment-processing-test",
+        **{function.name_output: function.of("test") for function in Function},
         "ListenerArn": "arn:aws:elasticloadbalancing:us-east-1:1:listener/app/alb/1/2",
         "BlueTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/blue/1",
         "GreenTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/green/1",
         "AlertTopicArn": "topic",
         "RollbackAlarmNames": "api-errors,api-latency,candidate-errors,candidate-latency",
-        "ReleaseTableName": "payment-releases-test",
+        "ReleaseTableName": Table.RELEASES.of("test"),
     },
 )
-FUNCTIONS = tuple(OUTPUTS[f"{name}FunctionName"] for name in ("Validation", "FraudDetection", "Processing"))
-PROCESSING = FUNCTIONS[2]
+FUNCTIONS = tuple(function.of("test") for function in Function)
+PROCESSING = Function.PROCESSING.of("test")
 
 ITEM_BYTES = 400 * 1024
 """The most that DynamoDB takes as one item."""
@@ -99,7 +99,7 @@ class FakeAws:
     def shares(self) -> dict[str, dict[str, float]]:
         """For each route, the share of production requests that each version answers."""
         found: dict[str, dict[str, float]] = {}
-        for function in FUNCTIONS[:2]:
+        for function in set(FUNCTIONS) - {PROCESSING}:
             main, extra = self.aliases[function, "blue"]
             found[function] = {main: 1 - sum(extra.values())} | extra
         total = self.weights["blue"] + self.weights["green"]

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
+from names import Function
 from pipeline.release.analysis import Limits, Verdict, judge
 from pipeline.release.outcome import ExitCode
 from pipeline.release.record import EventKind
 from pipeline.release.samples import EDGES_MS, Sample, Samples
 from pipeline.release.statistics import highest_plausible_rate, more_errors, slower
-from pipeline.release.traffic import Function
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour
 
