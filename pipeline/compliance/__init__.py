@@ -1,1 +1,1 @@
-"""Compliance: rule packs that every synthesis runs and that fail it, and the findings that people acknowledged."""
+"""Compliance: the rule packs of every synthesis, and the findings that people have acknowledged."""

@@ -1,13 +1,14 @@
-"""The findings that people have looked at and accepted, read from the one table ``acknowledgements.toml``.
+"""The findings that people have reviewed and accepted, read from the table ``acknowledgements.toml``.
 
-An entry accepts each of its ``findings`` at each of its ``constructs``, pair by pair, with a reason, an owner and a
-date on which it must be looked at again. A construct of a platform is named by its path inside of the environment's
-stage (``Platform/...``) and then meant in every environment, or only in those that the entry lists under
-``environments``; ``{environment}`` stands for the environment's name. An entry with a ``part`` is about a part that not
-every platform has, and is meant where it exists. Any other construct is named by its whole path.
+An entry accepts each of its ``findings`` at each of its ``constructs``. It has a reason, an owner, and a date on which
+it must be reviewed again.
 
-Whoever looks for findings, the synthesis (validation.py) or checkov (checkov.py), takes its part of the table from
-``claims`` and asks ``outlived`` which of it no longer holds.
+A platform's construct is named by its path inside the environment's stage (``Platform/...``). Its entry applies to
+every environment, or to those listed under ``environments``. ``{environment}`` stands for the environment's name. An
+entry with a ``part`` applies only to platforms that have this part. Other constructs are named by their whole path.
+
+The synthesis (validation.py) and checkov (checkov.py) get their entries from ``claims``, and the entries that no longer
+hold from ``stale``.
 """
 
 import tomllib
@@ -22,20 +23,20 @@ from environments import DEV, PROMOTION_ORDER
 
 TABLE = Path(__file__).with_name("acknowledgements.toml")
 FIELDS = {"findings": list, "constructs": list, "reason": str, "owner": str, "expires": date}
-NAME = "{environment}"
+PLACEHOLDER = "{environment}"
 PLATFORM = "Platform"
 CHECKOV = "checkov"
-"""The pack that is checkov: all others run in the synthesis."""
+"""The name of checkov's pack. All other packs run in the synthesis."""
 PACKS = frozenset({"AwsSolutions", "NIST.800.53.R5", "PCI.DSS.321", "PCI.DSS.401"})
-"""Those others, by the names that their validation reports have."""
-LEDGER = "Acknowledgements"
-"""Who reports, beside them, the acknowledgements that hold no longer."""
+"""The packs of the synthesis, by their names in validation reports."""
+STALE_CHECK = "Acknowledgements"
+"""The name under which validation reports list the acknowledgements that no longer hold."""
 SHORTEST_REASON = 20
 ENVIRONMENTS = tuple(each.name for each in PROMOTION_ORDER)
 
 
 class MalformedAcknowledgements(ValueError):
-    """The table can't be read as acknowledgements; the message names file, entry and fault."""
+    """The table is invalid. The message names file, entry and fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,26 +52,27 @@ class Acknowledgement:
     expires: date
     environments: tuple[str, ...] = field(default=ENVIRONMENTS)
     part: str = PLATFORM
-    """Path inside of the stage: the entry is about this part of it."""
+    """Path inside the stage. The entry applies to platforms that have this part."""
 
     def covers(self, environment: str) -> bool:
-        """Whether a platform's construct is meant in ``environment``. Ephemeral environments are like dev."""
+        """Whether the entry applies to ``environment``. An ephemeral environment counts as dev."""
         return (environment if environment in ENVIRONMENTS else DEV.name) in self.environments
 
     def pairs(self) -> Iterator[tuple[str, str]]:
-        """Each finding at each construct, as written in the table."""
+        """Each finding at each construct, as in the table."""
         return ((finding, construct) for construct in self.constructs for finding in self.findings)
 
     def pairs_in(self, environment: str) -> Iterator[tuple[str, str]]:
-        """The same, as found in one environment."""
+        """The pairs of one environment, with its name in the place of ``{environment}``."""
         return (
-            (finding.replace(NAME, environment), where.replace(NAME, environment)) for finding, where in self.pairs()
+            (finding.replace(PLACEHOLDER, environment), construct.replace(PLACEHOLDER, environment))
+            for finding, construct in self.pairs()
         )
 
 
 @dataclass(frozen=True)
 class Claim:
-    """That one finding at one construct of an app is acknowledged."""
+    """The acknowledgement of one finding at one construct of an app."""
 
     finding: str
     path: str
@@ -82,8 +84,8 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Outlived:
-    """A claim that holds no longer, and why."""
+class StaleClaim:
+    """A claim that no longer holds, and the reason."""
 
     claim: Claim
     rule: Literal["Unused", "Expired"]
@@ -93,10 +95,10 @@ class Outlived:
 def claims(
     entries: Iterable[Acknowledgement], *, top: Collection[str], stages: Iterable[str], exists: Callable[[str], bool]
 ) -> Iterator[Claim]:
-    """What the table says about an app, be it the whole promotion or one environment alone.
+    """The table's claims about an app, which is the whole promotion or one environment.
 
-    ``top``: ids of the constructs right below the app; ``stages``: those of them that hold a platform; ``exists``:
-    whether the app has a construct with this path.
+    ``top``: ids of the app's direct children. ``stages``: the ids of those that contain a platform. ``exists``: whether
+    the app has a construct with this path.
     """
     for each in entries:
         for finding, construct in each.pairs():
@@ -109,15 +111,15 @@ def claims(
                         yield Claim(finding, f"{stage}/{construct}", each)
 
 
-def outlived(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: date) -> Iterator[Outlived]:
-    """The claims without a finding (long id and path of the construct) in ``found``, and those past their date."""
+def stale(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: date) -> Iterator[StaleClaim]:
+    """The claims without a finding (long id, path of the construct) in ``found``, and those past their date."""
     for claim in claims:
         where = f"acknowledgements.toml, entry {claim.source.entry}: {claim.finding}"
         if (claim.finding, claim.path) not in found:
-            yield Outlived(claim, "Unused", f"{where} is not found here any more: remove it")
+            yield StaleClaim(claim, "Unused", f"{where} is not found here any more: remove it")
         if claim.source.expires < today:
             message = f"{where} expired on {claim.source.expires}: {claim.source.owner} must look at it again"
-            yield Outlived(claim, "Expired", message)
+            yield StaleClaim(claim, "Expired", message)
 
 
 def load(table: Path = TABLE) -> list[Acknowledgement]:
@@ -152,13 +154,13 @@ def _entry(table: Path, number: int, raw: dict[str, Any]) -> Acknowledgement:
     if short := [each for each in raw["findings"] if "::" not in each.split("[")[0]]:
         raise fault(f"{short[0]!r} is not a long id (Pack::Rule or Pack::Rule[...])")
     if len(raw["reason"].strip()) < SHORTEST_REASON:
-        raise fault("the reason says too little for a reviewer")
+        raise fault("the reason is too short for a reviewer")
     environments = tuple(raw.get("environments", ENVIRONMENTS))
-    if strangers := set(environments) - set(ENVIRONMENTS):
-        raise fault(f"unknown environment {', '.join(sorted(strangers))}")
+    if undefined := set(environments) - set(ENVIRONMENTS):
+        raise fault(f"unknown environment {', '.join(sorted(undefined))}")
     part = raw.get("part", PLATFORM)
     if not str(part).startswith(PLATFORM):
-        raise fault(f"part {part!r} is not inside of {PLATFORM}")
+        raise fault(f"part {part!r} is not inside {PLATFORM}")
     return Acknowledgement(
         entry=number,
         findings=tuple(raw["findings"]),

@@ -1,8 +1,8 @@
-"""checkov's CloudFormation checks over a synthesised app, held against the table of acknowledgements.
+"""Runs checkov's CloudFormation checks over a synthesised app, and compares its findings with the acknowledgements.
 
-A finding that nobody acknowledged fails; so does an acknowledgement of checkov's that matches nothing any more, and one
-that has expired. checkov lives in an environment of its own (requirements/checkov.in), so it runs after the synthesis,
-as a command, and once over all templates: most of its time goes into starting.
+A finding without an acknowledgement fails. An acknowledgement without a finding, or past its date, fails too. checkov
+is installed in a virtual environment of its own (requirements/checkov.in), so it runs as a command after the synthesis.
+It runs once over all templates, because most of its time goes into its start.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from pipeline.compliance.acknowledgements import (
     MalformedAcknowledgements,
     claims,
     load,
-    outlived,
+    stale,
 )
 from pipeline.compliance.template_pack import Template
 
@@ -39,12 +39,12 @@ class ExitCode(IntEnum):
 
 
 class NotScanned(Exception):
-    """checkov's findings could not be had; this is never the same as there being none."""
+    """checkov gave no findings. This never counts as a scan without findings."""
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Finding:
-    """One check, failed by one construct."""
+    """One check that one construct fails."""
 
     rule: str
     """Long id: ``checkov::CKV_AWS_18``."""
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None, *, table: Path = TABLE, today: date
         print(f"checkov: {error}", file=sys.stderr)
         return ExitCode.NOT_SCANNED
     paths = [path for of_template in constructs.values() for path in of_template.values()]
-    faults = list(judge(findings, paths, acknowledgements, today or date.today()))
+    faults = list(find_faults(findings, paths, acknowledgements, today or date.today()))
     for fault in faults:
         print(f"checkov: {fault}", file=sys.stderr)
     if not faults:
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None, *, table: Path = TABLE, today: date
 def constructs_of(assembly: Path) -> dict[Path, dict[str, str]]:
     """The templates of a cloud assembly, each with the construct paths of its resources by logical id.
 
-    What an earlier synthesis left in the folder is not among them. Raises ``NotScanned``.
+    Only templates in the manifest: the folder may hold files of an earlier synthesis. Raises ``NotScanned``.
     """
     try:
         found = {
@@ -101,7 +101,7 @@ def _templates(assembly: Path) -> Iterator[Path]:
 
 
 def scan(constructs: Mapping[Path, Mapping[str, str]]) -> list[Finding]:
-    """What checkov finds in these templates, sorted. Raises ``NotScanned``."""
+    """checkov's findings in these templates, sorted. Raises ``NotScanned``."""
     report = _run([path.resolve() for path in constructs])
     resolved = {str(path.resolve()): of_template for path, of_template in constructs.items()}
     try:
@@ -111,9 +111,9 @@ def scan(constructs: Mapping[Path, Mapping[str, str]]) -> list[Finding]:
         if results["skipped_checks"]:
             names = {each["resource"] for each in results["skipped_checks"]}
             raise NotScanned(f"{', '.join(sorted(names))} skips checks by itself: only {TABLE.name} may")
-        looked_at = {each["file_abs_path"] for each in [*results["passed_checks"], *results["failed_checks"]]}
-        if missed := set(resolved) - looked_at:
-            raise NotScanned(f"checkov says nothing of {', '.join(sorted(missed))}")
+        checked = {each["file_abs_path"] for each in [*results["passed_checks"], *results["failed_checks"]]}
+        if missed := set(resolved) - checked:
+            raise NotScanned(f"checkov has no result for {', '.join(sorted(missed))}")
         return sorted(
             Finding(
                 rule=f"{CHECKOV}::{each['check_id']}",
@@ -127,7 +127,7 @@ def scan(constructs: Mapping[Path, Mapping[str, str]]) -> list[Finding]:
 
 
 def _run(templates: Sequence[Path]) -> Any:
-    """checkov's report as JSON, made without a network and without settings from elsewhere: variables, home, folder."""
+    """checkov's report as JSON. checkov runs without network, and without settings from variables, home or folder."""
     if not (program := shutil.which("checkov")):
         raise NotScanned("the command checkov is not on the PATH: `make infrastructure` installs it")
     files = [argument for each in templates for argument in ("--file", str(each))]
@@ -147,12 +147,12 @@ def _run(templates: Sequence[Path]) -> Any:
         raise NotScanned(f"checkov ended with code {done.returncode} and without a report:\n{last}") from error
 
 
-def judge(
+def find_faults(
     findings: Sequence[Finding], paths: Sequence[str], acknowledgements: Sequence[Acknowledgement], today: date
 ) -> Iterator[str]:
-    """What is wrong, a sentence each: findings that nobody acknowledged, and acknowledgements that hold no longer.
+    """A sentence for each finding without an acknowledgement, and for each acknowledgement that no longer holds.
 
-    ``paths``: of all constructs that were looked at.
+    ``paths``: the paths of all scanned constructs.
     """
     split = [path.split("/") for path in paths]
     stages = sorted({first for first, *rest in split if rest and rest[0] == PLATFORM})
@@ -163,12 +163,12 @@ def judge(
         stages=stages,
         exists=lambda path: any(each.startswith(f"{path}/") for each in paths),
     )
-    made = [each for each in claimed if each.pack == CHECKOV]
-    accepted = {(each.finding, each.path) for each in made}
+    checkov_claims = [each for each in claimed if each.pack == CHECKOV]
+    accepted = {(each.finding, each.path) for each in checkov_claims}
     for finding in findings:
         if finding.key not in accepted:
             yield f"{finding.construct}: {finding.demand}. Fix it, or acknowledge '{finding.rule}' in {TABLE.name}"
-    for each in outlived(made, {finding.key for finding in findings}, today):
+    for each in stale(checkov_claims, {finding.key for finding in findings}, today):
         yield f"{each.claim.path}: {each.description}"
 
 
@@ -176,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.compliance.checkov",
         description=__doc__,
-        epilog="Exit codes: 0 nothing to do, 1 findings or acknowledgements to see to, 2 nothing could be checked.",
+        epilog="Exit codes: 0 passed, 1 findings or acknowledgements need attention, 2 nothing could be checked.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""PCI DSS 4.0.1 as far as infrastructure code can meet or break it; docs/pci-dss-4.md says what lies outside.
+"""The requirements of PCI DSS 4.0.1 that infrastructure code can meet or break. docs/pci-dss-4.md lists the others.
 
 cdk-nag's pack stops at version 3.2.1, retired in March 2024. Requirement numbers are those of "Payment Card Industry
 Data Security Standard: Requirements and Testing Procedures, v4.0.1" (PCI Security Standards Council, June 2024).
@@ -41,7 +41,7 @@ KEY_OF = {
     TOPIC: "KmsMasterKeyId",
     "AWS::SQS::Queue": "KmsMasterKeyId",
 }
-"""Where each kind of store names the key that encrypts it."""
+"""The property of each kind of store that names its encryption key."""
 
 RULES: list[Rule] = []
 
@@ -73,7 +73,7 @@ def _(resource: Resource) -> bool:
 )
 def _(resource: Resource) -> bool:
     if resource.kind == SECURITY_GROUP and not resource.items("SecurityGroupEgress"):
-        # Without a rule of its own a group is given one that lets all out, unless other resources add rules.
+        # AWS gives a group without egress rules one that allows everything, unless other resources add rules.
         return bool(resource.referrers("AWS::EC2::SecurityGroupEgress"))
     every = [each for each in _permissions(resource, "SecurityGroupEgress") if _to_anywhere(each)]
     return not any(str(each.get("IpProtocol")) == "-1" for each in every)
@@ -100,7 +100,7 @@ def _(bucket: Resource) -> bool:
     return all(bucket.get(f"PublicAccessBlockConfiguration.{name}") is True for name in names)
 
 
-# --- 3 and 4: data at rest and on the way -----------------------------------------------------------------------------
+# --- 3 and 4: data at rest and in transit -----------------------------------------------------------------------------
 
 
 @_rule("3.5.1", "EncryptedAtRest", *KEY_OF, demand="Data is encrypted with a key of the platform's own")
@@ -257,11 +257,11 @@ def _(topic: Resource) -> bool:
     return bool(topic.referrers("AWS::SNS::Subscription"))
 
 
-# --- what several rules ask -------------------------------------------------------------------------------------------
+# --- shared by several rules ------------------------------------------------------------------------------------------
 
 
 def _permissions(resource: Resource, inline: str) -> list[dict[str, Any]]:
-    """The rules in a security group, or the one that a rule's own resource is."""
+    """The rules of a security group, or the rule that ``resource`` itself is."""
     if resource.kind == SECURITY_GROUP:
         return resource.items(inline)
     return [resource.body.get("Properties", {})]
@@ -287,5 +287,5 @@ def _refuses_plain_text(resource: Resource, policy: str) -> bool:
 
 
 def _log_sources(bucket: Resource) -> list[Resource]:
-    """What delivers its access logs to ``bucket``: a log of those logs would never end."""
+    """The resources that deliver their access logs to ``bucket``. Such a bucket needs no access logs of its own."""
     return [each for each in bucket.referrers(BUCKET, LOAD_BALANCER) if each is not bucket]

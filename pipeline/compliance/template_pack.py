@@ -1,7 +1,7 @@
-"""A rule pack over synthesised templates: what CloudFormation will get, overrides of properties included.
+"""A rule pack over synthesised templates, which are the input of CloudFormation and include property overrides.
 
-cdk-nag's rules look at constructs, where a property that was overridden still has its former value; and each look of a
-rule written in Python would cross over to Node and back. A template is read once.
+cdk-nag's rules read constructs, which keep the former value of an overridden property. A rule in Python would also call
+Node for each property that it reads. A template is read once.
 """
 
 import json
@@ -22,7 +22,7 @@ from aws_cdk import PolicyValidationPluginReport as Report
 
 
 class Template:
-    """A CloudFormation template, asked about its resources."""
+    """The resources of a CloudFormation template."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.resources = [Resource(id, each, self) for id, each in document.get("Resources", {}).items()]
@@ -48,7 +48,7 @@ class Resource:
         return str(self.body.get("Metadata", {}).get("aws:cdk:path", self.id))
 
     def get(self, path: str) -> Any:
-        """The property at ``A.B.0.C``; ``None`` where there is none."""
+        """The property at a path such as ``A.B.0.C``; ``None`` when it does not exist."""
         found: Any = self.body.get("Properties", {})
         for part in path.split("."):
             if isinstance(found, list):
@@ -60,7 +60,7 @@ class Resource:
         return found
 
     def items(self, path: str) -> list[Any]:
-        """The property at ``path`` as a list: empty where there is none, of one where it is no list."""
+        """The property at ``path`` as a list. A missing property gives an empty list, a single value a list of one."""
         found = self.get(path)
         return found if isinstance(found, list) else [] if found is None else [found]
 
@@ -75,7 +75,7 @@ class Resource:
 
 
 def text(value: Any) -> str:
-    """A property as text: what is only known at deployment is left out."""
+    """A property as text, without the parts that are only known at deployment."""
     if isinstance(value, str):
         return value
     parts = value.get("Fn::Join", ["", []])[1] if isinstance(value, dict) else []
@@ -98,19 +98,19 @@ def _references(value: Any) -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What resources of some kinds must be like."""
+    """A condition on the resources of some kinds."""
 
     requirement: str
     name: str
     kinds: tuple[str, ...]
     demand: str
-    """One sentence: what the rule wants."""
+    """The condition as one sentence."""
     holds: Callable[[Resource], bool]
 
 
 @jsii.implements(IPolicyValidationPlugin)
 class TemplatePack:
-    """Rules as a validation plugin of CDK. Its findings are named as cdk-nag names its own: ``<pack>-<rule>``."""
+    """Rules as a validation plugin of CDK. Findings are named ``<pack>-<rule>``, as in cdk-nag."""
 
     def __init__(self, name: str, rules: Sequence[Rule]) -> None:
         self._name = name

@@ -1,7 +1,7 @@
-"""Rule packs as validation plugins of the app, and the ledger that holds the acknowledgements against their findings.
+"""Rule packs as validation plugins of the app, and the check of the acknowledgements against their findings.
 
-A finding that nobody acknowledged fails the synthesis; so does an acknowledgement that matches no finding any more, and
-one that has expired. What is acknowledged of checkov's findings is none of its business: checkov.py sees to that.
+A finding without an acknowledgement fails the synthesis. An acknowledgement without a finding, or past its date, fails
+it too. checkov.py handles the acknowledgements of checkov's findings.
 """
 
 from collections import defaultdict
@@ -28,13 +28,13 @@ from constructs import IConstruct
 from pipeline.compliance import pci_dss_4
 from pipeline.compliance.acknowledgements import (
     CHECKOV,
-    LEDGER,
     PLATFORM,
+    STALE_CHECK,
     Acknowledgement,
     Claim,
-    Outlived,
+    StaleClaim,
     claims,
-    outlived,
+    stale,
 )
 from pipeline.compliance.template_pack import TemplatePack
 
@@ -42,7 +42,7 @@ NAG_PACKS = (AwsSolutionsChecks, PCIDSS321Checks, NIST80053R5Checks)
 
 
 class Findings(Protocol):
-    """A pack that remembers what it found: long id and path of the construct."""
+    """A pack that remembers its findings: long id and path of the construct."""
 
     found: set[tuple[str, str]]
 
@@ -53,16 +53,16 @@ def enforce(app: App, acknowledgements: Sequence[Acknowledgement], *, today: dat
     top = [child.node.id for child in app.node.children]
     stages = [id for id in top if tree.find(f"{id}/{PLATFORM}")]
     claimed = claims(acknowledgements, top=top, stages=stages, exists=lambda path: tree.find(path) is not None)
-    made = [each for each in claimed if each.pack != CHECKOV]
+    synthesis_claims = [each for each in claimed if each.pack != CHECKOV]
     packs: list[NagPlugin | TemplatePack] = [*(NagPlugin(each(app)) for each in NAG_PACKS), pci_dss_4.pack()]
     accepted: dict[str, list[Acknowledgment]] = defaultdict(list)
-    for claim in made:
+    for claim in synthesis_claims:
         reason = f"{claim.source.reason} ({claim.source.owner}, until {claim.source.expires})"
         accepted[claim.path].append(Acknowledgment(id=claim.finding, reason=reason))
     for path, findings in accepted.items():
         if construct := tree.find(path):
             Validations.of(construct).acknowledge(*findings)
-    Validations.of(app).add_plugins(*packs, Ledger(packs, made, today))
+    Validations.of(app).add_plugins(*packs, StaleCheck(packs, synthesis_claims, today))
 
 
 class _Tree:
@@ -81,10 +81,10 @@ class _Tree:
 
 @jsii.implements(IPolicyValidationPlugin)
 class NagPlugin:
-    """A rule pack of cdk-nag that remembers its findings, and for which a warning weighs as much as an error.
+    """A rule pack of cdk-nag that remembers its findings. A warning counts as an error.
 
-    An id that quotes an ARN has placeholders where it has the account, region and partition of its stack, as it has
-    while settings leave those open: what is acknowledged holds wherever an environment is deployed.
+    Some ids quote an ARN. Its account, region and partition are replaced by the placeholders that cdk-nag uses for
+    unknown ones, so that an acknowledgement is independent of the account and region of a deployment.
     """
 
     def __init__(self, pack: NagPack) -> None:
@@ -111,7 +111,7 @@ class NagPlugin:
         for violation in report.violations:
             for resource in violation.violating_resources:
                 path = resource.construct_path or ""
-                rule = _placeless(violation.rule_name, path, tree)
+                rule = _with_placeholders(violation.rule_name, path, tree)
                 resources[rule, violation.description].append(resource)
                 self.found.add((f"{name}::{rule}", path))
         return Report(
@@ -123,7 +123,7 @@ class NagPlugin:
         )
 
 
-def _placeless(rule: str, path: str, tree: _Tree) -> str:
+def _with_placeholders(rule: str, path: str, tree: _Tree) -> str:
     if ":arn:" not in rule or not (construct := tree.find(path)):
         return rule
     stack = Stack.of(construct)
@@ -134,8 +134,8 @@ def _placeless(rule: str, path: str, tree: _Tree) -> str:
 
 
 @jsii.implements(IPolicyValidationPlugin)
-class Ledger:
-    """Finds the acknowledgements that have outlived their finding or their date."""
+class StaleCheck:
+    """Reports the acknowledgements whose finding is gone or whose date has passed."""
 
     def __init__(self, packs: Sequence[Findings], claims: Sequence[Claim], today: date) -> None:
         self._packs = packs
@@ -144,7 +144,7 @@ class Ledger:
 
     @property
     def name(self) -> str:
-        return LEDGER
+        return STALE_CHECK
 
     @property
     def version(self) -> str | None:
@@ -156,14 +156,14 @@ class Ledger:
 
     def validate(self, context: IPolicyValidationContext) -> Report:
         found = {finding for pack in self._packs for finding in pack.found}
-        violations = [_violation(each) for each in outlived(self._claims, found, self._today)]
+        violations = [_violation(each) for each in stale(self._claims, found, self._today)]
         return Report(success=not violations, violations=violations)
 
 
-def _violation(outlived: Outlived) -> PolicyViolation:
+def _violation(stale_claim: StaleClaim) -> PolicyViolation:
     return PolicyViolation(
-        rule_name=f"{outlived.rule}[{outlived.claim.finding}]",  # several can hold no longer at one construct
-        description=outlived.description,
-        severity="fatal",  # what no acknowledgement can accept
-        violating_resources=[PolicyViolatingResource(construct_path=outlived.claim.path, locations=[])],
+        rule_name=f"{stale_claim.rule}[{stale_claim.claim.finding}]",  # one construct may have several
+        description=stale_claim.description,
+        severity="fatal",  # no acknowledgement can accept it
+        violating_resources=[PolicyViolatingResource(construct_path=stale_claim.claim.path, locations=[])],
     )
