@@ -15,7 +15,7 @@ import gevent
 from locust.env import Environment
 
 from environments import GateSettings
-from loadtest.engine import Plan
+from loadtest.engine import LoadPlan
 from loadtest.generator import Generator
 from loadtest.options import Workforce
 from names import Function
@@ -46,7 +46,7 @@ def flat_out(kind: str, url: str) -> dict[str, float]:
         runner.quit()
         return found
     settings = GateSettings(mix=((Function.VALIDATION.path, 1),), rate=50_000, concurrency=USERS)
-    generator = Generator(Plan.of(settings, url, signed=kind == "gate-signed"), Workforce())
+    generator = Generator(LoadPlan.of(settings, url, signed=kind == "gate-signed"), Workforce())
     generator.start()
     gevent.sleep(1.0)
     found = _measure(lambda: int(generator.environment.stats.total.num_requests))

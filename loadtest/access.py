@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from environments import Environment
 from loadtest.client import PaymentClient
-from loadtest.engine import Plan
+from loadtest.engine import LoadPlan
 from loadtest.faults import FaultKind
 from loadtest.result import ExitCode, GateError
 from loadtest.scenario import Scenario
@@ -27,7 +27,7 @@ def platform_url(environment: Environment, output: str) -> str:
         raise GateError(ExitCode.UNREACHABLE, f"AWS can't be asked for {environment.stack_name}: {error}") from error
 
 
-def first_answers(plan: Plan) -> dict[str, float]:
+def first_answers(plan: LoadPlan) -> dict[str, float]:
     """Send one request to each route before the load begins: the latency (ms) of each route's very first answer.
 
     Raises ``GateError`` when nothing answers or the credentials are refused: no load is needed to find that.

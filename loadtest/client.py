@@ -22,7 +22,7 @@ class RequestSigner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PaymentOutcome:
     """How a request ended. ``fault``: ``None`` if the answer was right. ``status`` 0: there was no answer.
     ``version``: the function version that answered. ``reconnects``: connections found closed by the server.
     ``length``: bytes of the body. ``detail``: the beginning of a wrong one."""
@@ -55,7 +55,7 @@ class PaymentClient:
             self._pool = ConnectionPool(host, port, host, port, size=concurrency)
         self._pool.connection_timeout = self._pool.network_timeout = timeout
 
-    def send(self, request: PaymentRequest, idempotency_key: str) -> Outcome:
+    def send(self, request: PaymentRequest, idempotency_key: str) -> PaymentOutcome:
         """Send ``request`` and wait for its whole answer. Every failure is an outcome, none an exception."""
         path = self._base_path + request.route
         signature = self._signer.headers(request.method, path, request.body) if self._signer else {}
@@ -71,16 +71,16 @@ class PaymentClient:
             # twice (the key makes it safe), so one fresh attempt is what a good client does. It is counted.
             pass
         except (OSError, HTTPParseError) as error:
-            return Outcome(_connection_fault(error))
+            return PaymentOutcome(_connection_fault(error))
         try:
             return replace(self._exchange(request, message), reconnects=1)
         except (OSError, HTTPParseError) as error:
-            return Outcome(_connection_fault(error), reconnects=1)
+            return PaymentOutcome(_connection_fault(error), reconnects=1)
 
     def close(self) -> None:
         self._pool.close()
 
-    def _exchange(self, request: PaymentRequest, message: bytes) -> Outcome:
+    def _exchange(self, request: PaymentRequest, message: bytes) -> PaymentOutcome:
         connection = self._pool.get_socket()
         try:
             connection.sendall(message)
@@ -93,7 +93,7 @@ class PaymentClient:
         response = HTTPSocketPoolResponse(connection, self._pool, method=request.method)  # it gives the connection back
         body, status = response.read(), response.status_code
         wrong = fault(request, status, body)
-        return Outcome(
+        return PaymentOutcome(
             wrong,
             status,
             str(response.get("x-function-version") or ""),

@@ -14,7 +14,7 @@ from typing import Any
 import gevent
 
 from environments import GateSettings
-from loadtest.client import Outcome, PaymentClient
+from loadtest.client import PaymentClient, PaymentOutcome
 from loadtest.health import Monitor
 from loadtest.samples import Samples
 from loadtest.scenario import PaymentRequest, Scenario
@@ -24,7 +24,7 @@ from loadtest.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """All that a generating process must know, in a form that locust's transport (msgpack) carries.
 
     ``url``: the API to load. ``rate``: requests a second over all processes, reached after ``ramp`` seconds.
@@ -43,7 +43,7 @@ class Plan:
     @classmethod
     def of(
         cls, settings: GateSettings, url: str, *, signed: bool, rate: float | None = None, ramp: float = 0.0
-    ) -> "Plan":
+    ) -> "LoadPlan":
         """A new run by an environment's settings, at their rate unless another is given."""
         return cls(
             run_id=uuid.uuid4().hex,
@@ -61,11 +61,11 @@ class Plan:
         return asdict(self)
 
     @classmethod
-    def from_message(cls, message: dict[str, Any]) -> "Plan":
+    def from_message(cls, message: dict[str, Any]) -> "LoadPlan":
         return cls(**{**message, "mix": [(route, share) for route, share in message["mix"]]})
 
 
-Observer = Callable[[PaymentRequest, float, Outcome], None]
+Observer = Callable[[PaymentRequest, float, PaymentOutcome], None]
 """Told of each finished request, with its latency in seconds."""
 
 
@@ -73,7 +73,7 @@ class Engine:
     """One process's part of the load: worker number ``worker`` of ``workers``. ``began``: reading of
     ``time.perf_counter`` at the beginning of the run."""
 
-    def __init__(self, plan: Plan, *, worker: int, workers: int, began: float, observer: Observer) -> None:
+    def __init__(self, plan: LoadPlan, *, worker: int, workers: int, began: float, observer: Observer) -> None:
         self._plan, self._began, self._observer = plan, began, observer
         self._scenario = Scenario(plan.mix, plan.seed)
         self._schedule = Schedule(rate=plan.rate, ramp=plan.ramp, seed=plan.seed, worker=worker, workers=workers)
@@ -126,7 +126,7 @@ class Engine:
         self._observer(request, latency, outcome)
 
 
-def _client(plan: Plan) -> PaymentClient:
+def _client(plan: LoadPlan) -> PaymentClient:
     target = Target.parse(plan.url)
     signer = signer_for(target.host) if plan.signed else None
     return PaymentClient(target, signer, concurrency=plan.concurrency, timeout=plan.timeout)

@@ -34,9 +34,9 @@ from rich.console import Console
 from environments import GateSettings
 from loadtest import reports
 from loadtest.access import first_answers, platform_url
-from loadtest.engine import Plan
+from loadtest.engine import LoadPlan
 from loadtest.generator import Generator
-from loadtest.judge import Evidence, conclude
+from loadtest.judge import RunMeasurements, conclude
 from loadtest.options import add_gate_options, add_target_options, add_workforce_options, gate_settings, workforce
 from loadtest.p99 import RouteJudgement
 from loadtest.reports.terminal import print_summary
@@ -83,7 +83,7 @@ def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
 def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Result, str]:
     """Load the candidate and judge it; the result, and locust's own report. Raises ``GateError``."""
     url: str = arguments.url or platform_url(arguments.env, "CandidateApiUrl")
-    plan = Plan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
+    plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
     first_ms = first_answers(plan)
 
     started = timestamp()
@@ -100,14 +100,14 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
         started=started,
         workers=generator.worker_count,
     )
-    evidence = Evidence(
+    measured = RunMeasurements(
         samples=generator.samples,
         health=generator.health,
         machine_cpu_share=machine_cpu_share,
         expected=generator.count_before(moment.end),
         first_ms=first_ms,
     )
-    return conclude(evidence, settings, moment, subject), generator.locust_page()
+    return conclude(measured, settings, moment, subject), generator.locust_page()
 
 
 def _progress() -> Progress:

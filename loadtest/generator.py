@@ -16,7 +16,7 @@ from locust.rpc import Message
 from locust.runners import LocalRunner, MasterRunner
 from locust.stats import stats_history
 
-from loadtest.engine import Plan
+from loadtest.engine import LoadPlan
 from loadtest.health import Health
 from loadtest.options import Workforce
 from loadtest.result import ExitCode, GateError
@@ -41,7 +41,7 @@ def _is_trouble(record: logging.LogRecord) -> bool:
 class Generator:
     """A load run in progress."""
 
-    def __init__(self, plan: Plan, workforce: Workforce) -> None:
+    def __init__(self, plan: LoadPlan, workforce: Workforce) -> None:
         logging.getLogger("locust").setLevel(logging.WARNING)
         logging.getLogger("locust.runners").addFilter(_is_trouble)
         self._plan = plan

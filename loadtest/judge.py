@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from environments import GateSettings
 from loadtest.health import Health
-from loadtest.p99 import RouteJudgement, Verdict, judge_route, worst
+from loadtest.p99 import GateVerdict, RouteJudgement, judge_route, worst
 from loadtest.result import ExitCode, GeneratorHealth, Result, Subject, Warmth
 from loadtest.samples import Samples, histogram
 from loadtest.timeline import timeline
@@ -18,10 +18,10 @@ LATE_SHARE_OF_LIMIT = 0.2
 """An event loop late by more than this share of the limit (p99) can't judge it."""
 
 _EXIT_CODES = {
-    Verdict.PASS: ExitCode.PASS,
-    Verdict.FAIL: ExitCode.FAIL,
-    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
-    Verdict.INVALID: ExitCode.INVALID,
+    GateVerdict.PASS: ExitCode.PASS,
+    GateVerdict.FAIL: ExitCode.FAIL,
+    GateVerdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    GateVerdict.INVALID: ExitCode.INVALID,
 }
 
 
@@ -36,7 +36,7 @@ class Moment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class RunMeasurements:
     """What was measured. ``machine_cpu_share``: how busy this machine was with everything on it. ``expected``: requests
     that were due. ``first_ms``: latency of each route's first answer."""
 
@@ -63,11 +63,11 @@ def judge_routes(samples: Samples, settings: GateSettings, moment: Moment) -> li
     ]
 
 
-def conclude(evidence: Evidence, settings: GateSettings, moment: Moment, subject: Subject) -> Result:
+def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, subject: Subject) -> Result:
     """The result of a run that ended at ``moment``."""
-    samples, begin = evidence.samples, settings.warm_up_seconds
+    samples, begin = measured.samples, settings.warm_up_seconds
     routes = judge_routes(samples, settings, moment)
-    generator = _generator_health(evidence, settings, moment)
+    generator = _generator_health(measured, settings, moment)
     verdict, reasons = _overall(routes, generator, settings)
     broken = [route.route for route in routes if route.errors >= ERRORS_OF_A_BROKEN_ROUTE and not route.samples]
     if broken:
@@ -75,7 +75,7 @@ def conclude(evidence: Evidence, settings: GateSettings, moment: Moment, subject
     return Result(
         subject=subject,
         verdict=verdict,
-        exit_code=ExitCode.BROKEN_ROUTE if broken and verdict is Verdict.FAIL else _EXIT_CODES[verdict],
+        exit_code=ExitCode.BROKEN_ROUTE if broken and verdict is GateVerdict.FAIL else _EXIT_CODES[verdict],
         reasons=reasons,
         limit_ms=settings.limit_ms,
         confidence=settings.confidence,
@@ -88,7 +88,7 @@ def conclude(evidence: Evidence, settings: GateSettings, moment: Moment, subject
         looks=moment.look,
         aborted=moment.aborted,
         routes=routes,
-        warmth={route: _warmth(samples, route, begin, evidence.first_ms) for route, _ in settings.mix},
+        warmth={route: _warmth(samples, route, begin, measured.first_ms) for route, _ in settings.mix},
         versions=samples.versions_by_route(),
         generator=generator,
         timeline=timeline(samples, [route for route, _ in settings.mix], moment.end),
@@ -100,7 +100,7 @@ def conclude(evidence: Evidence, settings: GateSettings, moment: Moment, subject
 
 def _overall(
     routes: list[RouteJudgement], generator: GeneratorHealth, settings: GateSettings
-) -> tuple[Verdict, list[str]]:
+) -> tuple[GateVerdict, list[str]]:
     """The verdict of the run, and its reasons with the gravest first.
 
     A generator in trouble can only make latencies look worse: it voids a failure, but no pass. A system too slow for
@@ -122,26 +122,26 @@ def _overall(
             f"the generator had trouble of its own (CPU {generator.cpu_share:.0%} of a core, event loop late by "
             f"{generator.lag_p99_ms:.1f} ms at p99): give it more processes or a lower rate",
         )
-    if generator.machine_cpu_share > BUSY_CPU_SHARE and verdict is not Verdict.PASS:
+    if generator.machine_cpu_share > BUSY_CPU_SHARE and verdict is not GateVerdict.PASS:
         reasons.append(
             f"this machine was {generator.machine_cpu_share:.0%} busy: if the API runs on it too, other work slowed it"
         )
-    unproven = (too_slow or generator.unaccounted) and verdict is not Verdict.FAIL
-    if unproven or (in_trouble and verdict is not Verdict.PASS):
-        verdict = Verdict.INVALID
+    unproven = (too_slow or generator.unaccounted) and verdict is not GateVerdict.FAIL
+    if unproven or (in_trouble and verdict is not GateVerdict.PASS):
+        verdict = GateVerdict.INVALID
     return verdict, reasons
 
 
-def _generator_health(evidence: Evidence, settings: GateSettings, moment: Moment) -> GeneratorHealth:
-    samples, health, begin = evidence.samples, evidence.health, settings.warm_up_seconds
+def _generator_health(measured: RunMeasurements, settings: GateSettings, moment: Moment) -> GeneratorHealth:
+    samples, health, begin = measured.samples, measured.health, settings.warm_up_seconds
     return GeneratorHealth(
         target_rate=settings.rate,
         achieved_rate=samples.ended(begin, moment.end) / (moment.end - begin),
-        unaccounted=0 if moment.aborted else evidence.expected - samples.count_before(moment.end),
+        unaccounted=0 if moment.aborted else measured.expected - samples.count_before(moment.end),
         cpu_share=health.cpu_share,
         lag_p99_ms=health.lag_ms(0.99),
         lag_max_ms=health.lag_ms(1.0),
-        machine_cpu_share=evidence.machine_cpu_share,
+        machine_cpu_share=measured.machine_cpu_share,
         reconnects=samples.reconnects,
     )
 

@@ -18,7 +18,7 @@ from locust.runners import LocalRunner, WorkerRunner
 
 from environments import environment as settings_of
 from loadtest.access import platform_url
-from loadtest.engine import Engine, Plan
+from loadtest.engine import Engine, LoadPlan
 from loadtest.result import GateError
 from loadtest.worker import PaymentUser, Worker
 
@@ -55,7 +55,7 @@ def _engine_by_hand(environment: Environment, options: argparse.Namespace, worke
     except GateError as trouble:
         print(trouble, file=sys.stderr)
         sys.exit(trouble.code)
-    plan = Plan.of(settings.gate, url, signed=not options.unsigned)
+    plan = LoadPlan.of(settings.gate, url, signed=not options.unsigned)
     worker_index = getattr(environment.runner, "worker_index", 0)
     return Engine(
         plan, worker=worker_index, workers=MOST_WORKERS, began=time.perf_counter(), observer=worker.tell_locust

@@ -31,7 +31,7 @@ GROWTH = 1.5
 """Each look has half as many samples again as the one before: few looks, so that none is left with little."""
 
 
-class Verdict(StrEnum):
+class GateVerdict(StrEnum):
     PASS = "pass"  # noqa: S105
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
@@ -60,7 +60,7 @@ class RouteJudgement:
     """The verdict on one route and the numbers it follows from. Latencies in ms; ``None`` without enough samples."""
 
     route: str
-    verdict: Verdict
+    verdict: GateVerdict
     reasons: list[str]
     samples: int
     over_limit: int
@@ -99,19 +99,19 @@ def judge_route(
     sure, counted = f"with {1 - alpha:.2%} confidence", f"{over} of {n} over {limit_ms:g} ms"
     verdicts, reasons = [], []
     if n == 0:
-        verdicts.append(Verdict.INCONCLUSIVE)
+        verdicts.append(GateVerdict.INCONCLUSIVE)
         reasons.append("not one right answer to measure")
     elif over <= allowed:
-        verdicts.append(Verdict.PASS)
+        verdicts.append(GateVerdict.PASS)
         reasons.append(f"p99 <= {upper:.1f} ms {sure} ({counted}, {allowed} allowed)")
     elif over >= proven_slow:
-        verdicts.append(Verdict.FAIL)
+        verdicts.append(GateVerdict.FAIL)
         reasons.append(f"p99 >= {lower:.1f} ms {sure} ({counted}, {max(allowed, 0)} allowed)")
     elif allowed < 0:
-        verdicts.append(Verdict.INCONCLUSIVE)
+        verdicts.append(GateVerdict.INCONCLUSIVE)
         reasons.append(f"{n} answers are too few to prove anything: {samples_needed(alpha)} needed ({counted})")
     else:
-        verdicts.append(Verdict.INCONCLUSIVE)
+        verdicts.append(GateVerdict.INCONCLUSIVE)
         reasons.append(
             f"undecided: {counted}; {allowed} at most prove p99 <= {limit_ms:g} ms, {proven_slow} the contrary"
         )
@@ -122,7 +122,7 @@ def judge_route(
         reasons.append(f"{share}: {', '.join(f'{count} x {reason}' for reason, count in faults.items())}")
         if errors > error_budget * total:
             proven = errors >= fewest_over(total, alpha, error_budget)
-            verdicts.append(Verdict.FAIL if proven else Verdict.INCONCLUSIVE)
+            verdicts.append(GateVerdict.FAIL if proven else GateVerdict.INCONCLUSIVE)
 
     return RouteJudgement(
         route=route,
@@ -142,12 +142,12 @@ def judge_route(
     )
 
 
-def worst(verdicts: Sequence[Verdict]) -> Verdict:
+def worst(verdicts: Sequence[GateVerdict]) -> GateVerdict:
     """One verdict for several: it passes only if all do. None at all is not a pass."""
-    for verdict in (Verdict.INVALID, Verdict.FAIL, Verdict.INCONCLUSIVE):
+    for verdict in (GateVerdict.INVALID, GateVerdict.FAIL, GateVerdict.INCONCLUSIVE):
         if verdict in verdicts:
             return verdict
-    return Verdict.PASS if verdicts else Verdict.INCONCLUSIVE
+    return GateVerdict.PASS if verdicts else GateVerdict.INCONCLUSIVE
 
 
 def hopeless(judgement: RouteJudgement, *, most_samples: int, error_budget: float, alpha: float) -> bool:

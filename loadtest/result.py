@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
-from loadtest.p99 import RouteJudgement, Verdict
+from loadtest.p99 import GateVerdict, RouteJudgement
 
 
 def timestamp() -> str:
@@ -99,7 +99,7 @@ class Result:
     """
 
     subject: Subject
-    verdict: Verdict
+    verdict: GateVerdict
     exit_code: ExitCode
     reasons: list[str]
     limit_ms: float

@@ -7,7 +7,7 @@ import gevent
 from environments import GateSettings
 from loadtest.generator import Generator
 from loadtest.judge import Moment, judge_routes
-from loadtest.p99 import RouteJudgement, Verdict, alphas, hopeless, look_times, worst
+from loadtest.p99 import GateVerdict, RouteJudgement, alphas, hopeless, look_times, worst
 
 POLL_SECONDS = 0.5
 ABORT_PATIENCE_SECONDS = 2.0
@@ -33,7 +33,7 @@ def run(generator: Generator, settings: GateSettings, progress: Progress) -> Mom
             generator.finish(ABORT_PATIENCE_SECONDS)
             return aborted
         routes = judge_routes(generator.samples, settings, moment)
-        if last_look or worst([route.verdict for route in routes]) is not Verdict.INCONCLUSIVE:
+        if last_look or worst([route.verdict for route in routes]) is not GateVerdict.INCONCLUSIVE:
             generator.end_at(moment.end)
             return moment
     raise AssertionError("a run has at least one look")
@@ -60,7 +60,7 @@ def _certain_to_fail(routes: list[RouteJudgement], settings: GateSettings) -> bo
     shares = dict(settings.mix)
     total = sum(shares.values())
     return any(
-        route.verdict is Verdict.FAIL
+        route.verdict is GateVerdict.FAIL
         and hopeless(
             route,
             most_samples=int(settings.rate * settings.max_seconds * shares[route.route] / total) + 1,

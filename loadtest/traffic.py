@@ -26,7 +26,7 @@ from typing import Any
 import gevent
 
 from loadtest.access import first_answers, platform_url
-from loadtest.engine import Plan
+from loadtest.engine import LoadPlan
 from loadtest.generator import Generator
 from loadtest.options import Workforce, add_target_options, number
 from loadtest.result import GateError, timestamp
@@ -71,7 +71,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
     try:
         url = arguments.url or platform_url(arguments.env, "ApiGatewayUrl")
         rate = arguments.rate or arguments.env.release.traffic_rate
-        plan = Plan.of(settings, url, signed=not arguments.unsigned, rate=rate)
+        plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, rate=rate)
         first_answers(plan)
     except GateError as trouble:
         say(f"traffic {arguments.env.name}: not started, nor was the command: {trouble}", sys.stderr)

@@ -14,8 +14,8 @@ from locust.exception import StopUser
 from locust.rpc import Message
 from locust.runners import LocalRunner, WorkerRunner
 
-from loadtest.client import Outcome
-from loadtest.engine import Engine, Plan
+from loadtest.client import PaymentOutcome
+from loadtest.engine import Engine, LoadPlan
 from loadtest.scenario import PaymentRequest
 
 REPORT_SECONDS = 0.5
@@ -71,7 +71,7 @@ class Worker:
             engine.send_next()
         return self._planned
 
-    def tell_locust(self, request: PaymentRequest, latency: float, outcome: Outcome) -> None:
+    def tell_locust(self, request: PaymentRequest, latency: float, outcome: PaymentOutcome) -> None:
         """Feeds locust's own statistics, for its report and its web page; no verdict rests on them."""
         self._environment.events.request.fire(  # type: ignore[no-untyped-call]
             request_type="POST",
@@ -90,7 +90,7 @@ class Worker:
         self.close()
         workers = msg.data["workers"]
         self._engine = Engine(
-            Plan.from_message(msg.data["plan"]),
+            LoadPlan.from_message(msg.data["plan"]),
             worker=workers.index(self._runner.client_id),
             workers=len(workers),
             began=time.perf_counter() + msg.data["start_in"],

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree as Xml
 
-from loadtest.p99 import Verdict
+from loadtest.p99 import GateVerdict
 from loadtest.result import Result
 
 
@@ -21,12 +21,12 @@ def render_trouble(environment: str, message: str) -> str:
     return _text(suite)
 
 
-def _case(suite: Xml.Element, name: str, verdict: Verdict, reasons: list[str], seconds: float) -> None:
+def _case(suite: Xml.Element, name: str, verdict: GateVerdict, reasons: list[str], seconds: float) -> None:
     case = _new_case(suite, name, seconds)
     text = "\n".join(reasons)
-    if verdict is Verdict.FAIL:
+    if verdict is GateVerdict.FAIL:
         Xml.SubElement(case, "failure", message=str(verdict)).text = text
-    elif verdict is not Verdict.PASS:
+    elif verdict is not GateVerdict.PASS:
         Xml.SubElement(case, "error", message=str(verdict)).text = text
     else:
         Xml.SubElement(case, "system-out").text = text

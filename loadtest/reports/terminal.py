@@ -6,17 +6,17 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.p99 import Verdict
+from loadtest.p99 import GateVerdict
 from loadtest.reports.markdown import ms
 from loadtest.result import Result
 
 LOG_WIDTH = 160
 
 _STYLES = {
-    Verdict.PASS: "bold green",
-    Verdict.FAIL: "bold red",
-    Verdict.INCONCLUSIVE: "bold yellow",
-    Verdict.INVALID: "bold magenta",
+    GateVerdict.PASS: "bold green",
+    GateVerdict.FAIL: "bold red",
+    GateVerdict.INCONCLUSIVE: "bold yellow",
+    GateVerdict.INVALID: "bold magenta",
 }
 
 

@@ -16,7 +16,7 @@ REASONS = 2
 """How many findings a verdict names in one line; the report has them all."""
 
 
-class Verdict(StrEnum):
+class AnalysisVerdict(StrEnum):
     PASS = "pass"  # noqa: S105 - not a password
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
@@ -30,8 +30,8 @@ class Limits:
     """Requests of the candidate, all routes together, under which nothing can pass."""
     minimum_per_route: int = 5
     significance: float = 0.0001
-    """Chance of a false alarm that one test accepts. A release makes some hundred: several a look, and growing data are
-    looked at again and again. What may be chance is held, for more data to decide."""
+    """Chance of a false alarm that one test accepts. A release makes some hundred tests: several in each analysis, and
+    growing data are analysed again and again. What may be chance is held, so that more data decide."""
     error_margin: float = 0.01
     """Difference of error rates that matters."""
     effect: float = 0.64
@@ -44,12 +44,12 @@ class Limits:
 class Finding:
     """One test's verdict and its reasoning, as people read it."""
 
-    verdict: Verdict
+    verdict: AnalysisVerdict
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class AnalysisRun:
     """One analysis, as it is kept in the record."""
 
     at: float
@@ -59,15 +59,16 @@ class Look:
     findings: tuple[Finding, ...]
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> AnalysisVerdict:
         """The worst finding decides."""
         found = {finding.verdict for finding in self.findings}
-        return next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in found), Verdict.PASS)
+        grave = (AnalysisVerdict.FAIL, AnalysisVerdict.INCONCLUSIVE)
+        return next((verdict for verdict in grave if verdict in found), AnalysisVerdict.PASS)
 
     @property
     def reasons(self) -> str:
         """The findings that led to the verdict, the first few of them."""
-        if self.verdict is Verdict.PASS:
+        if self.verdict is AnalysisVerdict.PASS:
             return f"{len(self.findings)} checks passed, {total(self.candidate.values()).requests} requests"
         texts = [finding.text for finding in self.findings if finding.verdict is self.verdict]
         more = [f"and {len(texts) - REASONS} more"] if len(texts) > REASONS else []
@@ -75,8 +76,8 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Glance:
-    """What a look saw, as charts show it: all routes together, of ``(stable, candidate)``."""
+class AnalysisSummary:
+    """What an analysis saw, as charts show it: all routes together, of ``(stable, candidate)``."""
 
     at: float
     weight: int
@@ -86,11 +87,11 @@ class Glance:
     """Percent of requests; ``None`` without any."""
 
     @classmethod
-    def of(cls, look: Look) -> "Glance":
-        stable, candidate = total(look.stable.values()), total(look.candidate.values())
+    def of(cls, run: AnalysisRun) -> "AnalysisSummary":
+        stable, candidate = total(run.stable.values()), total(run.candidate.values())
         return cls(
-            at=look.at,
-            weight=look.weight,
+            at=run.at,
+            weight=run.weight,
             p90=(_rounded(stable.quantile(0.9)), _rounded(candidate.quantile(0.9))),
             errors=(_percent(stable), _percent(candidate)),
         )
@@ -125,7 +126,7 @@ def _findings(stable: Samples, candidate: Samples, limits: Limits, same_minutes:
 
 
 def _enough(label: str, sample: Sample, minimum: int) -> Finding:
-    verdict = Verdict.PASS if sample.requests >= minimum else Verdict.INCONCLUSIVE
+    verdict = AnalysisVerdict.PASS if sample.requests >= minimum else AnalysisVerdict.INCONCLUSIVE
     return Finding(verdict=verdict, text=f"{label}: {sample.requests} requests of the {minimum} that a verdict needs")
 
 
@@ -137,21 +138,21 @@ def _errors(label: str, stable: Sample, candidate: Sample, limits: Limits) -> Fi
         f"up to {highest_plausible_rate(candidate.errors, candidate.requests):.1%} possible), "
         f"stable {stable.errors} of {stable.requests} ({stable.error_rate:.1%}), p {p:.2g}"
     )
-    return Finding(verdict=_weigh(difference >= limits.error_margin, p, limits.significance), text=text)
+    return Finding(verdict=_verdict_on(difference >= limits.error_margin, p, limits.significance), text=text)
 
 
 def _latency(label: str, stable: Sample, candidate: Sample, limits: Limits) -> Finding:
     here, there = candidate.quantile(0.9), stable.quantile(0.9)
     if here is None or there is None or min(candidate.requests, stable.requests) < limits.minimum_per_route:
         # The first requests of a version may be its cold starts, and nothing else.
-        return Finding(verdict=Verdict.INCONCLUSIVE, text=f"{label}: too few latencies to compare")
+        return Finding(verdict=AnalysisVerdict.INCONCLUSIVE, text=f"{label}: too few latencies to compare")
     p, effect = slower(candidate.latencies, stable.latencies)
     matters = effect >= limits.effect and here - there >= limits.latency_margin_ms
     text = f"{label}: p90 {here:.0f} ms, stable {there:.0f} ms, slower with chance {effect:.2f}, p {p:.2g}"
-    return Finding(verdict=_weigh(matters, p, limits.significance), text=text)
+    return Finding(verdict=_verdict_on(matters, p, limits.significance), text=text)
 
 
-def _weigh(matters: bool, p: float, significance: float) -> Verdict:
+def _verdict_on(matters: bool, p: float, significance: float) -> AnalysisVerdict:
     if not matters:
-        return Verdict.PASS
-    return Verdict.FAIL if p < significance else Verdict.INCONCLUSIVE
+        return AnalysisVerdict.PASS
+    return AnalysisVerdict.FAIL if p < significance else AnalysisVerdict.INCONCLUSIVE

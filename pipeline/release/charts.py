@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import chain
 
-from pipeline.release.analysis import Glance
+from pipeline.release.analysis import AnalysisSummary
 from pipeline.release.record import Phase, Release
 from reporting import charts
 from reporting.charts import Axis, Chart, Scale, Shape
@@ -27,8 +27,8 @@ def draw(release: Release) -> list[Chart]:
     ]
     return [
         _weight(release, time, events),
-        _versions(release, time, events, lambda look: look.p90, "Latency p90", "ms"),
-        _versions(release, time, events, lambda look: look.errors, "Errors", "%"),
+        _versions(release, time, events, lambda run: run.p90, "Latency p90", "ms"),
+        _versions(release, time, events, lambda run: run.errors, "Errors", "%"),
     ]
 
 
@@ -52,12 +52,12 @@ def _weight(release: Release, time: Axis, events: list[Shape]) -> Chart:
 
 
 def _versions(
-    release: Release, time: Axis, events: list[Shape], of: Callable[[Glance], Pair], title: str, unit: str
+    release: Release, time: Axis, events: list[Shape], of: Callable[[AnalysisSummary], Pair], title: str, unit: str
 ) -> Chart:
     begin = release.events[0].at
     # At 100 % stable answers nothing: the analysis compares with the step before.
-    stable = [(look.at - begin, of(look)[0]) for look in release.glances if look.weight < 100]
-    candidate = [(look.at - begin, of(look)[1]) for look in release.glances]
+    stable = [(run.at - begin, of(run)[0]) for run in release.analysis_summaries if run.weight < 100]
+    candidate = [(run.at - begin, of(run)[1]) for run in release.analysis_summaries]
     highest = {
         name: max((value for _, value in points if value is not None), default=None)
         for name, points in (("stable", stable), ("candidate", candidate))

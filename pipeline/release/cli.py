@@ -8,7 +8,7 @@ import platform
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable
 from pipeline.release.record import Release
 from pipeline.release.report import write_reports
+from pipeline.release.stored import stored
 from pipeline.release.view import plan_lines
 
 EXIT_CODES = """\
@@ -263,9 +264,9 @@ def _document(outcome: Outcome, arguments: argparse.Namespace) -> str:
         "exit_code": outcome.code,
         "outcome": outcome.code.name.lower().replace("_", "-"),
         "text": outcome.text,
-        "release": asdict(outcome.release) if outcome.release else None,
+        "release": outcome.release,
     }
-    return json.dumps(document, indent=1)
+    return json.dumps(document, indent=1, default=stored)
 
 
 def _show(outcome: Outcome, arguments: argparse.Namespace) -> None:

@@ -36,5 +36,5 @@ class SystemClock:
         return self._signals > 0
 
     @property
-    def insisted(self) -> bool:
+    def interrupted_twice(self) -> bool:
         return self._signals > 1

@@ -13,7 +13,7 @@ from pipeline.release.lease import given_up_afterwards, lease
 from pipeline.release.new_release import NewReleases
 from pipeline.release.outcome import ExitCode, Outcome, answered, done, ended, refused
 from pipeline.release.plan import Plan
-from pipeline.release.ports import LeaseHeld, Request, RequestCommand
+from pipeline.release.ports import LeaseHeld, OperatorRequest, RequestCommand
 from pipeline.release.record import Release
 from pipeline.release.traffic import Traffic
 from pipeline.release.view import history_lines, name, preview_lines, tree
@@ -39,11 +39,11 @@ class Commands:
 
     def shift(self) -> Outcome:
         """Bring the candidate to all production traffic; first finish what a dead controller left."""
-        return self._shift(retries=False, hurry=False)
+        return self._shift(retries=False, skips_bakes=False)
 
     def retry(self) -> Outcome:
         """Shift a candidate again that was rolled back."""
-        return self._shift(retries=True, hurry=False)
+        return self._shift(retries=True, skips_bakes=False)
 
     def undo(self, *, now: bool = False) -> Outcome:
         """Go back to the previous stable version by a guarded shift, or at once."""
@@ -67,16 +67,16 @@ class Commands:
                 traffic.stable,
                 origin.stable,
                 undoes=True,
-                hurry=now,
+                skips_bakes=now,
                 ignored_alarms=ignored,
-                home=traffic.green,
+                green_after=traffic.green,
             )
             return self._start(release, traffic)
 
     def promote(self, *, now: bool = False) -> Outcome:
         """End the current bake; with ``now``, skip all bakes and analysis (alarms still roll back)."""
         if now and self._driver.unfinished() is None:
-            return self._shift(retries=False, hurry=True)
+            return self._shift(retries=False, skips_bakes=True)
         return self._ask(RequestCommand.PROMOTE_NOW if now else RequestCommand.PROMOTE)
 
     def pause(self, *, seconds: float | None = None) -> Outcome:
@@ -153,8 +153,8 @@ class Commands:
         left = self._driver.unfinished()
         return refused(f"release {left.release_id} is under way; `abort` it first") if left else None
 
-    def _shift(self, *, retries: bool, hurry: bool) -> Outcome:
-        """``retries``: the candidate may be one that was rejected; ``hurry``: without bakes."""
+    def _shift(self, *, retries: bool, skips_bakes: bool) -> Outcome:
+        """``retries``: the candidate may be one that was rejected; ``skips_bakes``: without bakes."""
         world = self.world
         with self._lease():
             candidate = world.router.deployed()
@@ -185,7 +185,7 @@ class Commands:
             release = self._releases.new(
                 traffic.stable,
                 candidate,
-                hurry=hurry,
+                skips_bakes=skips_bakes,
                 ignored_alarms=ringing,
                 commit=self._releases.commit_tried(candidate) if retries else None,
             )
@@ -202,7 +202,7 @@ class Commands:
         if self.dry_run:
             return done(f"would ask for {command} of release {release.release_id} in phase {release.phase}", release)
         records, known = self.world.records, len(release.events)
-        request = Request(
+        request = OperatorRequest(
             request_id=uuid.uuid4().hex,
             release_id=release.release_id,
             command=command,
@@ -229,7 +229,7 @@ class Commands:
                     release = self._driver.take_over(release)
                 return answered(request, release, known)
 
-    def _asked_of(self, request: Request) -> Release:
+    def _asked_of(self, request: OperatorRequest) -> Release:
         """The release that ``request`` is about, as it stands."""
         return next(r for r in self.world.records.latest(HISTORY) if r.release_id == request.release_id)
 

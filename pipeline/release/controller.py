@@ -82,13 +82,13 @@ class Controller:
             except Exception as error:
                 settled = True
                 self._note(error)
-                if back := self._turned_back(self._world.clock.now()):
+                if back := self._back_from_defect(self._world.clock.now()):
                     self._write(back)
             self._failed_rounds = self._failed_rounds + 1 if self._errors else 0
             if len(self._release.events) > len(before.events):
                 self._announce(self._release)
             if self._release.phase is Phase.ROLLING_BACK and self._failed_rounds >= release.plan.failures_allowed:
-                self._despair(self._release)
+                self._may_give_up(self._release)
             if self._errors or (settled and self._release.phase is before.phase):
                 self._world.clock.sleep(self._pause(self._release))
         for _ in range(WRITES_AT_THE_END):
@@ -102,30 +102,30 @@ class Controller:
     def _round(self) -> bool:
         """Look, decide, write, move. Returns whether there was nothing to move."""
         seen = self._look(self._release)
-        self._write(self._turned_back(seen.now) or advance(self._release, seen))
+        self._write(self._back_from_defect(seen.now) or advance(self._release, seen))
         return self._make_calls(self._release, seen)
 
-    def _turned_back(self, now: float) -> Release | None:
+    def _back_from_defect(self, now: float) -> Release | None:
         """The way back because of a defect, if it has to be begun. Not left to the machine, which may be at fault."""
         if self._defect is None or self._release.finished or self._release.phase is Phase.ROLLING_BACK:
             return None
         cause = f"a defect of the controller: {self._defect.strip().splitlines()[-1]}"
         return roll_back(self._release, now, cause, defect=self._defect)
 
-    def _despair(self, release: Release) -> None:
+    def _may_give_up(self, release: Release) -> None:
         """The way back is tried until it succeeds, unless whoever waits for it has asked twice for an end."""
-        if self._world.clock.insisted:
+        if self._world.clock.interrupted_twice:
             raise RollbackUnconfirmed(release)
-        if self._failed_rounds == release.plan.failures_allowed or self._is_loud:
+        if self._failed_rounds == release.plan.failures_allowed or self._tells_of_failures:
             self._world.tell(f"  still rolling back after {self._failed_rounds} failed rounds; Ctrl-C twice gives up")
 
     @property
-    def _is_loud(self) -> bool:
+    def _tells_of_failures(self) -> bool:
         """Rounds that fail all say the same, so only some of them do: after 1, 2, 4, 8, 16, ... failed ones."""
         return self._failed_rounds & (self._failed_rounds - 1) <= 0
 
     def _detail(self, text: str) -> None:
-        if self._is_loud:
+        if self._tells_of_failures:
             self._world.tell(f"  {text}")
 
     def _look(self, release: Release) -> Observation:
@@ -230,5 +230,5 @@ class Controller:
         if self._errors:
             return min(LONGEST_RETRY_SECONDS, 2.0 ** min(self._failed_rounds - 1, 4))
         left = release.since + release.plan.bake_seconds - self._world.clock.now()
-        ends_soon = release.phase is Phase.BAKING and 0 < left < release.plan.tick_seconds
-        return left if ends_soon else release.plan.tick_seconds
+        ends_soon = release.phase is Phase.BAKING and 0 < left < release.plan.poll_seconds
+        return left if ends_soon else release.plan.poll_seconds

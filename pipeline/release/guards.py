@@ -7,7 +7,7 @@ from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions
 
 HISTORY = 50
-"""How many releases back the guards and `history` look."""
+"""How many releases back the guards and `history` see."""
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 

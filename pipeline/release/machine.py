@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from names import Function
-from pipeline.release.analysis import Look, Verdict, judge
-from pipeline.release.ports import Request, RequestCommand
+from pipeline.release.analysis import AnalysisRun, AnalysisVerdict, judge
+from pipeline.release.ports import OperatorRequest, RequestCommand
 from pipeline.release.record import EventKind, Phase, Release
 from pipeline.release.samples import Samples
 from pipeline.release.traffic import Traffic, Versions
@@ -18,7 +18,7 @@ from pipeline.release.traffic import Traffic, Versions
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What one look at the world showed. ``None`` where it was not read, or could not be."""
+    """What was read of the world in one round. ``None`` where it was not read, or could not be."""
 
     now: float
     traffic: Traffic | None = None
@@ -27,7 +27,7 @@ class Observation:
     alarms: Sequence[str] | None = None
     samples: tuple[Samples, Samples] | None = None
     """What stable and candidate did since the bake began, when ``wants_samples`` asked for it."""
-    request: Request | None = None
+    request: OperatorRequest | None = None
     failures: int = 0
     """Rounds in a row in which a call failed, this one included."""
     last_failure: str = ""
@@ -36,7 +36,7 @@ class Observation:
 
 def advance(release: Release, seen: Observation) -> Release:
     """The next record; the same object when nothing changes."""
-    release = _leave_a_deployment_alone(release, seen.traffic)
+    release = _respect_deployment(release, seen.traffic)
     match release.phase:
         case Phase.ROLLING_BACK:
             return _finish(release, seen, Phase.ROLLED_BACK, "traffic is back on the stable version, read back")
@@ -50,11 +50,11 @@ def advance(release: Release, seen: Observation) -> Release:
 
 def wants_samples(release: Release, now: float) -> bool:
     """Whether it is time to compare the candidate with stable."""
-    if release.phase is not Phase.BAKING or release.hurry:
+    if release.phase is not Phase.BAKING or release.skips_bakes:
         return False
-    last = max((look.at for look in release.looks), default=0.0)
+    last = max((run.at for run in release.analysis_runs), default=0.0)
     first_after_bake = _baked(release, now) and last < release.since + release.plan.bake_seconds
-    return first_after_bake or now - max(last, release.since) >= release.plan.look_seconds
+    return first_after_bake or now - max(last, release.since) >= release.plan.analysis_seconds
 
 
 def take_over(release: Release, now: float) -> Release:
@@ -70,12 +70,12 @@ def roll_back(
     return release.to(Phase.ROLLING_BACK, now, text, cause=cause, rejected=rejected, defect=defect)
 
 
-def _leave_a_deployment_alone(release: Release, traffic: Traffic | None) -> Release:
+def _respect_deployment(release: Release, traffic: Traffic | None) -> Release:
     """An undo lends alias green to an earlier version; what a deployment puts there meanwhile is not overwritten."""
-    if release.home is None or traffic is None:
+    if release.green_after is None or traffic is None:
         return release
-    ours = (release.home, release.candidate[Function.PROCESSING])
-    return release if traffic.green in ours else replace(release, home=None)
+    ours = (release.green_after, release.candidate[Function.PROCESSING])
+    return release if traffic.green in ours else replace(release, green_after=None)
 
 
 def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
@@ -94,7 +94,7 @@ def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None)
     """What someone else has changed during the release, if anything."""
     # An undo's candidate was not deployed: it only borrows one alias green.
     ours = [Function.PROCESSING] if release.undoes else list(Function)
-    if release.home is None and deployed is not None:
+    if release.green_after is None and deployed is not None:
         for function in ours:
             if deployed[function] != release.candidate[function]:
                 return f"a deployment replaced the candidate by version {deployed[function]} of {function}"
@@ -102,7 +102,7 @@ def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None)
         return None
     settled = release.phase in (Phase.BAKING, Phase.PAUSED) and not traffic.satisfies(release.traffic)
     # A hurried release goes to its last step from the steady state: before its first move that is nobody's doing.
-    moved = release.phase is Phase.SHIFTING and release.step > 0 and not release.hurry
+    moved = release.phase is Phase.SHIFTING and release.step > 0 and not release.skips_bakes
     undone = moved and traffic.is_steady
     return "someone else moved traffic during the release" if settled or undone else None
 
@@ -124,7 +124,7 @@ def _asked(release: Release, seen: Observation) -> Release | None:
     match request.command, release.phase:
         case RequestCommand.PROMOTE_NOW, _:
             last = len(release.plan.weights) - 1
-            return release.to(Phase.SHIFTING, seen.now, f"promoting now, {by}", step=last, hurry=True)
+            return release.to(Phase.SHIFTING, seen.now, f"promoting now, {by}", step=last, skips_bakes=True)
         case RequestCommand.PROMOTE, Phase.BAKING | Phase.PAUSED:
             return _next_step(release, seen, f"bake ended, {by}")
         case RequestCommand.PAUSE, Phase.BAKING | Phase.PAUSED:
@@ -138,11 +138,11 @@ def _asked(release: Release, seen: Observation) -> Release | None:
             return release.note(seen.now, text, kind=EventKind.IGNORED, request_id=request.request_id)
 
 
-def _is_new(request: Request, release: Release) -> bool:
+def _is_new(request: OperatorRequest, release: Release) -> bool:
     return request.release_id == release.release_id and request.request_id != release.handled
 
 
-def _abort(release: Release, now: float, request: Request) -> Release:
+def _abort(release: Release, now: float, request: OperatorRequest) -> Release:
     release = replace(release, handled=request.request_id)
     return roll_back(release, now, f"abort, asked for by {request.asked_by}", rejected=True)
 
@@ -150,15 +150,15 @@ def _abort(release: Release, now: float, request: Request) -> Release:
 def _forward(release: Release, seen: Observation) -> Release:
     match release.phase:
         case Phase.PENDING:
-            step = len(release.plan.weights) - 1 if release.hurry else 0
+            step = len(release.plan.weights) - 1 if release.skips_bakes else 0
             text = f"shifting {release.plan.weights[step]} % to the candidate"
             return release.to(Phase.SHIFTING, seen.now, text, step=step)
         case Phase.SHIFTING if _as_recorded(release, seen):
             text = f"{release.weight} % on the candidate, read back; baking"
-            return release.to(Phase.BAKING, seen.now, text, loud=False)
+            return release.to(Phase.BAKING, seen.now, text, notify=False)
         case Phase.PAUSED if seen.now >= release.pause_ends:
             return roll_back(release, seen.now, "paused for all its time, and nobody resumed it")
-        case Phase.BAKING if release.hurry:
+        case Phase.BAKING if release.skips_bakes:
             return _next_step(release, seen, "not baked")
         case Phase.BAKING if seen.samples is not None:
             return _analysed(release, seen, *seen.samples)
@@ -173,26 +173,26 @@ def _analysed(release: Release, seen: Observation, stable: Samples, candidate: S
     if alone:
         stable = _last_stable(release) or stable
     findings = judge(stable, candidate, release.plan.limits, same_minutes=not alone)
-    look = Look(at=seen.now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
-    release = release.looked(look)
-    if look.verdict is Verdict.FAIL:
-        return roll_back(release, seen.now, f"analysis: {look.reasons}", rejected=True)
+    run = AnalysisRun(at=seen.now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
+    release = release.analysed(run)
+    if run.verdict is AnalysisVerdict.FAIL:
+        return roll_back(release, seen.now, f"analysis: {run.reasons}", rejected=True)
     if not baked:
         return release
-    if look.verdict is Verdict.PASS and seen.alarms is not None and seen.traffic is not None:
-        return _next_step(release, seen, f"healthy ({look.reasons})")
+    if run.verdict is AnalysisVerdict.PASS and seen.alarms is not None and seen.traffic is not None:
+        return _next_step(release, seen, f"healthy ({run.reasons})")
     waited = seen.now - release.since - release.plan.bake_seconds
     if waited >= release.plan.hold_seconds:
-        return roll_back(release, seen.now, f"inconclusive until the deadline: {look.reasons}")
+        return roll_back(release, seen.now, f"inconclusive until the deadline: {run.reasons}")
     if holding:
         return release
-    text = f"holding up to {release.plan.hold_seconds:.0f} s: {look.reasons}"
+    text = f"holding up to {release.plan.hold_seconds:.0f} s: {run.reasons}"
     return release.note(seen.now, text, kind=EventKind.HOLD)
 
 
 def _last_stable(release: Release) -> Samples | None:
     """Stable as it was at the step before: at 100 % it has no traffic."""
-    return next((look.stable for look in reversed(release.looks) if look.weight < release.weight), None)
+    return next((run.stable for run in reversed(release.analysis_runs) if run.weight < release.weight), None)
 
 
 def _next_step(release: Release, seen: Observation, why: str) -> Release:

@@ -31,9 +31,9 @@ class NewReleases:
         candidate: Versions,
         *,
         undoes: bool = False,
-        hurry: bool = False,
+        skips_bakes: bool = False,
         ignored_alarms: tuple[str, ...] = (),
-        home: str | None = None,
+        green_after: str | None = None,
         commit: str | None = None,
     ) -> Release:
         """A release of ``candidate``. ``commit``: the candidate's, where it is not the one that is being delivered."""
@@ -51,8 +51,8 @@ class NewReleases:
             commit=self._commit_of(candidate) if undoes else commit or self.commit,
             stable_commit=self._commit_of(stable),
             undoes=undoes,
-            home=home,
-            hurry=hurry,
+            green_after=green_after,
+            skips_bakes=skips_bakes,
             ignored_alarms=ignored_alarms,
             override=self.override,
             since=now,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pipeline.release.ports import Request, RequestCommand
+from pipeline.release.ports import OperatorRequest, RequestCommand
 from pipeline.release.record import EventKind, Phase, Release
 from pipeline.release.view import name
 
@@ -45,7 +45,7 @@ def ended(release: Release) -> Outcome:
     return Outcome(code=code, text=text, release=release)
 
 
-def answered(request: Request, release: Release, known: int) -> Outcome:
+def answered(request: OperatorRequest, release: Release, known: int) -> Outcome:
     """The outcome of ``request``. ``known``: how many events ``release`` had when it was made."""
     since, command = release.events[known:], request.command
     never_paused = command == RequestCommand.PAUSE and all(event.phase is not Phase.PAUSED for event in since)

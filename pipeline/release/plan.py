@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
 from environments import ReleaseSettings
 from pipeline.release.analysis import Limits
-
-T = TypeVar("T")
+from pipeline.release.stored import known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +33,15 @@ class Plan:
             raise ValueError(f"weights need a first step between 0 and 100, to compare the versions: {self.weights}")
 
     @property
-    def tick_seconds(self) -> float:
+    def poll_seconds(self) -> float:
         """How often a step is looked at: at least ten times a bake, between once a second and every five seconds."""
         return min(5.0, max(1.0, self.bake_seconds / 10))
 
     @property
-    def look_seconds(self) -> float:
+    def analysis_seconds(self) -> float:
         """How often the candidate is compared with stable: five times a bake, at least every half minute. A long bake
-        is content with 120 times: the record keeps a glance of each."""
-        return max(self.tick_seconds, min(30.0, self.bake_seconds / 5), self.bake_seconds / 120)
+        is analysed 120 times at most: the record keeps a summary of each."""
+        return max(self.poll_seconds, min(30.0, self.bake_seconds / 5), self.bake_seconds / 120)
 
     @classmethod
     def of(cls, settings: ReleaseSettings, environ: Mapping[str, str] = os.environ) -> "Plan":
@@ -60,11 +59,5 @@ class Plan:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Plan":
-        """Read what ``asdict`` wrote, in this or another version of the controller."""
+        """Read what a record holds, written by this or another version of the controller."""
         return known(cls, raw | {"weights": tuple(raw["weights"]), "limits": known(Limits, raw["limits"])})
-
-
-def known(cls: type[T], raw: dict[str, Any]) -> T:
-    """A dataclass from stored fields: those that it no longer has are dropped, those that are new have defaults."""
-    names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-    return cls(**{name: value for name, value in raw.items() if name in names})

@@ -101,7 +101,7 @@ class RequestCommand(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class OperatorRequest:
     """What an operator asks of the controller that runs."""
 
     request_id: str
@@ -124,11 +124,11 @@ class Records(Protocol):
         """Write it, and return it with its new revision. Raises ``LeaseLost`` if someone else wrote meanwhile."""
         ...
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: OperatorRequest) -> None:
         """Leave a request for the controller that runs; the last one counts."""
         ...
 
-    def asked(self) -> Request | None:
+    def asked(self) -> OperatorRequest | None:
         """The request that was left last."""
         ...
 
@@ -164,6 +164,6 @@ class Clock(Protocol):
         ...
 
     @property
-    def insisted(self) -> bool:
+    def interrupted_twice(self) -> bool:
         """Someone asked more than once."""
         ...

@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 from names import Function
-from pipeline.release.analysis import Finding, Glance, Look, Verdict
-from pipeline.release.plan import Plan, known
+from pipeline.release.analysis import AnalysisRun, AnalysisSummary, AnalysisVerdict, Finding
+from pipeline.release.plan import Plan
 from pipeline.release.samples import Sample
+from pipeline.release.stored import known, stored
 from pipeline.release.traffic import Traffic, Versions, shifted, steady
 
 
@@ -44,7 +45,7 @@ class Event:
     weight: int
     """Percent of traffic that the candidate is meant to have."""
     text: str
-    loud: bool = True
+    notify: bool = True
     """Worth a message to the people on duty."""
     kind: EventKind = EventKind.PROGRESS
     request_id: str | None = None
@@ -67,7 +68,7 @@ class Release:
     stable_commit: str | None = None
     undoes: bool = False
     """The candidate is an earlier version: what was stable before the release that is undone."""
-    home: str | None = None
+    green_after: str | None = None
     """The version that alias green of the processing function gets back at the end, if the release has to move it."""
     phase: Phase = Phase.PENDING
     step: int = 0
@@ -79,7 +80,7 @@ class Release:
     """Why it was rolled back."""
     rejected: bool = False
     """The candidate itself was found bad: it is not shifted again unless a person says so."""
-    hurry: bool = False
+    skips_bakes: bool = False
     """Someone asked to promote at once: bakes and analysis are skipped, alarms are not."""
     ignored_alarms: tuple[str, ...] = ()
     """Alarms that rang at the start and were overridden; of an undo, also those that count the version it leaves."""
@@ -91,10 +92,10 @@ class Release:
     """When a pause ends in a rollback, unless someone resumes."""
     defect: str | None = None
     """The traceback of the exception in the controller itself that ended the release."""
-    looks: tuple[Look, ...] = ()
-    """The last look at each step, which decided it."""
-    glances: tuple[Glance, ...] = ()
-    """All looks, in brief: a store's item holds only so much (DynamoDB's 400 KB)."""
+    analysis_runs: tuple[AnalysisRun, ...] = ()
+    """The last analysis of each step, which decided it."""
+    analysis_summaries: tuple[AnalysisSummary, ...] = ()
+    """All analyses, in brief: an item of DynamoDB holds 400 KB at most."""
     events: tuple[Event, ...] = ()
 
     @property
@@ -122,33 +123,34 @@ class Release:
         """The traffic that this record asks for."""
         match self.phase:
             case Phase.PENDING | Phase.ROLLING_BACK | Phase.ROLLED_BACK:
-                return steady(self.stable, green=self.home)
+                return steady(self.stable, green=self.green_after)
             case Phase.PROMOTING | Phase.PROMOTED:
-                return steady(self.candidate, green=self.home)
+                return steady(self.candidate, green=self.green_after)
             case _:
                 return shifted(self.stable, self.candidate, self.weight)
 
-    def to(self, phase: Phase, at: float, text: str, *, loud: bool = True, **changes: Any) -> "Release":
+    def to(self, phase: Phase, at: float, text: str, *, notify: bool = True, **changes: Any) -> "Release":
         """This release in ``phase`` since ``at``, with the reason in its story."""
-        return replace(self, phase=phase, since=at, **changes).note(at, text, loud=loud)
+        return replace(self, phase=phase, since=at, **changes).note(at, text, notify=notify)
 
     def note(self, at: float, text: str, **more: Any) -> "Release":
         """This release with one more event; ``more``: its other fields."""
         event = Event(at=at, phase=self.phase, weight=self.weight, text=text, **more)
         return replace(self, events=(*self.events, event))
 
-    def looked(self, look: Look) -> "Release":
-        """This release with one more look."""
-        before = (other for other in self.looks if other.weight != look.weight)
-        return replace(self, looks=(*before, look), glances=(*self.glances, Glance.of(look)))
+    def analysed(self, run: AnalysisRun) -> "Release":
+        """This release with one more analysis; of a step, the record keeps the last in full."""
+        before = (other for other in self.analysis_runs if other.weight != run.weight)
+        return replace(
+            self, analysis_runs=(*before, run), analysis_summaries=(*self.analysis_summaries, AnalysisSummary.of(run))
+        )
 
     def written(self) -> "Release":
         """This release as its next write stores it."""
         return replace(self, revision=self.revision + 1)
 
     def to_json(self) -> str:
-        # A dataclass's fields are its variables: ``asdict`` copies every value first and takes seven times as long.
-        return json.dumps(self, default=vars, separators=(",", ":"))
+        return json.dumps(self, default=stored, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Release":
@@ -166,8 +168,8 @@ class Release:
                 "plan": Plan.from_dict(raw["plan"]),
                 "phase": Phase(raw["phase"]),
                 "ignored_alarms": tuple(raw.get("ignored_alarms", ())),
-                "looks": tuple(_look(look) for look in raw.get("looks", ())),
-                "glances": tuple(_glance(glance) for glance in raw.get("glances", ())),
+                "looks": tuple(_analysis_run(run) for run in raw.get("looks", ())),
+                "glances": tuple(_analysis_summary(summary) for summary in raw.get("glances", ())),
                 "events": tuple(_event(event) for event in raw["events"]),
             },
         )
@@ -177,7 +179,7 @@ def _versions(raw: Mapping[str, str]) -> dict[Function, str]:
     return {Function(name): version for name, version in raw.items()}
 
 
-def _look(raw: dict[str, Any]) -> Look:
+def _analysis_run(raw: dict[str, Any]) -> AnalysisRun:
     samples = {
         colour: {
             Function(name): known(Sample, sample | {"latencies": tuple(sample["latencies"])})
@@ -185,8 +187,8 @@ def _look(raw: dict[str, Any]) -> Look:
         }
         for colour in ("stable", "candidate")
     }
-    findings = tuple(known(Finding, f | {"verdict": Verdict(f["verdict"])}) for f in raw["findings"])
-    return known(Look, raw | samples | {"findings": findings})
+    findings = tuple(known(Finding, f | {"verdict": AnalysisVerdict(f["verdict"])}) for f in raw["findings"])
+    return known(AnalysisRun, raw | samples | {"findings": findings})
 
 
 def _event(raw: dict[str, Any]) -> Event:
@@ -195,5 +197,5 @@ def _event(raw: dict[str, Any]) -> Event:
     return known(Event, raw | {"phase": Phase(raw["phase"]), "kind": kind})
 
 
-def _glance(raw: dict[str, Any]) -> Glance:
-    return known(Glance, raw | {"p90": tuple(raw["p90"]), "errors": tuple(raw["errors"])})
+def _analysis_summary(raw: dict[str, Any]) -> AnalysisSummary:
+    return known(AnalysisSummary, raw | {"p90": tuple(raw["p90"]), "errors": tuple(raw["errors"])})

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.release import charts
-from pipeline.release.analysis import Finding, Look, Verdict
+from pipeline.release.analysis import AnalysisRun, AnalysisVerdict, Finding
 from pipeline.release.git import Disagreement
 from pipeline.release.record import Release
 from pipeline.release.samples import total
@@ -40,8 +40,8 @@ def _facts(release: Release) -> Iterator[tuple[str, str]]:
         yield "Git", disagreement.advice
 
 
-def _rows(look: Look) -> Iterator[tuple[str, str, str, str, str]]:
-    for label, samples in (("stable", look.stable), ("candidate", look.candidate)):
+def _rows(run: AnalysisRun) -> Iterator[tuple[str, str, str, str, str]]:
+    for label, samples in (("stable", run.stable), ("candidate", run.candidate)):
         sample = total(samples.values())
         p90, p99 = sample.quantile(0.9), sample.quantile(0.99)
         yield (
@@ -63,16 +63,16 @@ def _markdown(release: Release) -> Iterator[str]:
     yield "|---|---:|---|"
     for event in release.events:
         yield f"| {when(event.at)} | {event.weight} % | {_cell(event.text)} |"
-    for look in release.looks:
+    for run in release.analysis_runs:
         yield ""
-        yield f"## {look.weight} %: {look.verdict}"
+        yield f"## {run.weight} %: {run.verdict}"
         yield ""
         yield "| Version | Requests | Errors | p90 | p99 |"
         yield "|---|---:|---:|---:|---:|"
-        for row in _rows(look):
+        for row in _rows(run):
             yield f"| {' | '.join(row)} |"
         yield ""
-        for finding in look.findings:
+        for finding in run.findings:
             yield f"- {finding.verdict}: {finding.text}"
 
 
@@ -90,12 +90,12 @@ def html(release: Release) -> str:
         weight=weight,
         latency=latency,
         errors=errors,
-        samples=lambda look: ((version, cells) for version, *cells in _rows(look)),
+        samples=lambda run: ((version, cells) for version, *cells in _rows(run)),
         by_verdict=_worst_first,
         when=when,
     )
 
 
 def _worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    order = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+    order = (AnalysisVerdict.FAIL, AnalysisVerdict.INCONCLUSIVE, AnalysisVerdict.PASS)
     return sorted(findings, key=lambda finding: order.index(finding.verdict))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from pipeline.release.analysis import Look
+from pipeline.release.analysis import AnalysisRun
 from pipeline.release.plan import Plan
 from pipeline.release.ports import Lease
 from pipeline.release.record import Phase, Release
@@ -50,9 +50,9 @@ def tree(
     ]
     if last is None:
         return _branch(f"{environment}: no release yet", branches)
-    if look := next(iter(last.looks[-1:]), None):
-        branches += [f"stable     {_health(look, 'stable')}", f"candidate  {_health(look, 'candidate')}"]
-        branches.append(f"verdict    {look.verdict} at {look.weight} %: {look.reasons}")
+    if run := next(iter(last.analysis_runs[-1:]), None):
+        branches += [f"stable     {_health(run, 'stable')}", f"candidate  {_health(run, 'candidate')}"]
+        branches.append(f"verdict    {run.verdict} at {run.weight} %: {run.reasons}")
     branches.append(f"steps      {_steps(last)}")
     branches += _now(last, lease, now)
     return _branch(f"{environment}: {last.phase}, release {last.release_id}", branches)
@@ -64,9 +64,9 @@ def plan_lines(environment: str, plan: Plan, windows: Sequence[str], freeze: Seq
     return _branch(
         f"{environment}: {' → '.join(map(str, plan.weights))} %",
         [
-            f"bake          {plan.bake_seconds:g} s at each step, looked at every {plan.tick_seconds:g} s; "
+            f"bake          {plan.bake_seconds:g} s at each step, looked at every {plan.poll_seconds:g} s; "
             f"at least {plan.bake_seconds * len(plan.weights):g} s in all",
-            f"analysis      every {plan.look_seconds:g} s, candidate against stable over the same minutes",
+            f"analysis      every {plan.analysis_seconds:g} s, candidate against stable over the same minutes",
             f"errors        fail from {limits.error_margin:.1%} more than stable (Fisher's exact test)",
             f"latency       fail from a chance of {limits.effect} to be slower and {limits.latency_margin_ms:g} ms at "
             "the p90 (Mann-Whitney test)",
@@ -86,7 +86,7 @@ def preview_lines(release: Release, traffic: Traffic) -> Iterator[str]:
     if release.phase is Phase.ROLLING_BACK:
         stages = [("rollback", release.traffic)]
     else:
-        weights = release.plan.weights[-1:] if release.hurry else release.plan.weights
+        weights = release.plan.weights[-1:] if release.skips_bakes else release.plan.weights
         stages = [(f"{weight} %", shifted(release.stable, release.candidate, weight)) for weight in weights]
         stages.append(("promote", release.to(Phase.PROMOTED, release.since, "").traffic))
     for label, wanted in stages:
@@ -124,8 +124,8 @@ def _shares(traffic: Traffic, versions: Versions) -> str:
     return "  ".join(parts)
 
 
-def _health(look: Look, colour: str) -> str:
-    sample = total((look.stable if colour == "stable" else look.candidate).values())
+def _health(run: AnalysisRun, colour: str) -> str:
+    sample = total((run.stable if colour == "stable" else run.candidate).values())
     quantiles = [(sample.quantile(share), label) for share, label in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"))]
     latency = "  ".join(f"{label} {value:.0f} ms" for value, label in quantiles if value is not None)
     return f"{sample.errors} of {sample.requests} requests failed  {latency}"

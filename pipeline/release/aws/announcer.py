@@ -27,7 +27,7 @@ class AwsAnnouncer:
 
     def announce(self, release: Release) -> None:
         event = release.events[-1]
-        if event.loud:
+        if event.notify:
             subject = f"Payments {release.environment}: {release.phase}, {name(release.candidate)}"
             with calling("publishing to the alert topic"):
                 self._sns.publish(

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline.release.aws import STORE_CONFIG, calling
-from pipeline.release.plan import known
-from pipeline.release.ports import Lease, LeaseHeld, LeaseLost, Request, Unavailable
+from pipeline.release.ports import Lease, LeaseHeld, LeaseLost, OperatorRequest, Unavailable
 from pipeline.release.record import Release
+from pipeline.release.stored import known
 
 if TYPE_CHECKING:
     import boto3
@@ -89,14 +89,14 @@ class AwsRecords:
         self._unanswered.clear()
         return saved
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: OperatorRequest) -> None:
         with calling("leaving a request for the controller"):
             self._put(self._key(REQUEST) | {"request": {"S": json.dumps(asdict(request))}}, {})
 
-    def asked(self) -> Request | None:
+    def asked(self) -> OperatorRequest | None:
         with calling("reading the operators' requests"):
             item = self._get(REQUEST)
-        return known(Request, json.loads(item["request"]["S"])) if item else None
+        return known(OperatorRequest, json.loads(item["request"]["S"])) if item else None
 
     def acquire(self) -> None:
         now = self._now()

@@ -40,7 +40,7 @@ class AwsTraffic:
             case PointAlias(function=function, colour=colour, alias=alias):
                 self._point(function, colour, alias)
             case WeighListener(weights=weights):
-                self._weigh(weights)
+                self._verdict_on(weights)
 
     def _weights(self) -> Weights:
         with calling("reading the listener"):
@@ -49,7 +49,7 @@ class AwsTraffic:
         weights = {group.get("TargetGroupArn", ""): group.get("Weight", 0) for group in groups}
         return Weights(blue=weights.get(self._blue, 0), green=weights.get(self._green, 0))
 
-    def _weigh(self, weights: Weights) -> None:
+    def _verdict_on(self, weights: Weights) -> None:
         with calling(f"setting the listener to blue {weights.blue}, green {weights.green}"):
             self._elb.modify_listener(
                 ListenerArn=self._listener,

@@ -10,8 +10,8 @@ import pytest
 
 from environments import GateSettings
 from loadtest.health import Health
-from loadtest.judge import Evidence, Moment, conclude
-from loadtest.p99 import Verdict, alphas, look_times
+from loadtest.judge import Moment, RunMeasurements, conclude
+from loadtest.p99 import GateVerdict, alphas, look_times
 from loadtest.reports import html, junit, markdown
 from loadtest.result import ExitCode, Result, Subject
 from loadtest.samples import Samples
@@ -42,18 +42,18 @@ def run(
             extra = stall if 10 <= ticket.start < 11 else straggler if ticket.index == due - 2 else 0.0
             samples.answer(route, ticket.start, latency + 0.000_01 * (ticket.index % 97) + extra)
     samples.versions["/process", "7"] = 400
-    evidence = Evidence(
+    measured = RunMeasurements(
         samples=samples, health=health, machine_cpu_share=0.3, expected=due, first_ms={"/process": 812.0}
     )
     subject = Subject(
         environment="dev", url="https://a.example/<dev>", run_id="r", started="2026-01-02T03:04:05Z", workers=1
     )
-    return conclude(evidence, SETTINGS, Moment(end=END, look=1, alpha=0.05), subject)
+    return conclude(measured, SETTINGS, Moment(end=END, look=1, alpha=0.05), subject)
 
 
 def test_a_healthy_run_passes() -> None:
     result = run()
-    assert (result.verdict, result.exit_code) == (Verdict.PASS, ExitCode.PASS)
+    assert (result.verdict, result.exit_code) == (GateVerdict.PASS, ExitCode.PASS)
     assert result.generator.achieved_rate == pytest.approx(40, rel=0.01)
     assert result.warmth["/process"].first_ms == 812.0
 
@@ -62,26 +62,26 @@ def test_a_stall_shows_in_full() -> None:
     # Given one second of thirty in which nothing was answered for 2 s: 3 % of the requests
     result = run(stall=2.0)
     # Then the run fails, though 97 % of the answers were fast
-    assert result.verdict is Verdict.FAIL
+    assert result.verdict is GateVerdict.FAIL
 
 
 def test_one_straggler_does_not_make_the_rate_too_low() -> None:
     # Given a healthy run with a single answer that took 9 s, due just before the end
     result = run(straggler=9.0)
     # Then it counts as one slow answer, and the rate was reached
-    assert result.verdict is not Verdict.INVALID
+    assert result.verdict is not GateVerdict.INVALID
     assert sum(route.over_limit for route in result.routes) == 1
 
 
 def test_requests_that_nothing_is_known_of_are_no_pass() -> None:
     result = run(share=0.97)
-    assert (result.verdict, result.exit_code) == (Verdict.INVALID, ExitCode.INVALID)
+    assert (result.verdict, result.exit_code) == (GateVerdict.INVALID, ExitCode.INVALID)
     assert "nothing is known" in result.reasons[0]
 
 
 def test_a_rate_that_was_not_reached_is_no_pass() -> None:
     result = run(share=0.9)
-    assert result.verdict is Verdict.INVALID
+    assert result.verdict is GateVerdict.INVALID
     assert any("the system was too slow" in reason for reason in result.reasons)
 
 
@@ -90,9 +90,9 @@ def test_a_rate_that_was_not_reached_is_no_pass() -> None:
 )
 def test_a_generator_in_trouble_voids_a_failure_but_no_pass(health: Health) -> None:
     failed = run(latency=0.3, health=health)
-    assert failed.verdict is Verdict.INVALID
+    assert failed.verdict is GateVerdict.INVALID
     assert "trouble of its own" in failed.reasons[0]
-    assert run(health=health).verdict is Verdict.PASS
+    assert run(health=health).verdict is GateVerdict.PASS
 
 
 def test_a_generator_in_trouble_is_named_as_the_cause_of_a_low_rate() -> None:

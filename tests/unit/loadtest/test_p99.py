@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from loadtest.p99 import (
+    GateVerdict,
     RouteJudgement,
-    Verdict,
     fewest_over,
     judge_route,
     most_over,
@@ -50,15 +50,15 @@ def test_bounds_agree_with_an_independent_binomial() -> None:
 
 def test_smallest_sample_follows_from_the_confidence() -> None:
     assert samples_needed(0.05) == 299
-    assert judge([1.0] * 298).verdict is Verdict.INCONCLUSIVE
-    assert judge([1.0] * 299).verdict is Verdict.PASS
+    assert judge([1.0] * 298).verdict is GateVerdict.INCONCLUSIVE
+    assert judge([1.0] * 299).verdict is GateVerdict.PASS
 
 
 @pytest.mark.parametrize(
     ("latency_ms", "verdict"),
-    [(199.9, Verdict.PASS), (200.0, Verdict.PASS), (200.0001, Verdict.FAIL), (200.1, Verdict.FAIL)],
+    [(199.9, GateVerdict.PASS), (200.0, GateVerdict.PASS), (200.0001, GateVerdict.FAIL), (200.1, GateVerdict.FAIL)],
 )
-def test_the_limit_is_exact(latency_ms: float, verdict: Verdict) -> None:
+def test_the_limit_is_exact(latency_ms: float, verdict: GateVerdict) -> None:
     # Given answers that all take just under, exactly, or just over 200 ms
     judgement = judge([latency_ms] * 400)
     # Then nothing is rounded across the limit
@@ -69,29 +69,29 @@ def test_the_limit_is_exact(latency_ms: float, verdict: Verdict) -> None:
 def test_undecided_between_the_bounds() -> None:
     # Given 3 slow ones of 400: too many to pass, too few to prove p99 > 200 ms
     judgement = judge([10.0] * 397 + [300.0] * 3)
-    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.verdict is GateVerdict.INCONCLUSIVE
     assert judgement.p99_upper_ms == 300.0
 
 
 def test_fails_when_the_lower_bound_is_above_the_limit() -> None:
     judgement = judge([10.0] * 380 + [300.0] * 20)
-    assert judgement.verdict is Verdict.FAIL
+    assert judgement.verdict is GateVerdict.FAIL
     assert judgement.p99_lower_ms == 300.0
 
 
 def test_no_samples_is_never_a_pass() -> None:
-    assert judge([]).verdict is Verdict.INCONCLUSIVE
-    assert worst([]) is Verdict.INCONCLUSIVE
+    assert judge([]).verdict is GateVerdict.INCONCLUSIVE
+    assert worst([]) is GateVerdict.INCONCLUSIVE
 
 
 def test_errors_have_a_budget_of_their_own() -> None:
     # Given fast latencies, then errors alone decide: within budget, above it but unproven, proven above it
-    assert judge([1.0] * 1999, errors=1).verdict is Verdict.PASS
-    assert judge([1.0] * 399, errors=1).verdict is Verdict.INCONCLUSIVE
-    assert judge([1.0] * 390, errors=10).verdict is Verdict.FAIL
+    assert judge([1.0] * 1999, errors=1).verdict is GateVerdict.PASS
+    assert judge([1.0] * 399, errors=1).verdict is GateVerdict.INCONCLUSIVE
+    assert judge([1.0] * 390, errors=10).verdict is GateVerdict.FAIL
 
 
 def test_one_bad_route_decides() -> None:
-    assert worst([Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE]) is Verdict.FAIL
-    assert worst([Verdict.PASS, Verdict.INCONCLUSIVE]) is Verdict.INCONCLUSIVE
-    assert worst([Verdict.PASS, Verdict.PASS]) is Verdict.PASS
+    assert worst([GateVerdict.PASS, GateVerdict.FAIL, GateVerdict.INCONCLUSIVE]) is GateVerdict.FAIL
+    assert worst([GateVerdict.PASS, GateVerdict.INCONCLUSIVE]) is GateVerdict.INCONCLUSIVE
+    assert worst([GateVerdict.PASS, GateVerdict.PASS]) is GateVerdict.PASS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.p99 import Verdict
+from loadtest.p99 import GateVerdict
 from names import Function
 from pipeline.compliance.acknowledgements import PACKS
 from pipeline.evidence.__main__ import main
@@ -88,7 +88,7 @@ def pass_gate(folder: Path, version: str = "2") -> None:
     """The gate's reports on a candidate of ``version``, and that of the traffic during the shift."""
     folder.mkdir(parents=True, exist_ok=True)
     versions = {function.path: {version: 100} for function in Function}
-    write(folder / "gate.json", {"environment": ENVIRONMENT, "verdict": Verdict.PASS, "versions": versions})
+    write(folder / "gate.json", {"environment": ENVIRONMENT, "verdict": GateVerdict.PASS, "versions": versions})
     for page in ("gate.junit.xml", "gate.md", "gate.html", "locust.html"):
         (folder / page).write_text("<testsuites/>")
     write(folder / "traffic.json", {"environment": ENVIRONMENT, "sent": 100, "lost": 0})

@@ -12,7 +12,7 @@ from pipeline.release.aws.traffic import AwsTraffic
 from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.plan import Plan
-from pipeline.release.ports import Request
+from pipeline.release.ports import OperatorRequest
 from tests.unit.pipeline.release.fake_aws import OUTPUTS, FakeAws
 
 PLAN = Plan(weights=(10, 25, 50, 100), bake_seconds=60, hold_seconds=120)
@@ -24,7 +24,7 @@ class FakeClock:
     def __init__(self) -> None:
         self.time = 1_800_000_000.0
         self.interrupted = False
-        self.insisted = False
+        self.interrupted_twice = False
         self._planned: list[tuple[float, Callable[[], None]]] = []
 
     def now(self) -> float:
@@ -46,7 +46,7 @@ class FakeClock:
         self._planned.clear()
 
     def interrupt(self) -> None:
-        self.insisted = self.interrupted
+        self.interrupted_twice = self.interrupted
         self.interrupted = True
 
 
@@ -99,7 +99,7 @@ class Bench:
         records = self.controller("bob").world.records
         release = records.latest()[0]
         records.ask(
-            Request(
+            OperatorRequest(
                 request_id=f"{command} {self.clock.time}",
                 release_id=release.release_id,
                 command=command,

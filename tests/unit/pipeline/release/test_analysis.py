@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from names import Function
-from pipeline.release.analysis import Limits, Verdict, judge
+from pipeline.release.analysis import AnalysisVerdict, Limits, judge
 from pipeline.release.outcome import ExitCode
 from pipeline.release.record import EventKind
 from pipeline.release.samples import EDGES_MS, Sample, Samples
@@ -66,7 +66,7 @@ def test_without_requests_every_rate_is_plausible() -> None:
 
 
 def test_the_command_line_starts_without_numerical_packages() -> None:
-    # Given a rollback or a look at the status, which need no statistics
+    # Given `rollback` and `status`, which need no statistics
     script = "import sys; import pipeline.release.cli; print(*({'numpy', 'scipy'} & set(sys.modules)))"
     # Then neither waits for packages that take seconds to load
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"
@@ -82,29 +82,30 @@ def samples(requests: int, errors: int = 0, milliseconds: float = 12) -> Samples
 @pytest.mark.parametrize(
     ("stable", "candidate", "expected"),
     [
-        (samples(300), samples(30), Verdict.PASS),
-        (samples(300), samples(6), Verdict.INCONCLUSIVE),
-        (samples(300), samples(0), Verdict.INCONCLUSIVE),
-        (samples(0), samples(30), Verdict.INCONCLUSIVE),
-        (samples(300), samples(30, errors=10), Verdict.FAIL),
-        (samples(300), samples(6, errors=6), Verdict.FAIL),
-        (samples(300, errors=30), samples(30, errors=3), Verdict.PASS),
-        (samples(10), samples(10, errors=1), Verdict.INCONCLUSIVE),
-        (samples(300), samples(30, milliseconds=180), Verdict.FAIL),
-        (samples(300), samples(30, milliseconds=18), Verdict.PASS),
-        (samples(300, milliseconds=180), samples(30), Verdict.PASS),
-        (samples(300), samples(4, milliseconds=900), Verdict.INCONCLUSIVE),
+        (samples(300), samples(30), AnalysisVerdict.PASS),
+        (samples(300), samples(6), AnalysisVerdict.INCONCLUSIVE),
+        (samples(300), samples(0), AnalysisVerdict.INCONCLUSIVE),
+        (samples(0), samples(30), AnalysisVerdict.INCONCLUSIVE),
+        (samples(300), samples(30, errors=10), AnalysisVerdict.FAIL),
+        (samples(300), samples(6, errors=6), AnalysisVerdict.FAIL),
+        (samples(300, errors=30), samples(30, errors=3), AnalysisVerdict.PASS),
+        (samples(10), samples(10, errors=1), AnalysisVerdict.INCONCLUSIVE),
+        (samples(300), samples(30, milliseconds=180), AnalysisVerdict.FAIL),
+        (samples(300), samples(30, milliseconds=18), AnalysisVerdict.PASS),
+        (samples(300, milliseconds=180), samples(30), AnalysisVerdict.PASS),
+        (samples(300), samples(4, milliseconds=900), AnalysisVerdict.INCONCLUSIVE),
     ],
     ids=[
         "same", "too few", "none", "no stable", "errors", "few but all failed", "both bad alike", "one error of ten",
         "slow", "slower by nothing that matters", "faster", "a few cold starts",
     ],
 )  # fmt: skip
-def test_verdicts(stable: Samples, candidate: Samples, expected: Verdict) -> None:
+def test_verdicts(stable: Samples, candidate: Samples, expected: AnalysisVerdict) -> None:
     findings = judge(stable, candidate, Limits())
 
-    worst = {finding.verdict for finding in findings}
-    assert next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in worst), Verdict.PASS) is expected
+    found = {finding.verdict for finding in findings}
+    grave = (AnalysisVerdict.FAIL, AnalysisVerdict.INCONCLUSIVE)
+    assert next((verdict for verdict in grave if verdict in found), AnalysisVerdict.PASS) is expected
 
 
 def test_a_failing_route_is_not_hidden_by_the_others() -> None:
@@ -112,7 +113,10 @@ def test_a_failing_route_is_not_hidden_by_the_others() -> None:
 
     findings = judge(samples(2000), candidate, Limits())
 
-    assert [f.text.split(":")[0] for f in findings if f.verdict is Verdict.FAIL] == ["all routes", "fraud-detection"]
+    assert [f.text.split(":")[0] for f in findings if f.verdict is AnalysisVerdict.FAIL] == [
+        "all routes",
+        "fraud-detection",
+    ]
 
 
 @pytest.mark.parametrize("behaviour", [Behaviour(errors=0.3), Behaviour(milliseconds=400)], ids=["errors", "slow"])
@@ -126,7 +130,7 @@ def test_a_worse_candidate_is_rolled_back_although_no_alarm_rings(behaviour: Beh
     assert "analysis" in outcome.text
     assert bench.all_on("1")
     assert outcome.release
-    assert outcome.release.looks[-1].weight == 10, "found at the first step"
+    assert outcome.release.analysis_runs[-1].weight == 10, "found at the first step"
     assert outcome.release.rejected
 
 

@@ -202,12 +202,12 @@ def handlers() -> Iterator[None]:
 def test_every_end_is_noted_and_cuts_a_wait_short(number: signal.Signals) -> None:
     clock = SystemClock()
     clock.listen()
-    for insisted in (False, True):
+    for interrupted_twice in (False, True):
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
         began = clock.now()
         clock.sleep(60)
         assert clock.now() - began < 60
-        assert (clock.interrupted, clock.insisted) == (True, insisted)
+        assert (clock.interrupted, clock.interrupted_twice) == (True, interrupted_twice)
 
 
 @pytest.mark.usefixtures("handlers")

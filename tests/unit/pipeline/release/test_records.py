@@ -9,22 +9,23 @@ from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import ITEM_BYTES, PAGE_BYTES, _size
 
 
-def test_a_long_release_stays_far_below_what_an_item_may_hold_and_its_chart_has_every_look() -> None:
+def test_a_long_release_stays_far_below_what_an_item_may_hold_and_its_chart_has_every_analysis() -> None:
     # Given long bakes, with a verdict in reach only after a hold at each step
     bench = Bench(plan=Plan(weights=(10, 25, 50, 100), bake_seconds=900, hold_seconds=300))
     bench.aws.requests_per_second = 20 / 3
 
     outcome = bench.controller().shift()
 
-    # Then every half minute was looked at
+    # Then every half minute was analysed
     assert outcome.code is ExitCode.DONE
     release = outcome.release
     assert release
-    assert len(release.glances) == 4 * 30
+    assert len(release.analysis_summaries) == 4 * 30
     # And the item is a fraction of the limit
     assert max(map(_size, bench.aws.table.values())) < ITEM_BYTES / 10
-    # And the report has each step's deciding look in full, the chart every look
-    assert [(look.weight, len(look.findings) > 5) for look in release.looks] == [(w, True) for w in (10, 25, 50, 100)]
+    # And the report has each step's deciding analysis in full, the chart every one
+    assert [run.weight for run in release.analysis_runs] == [10, 25, 50, 100]
+    assert all(len(run.findings) > 5 for run in release.analysis_runs)
     _, latency, _ = draw(release)
     [of_candidate] = [each for each in latency.shapes if each.attributes["class"] == "line candidate"]
     assert len(re.findall("[ML]", of_candidate.attributes["d"])) == 4 * 30
