@@ -10,8 +10,7 @@ UNFINISHED = "the gate has not finished: it is running, or it was killed"
 
 
 def write(result: Result, locust_page: str, folder: Path) -> None:
-    """Write every report of ``result`` into ``folder``, the JSON last; and locust's own page beside them, with its
-    rounded percentiles, for those who know it."""
+    """Write every report of ``result`` into ``folder``, the JSON last. ``locust_page``: locust's own report (HTML)."""
     (folder / "locust.html").write_text(locust_page)
     (folder / "gate.junit.xml").write_text(junit.render(result))
     (folder / "gate.md").write_text(markdown.render(result))
@@ -20,9 +19,9 @@ def write(result: Result, locust_page: str, folder: Path) -> None:
 
 
 def write_trouble(environment: str, trouble: GateError | None, folder: Path) -> None:
-    """Write reports that say that there is no verdict, and why. Without ``trouble``: because the gate is not done.
+    """Write reports that say that there is no verdict, and why. Without ``trouble``: the gate has not finished.
 
-    Called before a run begins, it takes the place of older reports, so that none of theirs can pass for this run's.
+    The gate calls it before a run begins, so that reports of an older run are not taken for this run's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     message = str(trouble) if trouble else UNFINISHED

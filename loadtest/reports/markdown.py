@@ -26,5 +26,5 @@ def render(result: Result) -> str:
 
 
 def ms(value: float | None) -> str:
-    """A latency for people; what isn't known is a dash."""
+    """A latency (ms) with one decimal; a dash if it is not known."""
     return "-" if value is None else f"{value:.1f}"

@@ -57,5 +57,5 @@ def _conclusion(result: Result) -> str:
 
 
 def print_summary(result: Result) -> None:
-    # A log is not as narrow as the terminal that it does not have.
+    # A log has no width of its own; rich would take 80 columns and fold the table.
     Console(width=None if sys.stdout.isatty() else LOG_WIDTH).print(summary(result))

@@ -1,10 +1,9 @@
 """What a change does to compliance, templates and costs: two commits compared, for people and for code scanning.
 
-``__main__`` makes both sides (``sides``), compares them (``comparison``: ``findings``, ``acknowledgements``,
-``templates``, ``costs``) and
-writes what came out (``reports``).
+``__main__`` synthesises both (``synthesis``), compares them (``comparison``: ``findings``, ``acknowledgements``,
+``templates``, ``costs``) and writes the result (``reports``).
 """
 
 
 class NotCompared(Exception):
-    """A side could not be had; that is never the same as there being no difference."""
+    """One of the two could not be synthesised or read. This never means that there is no difference."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.review import NotCompared, reports
 from pipeline.review.comparison import Comparison, compare
-from pipeline.review.sides import ROOT, check_out, synthesise
+from pipeline.review.synthesis import ROOT, check_out, synthesise
 
 SHA = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}$")
 

@@ -1,5 +1,7 @@
-"""What a change does to the table of acknowledgements: also to those of checkov, which no synthesis reports, and to the
-reason, the owner or the date of one whose finding is the same.
+"""What a change does to the table of acknowledgements.
+
+The table itself is compared, because the synthesis reports none of checkov's acknowledgements, and because a reason, an
+owner or a date can change while the finding stays the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,7 @@ ADDED, CHANGED, REMOVED = ACTIONS = ("added", "changed", "removed")
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Terms:
-    """On which something is acknowledged."""
+    """The terms of one acknowledgement."""
 
     reason: str
     owner: str
@@ -24,17 +26,17 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The acknowledgements of one side."""
+    """The acknowledgements of one commit."""
 
     terms: Mapping[tuple[str, str, str], Terms]
     """By finding, construct as the table names it, and environment."""
     fault: str = ""
-    """Why there are none to compare; empty: there are."""
+    """Why the table could not be read; empty if it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """The same change of one finding's acknowledgement at several constructs."""
+    """One change to the acknowledgement of one finding, at all constructs where it is the same."""
 
     finding: str
     constructs: tuple[str, ...]
@@ -53,20 +55,20 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Acknowledgements:
-    """What became of the table from base to head."""
+    """The changes of the table from base to head."""
 
     changes: tuple[Change, ...]
     """In the order of ``ACTIONS``, by finding."""
     fault: str
-    """Why the tables could not be compared; empty: they were."""
+    """Why the tables could not be compared; empty if they were."""
 
     def count(self, action: str) -> int:
-        """Pairs of a finding and a construct."""
+        """How many pairs of a finding and a construct."""
         return sum(len(each.constructs) for each in self.changes if each.action == action)
 
 
 def read(tree: Path) -> Table:
-    """The table in ``tree``. One that is not there, or of another form than today's, is a fault and not empty."""
+    """The table in ``tree``. If it is missing or of another form than today's, it has a ``fault``: it is not empty."""
     file = tree / FOLDER / TABLE.name
     try:
         entries = load(file)
@@ -93,7 +95,7 @@ def compare(base: Table, head: Table) -> Acknowledgements:
 
 
 def _changes(base: Table, head: Table) -> Iterator[Change]:
-    """What differs, put together first by environment and then by construct."""
+    """The differences. Equal ones are joined, first those of several environments, then those of several constructs."""
     environments: dict[tuple[str, str, Terms | None, Terms | None], list[str]] = {}
     for key in dict.fromkeys([*head.terms, *base.terms]):
         finding, construct, environment = key

@@ -1,4 +1,4 @@
-"""Base and head, compared in all that a reviewer asks about."""
+"""Base and head, compared: findings, acknowledgements, templates and costs."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from pipeline.review import acknowledgements, costs, findings, templates
 from pipeline.review.acknowledgements import Acknowledgements
 from pipeline.review.costs.estimate import Cost
 from pipeline.review.findings import Findings
-from pipeline.review.sides import Side
+from pipeline.review.synthesis import Synthesis
 from pipeline.review.templates.entries import Entry
 
 
@@ -15,11 +15,11 @@ class Comparison:
     """What the change does."""
 
     base: str
-    """What the reader calls the commit."""
+    """The commit that is compared with, as the reports name it."""
     findings: Findings
     acknowledgements: Acknowledgements
     changes: tuple[Entry, ...]
-    """Of the templates; most important first."""
+    """Of the templates, the most important first."""
     costs: tuple[Cost, ...]
     """By environment."""
 
@@ -29,8 +29,8 @@ class Comparison:
         return self.findings.passes
 
 
-def compare(base: Side, head: Side, *, name: str) -> Comparison:
-    """``name`` is what the reader calls the base."""
+def compare(base: Synthesis, head: Synthesis, *, name: str) -> Comparison:
+    """``name``: the base, as the reports name it."""
     return Comparison(
         base=name,
         findings=findings.compare(base.findings, head.findings),

@@ -11,7 +11,7 @@ MARKDOWN, SARIF, JSON, HTML = NAMES = ("review.md", "review.sarif", "review.json
 
 
 def remove(folder: Path) -> None:
-    """Remove the reports of an earlier comparison, which nobody must take for those of this one."""
+    """Remove the reports of an earlier comparison, so that they are not taken for reports of this one."""
     for name in NAMES:
         (folder / name).unlink(missing_ok=True)
 
@@ -28,7 +28,7 @@ def write(comparison: Comparison, folder: Path) -> str:
 
 
 def write_not_compared(reason: str, *, base: str, folder: Path) -> None:
-    """Write the Markdown alone: nothing that a program could take for a result."""
+    """Write the Markdown with ``reason``. Programs find no report, so none takes this for a result."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKDOWN).write_text(markdown.not_compared(reason, base=base), encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """A comparison as Markdown: for a pull request's comment, a step summary, a terminal.
 
-A template may hold any text: it stands in code spans and fenced blocks only, where Markdown means nothing; prose of
-others is escaped.
+A template may hold any text. It is put only into code spans and fenced blocks, where Markdown has no meaning. Other
+text of others is escaped.
 """
 
 import re
@@ -18,17 +18,17 @@ from pipeline.review.templates.difference import Detail
 from pipeline.review.templates.entries import Entry
 
 LIMIT = 60_000
-"""Bytes. GitHub takes comments of up to 65,536 characters."""
+"""Bytes of the whole text. GitHub takes comments of up to 65,536 characters."""
 LINE = 400
-"""Characters of one detail."""
+"""Characters that are shown of one detail."""
 DETAILS = 12
-"""Lines of one entry."""
+"""Lines that are shown of one entry."""
 CONSTRUCTS = 6
 
 
 @dataclass
 class Part:
-    """A heading, and entries of which some may be left out."""
+    """A heading with its entries. Those that do not fit are left out."""
 
     heading: list[str]
     entries: list[str]
@@ -40,7 +40,7 @@ class Part:
 
 
 def render(comparison: Comparison) -> str:
-    """The whole text, or as much of it as fits into a comment, the most important first."""
+    """The comment, the most important first. It says how many entries do not fit into it."""
     head, parts = _head(comparison), list(_parts(comparison))
     room = LIMIT - _size(head) - sum(part.frame for part in parts) - 500
     lines, left_out = head, 0
@@ -61,7 +61,7 @@ def render(comparison: Comparison) -> str:
 
 
 def not_compared(reason: str, *, base: str) -> str:
-    """Said when there is no comparison, so that an older one does not stand as if it were this one."""
+    """The comment when there is no comparison. It replaces that of an older one."""
     return "\n".join(
         [
             MARKER,
@@ -130,7 +130,7 @@ def _acknowledgement(change: acknowledgements.Change) -> str:
 
 
 def _short(description: str) -> str:
-    """Packs append the controls of their standard, by the dozen."""
+    """Without the list of controls that rule packs append, often dozens."""
     return description.partition(" - (Control IDs")[0]
 
 
@@ -203,7 +203,7 @@ def code(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """``text`` as text: no markup, no HTML, no mention of anybody."""
+    """``text`` escaped: no Markdown, no HTML, and no mention that would notify a person."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", text).replace("@", "@<!-- -->")
 

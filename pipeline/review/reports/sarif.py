@@ -5,13 +5,13 @@ from typing import Any
 
 from pipeline.review.findings import Finding, Findings
 from pipeline.review.names import TOOL
-from pipeline.review.sides import APP
+from pipeline.review.synthesis import APP
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def render(findings: Findings) -> dict[str, Any]:
-    """The log; acknowledged findings are in it as suppressed results, with their reasons."""
+    """The SARIF log. Acknowledged findings are suppressed results, with their reasons."""
     known = {finding.key for finding in findings.unchanged}
     descriptions = {_rule_id(finding): finding.description for finding in findings.head}
     return {
@@ -41,14 +41,14 @@ def _result(finding: Finding, *, known: bool) -> dict[str, Any]:
         "locations": [
             {
                 "physicalLocation": {
-                    # The app stands for the lines that a trace does not tell.
+                    # The app, if the trace does not tell the file.
                     "artifactLocation": {"uri": finding.file or APP, "uriBaseId": "%SRCROOT%"},
                     "region": {"startLine": finding.line or 1},
                 },
                 "logicalLocations": [{"fullyQualifiedName": finding.construct, "kind": "resource"}],
             }
         ],
-        # The one fingerprint that GitHub reads; left out, an alert would be another one as soon as its line moves.
+        # GitHub reads only this fingerprint. Without it, an alert whose line moves would be a new alert.
         "partialFingerprints": {"primaryLocationLineHash": hashlib.sha256("@".join(finding.key).encode()).hexdigest()},
         "baselineState": "unchanged" if known else "new",
     }
@@ -58,5 +58,5 @@ def _result(finding: Finding, *, known: bool) -> dict[str, Any]:
 
 
 def _rule_id(finding: Finding) -> str:
-    """The rule without what it found: code scanning lists rules, not findings."""
+    """The rule's name without the part that names the finding: code scanning lists rules."""
     return finding.rule.split("[")[0].split("::")[-1]

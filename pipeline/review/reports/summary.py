@@ -1,4 +1,4 @@
-"""What the reports call things, in the order in which they tell them."""
+"""A comparison summed up for people: headings, verdict, headlines and groups. Markdown and HTML share it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ FINDINGS = {
     "newly acknowledged": "Newly acknowledged findings: do the reasons hold?",
     "fixed": "Findings that are gone",
 }
-"""Headings of what a reviewer is shown of the findings, by the name of the part."""
+"""Headings of the findings that a reviewer is shown, by part (``Findings.parts``)."""
 ACKNOWLEDGEMENTS = "Acknowledgements: do reasons, owners and dates hold?"
 CHANGES = {
     Section.SECURITY: "IAM and security",
@@ -28,7 +28,7 @@ CHANGES = {
 
 @dataclass(frozen=True)
 class Group:
-    """The same finding at the same construct of several environments."""
+    """One finding at one construct, in all environments that have it."""
 
     finding: Finding
     construct: str
@@ -40,7 +40,8 @@ class Group:
 
 
 def group(findings: Iterable[Finding], environments: Iterable[str]) -> list[Group]:
-    """One line for what several of ``environments`` have in common; a stack outside the stages stays in the path."""
+    """Findings that differ only in their environment, together. A stack that is none of ``environments`` stays in the
+    construct's path."""
     known = list(environments)
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
@@ -62,14 +63,14 @@ def verdict(comparison: Comparison) -> str:
 
 
 def state(comparison: Comparison) -> str:
-    """``fail``; ``warn`` if it passes, but for people to look at; ``pass``."""
+    """``fail``; or ``warn`` if it passes and a headline is a warning; or ``pass``."""
     if not comparison.passes:
         return "fail"
     return "warn" if any(loud for _, loud in headlines(comparison)) else "pass"
 
 
 def headlines(comparison: Comparison) -> list[tuple[str, bool]]:
-    """What else must be seen in the first five seconds, and whether it is a warning."""
+    """What a reviewer must see first beside the verdict, and whether each is a warning."""
     of = {section: [each for each in comparison.changes if each.section == section] for section in Section}
     alarming = sum(entry.alarming for entry in of[Section.SECURITY])
     said = _of_acknowledgements(comparison.acknowledgements)
@@ -93,7 +94,7 @@ def _of_acknowledgements(of: acknowledgements.Acknowledgements) -> list[tuple[st
 
 
 def terms(change: acknowledgements.Change) -> list[Detail]:
-    """What is different, or all that was there, or is."""
+    """The terms that changed; of an acknowledgement that came or went, all of them."""
     before, after = change.before, change.after
     if before and after:
         sides = (
@@ -119,7 +120,7 @@ def cost_headline(costs: Iterable[Cost]) -> str:
 
 
 def cost_notes(costs: Iterable[Cost]) -> list[str]:
-    """What the figures are, and what they are not."""
+    """Where the prices are from, how old they are, and what they leave out."""
     notes = [f"{cost.environment}: no price known for {'; '.join(cost.unpriced)}" for cost in costs if cost.unpriced]
     return [
         *notes,
@@ -129,13 +130,13 @@ def cost_notes(costs: Iterable[Cost]) -> list[str]:
 
 
 def money(usd: float, *, signed: bool = False) -> str:
-    """Without the currency's sign, between two of which GitHub reads mathematics."""
+    """``usd`` with two decimals. It has no dollar sign: GitHub takes text between two of them for mathematics."""
     sign = "-" if round(usd, 2) < 0 else "+" if signed and round(usd, 2) else ""
     return f"{sign}{abs(usd):,.2f}"
 
 
 def title(entry: Entry) -> str:
-    """The type; of several constructs, also how many they are."""
+    """The type of resource, after the number of constructs if there are several."""
     count = f"{len(entry.constructs)} " if len(entry.constructs) > 1 else ""
     return f"{count}{entry.type}"
 

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from pipeline.review.templates import security
 from pipeline.review.templates.difference import Detail, Difference, differences, spell
+from pipeline.review.templates.intrinsics import readable
 from pipeline.review.templates.pairing import Pair, Pairing
-from pipeline.review.templates.plain import plain
 from pipeline.review.templates.provider import fate, is_stateful
 from pipeline.review.templates.replacement import Replacement, replacements
 from pipeline.review.templates.stack import Resource, Stack
@@ -104,8 +104,8 @@ class StackChanges:
             off = Detail("-", "termination protection", alarming=True)
             yield _of_stack(self.head, Section.STATEFUL, Action.LOSES_PROTECTION, self.head.name, [off])
         for part in sorted({*self.base.template, *self.head.template} - {"Resources"}):
-            before = plain(self.base.template.get(part, {}), self.pairing.base_names)
-            after = plain(self.head.template.get(part, {}), self.pairing.head_names)
+            before = readable(self.base.template.get(part, {}), self.pairing.base_names)
+            after = readable(self.head.template.get(part, {}), self.pairing.head_names)
             if details := [*map(_told, differences(before, after))]:
                 yield _of_stack(self.head, Section.REST, Action.CHANGED, part, details)
 

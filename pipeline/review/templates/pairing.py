@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.review.templates.plain import names, plain
+from pipeline.review.templates.intrinsics import construct_names, readable
 from pipeline.review.templates.provider import is_stateful, provider, value
 from pipeline.review.templates.stack import Resource, Stack
 
@@ -43,7 +43,7 @@ class Pairing:
     """
 
     def __init__(self, base: Stack, head: Stack) -> None:
-        self.head_names, self.base_names = names(head), names(base)
+        self.head_names, self.base_names = construct_names(head), construct_names(base)
         self.pairs: list[Pair] = []
         self.removed, self.added = dict(base.resources), dict(head.resources)
         for id in base.resources:
@@ -55,11 +55,11 @@ class Pairing:
 
     def before(self, resource: Resource) -> dict[str, Any]:
         """The properties of a resource of base, spelled out."""
-        return {key: plain(each, self.base_names) for key, each in resource.get("Properties", {}).items()}
+        return {key: readable(each, self.base_names) for key, each in resource.get("Properties", {}).items()}
 
     def after(self, resource: Resource) -> dict[str, Any]:
         """The properties of a resource of head, spelled out."""
-        return {key: plain(each, self.head_names) for key, each in resource.get("Properties", {}).items()}
+        return {key: readable(each, self.head_names) for key, each in resource.get("Properties", {}).items()}
 
     def _pair(self, old_id: str, new_id: str) -> None:
         self.pairs.append(Pair(old_id, new_id, self.removed.pop(old_id), self.added.pop(new_id)))

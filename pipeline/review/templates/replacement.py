@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.review.templates.difference import MISSING, Detail, differences
+from pipeline.review.templates.intrinsics import references
 from pipeline.review.templates.pairing import Pair, Pairing
-from pipeline.review.templates.plain import references
 from pipeline.review.templates.provider import is_stateful, provider, value
 
 

@@ -7,7 +7,7 @@ from pipeline.review import templates
 from pipeline.review.acknowledgements import Table
 from pipeline.review.comparison import Comparison, compare
 from pipeline.review.findings import Finding
-from pipeline.review.sides import Side
+from pipeline.review.synthesis import Synthesis
 from pipeline.review.templates.entries import Entry
 from pipeline.review.templates.stack import Stack
 
@@ -71,8 +71,8 @@ def side(
     findings: Sequence[Finding] = (),
     stacks: Mapping[str, Stack],
     acknowledgements: Table = NOTHING,
-) -> Side:
-    return Side(findings=tuple(findings), stacks=stacks, acknowledgements=acknowledgements)
+) -> Synthesis:
+    return Synthesis(findings=tuple(findings), stacks=stacks, acknowledgements=acknowledgements)
 
 
 def comparison(

@@ -332,7 +332,7 @@ def test_another_workflow_of_the_same_name_is_told_to_nobody(github: FakeGitHub,
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"filename": "pipeline/review/sides.py"}, "`pipeline/review/`"),
+        ({"filename": "pipeline/review/synthesis.py"}, "`pipeline/review/`"),
         ({"filename": "elsewhere.yml", "previous_filename": ".github/workflows/review.yml"}, "`.github/`"),
         ({"filename": "Makefile"}, "`Makefile`"),
     ],

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from pipeline.compliance.acknowledgements import PACKS
-from pipeline.review import NotCompared, sides
+from pipeline.review import NotCompared, synthesis
 from pipeline.review import __main__ as review
 from pipeline.review.findings import Finding
 from pipeline.review.reports import NAMES, html
-from pipeline.review.sides import ROOT, Side, synthesise
+from pipeline.review.synthesis import ROOT, Synthesis, synthesise
 from tests.unit.pipeline.review.given import finding, resource, side, stack, stacks
 
 APP = """
@@ -123,7 +123,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
     for command in (["init"], ["commit", "--allow-empty", "--message", "First"]):
         subprocess.run(["git", *identity, *command, "--quiet"], cwd=folder, check=True)
-    monkeypatch.setattr(sides, "ROOT", folder)
+    monkeypatch.setattr(synthesis, "ROOT", folder)
 
 
 @pytest.mark.usefixtures("repository")
@@ -170,10 +170,10 @@ def test_an_archive_that_can_not_be_unpacked_is_not_told_as_new_findings(
 
 
 @pytest.fixture
-def synthesised(monkeypatch: pytest.MonkeyPatch) -> Callable[[Side, Side], None]:
-    """Instead of synthesising: these are the sides."""
+def synthesised(monkeypatch: pytest.MonkeyPatch) -> Callable[[Synthesis, Synthesis], None]:
+    """Instead of synthesising: these are the synthesis."""
 
-    def given(base: Side, head: Side) -> None:
+    def given(base: Synthesis, head: Synthesis) -> None:
         monkeypatch.setattr(review, "synthesise", lambda name, *_: base if name.startswith("base") else head)
         monkeypatch.setattr(review, "check_out", lambda *_: subprocess.run(["true"], check=True))
 
@@ -182,7 +182,7 @@ def synthesised(monkeypatch: pytest.MonkeyPatch) -> Callable[[Side, Side], None]
 
 @pytest.mark.parametrize(("findings", "code"), [((), 0), ((finding("new"),), 1)])
 def test_new_findings_fail_and_all_reports_are_written(
-    synthesised: Callable[[Side, Side], None], tmp_path: Path, findings: tuple[Finding, ...], code: int
+    synthesised: Callable[[Synthesis, Synthesis], None], tmp_path: Path, findings: tuple[Finding, ...], code: int
 ) -> None:
     same = stacks(stack({}))
     synthesised(side(findings=(), stacks=same), side(findings=findings, stacks=same))
@@ -191,7 +191,7 @@ def test_new_findings_fail_and_all_reports_are_written(
 
 
 def test_an_error_of_the_review_itself_is_not_told_as_new_findings_and_leaves_half_a_report_to_nobody(
-    synthesised: Callable[[Side, Side], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    synthesised: Callable[[Synthesis, Synthesis], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same = side(findings=(), stacks=stacks(stack({})))
     synthesised(same, same)
@@ -202,7 +202,7 @@ def test_an_error_of_the_review_itself_is_not_told_as_new_findings_and_leaves_ha
 
 
 def test_a_template_of_an_unknown_form_is_not_compared(
-    synthesised: Callable[[Side, Side], None], tmp_path: Path
+    synthesised: Callable[[Synthesis, Synthesis], None], tmp_path: Path
 ) -> None:
     topic = resource("AWS::SNS::Topic")
     fine, odd = (side(findings=(), stacks=stacks(stack({"A": of}))) for of in (topic, topic | {"Properties": "none"}))
@@ -212,9 +212,9 @@ def test_a_template_of_an_unknown_form_is_not_compared(
 
 
 def test_changes_of_the_templates_and_costs_do_not_fail(
-    synthesised: Callable[[Side, Side], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    synthesised: Callable[[Synthesis, Synthesis], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def keys(*names: str) -> Side:
+    def keys(*names: str) -> Synthesis:
         resources: dict[str, Any] = {name: resource("AWS::KMS::Key") for name in names}
         return side(findings=(), stacks=stacks(stack(resources)))
 

@@ -1,6 +1,7 @@
-"""The two sides of a comparison: a commit, or this folder as it is, synthesised without AWS credentials.
+"""Synthesises a commit, or this folder as it is, without AWS credentials.
 
-Each with the packages that it asks for: a new version of CDK or of a rule pack is a change like any other.
+Each is synthesised with the packages that it asks for: a new version of CDK or of a rule pack is a change like any
+other.
 """
 
 import os
@@ -19,14 +20,14 @@ from pipeline.review.templates.stack import Stack
 ROOT = Path(__file__).resolve().parents[2]
 APP = "pipeline_app.py"
 PACKAGES = "requirements/dev.txt"
-"""All that a synthesis imports; what npm installs is the command line alone."""
+"""What a synthesis imports. npm installs only the command line."""
 LINES = 15
-"""Of a command that failed, so much of the end is shown."""
+"""How much of a failed command's output is shown: its end."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
-    """What a synthesis gave, and what is acknowledged."""
+class Synthesis:
+    """What the synthesis of one commit gave, and what is acknowledged in that commit."""
 
     findings: tuple[Finding, ...]
     acknowledgements: acknowledgements.Table
@@ -35,7 +36,7 @@ class Side:
 
 
 def check_out(commit: str, tree: Path) -> None:
-    """The files of ``commit``, in a folder of their own. Raises ``NotCompared`` when they can't be had."""
+    """Write the files of ``commit`` to the new folder ``tree``. Raises ``NotCompared`` if git cannot read them."""
     tree.mkdir()
     git = ["git", "-C", str(ROOT)]
     try:
@@ -46,14 +47,14 @@ def check_out(commit: str, tree: Path) -> None:
 
 
 def install(name: str, tree: Path) -> Path:
-    """The Python with the packages that ``tree`` asks for: this one, or another that is set up in ``tree``.
+    """Return the Python that has the packages of ``tree``: this one, or one that is set up in ``tree``.
 
-    Raises ``NotCompared`` when they can't be installed.
+    ``name`` is what an error calls it. Raises ``NotCompared`` if the packages cannot be installed.
     """
     asked = tree / PACKAGES
     if not asked.exists() or asked.read_bytes() == (ROOT / PACKAGES).read_bytes():
         return Path(sys.executable)
-    # Or `make review` would hand down its own variables.
+    # Without these, or make would take over the variables of `make review`.
     environ = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     try:
         _output(["make", "-C", str(tree), "setup"], environ=environ)
@@ -62,11 +63,11 @@ def install(name: str, tree: Path) -> Path:
     return tree / ".venv" / "bin" / "python"
 
 
-def synthesise(name: str, tree: Path, assembly: Path) -> Side:
-    """Synthesise the app in ``tree`` into ``assembly``; ``name`` is what an error calls this side.
+def synthesise(name: str, tree: Path, assembly: Path) -> Synthesis:
+    """Synthesise the app in ``tree`` into the folder ``assembly``. ``name`` is what an error calls it.
 
-    Raises ``NotCompared`` when its packages can't be installed, or there is no report at the end, or no template.
-    Findings make the synthesis itself fail: that is no fault.
+    A synthesis with findings exits with an error: that is expected. Raises ``NotCompared`` if the packages cannot be
+    installed, or if there is no report of findings or no template at the end.
     """
     if not (tree / APP).is_file():
         raise NotCompared(f"{name} has no {APP}: there is nothing to synthesise")
@@ -80,7 +81,7 @@ def synthesise(name: str, tree: Path, assembly: Path) -> Side:
         last = _last(done.stderr, done.returncode)
         raise NotCompared(f"the synthesis of {name} failed before anything was checked:\n{last}")
     try:
-        return Side(
+        return Synthesis(
             findings=tuple(read_findings(report, tree)),
             acknowledgements=acknowledgements.read(tree),
             stacks=stack.read(assembly),
@@ -90,11 +91,11 @@ def synthesise(name: str, tree: Path, assembly: Path) -> Side:
 
 
 class _Failed(Exception):
-    """A command failed, or is not installed; the message is what it said."""
+    """A command failed or is not installed. The message is the end of its output."""
 
 
 def _output(command: list[str], given: bytes = b"", environ: Mapping[str, str] | None = None) -> bytes:
-    """What ``command`` prints. Raises ``_Failed``."""
+    """What ``command`` prints to its standard output. Raises ``_Failed``."""
     try:
         done = subprocess.run(command, input=given, env=environ, capture_output=True)
     except OSError as error:

@@ -1,4 +1,7 @@
-"""Values of a template as a person reads them: references by the construct's path, joined text as one text."""
+"""CloudFormation's intrinsic functions as a person reads them: references by the construct's path, joined text whole.
+
+Source: CloudFormation user guide, "Intrinsic function reference".
+"""
 
 import json
 import re
@@ -10,12 +13,12 @@ from pipeline.review.templates.stack import Stack
 
 PATH = "aws:cdk:path"
 OWN = re.compile(r"/(Resource|Default)$")
-"""The last part of a path that only says: the resource of this construct."""
+"""The last part of a path. It says only that this is the construct's own resource."""
 PLACEHOLDER = re.compile(r"\$\{([^!}.]+)(\.[^}]+)?\}")
 
 
-def names(stack: Stack) -> dict[str, str]:
-    """By logical id, the construct's path below the stack; two resources never have the same name."""
+def construct_names(stack: Stack) -> dict[str, str]:
+    """The construct's path below the stack, by logical id. Two resources never get the same name."""
     paths = {
         id: OWN.sub("", resource.get("Metadata", {}).get(PATH, id)).removeprefix(f"{stack.path}/")
         for id, resource in stack.resources.items()
@@ -24,8 +27,11 @@ def names(stack: Stack) -> dict[str, str]:
     return {id: path if count[path] == 1 else f"{path} [{id}]" for id, path in paths.items()}
 
 
-def plain(value: Any, names: Mapping[str, str]) -> Any:
-    """``value`` with its intrinsic functions spelled out, as far as text can, and JSON within text as what it holds."""
+def readable(value: Any, names: Mapping[str, str]) -> Any:
+    """``value`` with its intrinsic functions spelled out where text can do that, and with JSON in a string parsed.
+
+    ``names``: of constructs, by logical id.
+    """
     match value:
         case {"Ref": str(id)}:
             return f"${{{names.get(id, id)}}}"
@@ -35,17 +41,17 @@ def plain(value: Any, names: Mapping[str, str]) -> Any:
             id, _, attribute = both.partition(".")
             return f"${{{names.get(id, id)}.{attribute}}}"
         case {"Fn::Join": [str(separator), list(parts)]}:
-            return _parsed(separator.join(_text(plain(part, names)) for part in parts))
+            return _parsed(separator.join(_text(readable(part, names)) for part in parts))
         case {"Fn::Sub": str(text)}:
             return _parsed(
                 PLACEHOLDER.sub(lambda m: f"${{{names.get(m.group(1), m.group(1))}{m.group(2) or ''}}}", text)
             )
         case dict():
-            return {key: plain(each, names) for key, each in value.items()}
+            return {key: readable(each, names) for key, each in value.items()}
         case list():
-            return [plain(each, names) for each in value]
+            return [readable(each, names) for each in value]
         case str():
-            # What looks like a reference and is none, is written as Fn::Sub would have it.
+            # This looks like a reference but is plain text: it is written as Fn::Sub escapes it.
             return _parsed(value.replace("${", "${!"))
         case _:
             return value
@@ -76,7 +82,7 @@ def _text(value: Any) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """JSON that a property holds as text (a dashboard, a build specification) is compared by its parts."""
+    """``text``, or what it holds if it is JSON: so the parts of a dashboard or a build specification are compared."""
     if text[:1] in ("{", "["):
         try:
             return json.loads(text)
