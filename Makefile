@@ -1,13 +1,13 @@
-# Everything runs from a virtual environment in .venv. Node comes from a wheel in it, the CDK CLI from package-lock.json.
+# Everything runs in the virtual environment .venv. Node comes from a wheel in it, the CDK CLI from package-lock.json.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
-# Trust what this machine trusts, so that set-up works behind a company's TLS proxy too.
+# Trust the certificate authorities of this machine, so that the setup works behind a company's TLS proxy.
 export UV_SYSTEM_CERTS := true
 export NODE_USE_SYSTEM_CA := 1
-# Where it is set (images of Python do it), every process compiles anew what it imports: 20 s for CDK and cfn-lint.
+# Images of Python set this. Every process would then compile its imports again: 20 s for CDK and cfn-lint.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
@@ -15,13 +15,13 @@ ENV ?= dev
 
 ##@ Promote
 .PHONY: promote approve reject status down clean remote
-promote: setup ## Take the current commit through dev, staging and prod here  [APPROVE=yes] [REVISION=...]
+promote: setup ## Promote the current commit through dev, staging and prod on this machine  [APPROVE=yes] [REVISION=...]
 	@python -m pipeline.local promote $(if $(APPROVE),--approve $(APPROVE)) $(if $(REVISION),--revision $(REVISION))
 
-approve: setup ## Let the promotion that waits before prod go on
+approve: setup ## Approve the promotion that waits before prod, and continue it
 	@python -m pipeline.local approve
 
-reject: setup ## End the promotion that waits before prod
+reject: setup ## Reject the promotion that waits before prod
 	@python -m pipeline.local reject
 
 status: setup ## Show the last promotion and the local clouds
@@ -30,21 +30,21 @@ status: setup ## Show the last promotion and the local clouds
 down: setup ## Stop the local clouds
 	@python -m pipeline.local down
 
-clean: setup ## Stop them and remove all local state
+clean: setup ## Stop the local clouds and remove all local state
 	@python -m pipeline.local clean
 
-remote: setup ## Create the git remote `local`: `git push local main` promotes
+remote: setup ## Create the git remote `local`: `git push local main` starts a promotion
 	@python -m pipeline.local remote
 
 ##@ Check
 .PHONY: check test lint types unit infrastructure integration e2e
-check: setup ## What to run before each commit: style, types, unit tests
+check: setup ## Run before each commit: style, types, unit tests
 	@$(MAKE) --jobs=2 lint types unit
 
-# Integration and e2e judge latencies: they have the machine to themselves. The other parts share it.
+# Integration and e2e tests judge latencies, so they run alone. The other parts run at the same time.
 SHARING := types lint unit infrastructure
 ALONE := integration e2e
-test: setup ## Set up and check everything, and say how long each part took
+test: setup ## Set up and check everything, and print the time of each part
 	@export TOOK=$$(mktemp); trap 'rm -f "$$TOOK"' EXIT; \
 	$(MAKE) --jobs=2 $(addprefix timed-,$(SHARING)); \
 	$(MAKE) $(addprefix timed-,$(ALONE)); \
@@ -53,7 +53,7 @@ test: setup ## Set up and check everything, and say how long each part took
 timed-%:
 	@echo "== $*"; begun=$$SECONDS; $(MAKE) $*; printf '  %-16s %4d s\n' $* $$((SECONDS - begun)) >> "$$TOOK"
 
-lint: setup ## Style, the one way in which packages may import each other, and GitHub's workflows
+lint: setup ## Style, the allowed imports between packages, and GitHub's workflows
 	@ruff check . && ruff format --check . && { said=$$(lint-imports) || { echo "$$said"; exit 1; }; }
 	@actionlint && { said=$$(zizmor --offline --pedantic --strict-collection --no-progress .github 2>&1) || { echo "$$said"; exit 1; }; }
 
@@ -63,7 +63,7 @@ types: setup ## Static types
 unit: setup ## Fast tests of the code
 	@python -m pytest -q -n auto --maxprocesses 4 tests/unit
 
-infrastructure: setup .venv/checkov/.ready ## Tests of the synthesised templates of every environment and of the pipeline
+infrastructure: setup .venv/checkov/.ready ## Tests of the synthesised templates of the environments and the pipeline
 	@python -m pytest -q -n auto --maxprocesses 4 tests/infrastructure
 
 integration: setup ## Tests against the local cloud
@@ -86,13 +86,13 @@ load: setup ## Run the load gate by hand  [ENV=dev] [RATE=50] [DURATION=60]
 review: setup ## Compare findings, templates and costs with another commit: reports/review/  [BASE=origin/main]
 	@python -m pipeline.review --base $(or $(BASE),origin/main)
 
-benchmark: setup ## Measure: every figure in the docs comes from here
+benchmark: setup ## Measure the figures in the docs
 	@python -m benchmarks
 
 format: setup ## Format the code
 	@ruff check --fix --quiet . || true; ruff format .
 
-# The header that uv writes stays: from it Dependabot learns how to compile.
+# Keep the header that uv writes: Dependabot reads its compile options from it.
 lock: setup ## Compile requirements/*.in to *.txt, pinned with hashes
 	@compile="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate"; \
 	$$compile requirements/dev.in -o requirements/dev.txt; \
