@@ -17,7 +17,7 @@ Exit codes:
   6   refused       the API refuses the credentials
   7   not deployed  the environment's stack or its output is missing
   8   broken route  every request to a route failed
-  9   generator     a part of the load generator died
+  9   generator     a part of the load generator died, or the gate itself failed
   130 interrupted   by Ctrl-C or a termination signal
 Only 0 is a pass.
 """
@@ -25,8 +25,10 @@ Only 0 is a pass.
 import locust  # noqa: F401  # isort: skip  First: it makes the standard library cooperative before anything uses it.
 
 import argparse
+import contextlib
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 from rich.console import Console
@@ -48,20 +50,28 @@ def main(argv: list[str] | None = None) -> int:
     arguments, settings = _parse(argv)
     environment: str = arguments.env.name
     folder: Path = arguments.reports or Path("reports") / environment
-    reports.write_trouble(environment, None, folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        reports.write_trouble(environment, None, folder)
         result, locust_page = _examine(arguments, settings)
-    except (GateError, KeyboardInterrupt) as reason:
-        interrupted = GateError(ExitCode.INTERRUPTED, "interrupted before the verdict")
-        trouble = reason if isinstance(reason, GateError) else interrupted
-        reports.write_trouble(environment, trouble, folder)
-        print(f"load gate {environment}: no verdict: {trouble}", file=sys.stderr)
-        return trouble.code
-    reports.write(result, locust_page, folder)
+        reports.write(result, locust_page, folder)
+    except GateError as trouble:
+        return _no_verdict(environment, trouble, folder)
+    except KeyboardInterrupt:
+        return _no_verdict(environment, GateError(ExitCode.INTERRUPTED, "interrupted before the verdict"), folder)
+    except Exception as error:  # which Python would answer with 1, as if a route were proven to be slow
+        traceback.print_exc()
+        return _no_verdict(environment, GateError(ExitCode.GENERATOR_DIED, f"the gate itself failed: {error}"), folder)
     print_summary(result)
     print(f"  reports: {folder}/")
     return result.exit_code
+
+
+def _no_verdict(environment: str, trouble: GateError, folder: Path) -> int:
+    print(f"load gate {environment}: no verdict: {trouble}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # perhaps just what went wrong
+        reports.write_trouble(environment, trouble, folder)
+    return trouble.code
 
 
 def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:

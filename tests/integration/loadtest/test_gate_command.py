@@ -84,6 +84,17 @@ def test_no_verdict_has_a_clear_message_and_code(
     assert "<error" in (tmp_path / "reports/dev/gate.junit.xml").read_text()
 
 
+def test_reports_that_can_not_be_written_are_not_a_slow_candidate(serve: Serve, cli: Cli, tmp_path: Path) -> None:
+    # Given a file where the folder of the reports should be
+    (tmp_path / "occupied").write_text("")
+    # When the gate begins
+    done = cli("loadtest.gate", "--env", "dev", "--url", serve(), "--unsigned", "--reports", str(tmp_path / "occupied"))
+    # Then there is no verdict, for that reason
+    assert done.returncode == 9, done.stdout + done.stderr
+    assert "no verdict: the gate itself failed" in done.stderr
+    assert "occupied" in done.stderr
+
+
 def test_refused_credentials(serve: Serve, cli: Cli) -> None:
     url = serve(status=403)
     done = cli("loadtest.gate", "--env", "dev", "--url", url, AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="y")
