@@ -4,6 +4,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -247,6 +249,16 @@ def test_the_tasks_get_the_code_and_nothing_else(cloud: FakeAws) -> None:
         "requirements",
     }
     assert not [name for name in names if "__pycache__" in name]
+
+
+def test_the_code_of_the_tasks_lacks_nothing_that_the_gate_imports(cloud: FakeAws, tmp_path: Path) -> None:
+    fargate.main(COMMAND)
+    [code] = [content for key, content in cloud.objects.items() if key.startswith("code/")]
+    zipfile.ZipFile(io.BytesIO(code)).extractall(tmp_path)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-m", "loadtest.gate", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
