@@ -1,4 +1,4 @@
-"""Getting at a deployed API: its address in the stack's outputs, credentials, and a first request to each route."""
+"""Access to a deployed API: its address in the stack's outputs, credentials, and a first request to each route."""
 
 import time
 

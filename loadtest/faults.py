@@ -1,4 +1,4 @@
-"""How a request can fail. The kind decides what follows; the text is for people and for counting."""
+"""How a request can fail: a kind for decisions, a text for people and for counting."""
 
 from dataclasses import dataclass
 from enum import StrEnum

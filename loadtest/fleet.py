@@ -38,8 +38,8 @@ Task = dict[str, Any]
 class Fleet:
     """Close it, so that no task is left running.
 
-    ``place``: where and how tasks run, the stack's output ``LoadTasks``. ``interrupted``: set when somebody wants an
-    end. ``deadline``: reading of ``time.monotonic``.
+    ``place``: where and how tasks run, the stack's output ``LoadTasks``. ``interrupted``: set when a signal asks for
+    the end. ``deadline``: reading of ``time.monotonic``.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Fleet:
         return ExitCode.GENERATOR_DIED if exit_code is None else exit_code
 
     def close(self) -> None:
-        """Stop what has not ended, and say what could not be stopped."""
+        """Stop the tasks that have not ended, and name those that could not be stopped."""
         for arn, task in self._tasks.items():
             if not _has_ended(task):
                 try:
@@ -116,7 +116,7 @@ class Fleet:
         return [arn for arn in self._tasks if arn not in before]
 
     def _look(self, gate: str) -> Task:
-        """Wait a moment, see how all tasks stand, and show what the gate has said. Returns the gate's task."""
+        """Wait a moment, read the state of all tasks, and show the gate's new log lines. Returns the gate's task."""
         if self._interrupted.wait(POLL_SECONDS):
             raise GateError(ExitCode.INTERRUPTED, "interrupted before the verdict")
         arns = list(self._tasks)

@@ -86,12 +86,12 @@ class Generator:
         return psutil.cpu_percent() / 100
 
     def end_at(self, end: float) -> None:
-        """Send nothing that is due ``end`` seconds into the run or later; what is under way may finish."""
+        """Send nothing that is due ``end`` seconds into the run or later. Requests under way may finish."""
         self._end = end
         self._runner.send_message("end", {"end": end})
 
     def finish(self, patience: float) -> int:
-        """Send nothing more, wait up to ``patience`` seconds for what is under way, return how many were sent."""
+        """Send nothing more, wait up to ``patience`` seconds for requests under way, return how many were sent."""
         end = min(round(max(self.elapsed, 0.0), 3), self._end)
         self.end_at(end)
         sent = self.count_before(end)
@@ -117,7 +117,7 @@ class Generator:
             if lost or any(child.poll() is not None for child in self._children):
                 raise GateError(
                     ExitCode.GENERATOR_DIED,
-                    f"{max(lost, 1)} of {len(self._workers)} load workers died: the load was not what was asked for",
+                    f"{max(lost, 1)} of {len(self._workers)} load workers died, and their share of the load is missing",
                 )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""How well the generator itself was doing: a gate that measures its own slowness must be able to say so."""
+"""The generator's own health: its slowness would appear in the measured latencies, so it is measured too."""
 
 import time
 from array import array

@@ -27,7 +27,7 @@ _EXIT_CODES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """Until when a run is judged (seconds into it), as which look, and with how much of the error probability."""
+    """One judgement of a run: its end (seconds into the run), its number (look), its share of the error probability."""
 
     end: float
     look: int
@@ -103,8 +103,8 @@ def _overall(
 ) -> tuple[GateVerdict, list[str]]:
     """The verdict of the run, and its reasons with the gravest first.
 
-    A generator in trouble can only make latencies look worse: it voids a failure, but no pass. A system too slow for
-    the rate has failed if that is proven; otherwise, the load was not what was asked for, and nothing is known.
+    A generator in trouble can only make latencies look worse, so it voids a failure but not a pass. When the rate was
+    not reached, the run fails only if the failure is proven; otherwise it is invalid, because the load was too low.
     """
     verdict = worst([route.verdict for route in routes])
     reasons = [f"{route.route}: {reason}" for route in routes for reason in route.reasons]

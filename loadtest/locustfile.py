@@ -25,7 +25,7 @@ from loadtest.worker import PaymentUser, Worker
 __all__ = ["PaymentUser"]
 
 MOST_WORKERS = 1_000
-"""By hand, workers come and go: each takes the payments that are its own whatever their number."""
+"""Started by hand, workers come and go. Each takes the payments of its own number among so many."""
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -36,13 +36,13 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 
 def equip(environment: Any, **_: Any) -> None:
-    """Give the processes that have users their part of this package."""
+    """Give each process that has users its ``Worker``."""
     if isinstance(environment.runner, LocalRunner | WorkerRunner):
         environment.payments = Worker(environment, environment.runner)
 
 
 def prepare(environment: Any, **_: Any) -> None:
-    """Without a plan from a gate: get ready to send what the users ask for, one payment at a time."""
+    """Without a plan from a gate: prepare to send one payment at a time, when a user asks for it."""
     worker: Worker | None = getattr(environment, "payments", None)
     if worker and not worker.is_planned:
         worker.use(_engine_by_hand(environment, environment.parsed_options, worker))

@@ -96,7 +96,7 @@ _GATE_OPTIONS = (
 
 
 def add_gate_options(parser: argparse.ArgumentParser) -> None:
-    """One option per setting; what isn't given comes from the environment's settings."""
+    """One option per setting. The environment's settings are the defaults."""
     group = parser.add_argument_group("settings", "defaults: the environment's in environments.py")
     for flag, name, parse, text in _GATE_OPTIONS:
         group.add_argument(flag, dest=name, type=parse, help=text)

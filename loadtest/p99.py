@@ -36,7 +36,7 @@ class GateVerdict(StrEnum):
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     INVALID = "invalid"
-    """The load was not what was asked for, so nothing is known."""
+    """The load did not reach the rate, or the generator was in trouble: the latencies prove nothing."""
 
 
 def most_over(n: int, alpha: float, share: float = SLOW_SHARE) -> int:
@@ -46,7 +46,7 @@ def most_over(n: int, alpha: float, share: float = SLOW_SHARE) -> int:
 
 
 def fewest_over(n: int, alpha: float, share: float = SLOW_SHARE) -> int:
-    """From how many of ``n`` over the limit it is proven, at ``alpha``, that more than ``share`` of all are."""
+    """The smallest number of ``n`` over the limit that proves, at ``alpha``, that more than ``share`` of all are."""
     return 1 + bisect_left(range(n), -alpha, key=lambda below: -float(bdtrc(below, n, share)))
 
 

@@ -1,4 +1,4 @@
-"""Controls one run: warm-up, measured time, looks at what was measured, extension until decided, early end."""
+"""Controls one run: warm-up, measured time, interim judgements (looks), extension until decided, early end."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from loadtest.p99 import GateVerdict, RouteJudgement, alphas, hopeless, look_tim
 
 POLL_SECONDS = 0.5
 ABORT_PATIENCE_SECONDS = 2.0
-"""How long an early end waits for what is under way, so that it counts."""
+"""How long an early end waits for requests under way, so that they count."""
 LEAST_SECONDS = 2.0
 """Measured time before an early end, so that the report of a failure has something to show."""
 

@@ -1,4 +1,4 @@
-"""What the load is made of: seeded, reproducible payments, and what a right answer to each looks like.
+"""The load: seeded, reproducible payments, and the checks of the answers to them.
 
 Request ``index`` of seed ``seed`` is the same request in every run, whichever process or machine sends it.
 """

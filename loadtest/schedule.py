@@ -1,9 +1,9 @@
-"""When each request is meant to start: an open model, so that a slow system can't slow its own examination.
+"""When each request is due: an open model, so that a slow system does not slow the load that examines it.
 
 Time is cut into slots of ``1 / rate`` seconds, longer ones while the rate ramps up. Each slot holds one request, at a
 seeded random point of the slot: the rate is exact in every stretch of time, and no request keeps step with anything
 periodic in the system.
-A latency counts from the intended start, whoever was late to send it.
+A latency counts from the intended start, also when the generator sent the request late.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""What a Fargate task of the load gate does: fetch the code, install what it needs, be the gate or one of its workers.
+"""The program of a Fargate task: fetch the code, install its packages, run the load gate or one of its workers.
 
-It is sent as text, so it has Python's standard library alone until it has installed the rest:
+It is sent as text, so it has only Python's standard library until it has installed the packages:
 
     python -c "$(cat loadtest/task.py)" CODE_URL gate BUCKET KEY OPTIONS-OF-THE-GATE...
     python -c "$(cat loadtest/task.py)" CODE_URL worker MASTER

@@ -1,4 +1,4 @@
-"""The course of a run: what each route did in each stretch of it."""
+"""The course of a run: answers, errors and percentiles of each route, stretch by stretch."""
 
 import math
 
@@ -19,7 +19,7 @@ def timeline(samples: Samples, routes: list[str], end: float) -> list[TimelinePo
     points = max(LEAST_POINTS, min(MOST_POINTS, rarest // ANSWERS_A_POINT))
     step = float(max(1, math.ceil(end / points)))
     edges = [float(edge) for edge in np.arange(0, max(end - step / 2, step / 2), step)]
-    stretches = zip(edges, [*edges[1:], end], strict=True)  # the last takes what is left, if that is less than half
+    stretches = zip(edges, [*edges[1:], end], strict=True)  # the last one is up to half a step longer
     return [_point(samples, route, *stretch) for stretch in stretches for route in routes]
 
 

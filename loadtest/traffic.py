@@ -2,9 +2,9 @@
 
     python -m loadtest.traffic --env dev -- python -m pipeline.release shift --env dev
 
-A shift of traffic needs traffic to judge by, and "no request was lost" needs someone who counts. This sends signed
-payments of synthetic customers at a low, fixed rate for as long as the command runs, counts those sent, lost and
-wrong, and which function version answered them, and writes traffic.json into reports/<env>/.
+A shift needs traffic by which the versions are compared, and a count that shows that no request was lost. This sends
+signed payments of synthetic customers at a low, fixed rate while the command runs. It counts the requests that were
+sent, lost and answered wrongly, and the function versions that answered, and writes traffic.json into reports/<env>/.
 
 Exit code: the command's own; 10 if the command succeeded but a request was lost or answered wrongly (what the command
 did stands); 2 for a command line that makes no sense; if the traffic could not start, the load gate's code for the

@@ -22,15 +22,15 @@ REPORT_SECONDS = 0.5
 
 
 class PaymentEnvironment(Environment):
-    """locust's environment, with what the users need of this package."""
+    """locust's environment, and the ``Worker`` that its users call."""
 
     payments: "Worker"
 
 
 class PaymentUser(User):
-    """Under a plan: sends what the open-model schedule hands out, and ends with it.
+    """With a plan: sends the requests of the open-model schedule, and ends with it.
 
-    Without one, as when locust is started by hand: one payment a second, so that the number of users is the rate.
+    Without a plan (locust was started by hand): one payment a second, so that the number of users is the rate.
     """
 
     environment: PaymentEnvironment
@@ -54,7 +54,7 @@ class Worker:
 
     @property
     def is_planned(self) -> bool:
-        """Whether a control has sent a plan; otherwise somebody works with locust by hand."""
+        """Whether a control has sent a plan. If not, locust was started by hand."""
         return self._planned
 
     def use(self, engine: Engine) -> None:

@@ -1,8 +1,8 @@
 """Is the candidate as good as the stable version? Judged over the same minutes, at each step. Pure.
 
-A difference counts when it is both significant (it is hardly chance) and large enough to matter. A difference that
-would matter but may be chance, and too few requests, are *inconclusive*: the step is held until there is more data or
-its deadline has come. So "pass" always rests on data.
+A difference fails the candidate when it is significant (hardly chance) and large enough to matter. The analysis is
+*inconclusive* when a difference would matter but may be chance, or when there are too few requests. Then the step is
+held until there are more data, or until its deadline. So "pass" always rests on data.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Limits:
     effect: float = 0.64
     """Chance that a request of the candidate is slower than one of stable, from which on it matters."""
     latency_margin_ms: float = 20.0
-    """A difference of the 90th percentiles under this is not noticed by anyone."""
+    """Smaller differences of the 90th percentiles do not matter."""
 
 
 @dataclass(frozen=True, kw_only=True)

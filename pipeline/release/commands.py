@@ -1,4 +1,4 @@
-"""What operators and the pipeline can ask for. Each command returns an ``Outcome``; the command line only prints it."""
+"""The commands of operators and of the pipeline. Each returns an ``Outcome``; the command line only prints it."""
 
 import uuid
 from collections.abc import Iterator
@@ -33,12 +33,12 @@ class Commands:
     asked_by: str
     commit: str | None = None
     override: str | None = None
-    """Why guards are to be ignored; recorded."""
+    """The reason for ignoring guards; it is recorded."""
     dry_run: bool = False
-    """Say what would be done, and do nothing."""
+    """Show the calls that would be made, and make none."""
 
     def shift(self) -> Outcome:
-        """Bring the candidate to all production traffic; first finish what a dead controller left."""
+        """Shift all production traffic to the candidate; first finish a release that a dead controller left."""
         return self._shift(retries=False, skips_bakes=False)
 
     def retry(self) -> Outcome:
@@ -56,11 +56,12 @@ class Commands:
             origin = previous_stable(traffic.stable, history)
             if origin is None:
                 return refused(f"no record tells what was stable before {name(traffic.stable)}")
-            # Undoing answers alarms and cannot wait for a window; only drift stands in its way.
+            # An undo is the answer to an alarm and cannot wait for a window: of the guards, only drift holds.
             if found := drift(traffic):
                 return refused(found)
-            # Once blue is split, the errors of the version that is left count as a candidate's. Only the alarms on
-            # target group green tell about the one undone to; the analysis compares the two.
+            # As soon as the aliases blue are split, the errors of the version to be left count as a candidate's. So
+            # only alarms on target group green tell about the version that the undo returns to; the analysis compares
+            # both.
             alarms = self.world.alarms
             ignored = tuple(sorted({*alarms.ringing(), *alarms.beyond_green()}))
             release = self._releases.new(
@@ -92,7 +93,7 @@ class Commands:
         return self._ask(RequestCommand.ABORT)
 
     def rollback(self) -> Outcome:
-        """Put all production traffic on the stable version now, whatever the reason that it is not."""
+        """Put all production traffic on the stable version now, with or without a release under way."""
         if self._driver.unfinished():
             return self._ask(RequestCommand.ABORT)
         with self._lease():

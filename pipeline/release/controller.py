@@ -1,4 +1,4 @@
-"""The loop that carries decisions out: look, decide, write down, make the calls, look again."""
+"""The loop that carries decisions out: observe, decide, write the decision down, make the calls, observe again."""
 
 import traceback
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class World:
     announcer: Announcer
     clock: Clock
     tell: Callable[[str], None]
-    """Shows one line to whoever watches this process."""
+    """Shows one line on the terminal of this process."""
 
 
 class Controller:
@@ -55,7 +55,7 @@ class Controller:
         self._failed_rounds = 0
         self._store_failed = False
         self._defect: str | None = None
-        """The traceback of an exception that nobody foresaw."""
+        """The traceback of an exception that is not ``Unavailable``: a defect of this program."""
 
     def begin(self, release: Release) -> Release:
         """Write down that this controller takes ``release`` on, and say so. Raises ``Unavailable`` or ``LeaseLost``."""
@@ -68,9 +68,9 @@ class Controller:
     def drive(self, release: Release) -> Release:
         """Take ``release`` to ``promoted`` or ``rolled-back`` and return its last record.
 
-        Whatever goes wrong, a defect of the controller itself included, leads back to the stable version. Raises
-        ``LeaseLost`` as soon as it is seen that another controller has taken over; nothing is touched after that.
-        Raises ``RollbackUnconfirmed`` when AWS can't be reached to roll back and someone insists on an end.
+        Every failure, also a defect of the controller itself, leads to a rollback. Raises ``LeaseLost`` when another
+        controller has taken over: this one then makes no more calls. Raises ``RollbackUnconfirmed`` when AWS can't be
+        reached for the rollback and an operator interrupts twice.
         """
         self._release, self._written = release, True
         while not self._release.finished:
@@ -100,20 +100,21 @@ class Controller:
         return self._release
 
     def _round(self) -> bool:
-        """Look, decide, write, move. Returns whether there was nothing to move."""
+        """Observe, decide, write, move. Returns whether there was nothing to move."""
         seen = self._look(self._release)
         self._write(self._back_from_defect(seen.now) or advance(self._release, seen))
         return self._make_calls(self._release, seen)
 
     def _back_from_defect(self, now: float) -> Release | None:
-        """The way back because of a defect, if it has to be begun. Not left to the machine, which may be at fault."""
+        """The first record of a rollback that a defect causes, if one is due. The machine may be what is at fault, so
+        this does not ask it."""
         if self._defect is None or self._release.finished or self._release.phase is Phase.ROLLING_BACK:
             return None
         cause = f"a defect of the controller: {self._defect.strip().splitlines()[-1]}"
         return roll_back(self._release, now, cause, defect=self._defect)
 
     def _may_give_up(self, release: Release) -> None:
-        """The way back is tried until it succeeds, unless whoever waits for it has asked twice for an end."""
+        """Try the rollback until it succeeds. Raises ``RollbackUnconfirmed`` when an operator interrupted it twice."""
         if self._world.clock.interrupted_twice:
             raise RollbackUnconfirmed(release)
         if self._failed_rounds == release.plan.failures_allowed or self._tells_of_failures:
@@ -121,7 +122,7 @@ class Controller:
 
     @property
     def _tells_of_failures(self) -> bool:
-        """Rounds that fail all say the same, so only some of them do: after 1, 2, 4, 8, 16, ... failed ones."""
+        """Failed rounds repeat one message, so only rounds 1, 2, 4, 8, 16, ... show it."""
         return self._failed_rounds & (self._failed_rounds - 1) <= 0
 
     def _detail(self, text: str) -> None:
@@ -131,7 +132,7 @@ class Controller:
     def _look(self, release: Release) -> Observation:
         world, now = self._world, self._world.clock.now()
         traffic = self._read(world.router.read)
-        watching = release.phase is not Phase.ROLLING_BACK  # the way back needs nothing but where traffic goes
+        watching = release.phase is not Phase.ROLLING_BACK  # a rollback needs to know only where traffic goes
         samples: tuple[Samples, Samples] | None = None
         if watching and wants_samples(release, now):
             samples = self._read(partial(self._samples, release, now))
@@ -148,7 +149,7 @@ class Controller:
         )
 
     def _read(self, call: Callable[[], T]) -> T | None:
-        """As ``_try``. The lease is renewed first: each read may be so slow that two of them outlast it."""
+        """As ``_try``, with the lease renewed first, because two slow reads can last longer than it."""
         self._try_store(self._world.records.renew)
         return self._try(call)
 
@@ -159,8 +160,8 @@ class Controller:
     def _write(self, decided: Release) -> None:
         """Write the decision down before anything moves.
 
-        What leads forward waits for its record. A way back and an end do not: traffic goes first when the store fails,
-        and the write is tried again at the next round.
+        A step forward waits for its record. A rollback and the end of a release do not: when the store fails, traffic
+        moves first, and the write is tried again in the next round.
         """
         if decided is self._release and self._written:
             return
@@ -172,7 +173,7 @@ class Controller:
             self._release, self._written = decided, False
 
     def _make_calls(self, release: Release, seen: Observation) -> bool:
-        """Bring traffic to what the record says. Returns whether there was nothing to do."""
+        """Make the calls that bring traffic to the state in the record. Returns whether none was needed."""
         if seen.traffic is None and release.phase is not Phase.ROLLING_BACK:
             return True
         if seen.traffic is not None and seen.traffic.satisfies(release.traffic):
@@ -185,7 +186,7 @@ class Controller:
         return False
 
     def _made(self, release: Release, move: Move) -> bool:
-        """Make one call, if the lease still is ours; when that can't be known, only one that leads back."""
+        """Make one call while this controller holds the lease. When the store can't tell, only a rollback makes it."""
         self._try_store(self._world.records.renew)
         if self._store_failed and release.phase is not Phase.ROLLING_BACK:
             return False
@@ -194,14 +195,14 @@ class Controller:
         return len(self._errors) == errors
 
     def _announce(self, release: Release) -> None:
-        """Tell the world, after traffic has moved. That it can't be told stops no release."""
+        """Publish the last event, after traffic has moved. A failure to publish stops no release."""
         try:
             self._world.announcer.announce(release)
         except Exception as error:
             self._world.tell(f"  not announced: {error}")
 
     def _try_store(self, call: Callable[[], T]) -> T | None:
-        """As ``_try``, but once a round: a store that hangs must not keep traffic from going back."""
+        """As ``_try``, but only until the first failure of a round: a store that hangs must not delay a rollback."""
         if self._store_failed:
             return None
         errors = len(self._errors)
@@ -219,7 +220,7 @@ class Controller:
             return None
 
     def _note(self, error: Exception) -> None:
-        """Keep and tell a failure; with its traceback, if it is none that a port foresees."""
+        """Keep a failure and show it. An exception that no port declares is a defect: it is kept with its traceback."""
         text = str(error)
         if not isinstance(error, Unavailable):
             text = self._defect = traceback.format_exc()[-LONGEST_TRACEBACK:]

@@ -19,12 +19,12 @@ class Driver:
     releases: NewReleases
 
     def unfinished(self) -> Release | None:
-        """The release that is under way, whoever drives it."""
+        """The release that is under way, if there is one; another controller may drive it."""
         last = self._last()
         return last if last and not last.finished else None
 
     def drive(self, release: Release) -> Release:
-        """Take ``release`` to its end; its last record. Raises what ``Controller.drive`` raises."""
+        """Take ``release`` to its end and return its last record. Raises as ``Controller.drive`` does."""
         try:
             return self._drive(release)
         except LeaseLost:
@@ -34,7 +34,7 @@ class Driver:
             raise
 
     def take_over(self, release: Release) -> Release:
-        """Take ``release``, which another controller left, to its end; its last record."""
+        """Take ``release``, which another controller left, to its end and return its last record."""
         return self.drive(take_over(release, self.world.clock.now()))
 
     def _drive(self, release: Release) -> Release:

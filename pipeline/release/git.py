@@ -1,4 +1,4 @@
-"""The tie between a release and git: which commit it is, and the revert that makes git agree with what runs."""
+"""A release and git: the commit that is released, and the revert that returns git to the running version."""
 
 import os
 import subprocess

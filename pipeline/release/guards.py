@@ -1,4 +1,4 @@
-"""When a release may start. Pure: each guard gives the reason for a refusal, or nothing."""
+"""When a release may start. Pure: each guard returns the reason for a refusal, or nothing."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
@@ -20,7 +20,7 @@ def refusals(
     windows: Sequence[str],
     history: Sequence[Release],
 ) -> Iterator[str]:
-    """Every reason not to start now. All but drift may be overridden."""
+    """Every reason not to start now. An operator may override them; drift, which is not among them, never."""
     if frozen_by:
         yield f"frozen by alarm {', '.join(frozen_by)}"
     if ringing:
@@ -57,7 +57,7 @@ def rejection(candidate: Versions, history: Sequence[Release]) -> str | None:
 
 
 def previous_stable(stable: Versions, history: Sequence[Release]) -> Release | None:
-    """The release that made ``stable`` stable, and so names what was stable before it. ``history``: newest first."""
+    """The release that made ``stable`` stable; its record names the version before. ``history``: newest first."""
     for release in history:
         if release.phase is Phase.PROMOTED and release.candidate == stable and not release.undoes:
             return release

@@ -1,8 +1,8 @@
 """The decision: a release's record and what is observed give its next record. Pure, so that tests can try everything.
 
 The record says what traffic should be (``Release.traffic``); the controller writes it down first and then makes the
-calls. A phase is left only when the traffic that it asks for has been read back. So a crash between any two
-instructions leaves a record that says what was meant, and whoever comes next observes and goes on from there.
+calls. A phase ends only when the traffic that it asks for has been read back. So a crash between any two instructions
+leaves a record of the intended state, and the next controller observes the traffic and continues.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def wants_samples(release: Release, now: float) -> bool:
 
 
 def take_over(release: Release, now: float) -> Release:
-    """``release`` in the hands of a new controller: a bake that nobody watched begins again."""
+    """``release`` as a new controller continues it. A bake begins again, because no controller watched it."""
     return release.to(release.phase, now, f"taken over in phase {release.phase}")
 
 
@@ -71,7 +71,8 @@ def roll_back(
 
 
 def _respect_deployment(release: Release, traffic: Traffic | None) -> Release:
-    """An undo lends alias green to an earlier version; what a deployment puts there meanwhile is not overwritten."""
+    """An undo points alias green at an earlier version. A deployment may move that alias meanwhile: then its version
+    stays there."""
     if release.green_after is None or traffic is None:
         return release
     ours = (release.green_after, release.candidate[Function.PROCESSING])
@@ -91,7 +92,7 @@ def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
 
 
 def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None) -> str | None:
-    """What someone else has changed during the release, if anything."""
+    """The change that a person or a deployment made during the release, as a sentence; ``None`` if there is none."""
     # An undo's candidate was not deployed: it only borrows one alias green.
     ours = [Function.PROCESSING] if release.undoes else list(Function)
     if release.green_after is None and deployed is not None:
@@ -101,7 +102,7 @@ def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None)
     if traffic is None:
         return None
     settled = release.phase in (Phase.BAKING, Phase.PAUSED) and not traffic.satisfies(release.traffic)
-    # A hurried release goes to its last step from the steady state: before its first move that is nobody's doing.
+    # A release that skips bakes goes straight to its last step: before its first call, traffic is rightly steady.
     moved = release.phase is Phase.SHIFTING and release.step > 0 and not release.skips_bakes
     undone = moved and traffic.is_steady
     return "someone else moved traffic during the release" if settled or undone else None
@@ -116,7 +117,7 @@ def _asked(release: Release, seen: Observation) -> Release | None:
         Phase.PENDING,
         Phase.SHIFTING,
     ):
-        return None  # obeyed a moment later, when the weights are set
+        return None  # obeyed in a later round, when the weights are set
     if request.command == RequestCommand.ABORT:
         return _abort(release, seen.now, request)
     release = replace(release, handled=request.request_id)
@@ -204,7 +205,8 @@ def _next_step(release: Release, seen: Observation, why: str) -> Release:
 
 
 def _promoting(release: Release, seen: Observation) -> Release:
-    """All traffic is on the candidate already; an interruption waits for the second that this takes, an abort not."""
+    """All traffic is on the candidate already. An interruption is ignored, because the promotion takes about a second;
+    an operator's abort is obeyed."""
     if seen.request and seen.request.command == RequestCommand.ABORT and _is_new(seen.request, release):
         return _abort(release, seen.now, seen.request)
     if _as_recorded(release, seen):

@@ -1,4 +1,4 @@
-"""The first record of a release: what is to be replaced by what, at whose request."""
+"""The first record of a release: stable version, candidate, and the person who asked."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The plan of a release: which weights, how long each is watched, and what makes it go on or back."""
+"""The plan of a release: its steps, their bakes, and the limits at which it continues or rolls back."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pipeline.release.stored import known
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Frozen into the release's record at its start, so that whoever continues it follows the same plan."""
+    """Stored in the release's record at its start, so that every controller of the release follows the same plan."""
 
     weights: tuple[int, ...]
     """Percent of traffic on the candidate, step by step; the last is 100."""
@@ -20,8 +20,8 @@ class Plan:
     """How long each step is watched."""
     hold_seconds: float
     """How long an inconclusive step is held after its bake, before it is rolled back."""
-    pause_seconds: float = 1800.0  # what records say that were written before there was an end
-    """How long a pause lasts when nobody says; then the release is rolled back."""
+    pause_seconds: float = 1800.0  # of records written before pauses had an end
+    """How long a pause lasts unless `pause --for` gives another time; then the release is rolled back."""
     limits: Limits = field(default_factory=Limits)
     failures_allowed: int = 5
     """Failed calls in a row (reading or moving) after which the release is rolled back."""

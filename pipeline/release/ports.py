@@ -1,4 +1,4 @@
-"""What the controller needs of the world. ``pipeline.release.aws`` implements it on AWS; tests bring their own."""
+"""What the controller needs of the world, as protocols. ``pipeline.release.aws`` implements them on AWS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class LeaseHeld(Exception):
 
 
 class LeaseLost(Exception):
-    """Another controller has taken over: this one must not touch anything any more."""
+    """Another controller has taken over: this one must make no more calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """Who works on the environment, or did last. Times are seconds since the epoch."""
+    """The controller that works on the environment, or did last. Times are seconds since the epoch."""
 
     holder: str
     since: float
@@ -38,7 +38,7 @@ class Lease:
 
 
 class RollbackUnconfirmed(Exception):
-    """Who watched the roll-back of ``release`` fail again and again has ended it before it was read back."""
+    """An operator ended the rollback of ``release`` before it was read back, after it had failed again and again."""
 
     def __init__(self, release: Release):
         super().__init__(
@@ -84,7 +84,7 @@ class Metrics(Protocol):
 
 class Announcer(Protocol):
     def announce(self, release: Release) -> None:
-        """Tell the world of the release's last event. Raises ``Unavailable``."""
+        """Publish the release's last event. Raises ``Unavailable``."""
         ...
 
 
@@ -121,7 +121,7 @@ class Records(Protocol):
         ...
 
     def save(self, release: Release) -> Release:
-        """Write it, and return it with its new revision. Raises ``LeaseLost`` if someone else wrote meanwhile."""
+        """Write it, and return it with its new revision. Raises ``LeaseLost`` if another controller wrote meanwhile."""
         ...
 
     def ask(self, request: OperatorRequest) -> None:
@@ -160,10 +160,10 @@ class Clock(Protocol):
 
     @property
     def interrupted(self) -> bool:
-        """Someone asked this process to end (Ctrl-C, SIGTERM, a closed terminal)."""
+        """Whether this process was asked to end (Ctrl-C, SIGTERM, a closed terminal)."""
         ...
 
     @property
     def interrupted_twice(self) -> bool:
-        """Someone asked more than once."""
+        """Whether it was asked more than once."""
         ...

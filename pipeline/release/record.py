@@ -1,4 +1,4 @@
-"""What is remembered of a release: enough for any process to continue it, or to undo it, after any crash."""
+"""The record of a release: enough for another process to continue it, or undo it, after a crash."""
 
 import json
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Event:
     """Percent of traffic that the candidate is meant to have."""
     text: str
     notify: bool = True
-    """Worth a message to the people on duty."""
+    """Whether the people on duty get a message."""
     kind: EventKind = EventKind.PROGRESS
     request_id: str | None = None
     """The operator's request that led to this event, if one did and it was ignored."""
@@ -69,7 +69,7 @@ class Release:
     undoes: bool = False
     """The candidate is an earlier version: what was stable before the release that is undone."""
     green_after: str | None = None
-    """The version that alias green of the processing function gets back at the end, if the release has to move it."""
+    """The version to which alias green of processing returns at the end, if the release moves that alias."""
     phase: Phase = Phase.PENDING
     step: int = 0
     since: float
@@ -79,9 +79,9 @@ class Release:
     cause: str | None = None
     """Why it was rolled back."""
     rejected: bool = False
-    """The candidate itself was found bad: it is not shifted again unless a person says so."""
+    """The candidate itself was found bad: only `retry` or an override shifts it again."""
     skips_bakes: bool = False
-    """Someone asked to promote at once: bakes and analysis are skipped, alarms are not."""
+    """An operator asked to promote at once: bakes and analysis are skipped, alarms are not."""
     ignored_alarms: tuple[str, ...] = ()
     """Alarms that rang at the start and were overridden; of an undo, also those that count the version it leaves."""
     override: str | None = None

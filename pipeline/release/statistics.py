@@ -37,7 +37,7 @@ def slower(latencies: Sequence[int], stable_latencies: Sequence[int]) -> tuple[f
 
 
 def highest_plausible_rate(errors: int, requests: int, confidence: float = 0.95) -> float:
-    """Upper bound of an error rate (Wilson's score interval, one-sided): what these few requests cannot exclude."""
+    """The highest error rate that these requests do not exclude: upper bound of Wilson's score interval, one-sided."""
     from scipy.stats import binomtest
 
     if not requests:

@@ -1,4 +1,4 @@
-"""How records are stored: as JSON whose names stay, whatever the code calls a field later."""
+"""How records are stored: as JSON. A field keeps its stored name when the code renames it."""
 
 from collections.abc import Mapping
 from dataclasses import fields

@@ -56,7 +56,7 @@ class Traffic:
         return self.listener == STEADY and not any(alias.shares for alias in self.blue.values())
 
     def satisfies(self, wanted: "Traffic") -> bool:
-        """Whether traffic as read is what ``wanted`` asks for."""
+        """Whether this traffic, as it was read, is in the state ``wanted``."""
         return self.listener == wanted.listener and self.blue == wanted.blue and wanted.green in (None, self.green)
 
 

@@ -40,7 +40,7 @@ def tree(
     lease: Lease | None,
     now: float,
 ) -> list[str]:
-    """Everything about an environment on one screen: who serves what, how healthy, which step, and why it waits."""
+    """An environment on one screen: versions with their traffic and health, the step, and the reason for waiting."""
     branches = [
         f"stable     {name(traffic.stable):12}  {_shares(traffic, traffic.stable)}",
         f"candidate  {name(deployed):12}  {_shares(traffic, deployed)}"

@@ -1,6 +1,6 @@
 """Records and lease in the DynamoDB table ``payment-releases-<env>`` (keys ``environment``, ``release_id``).
 
-A release's item holds its record as JSON, with phase and revision beside it for those who look at the table. Lease
+A release's item holds its record as JSON, with phase and revision beside it for people who read the table. Lease
 and last request of an operator are the items whose ``release_id`` is ``lease`` and ``request``; they sort after all
 releases, whose ids start with a digit.
 """
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 LEASE = "lease"
 REQUEST = "request"
 LEASE_SECONDS = 30
-"""How long the environment stays closed to others after a controller was killed."""
+"""How long other controllers must wait after one was killed."""
 
 
 class AwsRecords:
-    """``Records`` of one environment. ``holder`` is what a refused second controller is told."""
+    """``Records`` of one environment. ``holder``: the name that a second controller is told when it is refused."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class AwsRecords:
         self._now = now
         self._since = now()
         self._unanswered: list[dict[str, Any]] = []
-        """The items written since the last answer: any of them may be stored although its write has failed."""
+        """Items whose writes got no answer: DynamoDB may have stored any of them."""
 
     def latest(self, count: int = 1) -> Sequence[Release]:
         with calling("reading the release records"):
