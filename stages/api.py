@@ -28,7 +28,7 @@ class Api(Construct):
 
     Both stages serve the same deployment. Their stage variables choose the version: ``alias`` is the functions' alias,
     and ``release`` becomes a header by which the load balancer recognises the candidate's requests. The integration
-    sets this header, and replaces one that the client sent.
+    sets this header, and replaces one that the client sent. The other variables say where the load balancer is.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Api(Construct):
         environment, encryption = base.environment, base.encryption
         self._base = base
         self._environment = environment
+        self._private = PrivateIntegration(self, "Private", base=base, balancer=balancer)
         self._access_log = encryption.log_group(self, "AccessLog", name=names.log_group("api-access", environment.name))
         self.api = apigateway.RestApi(
             self,
@@ -79,7 +80,7 @@ class Api(Construct):
                 case Reached.ALIAS:
                     self._alias_route(function, released)
                 case Reached.LOAD_BALANCER:
-                    self._balancer_route(function, balancer)
+                    self._balancer_route(function)
 
         self.stable_stage = self.api.deployment_stage
         self.candidate_stage = apigateway.Stage(
@@ -110,7 +111,7 @@ class Api(Construct):
     def _stage_options(self, name: str, *, alias: str, release: str) -> apigateway.StageOptions:
         return apigateway.StageOptions(
             stage_name=name,
-            variables={"alias": alias, "release": release},
+            variables={"alias": alias, "release": release, **self._private.stage_variables},
             tracing_enabled=True,
             metrics_enabled=True,
             # Never log bodies: they hold card numbers.
@@ -147,11 +148,10 @@ class Api(Construct):
             green_source_arn=self.api.arn_for_execute_api(function.method, function.path, names.CANDIDATE_RELEASE),
         )
 
-    def _balancer_route(self, function: Function, balancer: LoadBalancer) -> None:
+    def _balancer_route(self, function: Function) -> None:
         """A route to the load balancer, whose weights choose the version."""
-        private = PrivateIntegration(self, "Private", base=self._base, balancer=balancer, function=function)
-        method = self._method(function, private.integration)
-        private.complete(method, self._deployment)
+        method = self._method(function, self._private.integration(function))
+        self._private.complete(method, self._deployment)
 
     def _method(self, function: Function, integration: apigateway.Integration) -> apigateway.Method:
         """The method of a route. It asks for what the contract says that a request must have."""

@@ -1,10 +1,12 @@
-"""Configures an API Gateway integration to accept a certificate that no public authority signed.
+"""Configures how an API Gateway integration verifies the certificate of what it calls.
 
-API Gateway still checks the certificate's dates and host name. CloudFormation's ``AWS::ApiGateway::Method`` lacks this
-setting, and drops it whenever it writes the integration. It is therefore set again before each deployment of the API.
+With ``InsecureSkipVerification`` ``"true"`` it accepts a certificate that no public authority signed. API Gateway still
+checks the certificate's dates, host name and root ("x-amazon-apigateway-integration.tlsConfig object", API Gateway
+Developer Guide). CloudFormation's ``AWS::ApiGateway::Method`` lacks this setting, and drops it whenever it writes the
+integration. It is therefore set again before each deployment of the API.
 
-Properties: ``RestApiId``, ``ResourceId``, ``HttpMethod``; a change of ``HostName`` or ``Revision`` makes CloudFormation
-call this again. A delete does nothing, because the setting is deleted with its integration.
+Other properties: ``RestApiId``, ``ResourceId``, ``HttpMethod``; a change of ``Revision`` makes CloudFormation call this
+again. A delete does nothing, because the setting is deleted with its integration.
 """
 
 from lambdas.adapters import aws
@@ -19,6 +21,12 @@ def handler(event: Event) -> Outcome:
             restApiId=properties["RestApiId"],
             resourceId=properties["ResourceId"],
             httpMethod=properties["HttpMethod"],
-            patchOperations=[{"op": "replace", "path": "/tlsConfig/insecureSkipVerification", "value": "true"}],
+            patchOperations=[
+                {
+                    "op": "replace",
+                    "path": "/tlsConfig/insecureSkipVerification",
+                    "value": properties["InsecureSkipVerification"],
+                }
+            ],
         )
     return f"{properties['RestApiId']}/{properties['ResourceId']}/{properties['HttpMethod']}", {}

@@ -29,15 +29,7 @@ KEEPING = replace(
 @pytest.fixture(scope="session")
 def platforms(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, PlatformTemplate]:
     """The templates by the environment's name: dev, staging, prod, an ephemeral one, and ``keeping``."""
-    app = App(
-        outdir=str(tmp_path_factory.mktemp("assembly")),
-        context=json.loads((ROOT / "cdk.json").read_text())["context"],
-        # Nothing of this is looked at here, and it takes most of the time.
-        tree_metadata=False,
-        stack_traces=False,
-        builtin_cloud_formation_validation=False,
-        analytics_reporting=False,
-    )
+    app = _app(tmp_path_factory.mktemp("assembly"))
     stages = {each.name: _stage(app, each) for each in (*PROMOTION_ORDER, EPHEMERAL, KEEPING)}
     app.synth()
     return {name: PlatformTemplate(Path(_template_file(stage)), name) for name, stage in stages.items()}
@@ -52,6 +44,25 @@ def platform(request: pytest.FixtureRequest, platforms: Mapping[str, PlatformTem
 @pytest.fixture
 def dev(platforms: Mapping[str, PlatformTemplate]) -> PlatformTemplate:
     return platforms["dev"]
+
+
+@pytest.fixture(scope="session")
+def verifying_dev(tmp_path_factory: pytest.TempPathFactory) -> PlatformTemplate:
+    """Dev as it is, except that API Gateway verifies the load balancer's certificate."""
+    stage = _stage(_app(tmp_path_factory.mktemp("verifying")), replace(DEV, alb_certificate_verified=True))
+    return PlatformTemplate(Path(_template_file(stage)), DEV.name)
+
+
+def _app(folder: Path) -> App:
+    return App(
+        outdir=str(folder),
+        context=json.loads((ROOT / "cdk.json").read_text())["context"],
+        # Nothing of this is looked at here, and it takes most of the time.
+        tree_metadata=False,
+        stack_traces=False,
+        builtin_cloud_formation_validation=False,
+        analytics_reporting=False,
+    )
 
 
 def _stage(app: App, environment: Environment) -> PlatformStage:

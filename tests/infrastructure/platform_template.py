@@ -58,3 +58,14 @@ def logical_id(value: Any) -> str:
 def text(value: Any) -> str:
     """Any template value as text, so that what it joins can be searched."""
     return json.dumps(value)
+
+
+def references(value: Any) -> set[str]:
+    """The names of everything that a template value refers to."""
+    if isinstance(value, list):
+        return set().union(*map(references, value))
+    if not isinstance(value, dict):
+        return set()
+    if "Ref" in value or "Fn::GetAtt" in value:
+        return {logical_id(value)}
+    return references(list(value.values()))

@@ -3,7 +3,7 @@
 import re
 
 from names import Colour, Function, Reached
-from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
+from tests.infrastructure.platform_template import PlatformTemplate, logical_id, references, text
 
 
 def test_cloudformation_owns_the_green_aliases_only(platform: PlatformTemplate) -> None:
@@ -92,6 +92,9 @@ def test_both_stages_serve_one_deployment_and_differ_in_the_version_that_answers
     stages = platform.properties("AWS::ApiGateway::Stage")
     assert len({logical_id(stage["DeploymentId"]) for stage in stages}) == 1
     variables = {stage["StageName"]: stage["Variables"] for stage in stages}
+    for each in variables.values():  # both say where the load balancer is
+        assert each.pop("alb_host") == {"Ref": "AlbHostName"}
+        assert each.pop("vpc_link") == {"Ref": next(iter(platform.resources("AWS::ApiGatewayV2::VpcLink")))}
     assert variables.pop("candidate") == {"alias": Colour.CANDIDATE, "release": "candidate"}
     assert list(variables.values()) == [{"alias": Colour.STABLE, "release": "stable"}]
 
@@ -169,3 +172,35 @@ def test_a_changed_private_integration_makes_a_new_deployment(dev: PlatformTempl
     assert setting["Revision"] == deployment
     [setter] = dev.resources("Custom::IntegrationTls")
     assert setter in dev.body["Resources"][deployment]["DependsOn"]
+
+
+def test_another_way_to_verify_the_certificate_makes_a_new_deployment(
+    dev: PlatformTemplate, verifying_dev: PlatformTemplate
+) -> None:
+    """A stage serves what its deployment copied, so the old way would stay live with the old deployment."""
+    [before], [after] = (each.resources("AWS::ApiGateway::Deployment") for each in (dev, verifying_dev))
+    assert before != after
+
+
+FIXED = {
+    "AWS::ApiGateway::RestApi": "replaced together with its methods",
+    "AWS::ElasticLoadBalancingV2::LoadBalancer": "its name is fixed, so CloudFormation can't replace it",
+    "AWS::Lambda::Function": "its name is fixed, so CloudFormation can't replace it",
+}
+"""Resources that a method may name, because their names and ids stay: each with the reason."""
+
+
+def test_a_method_names_nothing_that_can_change_after_synthesis(platform: PlatformTemplate) -> None:
+    """CDK makes a new deployment for what it knows at synthesis. A stage would serve the old value of anything else."""
+    pseudo = {"AWS::AccountId", "AWS::Partition", "AWS::Region", "AWS::URLSuffix"}
+    for method in platform.properties("AWS::ApiGateway::Method"):
+        for name in references(method["Integration"]) - pseudo:
+            resource = platform.body["Resources"].get(name)
+            assert resource, f"{name} is a parameter: make it a variable of the stages"
+            assert resource["Type"] in FIXED, f"{name} may get another id: make it a variable of the stages"
+
+
+def test_the_private_route_asks_the_stage_where_the_load_balancer_is(dev: PlatformTemplate) -> None:
+    [method] = [m for m in dev.properties("AWS::ApiGateway::Method") if m["Integration"].get("ConnectionType")]
+    assert method["Integration"]["Uri"] == "https://${stageVariables.alb_host}:443/process"
+    assert method["Integration"]["ConnectionId"] == "${stageVariables.vpc_link}"

@@ -108,26 +108,21 @@ def test_the_group_is_left_to_its_vpc_on_delete(monkeypatch: pytest.MonkeyPatch,
     assert '"SUCCESS"' in answers[0]
 
 
-def test_the_integration_accepts_a_private_certificate(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
+def test_the_integration_is_told_how_to_verify_a_certificate(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str]
+) -> None:
     api = FakeApiGateway()
     monkeypatch.setattr(aws, "patient_client", lambda service: {"apigateway": api}[service])
-    properties = {"RestApiId": "api", "ResourceId": "resource", "HttpMethod": "POST", "Revision": "1"}
-    # When the integration was written, now and at a later deployment
-    invoke(integration_tls, "Create", properties)
-    invoke(integration_tls, "Update", properties | {"Revision": "2"})
+    method = {"RestApiId": "api", "ResourceId": "resource", "HttpMethod": "POST"}
+    # When the integration was written, then written again, then the setting changed
+    invoke(integration_tls, "Create", method | {"Revision": "1", "InsecureSkipVerification": "true"})
+    invoke(integration_tls, "Update", method | {"Revision": "2", "InsecureSkipVerification": "true"})
+    invoke(integration_tls, "Update", method | {"Revision": "3", "InsecureSkipVerification": "false"})
     # Then it is told each time
-    assert (
-        api.patched
-        == [
-            {
-                "restApiId": "api",
-                "resourceId": "resource",
-                "httpMethod": "POST",
-                "patchOperations": [{"op": "replace", "path": "/tlsConfig/insecureSkipVerification", "value": "true"}],
-            }
-        ]
-        * 2
-    )
+    assert {(p["restApiId"], p["resourceId"], p["httpMethod"]) for p in api.patched} == {("api", "resource", "POST")}
+    told = [operation for patch in api.patched for operation in patch["patchOperations"]]
+    assert {(each["op"], each["path"]) for each in told} == {("replace", "/tlsConfig/insecureSkipVerification")}
+    assert [each["value"] for each in told] == ["true", "true", "false"]
     # And its identity stays, or CloudFormation would delete what it takes for an old one
     assert len({answer.split('"PhysicalResourceId": ')[1].split(",")[0] for answer in answers}) == 1
 
