@@ -2,14 +2,15 @@
 
 import time
 
+import gevent
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from environments import Environment
-from loadtest.client import PaymentClient
+from loadtest.client import PaymentClient, PaymentOutcome
 from loadtest.engine import LoadPlan
 from loadtest.faults import FaultKind
 from loadtest.result import ExitCode, GateError
-from loadtest.scenario import Scenario
+from loadtest.scenario import PaymentRequest, Scenario
 from loadtest.signing import NoCredentials, signer_for
 from loadtest.target import BadTarget, Target
 from pipeline import aws
@@ -30,7 +31,8 @@ def platform_url(environment: Environment, output: str) -> str:
 def first_answers(plan: LoadPlan) -> dict[str, float]:
     """Send one request to each route before the load begins: the latency (ms) of each route's very first answer.
 
-    Raises ``GateError`` when nothing answers or the credentials are refused: no load is needed to find that.
+    All routes at once, because each first answer waits for the start of a function. Raises ``GateError`` when nothing
+    answers or the credentials are refused: no load is needed to find that.
     """
     try:
         target = Target.parse(plan.url)
@@ -39,22 +41,26 @@ def first_answers(plan: LoadPlan) -> dict[str, float]:
         raise GateError(ExitCode.USAGE, str(error)) from error
     except NoCredentials as error:
         raise GateError(ExitCode.REFUSED, str(error)) from error
-    client = PaymentClient(target, signer, concurrency=1, timeout=plan.timeout)
-    scenario, first_ms = Scenario(plan.mix, plan.seed), dict[str, float]()
+    firsts: dict[str, tuple[int, PaymentRequest]] = {}
+    scenario = Scenario(plan.mix, plan.seed)
+    for index in range(sum(share for _, share in plan.mix)):
+        request = scenario.request(index)
+        firsts.setdefault(request.route, (index, request))
+    client = PaymentClient(target, signer, concurrency=len(firsts), timeout=plan.timeout)
+
+    def first_answer(index: int, request: PaymentRequest) -> tuple[float, PaymentOutcome]:
+        begin = time.perf_counter()
+        outcome = client.send(request, f"{plan.run_id}-first-{index}")
+        return (time.perf_counter() - begin) * 1000, outcome
+
     try:
-        for index in range(sum(share for _, share in plan.mix)):
-            request = scenario.request(index)
-            if request.route in first_ms:
-                continue
-            begin = time.perf_counter()
-            outcome = client.send(request, f"{plan.run_id}-first-{index}")
-            first_ms[request.route] = (time.perf_counter() - begin) * 1000
-            if outcome.status in (401, 403):
-                raise GateError(
-                    ExitCode.REFUSED, f"{plan.url}{request.route} refuses the credentials: {outcome.detail}"
-                )
-            if outcome.fault and outcome.fault.kind is FaultKind.NO_CONNECTION:
-                raise GateError(ExitCode.UNREACHABLE, f"{plan.url} can't be reached: {outcome.fault.text}")
+        asked = {route: gevent.spawn(first_answer, *first) for route, first in firsts.items()}
+        answers = {route: each.get() for route, each in asked.items()}
     finally:
         client.close()
-    return first_ms
+    for route, (_, outcome) in answers.items():
+        if outcome.status in (401, 403):
+            raise GateError(ExitCode.REFUSED, f"{plan.url}{route} refuses the credentials: {outcome.detail}")
+        if outcome.fault and outcome.fault.kind is FaultKind.NO_CONNECTION:
+            raise GateError(ExitCode.UNREACHABLE, f"{plan.url} can't be reached: {outcome.fault.text}")
+    return {route: milliseconds for route, (milliseconds, _) in answers.items()}

@@ -1,7 +1,8 @@
 """The Lambda execution environments of the local cloud: a small number that answers quickly.
 
 MiniStack starts an interpreter for every request that finds none free, so a burst starts dozens at once. Here a request
-waits for one of ``MAXIMUM_PER_FUNCTION`` environments, and interpreters start one after the other.
+waits for one of ``MAXIMUM_PER_FUNCTION`` environments, and only as many interpreters start at once as there are
+processors.
 
 The first request to a published version starts all of its environments. Requests use them in turn. Each environment
 therefore gets its slow first request (SDK, connections) early, and not in the middle of a load test. Idle environments
@@ -36,7 +37,7 @@ original(lambda_runtime, "_worker_key")
 original(lambda_runtime, "_worker_class_for")
 original(lambda_runtime, "ensure_spawned")
 _freed = threading.Condition()
-_starting = threading.Lock()
+_starting = threading.Semaphore(os.cpu_count() or 1)
 
 
 @replaces(lambda_runtime, "acquire_worker", lambda_svc)
