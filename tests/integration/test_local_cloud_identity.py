@@ -5,7 +5,7 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from stages.dashboard import NAMESPACE as RELEASE_NAMESPACE
+from names import RELEASE_METRICS
 from tests.integration.conftest import Platform
 from tests.integration.merchant import PAYMENT
 
@@ -70,7 +70,7 @@ def test_the_release_role_writes_metrics_of_releases_and_no_other(platform: Plat
     metrics = client(platform, assumed(platform, "ReleaseRoleArn"), "cloudwatch")
     data = [{"MetricName": "CandidateWeight", "Value": 10.0}]
 
-    metrics.put_metric_data(Namespace=RELEASE_NAMESPACE, MetricData=data)
+    metrics.put_metric_data(Namespace=RELEASE_METRICS, MetricData=data)
     with pytest.raises(ClientError, match="AccessDenied"):
         metrics.put_metric_data(Namespace="AWS/ApplicationELB", MetricData=data)
 
