@@ -1,31 +1,28 @@
 """How API Gateway words what it refuses by itself: as the functions do, in problem details (RFC 9457)."""
 
 import json
+from pathlib import Path
 
 from aws_cdk import aws_apigateway as apigateway
 
-_PROBLEM = "urn:problem-type:payments:"
+_FILE = json.loads((Path(__file__).resolve().parent.parent / "lambdas" / "api" / "problems.json").read_bytes())
+"""The problems of the API, which the functions answer with too."""
+_PROBLEMS = _FILE["functions"] | _FILE["gateway"]
 _REFUSALS = {
-    "body-shape": (apigateway.ResponseType.BAD_REQUEST_BODY, 400, "The body is not what the contract says"),
-    # The only parameter that a route asks for.
-    "idempotency-key-missing": (
-        apigateway.ResponseType.BAD_REQUEST_PARAMETERS,
-        400,
-        "The Idempotency-Key header is missing",
-    ),
-    "not-allowed": (apigateway.ResponseType.ACCESS_DENIED, 403, "The caller may not do this"),
-    "not-signed": (
-        apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN,
-        403,
-        "The request is not signed, or there is no such route",
-    ),
-    "blocked": (apigateway.ResponseType.WAF_FILTERED, 403, "The firewall blocked the request"),
-    "body-too-large": (apigateway.ResponseType.REQUEST_TOO_LARGE, 413, "The body is too large"),
-    "too-many-requests": (apigateway.ResponseType.THROTTLED, 429, "Too many requests"),
-    "unavailable": (apigateway.ResponseType.INTEGRATION_FAILURE, 504, "The service can't answer now"),
-    "timed-out": (apigateway.ResponseType.INTEGRATION_TIMEOUT, 504, "The service did not answer in time"),
+    "body-shape": apigateway.ResponseType.BAD_REQUEST_BODY,
+    # The only parameter that a route requires.
+    "idempotency-key-missing": apigateway.ResponseType.BAD_REQUEST_PARAMETERS,
+    "not-allowed": apigateway.ResponseType.ACCESS_DENIED,
+    "not-signed": apigateway.ResponseType.MISSING_AUTHENTICATION_TOKEN,
+    "blocked": apigateway.ResponseType.WAF_FILTERED,
+    "body-too-large": apigateway.ResponseType.REQUEST_TOO_LARGE,
+    "too-many-requests": apigateway.ResponseType.THROTTLED,
+    "unavailable": apigateway.ResponseType.INTEGRATION_FAILURE,
+    "timed-out": apigateway.ResponseType.INTEGRATION_TIMEOUT,
 }
 """What API Gateway refuses by itself, by the code of the problem: never with a value that the client sent."""
+_GATEWAYS_OWN_STATUS = {"unavailable": 504}
+"""Where the gateway's status is not the functions'."""
 
 _OTHER_REFUSALS = {
     "refused": apigateway.ResponseType.DEFAULT_4_XX,
@@ -36,12 +33,14 @@ _OTHER_REFUSALS = {
 def refuse_with_problems(api: apigateway.RestApi) -> None:
     """Let every refusal of ``api`` be a document ``application/problem+json``."""
     request_id = "$context.requestId"
-    for code, (type_, status, title) in _REFUSALS.items():
-        problem = {"type": _PROBLEM + code, "title": title, "status": status, "request_id": request_id}
+    for code, type_ in _REFUSALS.items():
+        status = _GATEWAYS_OWN_STATUS.get(code, _PROBLEMS[code]["status"])
+        title = _PROBLEMS[code]["title"]
+        problem = {"type": _FILE["type_prefix"] + code, "title": title, "status": status, "request_id": request_id}
         _answer(api, code, type_, json.dumps(problem))
     for code, type_ in _OTHER_REFUSALS.items():
         # API Gateway puts its message in quotes by itself.
-        head = f'{{"type": "{_PROBLEM + code}", "title": $context.error.messageString'
+        head = f'{{"type": "{_FILE["type_prefix"] + code}", "title": $context.error.messageString'
         _answer(api, code, type_, head + f', "request_id": "{request_id}"}}')
 
 

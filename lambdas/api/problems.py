@@ -1,34 +1,13 @@
 """Errors as RFC 9457 problem details, with stable type URIs and without values that the client sent."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-_TYPE_PREFIX: Final = "urn:problem-type:payments:"
-
-_PROBLEMS: Final[dict[str, tuple[int, str]]] = {
-    "body_missing": (400, "The request has no body"),
-    "body_not_json": (400, "The body is not JSON in UTF-8"),
-    "body_shape": (400, "The body is not what the contract says"),
-    "idempotency_key_missing": (400, "The Idempotency-Key header is missing"),
-    "idempotency_key_malformed": (400, "The Idempotency-Key header is malformed"),
-    "caller_unknown": (403, "The caller is not known"),
-    "route_unknown": (404, "There is no such route"),
-    "method_not_allowed": (405, "The route takes POST only"),
-    "request_in_flight": (409, "A request with this idempotency key is being processed"),
-    "body_too_large": (413, "The body is too large"),
-    "media_type_unsupported": (415, "The body must be application/json"),
-    "idempotency_key_reused": (422, "The idempotency key was used for another payment"),
-    "amount_malformed": (422, "The amount can't be read"),
-    "amount_not_positive": (422, "The amount is not positive"),
-    "amount_too_precise": (422, "The amount has too many decimals"),
-    "card_number_misplaced": (422, "A field holds the card number that must not"),
-    "currency_unknown": (422, "The currency does not exist"),
-    "currency_not_accepted": (422, "The currency is not accepted"),
-    "internal": (500, "The request failed"),
-    "unavailable": (503, "The service can't answer now"),
-}
-"""Status and title of each problem by its code, the last part of its type URI."""
-
+_FILE: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("problems.json").read_bytes())
+"""Each problem of the API by its code, the last part of its type URI. API Gateway's own answers come from it too."""
+_PROBLEMS: Final = {code.replace("-", "_"): problem for code, problem in _FILE["functions"].items()}
 CODES: Final = tuple(_PROBLEMS)
 
 
@@ -47,15 +26,15 @@ class Problem(Exception):
     def __init__(self, code: str, *faults: Fault, retry_after: int | None = None) -> None:
         super().__init__(code)
         self.code = code
-        self.status, self._title = _PROBLEMS[code]
+        self.status: int = _PROBLEMS[code]["status"]
         self._faults = faults
         self.headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The problem document."""
         document: dict[str, Any] = {
-            "type": _TYPE_PREFIX + self.code.replace("_", "-"),
-            "title": self._title,
+            "type": _FILE["type_prefix"] + self.code.replace("_", "-"),
+            "title": _PROBLEMS[self.code]["title"],
             "status": self.status,
             "request_id": request_id,
         }

@@ -51,9 +51,15 @@ def pack() -> TemplatePack:
     return TemplatePack(NAME, RULES)
 
 
-def _rule(requirement: str, name: str, *kinds: str, demand: str) -> Callable[[Callable[[Resource], bool]], None]:
-    def declare(holds: Callable[[Resource], bool]) -> None:
+Predicate = Callable[[Resource], bool]
+
+
+def _rule(requirement: str, name: str, *kinds: str, demand: str) -> Callable[[Predicate], Predicate]:
+    """Make the decorated predicate a rule of the pack. The predicate has the rule's name, in snake case."""
+
+    def declare(holds: Predicate) -> Predicate:
         RULES.append(Rule(requirement=requirement, name=name, kinds=kinds, demand=demand, holds=holds))
+        return holds
 
     return declare
 
@@ -64,14 +70,14 @@ def _rule(requirement: str, name: str, *kinds: str, demand: str) -> Callable[[Ca
 @_rule(
     "1.3.1", "NoOpenIngress", SECURITY_GROUP, "AWS::EC2::SecurityGroupIngress", demand="No address may enter by default"
 )
-def _(resource: Resource) -> bool:
+def no_open_ingress(resource: Resource) -> bool:
     return not any(_to_anywhere(each) for each in _permissions(resource, "SecurityGroupIngress"))
 
 
 @_rule(
     "1.3.2", "NoOpenEgress", SECURITY_GROUP, "AWS::EC2::SecurityGroupEgress", demand="Traffic out is limited by port"
 )
-def _(resource: Resource) -> bool:
+def no_open_egress(resource: Resource) -> bool:
     if resource.kind == SECURITY_GROUP and not resource.items("SecurityGroupEgress"):
         # AWS gives a group without egress rules one that allows everything, unless other resources add rules.
         return bool(resource.referrers("AWS::EC2::SecurityGroupEgress"))
@@ -80,22 +86,22 @@ def _(resource: Resource) -> bool:
 
 
 @_rule("1.3.1", "DefaultGroupClosed", "AWS::EC2::VPC", demand="The VPC's default security group admits nothing")
-def _(vpc: Resource) -> bool:
+def default_group_closed(vpc: Resource) -> bool:
     return bool(vpc.referrers("Custom::VpcRestrictDefaultSG"))
 
 
 @_rule("1.4.2", "PrivateLoadBalancer", LOAD_BALANCER, demand="Only the API is reachable from outside")
-def _(balancer: Resource) -> bool:
+def private_load_balancer(balancer: Resource) -> bool:
     return bool(balancer.get("Scheme") == "internal")
 
 
 @_rule("1.4.4", "PrivateDatabase", "AWS::RDS::DBInstance", demand="Databases have no public address")
-def _(instance: Resource) -> bool:
+def private_database(instance: Resource) -> bool:
     return instance.get("PubliclyAccessible") is False
 
 
 @_rule("1.4.4", "PrivateBucket", BUCKET, demand="Buckets block every kind of public access")
-def _(bucket: Resource) -> bool:
+def private_bucket(bucket: Resource) -> bool:
     names = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
     return all(bucket.get(f"PublicAccessBlockConfiguration.{name}") is True for name in names)
 
@@ -104,44 +110,44 @@ def _(bucket: Resource) -> bool:
 
 
 @_rule("3.5.1", "EncryptedAtRest", *KEY_OF, demand="Data is encrypted with a key of the platform's own")
-def _(store: Resource) -> bool:
+def encrypted_at_rest(store: Resource) -> bool:
     return bool(store.get(KEY_OF[store.kind]))
 
 
 @_rule("3.7.4", "KeyRotation", "AWS::KMS::Key", demand="Keys are replaced at the end of their cryptoperiod")
-def _(key: Resource) -> bool:
+def key_rotation(key: Resource) -> bool:
     return key.get("EnableKeyRotation") is True
 
 
 @_rule("4.2.1", "ListenerTls", "AWS::ElasticLoadBalancingV2::Listener", demand="Listeners speak TLS 1.2 or newer only")
-def _(listener: Resource) -> bool:
+def listener_tls(listener: Resource) -> bool:
     secure = listener.get("Protocol") in ("HTTPS", "TLS")
     return secure and bool(STRONG_LISTENER.search(text(listener.get("SslPolicy"))))
 
 
 @_rule("4.2.1", "ApiTls", "AWS::ApiGateway::RestApi", demand="The API speaks TLS 1.2 or newer only")
-def _(api: Resource) -> bool:
+def api_tls(api: Resource) -> bool:
     return bool(STRONG_API.search(text(api.get("SecurityPolicy"))))
 
 
 @_rule("4.2.1", "BackendTls", "AWS::ApiGateway::Method", demand="The API calls its backends by HTTPS")
-def _(method: Resource) -> bool:
+def backend_tls(method: Resource) -> bool:
     proxied = method.get("Integration.Type") in ("HTTP", "HTTP_PROXY")
     return not proxied or text(method.get("Integration.Uri")).startswith("https://")
 
 
 @_rule("4.2.1", "BucketTls", BUCKET, demand="Buckets refuse requests without TLS")
-def _(bucket: Resource) -> bool:
+def bucket_tls(bucket: Resource) -> bool:
     return _refuses_plain_text(bucket, "AWS::S3::BucketPolicy")
 
 
 @_rule("4.2.1", "TopicTls", TOPIC, demand="Topics refuse requests without TLS")
-def _(topic: Resource) -> bool:
+def topic_tls(topic: Resource) -> bool:
     return _refuses_plain_text(topic, "AWS::SNS::TopicPolicy")
 
 
 @_rule("4.2.1", "DatabaseTls", CLUSTER, demand="The database refuses connections without TLS 1.2 or newer")
-def _(cluster: Resource) -> bool:
+def database_tls(cluster: Resource) -> bool:
     parameters = [each.get("Parameters") or {} for each in cluster.template.of("AWS::RDS::DBClusterParameterGroup")
                   if each.id in cluster.names]  # fmt: skip
     return any(
@@ -154,12 +160,12 @@ def _(cluster: Resource) -> bool:
 
 
 @_rule("6.4.2", "WebApplicationFirewall", STAGE, demand="A web application firewall stands before the public API")
-def _(stage: Resource) -> bool:
+def web_application_firewall(stage: Resource) -> bool:
     return bool(stage.referrers("AWS::WAFv2::WebACLAssociation"))
 
 
 @_rule("6.5.1", "ApprovedChanges", "AWS::CodePipeline::Pipeline", demand="A person approves a change before production")
-def _(pipeline: Resource) -> bool:
+def approved_changes(pipeline: Resource) -> bool:
     actions = [action for stage in pipeline.items("Stages") for action in stage.get("Actions", [])]
     return any(action["ActionTypeId"]["Category"] == "Approval" for action in actions)
 
@@ -168,35 +174,35 @@ def _(pipeline: Resource) -> bool:
 
 
 @_rule("7.2.5", "NoWildcardActions", *IDENTITY_POLICIES, demand="Roles list the actions they need, none by wildcard")
-def _(policy: Resource) -> bool:
+def no_wildcard_actions(policy: Resource) -> bool:
     documents = [policy.get("PolicyDocument"), *(each.get("PolicyDocument") for each in policy.items("Policies"))]
     allowed = [each for document in documents for each in _statements(document) if each["Effect"] == "Allow"]
     return not any("NotAction" in each or "*" in json.dumps(each.get("Action")) for each in allowed)
 
 
 @_rule("7.2.5", "NoAdministrators", "AWS::IAM::Role", demand="No role is given an administrator's policy")
-def _(role: Resource) -> bool:
+def no_administrators(role: Resource) -> bool:
     return not re.search(r"AdministratorAccess|PowerUserAccess|FullAccess", json.dumps(role.get("ManagedPolicyArns")))
 
 
 @_rule("7.3.3", "NoAnonymousAccess", *RESOURCE_POLICIES, demand="Access is denied to whoever is not named")
-def _(policy: Resource) -> bool:
+def no_anonymous_access(policy: Resource) -> bool:
     allowed = [each for each in _statements(policy.get(RESOURCE_POLICIES[policy.kind])) if each["Effect"] == "Allow"]
     return not any(each.get("Principal") in ("*", {"AWS": "*"}) and not each.get("Condition") for each in allowed)
 
 
 @_rule("8.3.1", "AuthenticatedApi", "AWS::ApiGateway::Method", demand="Every route asks who is calling")
-def _(method: Resource) -> bool:
+def authenticated_api(method: Resource) -> bool:
     return method.get("HttpMethod") == "OPTIONS" or method.get("AuthorizationType") not in (None, "NONE")
 
 
 @_rule("8.6.2", "NoEmbeddedSecrets", CLUSTER, "AWS::SecretsManager::Secret", demand="No secret stands in the code")
-def _(holder: Resource) -> bool:
+def no_embedded_secrets(holder: Resource) -> bool:
     return not any(isinstance(holder.get(name), str) for name in ("MasterUserPassword", "SecretString"))
 
 
 @_rule("8.6.3", "SecretRotation", "AWS::SecretsManager::Secret", demand="Secrets of applications change periodically")
-def _(secret: Resource) -> bool:
+def secret_rotation(secret: Resource) -> bool:
     return bool(secret.referrers("AWS::SecretsManager::RotationSchedule"))
 
 
@@ -204,43 +210,43 @@ def _(secret: Resource) -> bool:
 
 
 @_rule("10.2.1", "ApiAccessLogs", STAGE, demand="The API logs every request")
-def _(stage: Resource) -> bool:
+def api_access_logs(stage: Resource) -> bool:
     return bool(stage.get("AccessLogSetting.DestinationArn"))
 
 
 @_rule("10.2.1", "BalancerAccessLogs", LOAD_BALANCER, demand="The load balancer logs every request")
-def _(balancer: Resource) -> bool:
+def balancer_access_logs(balancer: Resource) -> bool:
     attributes = {each["Key"]: each["Value"] for each in balancer.items("LoadBalancerAttributes")}
     return attributes.get("access_logs.s3.enabled") == "true"
 
 
 @_rule("10.2.1", "BucketAccessLogs", BUCKET, demand="Access to stored data is logged")
-def _(bucket: Resource) -> bool:
+def bucket_access_logs(bucket: Resource) -> bool:
     return bool(bucket.get("LoggingConfiguration")) or bool(_log_sources(bucket))
 
 
 @_rule("10.2.1", "DatabaseLogs", CLUSTER, demand="The database's log leaves the database")
-def _(cluster: Resource) -> bool:
+def database_logs(cluster: Resource) -> bool:
     return bool(cluster.items("EnableCloudwatchLogsExports"))
 
 
 @_rule("10.2.1", "FirewallLogs", "AWS::WAFv2::WebACL", demand="The firewall logs what it decides")
-def _(firewall: Resource) -> bool:
+def firewall_logs(firewall: Resource) -> bool:
     return bool(firewall.referrers("AWS::WAFv2::LoggingConfiguration"))
 
 
 @_rule("10.2.1", "FlowLogs", "AWS::EC2::VPC", demand="Connections in the network are logged")
-def _(vpc: Resource) -> bool:
+def flow_logs(vpc: Resource) -> bool:
     return any(each.get("TrafficType") == "ALL" for each in vpc.referrers("AWS::EC2::FlowLog"))
 
 
 @_rule("10.3.2", "TamperProtection", BUCKET, demand="What was written can't be overwritten without a trace")
-def _(bucket: Resource) -> bool:
+def tamper_protection(bucket: Resource) -> bool:
     return bool(bucket.get("VersioningConfiguration.Status") == "Enabled")
 
 
 @_rule("10.5.1", "TwelveMonths", "AWS::Logs::LogGroup", BUCKET, demand="Logs are kept for twelve months at least")
-def _(store: Resource) -> bool:
+def twelve_months(store: Resource) -> bool:
     days = [store.get("RetentionInDays")] + [
         rule.get("ExpirationInDays") for rule in store.items("LifecycleConfiguration.Rules")
     ]
@@ -248,12 +254,12 @@ def _(store: Resource) -> bool:
 
 
 @_rule("10.7.2", "AlarmsNotify", "AWS::CloudWatch::Alarm", demand="A failing control alerts somebody")
-def _(alarm: Resource) -> bool:
+def alarms_notify(alarm: Resource) -> bool:
     return bool(alarm.items("AlarmActions")) and alarm.get("ActionsEnabled") is not False
 
 
 @_rule("10.7.2", "NoticesHeard", TOPIC, demand="Somebody hears what a topic publishes")
-def _(topic: Resource) -> bool:
+def notices_heard(topic: Resource) -> bool:
     return bool(topic.referrers("AWS::SNS::Subscription"))
 
 

@@ -63,3 +63,12 @@ def test_the_functions_refuse_exactly_what_the_schema_refuses() -> None:
         except Problem:
             accepted = False
         assert accepted == validator.is_valid(body), body
+
+
+def test_what_api_gateway_refuses_has_the_documented_shape_and_no_code_of_the_functions() -> None:
+    """The template takes status and title of API Gateway's own answers from the same file."""
+    file = json.loads((contract.OPENAPI.parent / "problems.json").read_bytes())
+    assert not file["gateway"].keys() & file["functions"].keys()
+    for code, problem in file["gateway"].items():
+        document = {"type": file["type_prefix"] + code, **problem, "request_id": "request-1"}
+        jsonschema.validate(document, resolved(DOCUMENT["components"]["schemas"]["Problem"]))
