@@ -6,14 +6,14 @@ host name and the chain up to a root. The private key goes from memory to ACM, a
 """
 
 import functools
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
+
+import certificates
+from certificates import Issued
 
 if TYPE_CHECKING:
     from mypy_boto3_acm import ACMClient
@@ -26,39 +26,15 @@ class UnusableCertificate(Exception):
     """The user's own certificate cannot be used. The message says why."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Issued:
-    """A certificate with its chain and its key, PEM-encoded."""
-
-    certificate: bytes
-    chain: bytes
-    private_key: bytes
-
-
 def issue(host_name: str, *, now: datetime) -> Issued:
-    """Generate a certificate for ``host_name``, valid for ``VALID`` from ``now``."""
-    root_key, key = _key(), _key()
-    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{host_name} authority")])
-    root = (
-        _builder(root_name, root_name, root_key, now)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .sign(root_key, hashes.SHA256())
-    )
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host_name)])
-    certificate = (
-        _builder(name, root_name, root_key, now, public_key=key.public_key())
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host_name)]), critical=False)
-        .sign(root_key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    return Issued(
-        certificate=certificate.public_bytes(pem),
-        chain=root.public_bytes(pem),
-        private_key=key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    """Make a certificate for ``host_name``, valid for ``VALID`` from ``now``."""
+    return certificates.issue(
+        host_name,
+        [x509.DNSName(host_name)],
+        authority=f"{host_name} authority",
+        make_key=certificates.rsa_key,
+        now=now,
+        valid=VALID,
     )
 
 
@@ -118,44 +94,3 @@ def _host_name(certificate: x509.Certificate) -> str:
 
 def _matches(pattern: str, host_name: str) -> bool:
     return pattern == host_name or (pattern.startswith("*.") and pattern[2:] == host_name.partition(".")[2])
-
-
-def _key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    issuer_key: rsa.RSAPrivateKey,
-    now: datetime,
-    *,
-    public_key: rsa.RSAPublicKey | None = None,
-) -> x509.CertificateBuilder:
-    start = now.astimezone(UTC) - timedelta(minutes=5)
-    key = public_key or issuer_key.public_key()
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(start + VALID)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_encipherment=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )

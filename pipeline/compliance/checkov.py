@@ -19,6 +19,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from pipeline.assembly import all_stacks
 from pipeline.compliance.acknowledgements import (
     CHECKOV,
     PLATFORM,
@@ -81,23 +82,14 @@ def constructs_of(assembly: Path) -> dict[Path, dict[str, str]]:
     """
     try:
         found = {
-            file: {each.id: each.construct_path for each in Template(json.loads(file.read_text())).resources}
-            for file in _templates(assembly)
+            stack.template_file: {each.id: each.construct_path for each in Template(stack.template()).resources}
+            for stack in all_stacks(assembly)
         }
     except (OSError, ValueError, KeyError) as error:
         raise NotScanned(f"{assembly} is no cloud assembly ({error!r}): `make synth` writes one") from error
     if not found:
         raise NotScanned(f"{assembly} holds no template")
     return found
-
-
-def _templates(assembly: Path) -> Iterator[Path]:
-    for artifact in json.loads((assembly / "manifest.json").read_text())["artifacts"].values():
-        match artifact["type"]:
-            case "aws:cloudformation:stack":
-                yield assembly / artifact["properties"]["templateFile"]
-            case "cdk:cloud-assembly":
-                yield from _templates(assembly / artifact["properties"]["directoryName"])
 
 
 def scan(constructs: Mapping[Path, Mapping[str, str]]) -> list[Finding]:

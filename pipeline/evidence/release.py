@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from names import Function
+from pipeline.assembly import top_level_stacks
 from pipeline.compliance.acknowledgements import TABLE
 from pipeline.evidence.errors import EvidenceError
 from pipeline.review.findings import REPORT, NoFindings
@@ -72,9 +73,11 @@ def _templates(assembly: Path, stage: Mapping[str, Any]) -> Iterator[tuple[str, 
     """The templates of the environment, and the pipeline's own, which is at the top of the assembly."""
     for stack in stage["stacks"]:
         yield f"{stack['name']}.template.json", assembly / stack["template"]
-    for artifact in _json(assembly / "manifest.json")["artifacts"].values():
-        if artifact["type"] == "aws:cloudformation:stack":
-            yield artifact["properties"]["templateFile"], assembly / artifact["properties"]["templateFile"]
+    try:
+        for own in top_level_stacks(assembly):
+            yield own.template_file.name, own.template_file
+    except (OSError, ValueError, KeyError) as error:
+        raise EvidenceError(f"the cloud assembly {assembly} can't be read: {error}") from error
 
 
 def _findings(assembly: Path, other_stages: set[str]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pipeline_app
 from environments import DEV, PIPELINE, PROD, STAGING, environment
+from pipeline.assembly import top_level_stacks
 from pipeline_app import create_app
 
 Template = dict[str, Any]
@@ -23,9 +24,7 @@ class Assembly:
 
     def top_level_stacks(self) -> list[str]:
         """Names of the stacks that the CDK CLI selects from when it is told none."""
-        artifacts = json.loads((self.folder / "manifest.json").read_text())["artifacts"].items()
-        stacks = [(id, each["properties"]) for id, each in artifacts if each["type"] == "aws:cloudformation:stack"]
-        return [properties.get("stackName", id) for id, properties in stacks]
+        return [stack.name for stack in top_level_stacks(self.folder)]
 
     def template_files(self) -> list[Path]:
         return sorted(self.folder.rglob("*.template.json"))

@@ -1,14 +1,13 @@
 """The stacks of one synthesis."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.assembly import all_stacks
 from pipeline.review import NotCompared
 
-ASSEMBLY, STACK = "cdk:cloud-assembly", "aws:cloudformation:stack"
 Resource = dict[str, Any]
 
 
@@ -47,19 +46,13 @@ def read(assembly: Path) -> dict[str, Stack]:
 
 
 def _stacks(assembly: Path) -> Iterator[Stack]:
-    artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
-    for artifact in artifacts.values():
-        if artifact["type"] == ASSEMBLY:
-            yield from _stacks(assembly / artifact["properties"]["directoryName"])
-    for id, artifact in artifacts.items():
-        if artifact["type"] == STACK:
-            properties = artifact["properties"]
-            template = json.loads((assembly / properties["templateFile"]).read_text())
-            if not all("Type" in resource for resource in template["Resources"].values()):
-                raise ValueError(f"{properties['templateFile']} is no template")
-            yield Stack(
-                name=properties.get("stackName", id),
-                path=artifact.get("displayName", id),
-                termination_protection=properties.get("terminationProtection", False),
-                template=template,
-            )
+    for artifact in all_stacks(assembly):
+        template = artifact.template()
+        if not all("Type" in resource for resource in template["Resources"].values()):
+            raise ValueError(f"{artifact.template_file.name} is no template")
+        yield Stack(
+            name=artifact.name,
+            path=artifact.path,
+            termination_protection=artifact.termination_protection,
+            template=template,
+        )

@@ -1,0 +1,58 @@
+"""A cloud assembly on disk: which stacks it holds, and where their templates are.
+
+Source: the AWS CDK's cloud assembly specification, ``manifest.json``.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ASSEMBLY, STACK = "cdk:cloud-assembly", "aws:cloudformation:stack"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackArtifact:
+    """One stack, as the manifest describes it."""
+
+    name: str
+    """In CloudFormation."""
+    path: str
+    """Of its construct, such as ``Dev/Platform``: all its resources' construct paths begin with it."""
+    template_file: Path
+    termination_protection: bool
+
+    def template(self) -> dict[str, Any]:
+        """The template. Raises ``OSError`` or ``ValueError`` when there is none, or it is not JSON."""
+        found: dict[str, Any] = json.loads(self.template_file.read_text())
+        return found
+
+
+def all_stacks(assembly: Path) -> Iterator[StackArtifact]:
+    """The stacks of ``assembly``, those of nested assemblies (the stages) first. Raises as ``top_level_stacks``."""
+    for artifact in _artifacts(assembly).values():
+        if artifact["type"] == ASSEMBLY:
+            yield from all_stacks(assembly / artifact["properties"]["directoryName"])
+    yield from top_level_stacks(assembly)
+
+
+def top_level_stacks(assembly: Path) -> Iterator[StackArtifact]:
+    """The stacks of ``assembly`` outside its stages. What an earlier synthesis left in the folder is not among them.
+
+    Raises ``OSError``, ``ValueError`` or ``KeyError`` when the folder is no cloud assembly.
+    """
+    for id, artifact in _artifacts(assembly).items():
+        if artifact["type"] == STACK:
+            properties = artifact["properties"]
+            yield StackArtifact(
+                name=properties.get("stackName", id),
+                path=artifact.get("displayName", id),
+                template_file=assembly / properties["templateFile"],
+                termination_protection=properties.get("terminationProtection", False),
+            )
+
+
+def _artifacts(assembly: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = json.loads((assembly / "manifest.json").read_text())["artifacts"]
+    return found
