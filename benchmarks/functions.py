@@ -24,7 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from names import METRICS, Function
+from names import METRICS, Function, Table
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = {each.path.removeprefix("/"): each.folder for each in Function if each.method == "POST"}
@@ -191,8 +191,8 @@ ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "none",
     "POWERTOOLS_SERVICE_NAME": "benchmark",
     "POWERTOOLS_METRICS_NAMESPACE": METRICS,
-    "TRANSACTION_TABLE": "transactions",
-    "IDEMPOTENCY_TABLE": "idempotency",
+    "TRANSACTION_TABLE": Table.TRANSACTIONS,
+    "IDEMPOTENCY_TABLE": Table.IDEMPOTENCY,
     "AUDIT_BUCKET": "audit",
     "AUDIT_KEY_ID": "key",
     "DATABASE_HOST": "database",
