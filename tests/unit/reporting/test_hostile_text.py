@@ -54,7 +54,7 @@ def of_gate(text: str) -> str:
 
 def of_release(text: str) -> str:
     """The page of a release with ``text`` wherever a person, a commit or AWS can put it."""
-    look = RELEASE.looks[0]
+    analysis = RELEASE.analysis_runs[0]
     told: Release = replace(
         RELEASE,
         environment=text,
@@ -64,7 +64,7 @@ def of_release(text: str) -> str:
         override=f"though {text}",
         ignored_alarms=(text,),
         stable=dict.fromkeys(RELEASE.stable, text),
-        looks=(replace(look, findings=tuple(replace(each, text=text) for each in look.findings)),),
+        analysis_runs=(replace(analysis, findings=tuple(replace(each, text=text) for each in analysis.findings)),),
         events=tuple(replace(each, text=text) for each in RELEASE.events),
     )
     return release_report.html(told)
