@@ -1,4 +1,4 @@
-"""What every test needs."""
+"""Fixtures of every test."""
 
 import signal
 from collections.abc import Iterator
@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# A busy machine is no failed test. What Hypothesis has chosen for where it runs (it knows CI) stays.
+# No deadlines, because a busy machine must not fail a test. The rest of Hypothesis's profile (it detects CI) is kept.
 settings.register_profile("without deadlines", settings(), deadline=None)
 settings.load_profile("without deadlines")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def interrupts_work() -> Iterator[None]:
-    """Tests interrupt what they start. In the background of a script, or under nohup, they would hand down to it that
-    this be ignored; what a handler ignores, they don't."""
+    """Make interrupts work in the processes that tests start. In the background of a script, or under nohup, these
+    would inherit SIG_IGN. Handlers are not inherited."""
     hang_up = signal.getsignal(signal.SIGHUP)
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     if hang_up is signal.SIG_IGN:

@@ -65,13 +65,15 @@ def _versions(
     y = charts.vertical(_round_up(max((value for value in highest.values() if value is not None), default=0.0)))
     # The dashed line last: where both are equal, both are seen.
     shapes = [*charts.line(time, y, candidate, "candidate"), *charts.line(time, y, stable, "stable")]
-    told = ", ".join(f"{name} {'no data' if value is None else f'{value:g} {unit}'}" for name, value in highest.items())
+    values = ", ".join(
+        f"{name} {'no data' if value is None else f'{value:g} {unit}'}" for name, value in highest.items()
+    )
     return charts.chart(
         time,
         y,
         [*events, *(shapes or [charts.remark("no data")])],
         title=f"{title} of both versions over time",
-        description=f"Highest values: {told}.",
+        description=f"Highest values: {values}.",
         x_unit="min:s",
         y_unit=unit,
     )

@@ -1,4 +1,4 @@
-"""A clone of this project as it stands, with promotions of its own."""
+"""A clone of this project's work tree, with its own promotions."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Clone:
         self.git("commit", "--quiet", "--message", message)
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the local commands, without a terminal, in an environment that knows nothing of AWS."""
+        """Run a local command without a terminal and without AWS variables."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "UV_SYSTEM_CERTS") if name in os.environ}
         return subprocess.run(
             [sys.executable, "-m", "pipeline.local", *command],

@@ -23,7 +23,7 @@ KEEPING = replace(
     audit_lock_days=365,
     alb_certificate_verified=True,
 )
-"""An environment with every choice that none of the promoted ones makes."""
+"""An environment with the settings that no promoted environment uses."""
 
 
 @pytest.fixture(scope="session")

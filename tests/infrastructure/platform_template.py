@@ -1,4 +1,4 @@
-"""A synthesised template as the tests read it."""
+"""A synthesised template, with queries for the tests."""
 
 import json
 from collections.abc import Iterator
@@ -51,12 +51,12 @@ def as_list(value: Any) -> list[Any]:
 
 
 def logical_id(value: Any) -> str:
-    """What a ``Ref`` or ``Fn::GetAtt`` points to."""
+    """The logical id that a ``Ref`` or ``Fn::GetAtt`` refers to."""
     return str(value["Ref"]) if "Ref" in value else str(value["Fn::GetAtt"][0])
 
 
 def text(value: Any) -> str:
-    """Any template value as text, so that what it joins can be searched."""
+    """A template value as text, with the parts of ``Fn::Join``, for searches."""
     return json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""The whole app, pipeline and all environments, synthesised once for all tests that look at it."""
+"""The whole app, pipeline and all environments, synthesised once for all tests."""
 
 import json
 import tempfile
@@ -23,7 +23,7 @@ class Assembly:
     folder: Path
 
     def top_level_stacks(self) -> list[str]:
-        """Names of the stacks that the CDK CLI selects from when it is told none."""
+        """Names of the stacks from which the CDK CLI selects without an argument."""
         return [stack.name for stack in top_level_stacks(self.folder)]
 
     def template_files(self) -> list[Path]:
@@ -52,7 +52,7 @@ def with_load_workers() -> Assembly:
 
 @cache
 def elsewhere() -> Assembly:
-    """The app as a company sets it up: accounts and a region of its own, and in prod every choice that is one."""
+    """The app with a company's settings: its own accounts and region, and every option set in prod."""
     accounts = ("111122223333", "444455556666", "777788889999")
     prod = replace(PROD, retain_data=True, audit_lock_days=365, alb_certificate_verified=True)
     order = [

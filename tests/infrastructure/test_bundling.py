@@ -1,4 +1,4 @@
-"""The functions' artefact: complete, free of noise, and the same bytes wherever it is built."""
+"""The functions' artefact: complete, without unneeded files, and the same bytes on every machine."""
 
 import hashlib
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_the_artefact_holds_the_functions_and_their_dependencies() -> None:
     assert (folder / "pg8000").is_dir()
 
 
-def test_the_artefact_holds_nothing_of_one_machine_only() -> None:
+def test_the_artefact_holds_no_machine_specific_file() -> None:
     files = [str(path.relative_to(bundling.bundle())) for path in bundling.bundle().rglob("*")]
     for noise in ("bin", "__pycache__", "RECORD", "INSTALLER", "requirements.txt", "requirements.in", ".lock"):
         assert not [file for file in files if noise in Path(file).parts]
@@ -27,7 +27,7 @@ def test_the_artefact_holds_nothing_of_one_machine_only() -> None:
 
 
 def test_two_machines_build_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given two machines, neither of which has built it before
+    # Given two machines that have not built it before
     built = []
     for machine in ("one", "two"):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
@@ -47,7 +47,7 @@ def test_a_second_run_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError(f"built again in {target}")
 
     monkeypatch.setattr(bundling, "_install_dependencies", fail)
-    # Then another run takes it as it is
+    # Then another run uses it
     assert bundling.bundle() == folder
 
 

@@ -69,7 +69,7 @@ def test_both_engines_run_the_same_steps_around_the_same_deployments() -> None:
         assert len(set(orders)) == len(orders), f"{planned['name']}: actions run side by side"
 
 
-def test_every_environment_is_gated_before_its_traffic_is_shifted_and_leaves_evidence_in_the_end() -> None:
+def test_every_environment_is_gated_then_shifted_then_leaves_evidence() -> None:
     for stage in plan_stages():
         assert [step["name"] for step in stage["post"]] == ["LoadGate", "BlueGreenShift", "Evidence"]
 
@@ -89,7 +89,7 @@ def test_both_engines_run_the_same_commands() -> None:
     assert ("Dev", "LoadGate", ["python -m loadtest.gate --env dev"]) in [(a, b, d) for a, b, _, d in locally]
 
 
-def test_both_engines_hand_the_same_outputs_of_the_stack_to_a_step() -> None:
+def test_both_engines_pass_the_same_stack_outputs_to_a_step() -> None:
     def on_aws(action: dict[str, Any]) -> dict[str, str]:
         variables = json.loads(action["Configuration"].get("EnvironmentVariables", "[]"))
         outputs = [each for each in variables if not each["value"].startswith("#{codepipeline.")]
@@ -103,7 +103,7 @@ def test_both_engines_hand_the_same_outputs_of_the_stack_to_a_step() -> None:
         assert {each["stack"] for each in step["env_from_outputs"].values()} == {f"payment-platform-{stage.lower()}"}
 
 
-def test_both_engines_ask_for_the_same_approvals_and_only_where_the_settings_say_so() -> None:
+def test_both_engines_require_the_approvals_of_the_settings_and_no_others() -> None:
     locally = [(stage, step["name"]) for stage, step in steps("approval")]
     on_aws = [(stage, action["Name"]) for stage, action in actions("Manual")]
     assert locally == on_aws
@@ -118,7 +118,7 @@ def test_the_plan_names_templates_and_assets_that_exist() -> None:
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_an_environment_has_one_template_however_it_is_deployed(name: str) -> None:
+def test_an_environment_has_the_same_template_for_every_way_of_deployment(name: str) -> None:
     [stage] = [each for each in plan_stages() if each["environment"] == name]
     [file] = one_environment(name).template_files()
     assert file.read_bytes() == (promotion().folder / stage["stacks"][0]["template"]).read_bytes()
@@ -133,24 +133,24 @@ def test_without_an_environment_the_pipeline_is_the_only_stack_that_the_cli_sele
     assert promotion().top_level_stacks() == ["payment-pipeline"]
 
 
-def test_a_name_that_can_be_no_environment_is_refused_in_one_sentence() -> None:
-    # When the CDK CLI would synthesise an environment that is named after a branch
+def test_an_invalid_environment_name_is_refused_in_one_sentence() -> None:
+    # When the CDK CLI synthesises an environment with the name of a branch
     context = {"CDK_CONTEXT_JSON": json.dumps({"environmentSuffix": "feature/login"})}
     command = [sys.executable, "pipeline_app.py"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | context, capture_output=True, text=True)
-    # Then it says which names there can be, and no more
+    # Then the error states the valid names, and nothing else
     assert done.returncode != 0
     assert done.stderr.startswith("pipeline_app.py: environment name 'feature/login': use 2 to 12 of a-z")
     assert "Traceback" not in done.stderr
 
 
-def test_the_plan_says_where_the_settings_put_each_environment() -> None:
+def test_the_plan_has_the_account_and_region_of_each_environment() -> None:
     places = [(each["account"], each["region"]) for each in elsewhere().read("plan.json")["stages"]]
     assert places == [(account, "eu-west-1") for account in ("111122223333", "444455556666", "777788889999")]
 
 
-def test_the_commands_of_a_step_can_begin_with_the_packages_that_it_installs(tmp_path: Path) -> None:
-    # Given machines that have what the steps install, and nothing else
+def test_the_commands_of_a_step_start_with_the_packages_that_it_installs(tmp_path: Path) -> None:
+    # Given machines with only the packages that the steps install
     begun: dict[str, set[str]] = {}
     for _, step in steps("commands"):
         installed = re.findall(r"requirements/(\w+)\.txt", " ".join(step["install_commands"]))

@@ -1,4 +1,4 @@
-"""Fargate workers for the load gate: nothing of them unless an environment asks, and then no more than they need."""
+"""Fargate workers for the load gate: they exist only if an environment asks, with the permissions that they need."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_with_workers_nothing_else_changes(loaded: PlatformTemplate) -> None:
     # Given dev as it is, and with workers
     [file] = one_environment("dev").template_files()
     without = PlatformTemplate(file, "dev")
-    # Then all that was there is as it was, but for who empties buckets, and whose access logs are taken
+    # Then every other resource is unchanged, except the emptying of buckets and the policy of the access logs
     differing = {id for id, resource in without.resources().items() if loaded.resources()[id] != resource}
     kinds = sorted((without.resources()[id]["Type"], id.rstrip("0123456789ABCDEF")) for id in differing)
     assert kinds == [
@@ -89,7 +89,7 @@ def test_the_output_says_how_to_run_a_task(loaded: PlatformTemplate) -> None:
     assert network["assignPublicIp"] == "DISABLED"
     assert len(network["subnets"]) == 3
     assert all("privateSubnet" in subnet for subnet in network["subnets"])
-    # And their logs are where it says
+    # And their logs are in the group that it names
     [container] = loaded.only("AWS::ECS::TaskDefinition")["ContainerDefinitions"]
     options = container["LogConfiguration"]["Options"]
     assert place["container"] == container["Name"]
@@ -116,7 +116,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize("role", ALLOWED)
-def test_each_role_may_do_what_it_does_and_no_more(loaded: PlatformTemplate, role: str) -> None:
+def test_each_role_has_exactly_its_permissions(loaded: PlatformTemplate, role: str) -> None:
     prefix = f"LoadGenerator{role}Policy"
     statements = [statement for policy, statement in loaded.statements() if policy.startswith(prefix)]
     assert {action for each in statements for action in as_list(each["Action"])} == ALLOWED[role]
@@ -143,7 +143,7 @@ def test_the_runner_passes_the_two_roles_of_tasks_to_ecs_alone(loaded: PlatformT
     assert loaded.resources()[logical_id(running["Resource"])]["Type"] == "AWS::ECS::TaskDefinition"
 
 
-def test_what_is_passed_on_is_gone_after_a_day(loaded: PlatformTemplate) -> None:
+def test_code_and_reports_expire_after_a_day(loaded: PlatformTemplate) -> None:
     [bucket] = own(loaded, "AWS::S3::Bucket")
     [rule] = bucket["LifecycleConfiguration"]["Rules"]
     assert rule["ExpirationInDays"] == rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 1
@@ -158,7 +158,7 @@ def test_the_step_runs_the_workers_under_the_runners_role(loaded: PlatformTempla
     platforms = {dev: PlatformStage(app, "Dev", environment=dev)}
     stack = PipelineStack(app, "pipeline", settings=PIPELINE, platforms=platforms)
     template = assertions.Template.from_stack(stack).to_json()
-    # Then its step runs the gate with them, has the time for it, and may be that role and no other
+    # Then its step runs the gate with them, has enough time, and may assume only that role
     properties = [each["Properties"] for each in template["Resources"].values()]
     [project] = [each for each in properties if each.get("Name") == "payment-load-gate-dev"]
     commands = json.loads(project["Source"]["BuildSpec"])["phases"]["build"]["commands"]

@@ -1,4 +1,4 @@
-"""A walk through every policy of every template: who may do what, to what."""
+"""The statements of every policy in every template."""
 
 import json
 import re
@@ -31,10 +31,10 @@ WITHOUT_RESOURCE = {
     "xray:PutTelemetryRecords": "X-Ray knows no resource for traces",
     "xray:PutTraceSegments": "X-Ray knows no resource for traces",
 }
-"""Actions for which the service offers no resource ("Actions, resources, and condition keys for AWS services")."""
+"""Actions that IAM cannot limit to a resource ("Actions, resources, and condition keys for AWS services")."""
 SELF_MUTATION = "payment-pipeline/Pipeline/UpdatePipeline/SelfMutation/Role/DefaultPolicy/Resource"
 OF_CDK = {(SELF_MUTATION, "cloudformation:DescribeStacks"), (SELF_MUTATION, "s3:ListBucket")}
-"""What CDK's self-mutation asks for on all resources; acknowledged, entry by entry, for this one role."""
+"""The actions of CDK's self-mutation on all resources, acknowledged for this role only."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ def test_no_policy_allows_actions_by_wildcard_or_by_exclusion() -> None:
     assert [grant for grant in grants() if {"NotAction", "NotResource"} & set(grant.statement)] == []
 
 
-def test_only_actions_that_know_no_resource_are_allowed_on_all_resources() -> None:
+def test_only_actions_without_resource_level_permissions_are_allowed_on_all_resources() -> None:
     everywhere = {(grant.path, action) for grant in grants() if '"*"' in grant.resources for action in grant.actions}
     assert {each for each in everywhere if each[1] not in WITHOUT_RESOURCE} == OF_CDK
 
 
-def test_the_list_of_exceptions_holds_nothing_that_is_not_used() -> None:
+def test_the_list_of_exceptions_has_no_unused_entry() -> None:
     used = {action for grant in grants() if '"*"' in grant.resources for action in grant.actions}
     assert set(WITHOUT_RESOURCE) <= used
 
@@ -101,7 +101,9 @@ def test_no_role_may_pass_or_change_roles() -> None:
         ("Processing", {"dynamodb", "ec2", "logs", "kms", "s3", "secretsmanager", "ssm", "xray"}),
     ],
 )
-def test_a_function_reaches_only_the_services_of_its_work(environment: str, function: str, services: set[str]) -> None:
+def test_a_function_may_use_only_the_services_that_it_needs(
+    environment: str, function: str, services: set[str]
+) -> None:
     path = f"{environment.capitalize()}/Platform/Compute/{function}/"
     actions = {action for grant in grants() if grant.path.startswith(path) for action in grant.actions}
     assert actions, "the function's policy was not found"

@@ -1,4 +1,4 @@
-"""The pipeline's stack, as CloudFormation will see it."""
+"""The template of the pipeline's stack."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def project(stage: str, name: str) -> dict[str, Any]:
 
 
 def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the policies attached to a role (``{"Fn::GetAtt": [id, "Arn"]}``) allow."""
+    """The statements of the policies attached to a role (``{"Fn::GetAtt": [id, "Arn"]}``)."""
     attached = {"Ref": role["Fn::GetAtt"][0]}
     policies = resources(pipeline_template(), "AWS::IAM::ManagedPolicy").values()
     return [s for each in policies if attached in each["Roles"] for s in each["PolicyDocument"]["Statement"]]
@@ -95,7 +95,7 @@ def test_the_synthesis_tests_the_commit_with_pinned_tools_only() -> None:
     assert checkov.endswith("python -m pipeline.compliance.checkov")
 
 
-def test_approvers_are_told_and_so_are_they_of_failures() -> None:
+def test_approvers_are_notified_of_approvals_and_of_failures() -> None:
     [topic] = resources(pipeline_template(), "AWS::SNS::Topic")
     assert action("Prod", "PromoteToProd")["Configuration"]["NotificationArn"] == {"Ref": topic}
     [subscription] = resources(pipeline_template(), "AWS::SNS::Subscription").values()
@@ -145,15 +145,15 @@ def test_evidence_is_never_replaced() -> None:
     assert evidence_rules()["EvidenceIsWrittenOnce"] == {"Null": {"s3:if-none-match": "true"}}
 
 
-def test_nobody_but_the_evidence_steps_writes_evidence() -> None:
+def test_only_the_evidence_steps_write_evidence() -> None:
     # Steps that hand on artifacts may write everywhere in the bucket.
     roles = [project(each.name.capitalize(), "Evidence")["ServiceRole"] for each in PROMOTION_ORDER]
     assert evidence_rules()["EvidenceIsWrittenByItsSteps"] == {"ArnNotEquals": {"aws:PrincipalArn": roles}}
 
 
 @pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
-def test_evidence_is_made_of_the_commit_its_assembly_and_the_reports_of_gate_and_shift(name: str) -> None:
-    # Given the outputs of the steps before, in the folders where the command looks for them
+def test_evidence_consists_of_the_commit_its_assembly_and_the_reports_of_gate_and_shift(name: str) -> None:
+    # Given the outputs of the earlier steps, in the folders that the command reads
     stage = name.capitalize()
     made = {each: action(stage, each)["OutputArtifacts"][0]["Name"] for each in ("LoadGate", "BlueGreenShift")}
     made["Synth"] = action("Build", "Synth")["OutputArtifacts"][0]["Name"]
@@ -191,10 +191,10 @@ def test_the_evidence_step_knows_its_execution_and_may_add_evidence_of_its_own_e
     [execution] = json.loads(action(name.capitalize(), "Evidence")["Configuration"]["EnvironmentVariables"])
     assert execution["name"] == "PIPELINE_EXECUTION_ID"
     assert execution["value"] == "#{codepipeline.PipelineExecutionId}"
-    # And that this, with what CodeBuild sets itself, is all that the command asks for
+    # And these, with the variables of CodeBuild, are all that the command reads
     told = [*variables, execution["name"], "CODEBUILD_RESOLVED_SOURCE_VERSION"]
     assert PipelineExecution(boto3.Session(region_name="us-east-1"), dict.fromkeys(told, "x")).id == "x"
-    # And what it may do
+    # And its permissions
     allowed = {action: each["Resource"] for each in statements(here["ServiceRole"]) for action in each["Action"]}
     bundles = {"Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, f"/evidence/{name}/*"]]}
     assert [s["Resource"] for s in statements(here["ServiceRole"]) if "s3:PutObject" in s["Action"]] == [[bundles]]
@@ -229,14 +229,14 @@ def test_a_step_may_assume_the_roles_of_its_own_environment_and_no_other(
     assert found == [role.of(name) for role in roles]
 
 
-def test_no_role_may_do_a_whole_family_of_actions() -> None:
+def test_no_role_has_a_wildcard_action() -> None:
     for each in resources(pipeline_template(), "AWS::IAM::ManagedPolicy").values():
         for statement in each["PolicyDocument"]["Statement"]:
             assert not [action for action in statement["Action"] if "*" in action]
     assert not resources(pipeline_template(), "AWS::IAM::Policy"), "an inline policy escaped the narrowing"
 
 
-def test_a_report_group_waits_for_each_build_that_reports() -> None:
+def test_each_build_with_reports_has_a_report_group() -> None:
     groups = {each["Name"] for each in resources(pipeline_template(), "AWS::CodeBuild::ReportGroup").values()}
     reported = set()
     for each in resources(pipeline_template(), "AWS::CodeBuild::Project").values():
@@ -252,7 +252,7 @@ def test_a_report_group_waits_for_each_build_that_reports() -> None:
     assert len(groups) == 1 + len(PROMOTION_ORDER)
 
 
-def test_a_step_has_time_for_all_that_its_settings_ask_for() -> None:
+def test_the_time_limit_of_a_step_covers_its_settings() -> None:
     for each in PROMOTION_ORDER:
         shift = project(each.name.capitalize(), "BlueGreenShift")["TimeoutInMinutes"]
         watched = len(each.release.weights) * (each.release.bake_seconds + each.release.hold_seconds)

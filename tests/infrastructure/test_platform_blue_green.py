@@ -11,14 +11,14 @@ def test_cloudformation_owns_the_green_aliases_only(platform: PlatformTemplate) 
 
 
 def test_the_template_names_no_version_of_blue(platform: PlatformTemplate) -> None:
-    # Given everything that mentions blue
+    # Given every resource that mentions blue
     mentions = {
         id: text(resource["Properties"])
         for id, resource in platform.resources().items()
         if re.search(r"\bblue\b", text(resource["Properties"]), re.IGNORECASE)
     }
     assert mentions
-    # Then no literal version stands in it: blue's only version is the one to begin with, a candidate's
+    # Then it contains no literal version: blue's only version is its first one, the candidate's
     for id, properties in mentions.items():
         assert not re.search(r'"(FunctionVersion|Version|ExecutedVersion)": "\d+"', properties), id
     versions = platform.resources("AWS::Lambda::Version")
@@ -26,7 +26,7 @@ def test_the_template_names_no_version_of_blue(platform: PlatformTemplate) -> No
         assert logical_id(blue["Version"]) in versions
 
 
-def test_the_alias_blue_is_made_by_who_may_act_on_function_and_alias(platform: PlatformTemplate) -> None:
+def test_the_provider_of_alias_blue_may_act_on_function_and_alias(platform: PlatformTemplate) -> None:
     # Lambda decides about an alias by the function's ARN or by the alias's, depending on the action.
     [allowed] = [text(s["Resource"]) for _, s in platform.statements() if "lambda:CreateAlias" in s["Action"]]
     for function in Function:
@@ -50,7 +50,7 @@ def test_versions_outlive_the_deployment_that_replaces_them(platform: PlatformTe
         assert version["UpdateReplacePolicy"] == "Retain"
 
 
-def test_the_listener_always_says_the_steady_state(platform: PlatformTemplate) -> None:
+def test_the_listener_in_the_template_has_the_steady_state(platform: PlatformTemplate) -> None:
     [action] = platform.only("AWS::ElasticLoadBalancingV2::Listener")["DefaultActions"]
     groups = platform.resources("AWS::ElasticLoadBalancingV2::TargetGroup")
     weights = {
@@ -149,8 +149,8 @@ def test_a_candidate_appears_only_after_its_migrations(platform: PlatformTemplat
         assert schema in alias["DependsOn"]
 
 
-def test_a_candidate_that_has_traffic_is_replaced_only_after_it_lost_it(platform: PlatformTemplate) -> None:
-    # Given what brings traffic back to blue
+def test_a_candidate_with_traffic_is_replaced_only_after_its_traffic_was_removed(platform: PlatformTemplate) -> None:
+    # Given the resource that returns traffic to blue
     [(id, reset)] = platform.resources("Custom::SteadyState").items()
     green = platform.resources("AWS::Lambda::Alias").values()
     functions = platform.resources("AWS::Lambda::Function")
@@ -166,7 +166,7 @@ def test_a_candidate_that_has_traffic_is_replaced_only_after_it_lost_it(platform
 
 
 def test_a_changed_private_integration_makes_a_new_deployment(dev: PlatformTemplate) -> None:
-    """The certificate's setting is lost when the integration is written; it is set again before each deployment."""
+    """CloudFormation drops the certificate's setting when it writes the integration, so each deployment sets it."""
     setting = dev.only("Custom::IntegrationTls")
     [deployment] = dev.resources("AWS::ApiGateway::Deployment")
     assert setting["Revision"] == deployment

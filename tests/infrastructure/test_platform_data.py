@@ -1,4 +1,4 @@
-"""What is stored: where, how encrypted, for how long, and what becomes of it when the stack goes."""
+"""The stored data: its place, encryption, retention, and fate when the stack is deleted."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ STATEFUL = {
     "ComputeCardFingerprintD46CE44B": "AWS::SecretsManager::Secret",
     "DatabaseAppSecret2E50FD00": "AWS::SecretsManager::Secret",
 }
-"""Logical ids that a refactoring must not change: CloudFormation would replace what lies behind them."""
+"""Logical ids that a refactoring must not change, because CloudFormation would replace the resources."""
 
 STATEFUL_TYPES = (
     "AWS::DynamoDB::Table",
@@ -37,13 +37,13 @@ STATEFUL_TYPES = (
 )
 
 
-def test_no_refactoring_replaces_what_holds_data(platform: PlatformTemplate) -> None:
+def test_no_refactoring_replaces_a_resource_with_data(platform: PlatformTemplate) -> None:
     found = {id: resource["Type"] for id, resource in platform.resources(*STATEFUL_TYPES).items()}
     assert found == STATEFUL
 
 
 def test_the_stack_leaves_nothing_behind(platforms: Mapping[str, PlatformTemplate]) -> None:
-    # Given the environments that keep no data, prod too once its protection was lifted
+    # Given the environments that keep no data, and prod without its protection
     for name in ("dev", "staging", "prod", "pr42"):
         kept = {
             resource["Type"]
@@ -95,7 +95,7 @@ def test_one_setting_keeps_the_data(platforms: Mapping[str, PlatformTemplate]) -
     assert audit not in text(template.properties("Custom::EmptyBucket"))
 
 
-def test_only_prod_must_be_unlocked_before_it_can_go(platforms: Mapping[str, PlatformTemplate]) -> None:
+def test_only_prod_has_deletion_protection(platforms: Mapping[str, PlatformTemplate]) -> None:
     for each in PROMOTION_ORDER:
         template, locked = platforms[each.name], each.name == "prod"
         assert template.only("AWS::RDS::DBCluster")["DeletionProtection"] is locked
@@ -172,7 +172,7 @@ def test_customers_live_in_aurora_with_a_writer_and_a_reader(platforms: Mapping[
         assert not any(instance["PubliclyAccessible"] for instance in instances)
 
 
-def test_the_database_has_subnets_without_a_way_out(platform: PlatformTemplate) -> None:
+def test_the_database_subnets_have_no_route_to_the_internet(platform: PlatformTemplate) -> None:
     group = platform.only("AWS::RDS::DBSubnetGroup")["SubnetIds"]
     assert len(group) == 3
     tables = {
@@ -246,14 +246,14 @@ def test_any_changed_migration_runs_the_migrations_again(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("resource_type", ["AWS::SecretsManager::Secret", "AWS::SNS::Topic", "AWS::RDS::DBInstance"])
-def test_a_key_of_ours_encrypts_it(platform: PlatformTemplate, resource_type: str) -> None:
+def test_it_is_encrypted_with_a_customer_managed_key(platform: PlatformTemplate, resource_type: str) -> None:
     for properties in platform.properties(resource_type):
         keys = [value for name, value in properties.items() if "Kms" in name or "KMS" in name]
         assert keys
         assert all("Key" in logical_id(key) for key in keys)
 
 
-def test_logs_are_encrypted_and_end_some_day(platforms: Mapping[str, PlatformTemplate]) -> None:
+def test_logs_are_encrypted_and_expire(platforms: Mapping[str, PlatformTemplate]) -> None:
     for each in PROMOTION_ORDER:
         groups = platforms[each.name].properties("AWS::Logs::LogGroup")
         assert groups
@@ -262,7 +262,7 @@ def test_logs_are_encrypted_and_end_some_day(platforms: Mapping[str, PlatformTem
             assert "OperationsKey" in text(group["KmsKeyId"])
 
 
-def test_keys_change_by_themselves(platform: PlatformTemplate) -> None:
+def test_keys_rotate(platform: PlatformTemplate) -> None:
     for key in platform.properties("AWS::KMS::Key"):
         assert key["EnableKeyRotation"] is True
 

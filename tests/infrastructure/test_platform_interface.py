@@ -1,4 +1,4 @@
-"""What others rely on: outputs, parameters, alarms, dashboard, names."""
+"""The interface of the platform: outputs, parameters, alarms, dashboard, names."""
 
 from collections.abc import Mapping
 
@@ -39,7 +39,7 @@ def test_every_environment_has_exactly_the_promised_outputs(platform: PlatformTe
     assert set(platform.outputs) == FOR_OPERATIONS | FOR_DELIVERY
 
 
-def test_outputs_and_their_parameters_say_the_same(platforms: Mapping[str, PlatformTemplate]) -> None:
+def test_outputs_and_their_parameters_have_the_same_values(platforms: Mapping[str, PlatformTemplate]) -> None:
     for name in ("dev", "staging", "prod", "pr42"):
         # Given the published parameters of an environment
         template = platforms[name]
@@ -87,7 +87,7 @@ def test_alarms_of_one_metric(
     assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
 
 
-def test_a_certificate_that_runs_out_is_told_while_the_bootstrap_command_would_renew_it(
+def test_the_alarm_of_an_expiring_certificate_starts_when_bootstrap_would_renew_it(
     platform: PlatformTemplate,
 ) -> None:
     [alarm] = [a for a in platform.properties("AWS::CloudWatch::Alarm") if a.get("MetricName") == "DaysToExpiry"]
@@ -96,7 +96,7 @@ def test_a_certificate_that_runs_out_is_told_while_the_bootstrap_command_would_r
     assert alarm["Dimensions"] == [{"Name": "CertificateArn", "Value": {"Ref": "AlbCertificateArn"}}]
     [certificate] = platform.only("AWS::ElasticLoadBalancingV2::Listener")["Certificates"]
     assert certificate["CertificateArn"] == {"Ref": "AlbCertificateArn"}
-    # Then the alarm rises when a second run of the bootstrap command helps, and stays when the metric ends
+    # Then the alarm starts when a second run of the bootstrap command helps, and stays when the metric ends
     assert alarm["ComparisonOperator"] == "LessThanThreshold"
     assert alarm["Threshold"] < RENEW_BEFORE.days
     assert alarm["TreatMissingData"] == "ignore"
@@ -154,7 +154,7 @@ def test_the_dashboard_shows_what_operations_asked_for(platform: PlatformTemplat
             assert metric in body
 
 
-def test_only_alarms_that_tell_on_a_candidate_roll_back(dev: PlatformTemplate) -> None:
+def test_only_alarms_about_a_candidate_roll_back(dev: PlatformTemplate) -> None:
     named = {id: a["Properties"]["AlarmName"] for id, a in dev.resources("AWS::CloudWatch::Alarm").items()}
     listed = {named[logical_id(value)] for value in dev.outputs["RollbackAlarmNames"]["Fn::Join"][1]}
     assert listed == {
@@ -166,7 +166,7 @@ def test_only_alarms_that_tell_on_a_candidate_roll_back(dev: PlatformTemplate) -
 
 
 def test_the_candidate_is_watched_under_both_aliases(dev: PlatformTemplate) -> None:
-    """A shift sends a part of alias blue's calls to the candidate; only the executed version tells them apart."""
+    """During a shift, some calls of alias blue run the candidate. Only the executed version distinguishes them."""
     alarm = dev.named("AWS::CloudWatch::Alarm", AlarmName="payment-candidate-errors-dev")
     dimensions = [
         {d["Name"]: d["Value"] for d in m["MetricStat"]["Metric"]["Dimensions"]}

@@ -1,4 +1,4 @@
-"""Nothing is reachable, readable or allowed that need not be."""
+"""Network access, data access and permissions are limited to the needed ones."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ EVERY_FUNCTION = {
     "ec2:DescribeSubnets",
     "ec2:UnassignPrivateIpAddresses",
 }
-"""What each may do: write its logs and traces, read its settings, run in the VPC."""
+"""The actions of every function: write logs and traces, read settings, run in the VPC."""
 
 
 def test_no_role_carries_an_inline_or_an_aws_managed_policy(platform: PlatformTemplate) -> None:
@@ -38,7 +38,7 @@ def test_each_function_has_a_role_of_its_own(platform: PlatformTemplate) -> None
 
 
 def test_no_functions_own_code_may_touch_network_interfaces(platform: PlatformTemplate) -> None:
-    # Given what Lambda needs of every role to connect a function to the VPC
+    # Given the permissions that Lambda needs to connect a function to the VPC
     policies = platform.resources("AWS::IAM::ManagedPolicy")
     roles = platform.resources("AWS::IAM::Role")
     for function in platform.properties("AWS::Lambda::Function"):
@@ -97,7 +97,7 @@ def test_the_data_key_serves_a_role_only_through_a_service(platform: PlatformTem
         ),
     ],
 )
-def test_a_function_may_do_what_it_does_and_no_more(dev: PlatformTemplate, function: str, own: set[str]) -> None:
+def test_a_function_has_exactly_its_permissions(dev: PlatformTemplate, function: str, own: set[str]) -> None:
     allowed = {
         action
         for policy, statement in dev.statements()
@@ -107,7 +107,7 @@ def test_a_function_may_do_what_it_does_and_no_more(dev: PlatformTemplate, funct
     assert allowed == EVERY_FUNCTION | own
 
 
-def test_the_audit_trail_can_be_deleted_by_the_stack_alone(platform: PlatformTemplate) -> None:
+def test_only_the_stack_can_delete_the_audit_trail(platform: PlatformTemplate) -> None:
     deleting = {
         policy
         for policy, statement in platform.statements()
@@ -117,7 +117,7 @@ def test_the_audit_trail_can_be_deleted_by_the_stack_alone(platform: PlatformTem
     assert deleting.pop().startswith("StorageEmptierPolicy")
 
 
-def test_functions_run_in_private_subnets_traced_and_encrypted_within_the_apis_patience(
+def test_functions_run_in_private_subnets_traced_encrypted_and_below_the_apis_timeout(
     platform: PlatformTemplate,
 ) -> None:
     for function in platform.properties("AWS::Lambda::Function"):
@@ -142,7 +142,7 @@ def test_all_functions_are_one_artefact(platforms: Mapping[str, PlatformTemplate
     assert len(keys) == 1
 
 
-def test_every_route_asks_for_a_signed_and_well_formed_request(platform: PlatformTemplate) -> None:
+def test_every_route_requires_a_signed_and_well_formed_request(platform: PlatformTemplate) -> None:
     methods = platform.properties("AWS::ApiGateway::Method")
     paths = {
         resource["PathPart"]: id
@@ -220,7 +220,7 @@ def test_the_firewall_has_managed_rules_a_rate_limit_and_a_log_without_credentia
     assert {"authorization", "x-amz-security-token"} <= redacted
 
 
-def test_everything_speaks_current_tls(platform: PlatformTemplate) -> None:
+def test_every_endpoint_requires_current_tls(platform: PlatformTemplate) -> None:
     api = platform.only("AWS::ApiGateway::RestApi")
     assert api["SecurityPolicy"].startswith("SecurityPolicy_TLS13_1_2")
     listener = platform.only("AWS::ElasticLoadBalancingV2::Listener")
@@ -250,14 +250,14 @@ def test_a_private_certificate_is_accepted_by_setting_only(platforms: Mapping[st
     assert platforms["keeping"].only("Custom::IntegrationTls")["InsecureSkipVerification"] == "false"
 
 
-def test_the_load_balancer_is_private_and_entered_through_the_link_alone(platform: PlatformTemplate) -> None:
+def test_the_load_balancer_is_private_and_reachable_only_through_the_link(platform: PlatformTemplate) -> None:
     assert platform.only("AWS::ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internal"
     [link_group] = platform.only("AWS::ApiGatewayV2::VpcLink")["SecurityGroupIds"]
     [rule] = [r for r in platform.properties("AWS::EC2::SecurityGroupIngress") if r["FromPort"] == 443]
     assert rule["SourceSecurityGroupId"] == link_group
 
 
-def test_the_database_is_entered_by_the_functions_alone(platform: PlatformTemplate) -> None:
+def test_only_the_functions_reach_the_database(platform: PlatformTemplate) -> None:
     [database_group] = platform.only("AWS::RDS::DBCluster")["VpcSecurityGroupIds"]
     [functions_group] = {
         text(function["VpcConfig"]["SecurityGroupIds"]) for function in platform.properties("AWS::Lambda::Function")
@@ -297,7 +297,7 @@ def test_only_the_pipelines_account_may_assume_the_delivery_roles(dev: PlatformT
         assert "*" not in text(statement["Principal"])
 
 
-def test_the_load_gate_may_only_call_the_api_and_look_it_up(dev: PlatformTemplate) -> None:
+def test_the_load_gate_may_only_call_the_api_and_read_outputs(dev: PlatformTemplate) -> None:
     allowed = {
         action
         for policy, statement in dev.statements()

@@ -48,7 +48,7 @@ class Platform:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The environment in which a command finds the platform, and nothing else."""
+        """The environment variables of a command that uses the platform, and no others."""
         return {**clean_environment(), **self.cloud.environ(), "PYTHONPATH": str(ROOT)}
 
     @property
@@ -71,7 +71,7 @@ class Platform:
         return Merchant(self.outputs["ApiGatewayUrl"], self.cloud.environ(), credentials)
 
     def candidate_api(self, credentials: Credentials | None = None) -> Merchant:
-        """The one that only the load gate and the release's own traffic call."""
+        """The candidate's API, which only the load gate and the shift's synthetic traffic call."""
         return Merchant(self.outputs["CandidateApiUrl"], self.cloud.environ(), credentials)
 
     def template(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def bootstrapped(name: str, folder: Path) -> Iterator[LocalCloud]:
 
 
 def stale_entries(cloud: LocalCloud) -> list[str]:
-    """The entries of the list of ignored properties that nothing deployed on ``cloud`` needed."""
+    """The entries of ``ignored.toml`` that no deployment on ``cloud`` needed."""
     observed = json.loads((cloud.folder / OBSERVED).read_text())
     return [
         f"{resource_type} {entry}"

@@ -1,7 +1,7 @@
-"""The processing function in a process that ends, without a word, at its n-th write: ``dying_function.py N EVENT``.
+"""The processing function in a process that ends abruptly at its n-th step: ``dying_function.py N EVENT``.
 
-A write is a call that changes DynamoDB or S3; odd steps end the process before one is sent, even steps right after its
-answer came. Says on standard error which steps were reached. Environment: that of the deployed function.
+A write is a call that changes DynamoDB or S3. Odd steps end the process before a write is sent, even steps right after
+its answer arrived. Prints the reached steps on standard error. Needs the variables of the deployed function.
 """
 
 import json
@@ -16,7 +16,7 @@ EXIT_CODE = 9
 
 
 class Context:
-    """Lambda's. Little time is left, so the idempotency record frees itself soon after the process died."""
+    """A Lambda context with little time left, so that the idempotency lock expires soon after the process died."""
 
     aws_request_id = "00000000-0000-0000-0000-00000000dead"
     function_name = "payment-processing-dev"

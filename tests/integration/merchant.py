@@ -19,7 +19,7 @@ PAYMENT = {"customer_id": "load-02000", "amount": "12.50", "currency": "EUR", "c
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. Header names are lower-case."""
+    """An answer. Header names are lower-case."""
 
     status: int
     headers: Mapping[str, str]

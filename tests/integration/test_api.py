@@ -145,7 +145,7 @@ def test_simultaneous_duplicates_make_one_payment(api: Merchant, platform: Platf
 
 
 def _count(platform: Platform) -> tuple[int, int]:
-    """How many transactions and how many audit records there are."""
+    """The numbers of transactions and of audit records."""
     return len(list(_transactions(platform))), len(list(_audit_objects(platform)))
 
 
@@ -161,7 +161,7 @@ def _audit_objects(platform: Platform) -> Iterator[str]:
         yield from (found["Key"] for found in page.get("Contents", []))
 
 
-def test_no_card_number_is_kept_anywhere(api: Merchant, platform: Platform) -> None:
+def test_no_card_number_is_stored_anywhere(api: Merchant, platform: Platform) -> None:
     # Given payments of all outcomes with a card of their own
     card = card_number(random.randrange(10**6, 10**9))
     payments = [PAYMENT | {"card_number": card}, PAYMENT | {"card_number": card, "customer_id": card}]
@@ -183,7 +183,7 @@ def test_no_card_number_is_kept_anywhere(api: Merchant, platform: Platform) -> N
     for file in Path(platform.cloud.folder).rglob("*.log*"):
         places[str(file)] = file.read_text(errors="replace")
     assert [place for place, text in places.items() if card in text] == []
-    # And what may be kept was found where it was looked for
+    # And the permitted card data was found in the same places
     assert any(card[-4:] in text for text in places.values())
     assert any(place.endswith(f"payment-processing-{platform.cloud.name}.log") for place in places)
 
@@ -191,8 +191,8 @@ def test_no_card_number_is_kept_anywhere(api: Merchant, platform: Platform) -> N
 ROUTES = ("/validate", "/fraud-check", "/process")
 
 
-def test_a_rotated_password_and_lost_connections_cost_no_request(api: Merchant, platform: Platform) -> None:
-    # Given functions with open connections, which know the password as it is
+def test_a_rotated_password_and_lost_connections_fail_no_request(api: Merchant, platform: Platform) -> None:
+    # Given functions with open connections and a cached password
     assert api.post("/validate", customer(6)).status == 200
     # When the application's password is rotated
     secret = f"payment/database-app-{platform.cloud.name}"
@@ -213,28 +213,28 @@ def test_a_rotated_password_and_lost_connections_cost_no_request(api: Merchant, 
     with pytest.raises(DatabaseError) as refused:
         connect(former, platform)
     assert database.sqlstate(refused.value) == WRONG_PASSWORD
-    # Then every request goes on being answered
+    # Then every request is still answered
     assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
-    # And when all connections are lost too, as when the database fails over
+    # And when all connections are lost too, as in a failover
     [cluster] = platform.client("rds").describe_db_clusters()["DBClusters"]
     connection = connect(login_in(cluster["MasterUserSecret"]["SecretArn"], platform), platform)
     try:
         lost = connection.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'payments_app'")
     finally:
         connection.close()
-    # Then the same: each function reconnects, with the password that it reads anew
+    # Then every request is answered: each function reads the password again and reconnects
     assert lost
     assert all(terminated for [terminated] in lost)
     assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
     assert {api.post("/process", customer(6), key=new_key()).status for _ in range(3)} == {201}
 
 
-def test_a_database_that_hangs_is_named_and_the_retry_makes_the_one_payment(api: Merchant, platform: Platform) -> None:
+def test_a_database_that_hangs_is_named_and_the_retry_completes_the_payment(api: Merchant, platform: Platform) -> None:
     # Given a payment for which the customer database does not answer
     before, key = _count(platform), new_key()
     with hanging_database(platform):
         unanswered = api.post("/process", customer(8), key=key)
-    # Then the client is told so, in time, and when to come again; nothing was booked
+    # Then the client gets an answer in time, with the time of a retry, and no payment was made
     assert (unanswered.status, unanswered.headers["content-type"]) == (503, "application/problem+json")
     assert int(unanswered.headers["retry-after"]) > 0
     assert _count(platform) == before
@@ -245,7 +245,7 @@ def test_a_database_that_hangs_is_named_and_the_retry_makes_the_one_payment(api:
 
 @contextmanager
 def hanging_database(platform: Platform) -> Iterator[None]:
-    """No process of the database server runs, though the server accepts connections."""
+    """The database server accepts connections, but its processes are stopped."""
     emulator = psutil.Process(json.loads((platform.cloud.folder / "process.json").read_text())["pid"])
     server = [child for child in emulator.children(recursive=True) if child.name() == "postgres"]
     assert server

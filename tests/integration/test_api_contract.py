@@ -1,4 +1,4 @@
-"""Generated requests against the running API: every answer is one of the contract, and none is a server error."""
+"""Generated requests against the running API: every answer follows the contract, and none is a server error."""
 
 import json
 import uuid
@@ -27,7 +27,7 @@ def candidate(platform: Platform) -> Merchant:
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
 @pytest.mark.parametrize("route", ROUTES)
-def test_every_answer_to_generated_requests_is_of_the_contract(
+def test_every_answer_to_generated_requests_follows_the_contract(
     route: str, mode: GenerationMode, candidate: Merchant
 ) -> None:
     operation = CONTRACT[route]["POST"]
@@ -67,8 +67,8 @@ def _as_response(request: requests.PreparedRequest, reply: Reply) -> schemathesi
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_an_answer_of_each_kind_is_of_the_contract(route: str, candidate: Merchant) -> None:
-    """What generated requests rarely meet: a known customer, and a repeated key."""
+def test_an_answer_of_each_kind_follows_the_contract(route: str, candidate: Merchant) -> None:
+    """Cases that generated requests rarely reach: a known customer, and a repeated key."""
     body = {"customer_id": "load-00020", "amount": "5.00", "currency": "USD", "card_number": "4242420000000208"}
     key = str(uuid.uuid4())
     for sent in (body, body, body | {"amount": "6.00"}):

@@ -1,4 +1,4 @@
-"""Deployment as CodePipeline does it: only the difference, and a refusal that names the resource."""
+"""Deployment like CodePipeline's: only the differences are deployed, and an error names the resource."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def deploy(cloud: LocalCloud, folder: Path, stack: str, resources: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Deploy a template with these resources, as the cloud assembly would hold it."""
+    """Deploy a template with these resources from a cloud assembly."""
     template = folder / f"{stack}.template.json"
     outputs = {"Name": {"Value": {"Ref": next(iter(resources))}}}
     template.write_text(json.dumps({"Resources": resources, "Outputs": outputs}))
@@ -40,7 +40,7 @@ def test_the_second_deployment_changes_only_the_difference(cloud: LocalCloud, tm
     first = deploy(cloud, tmp_path, "difference", {"One": queue("one")})
     assert first.stdout.splitlines()[-1] == "1 resources added, 0 modified, 0 removed", first.stdout
     assert "one" in json.loads((tmp_path / "outputs.json").read_text())["Name"]
-    # When it is deployed with one resource more, and then once more as it is
+    # When it is deployed with one more resource, and then again unchanged
     more = deploy(cloud, tmp_path, "difference", {"One": queue("one"), "Two": queue("two")})
     same = deploy(cloud, tmp_path, "difference", {"One": queue("one"), "Two": queue("two")})
     # Then only that one is added, and the last deployment does nothing
@@ -61,15 +61,15 @@ def test_a_template_that_the_cloud_cannot_take_is_refused_by_the_resource_name(
     assert "Traceback" not in refused.stdout + refused.stderr
 
 
-def test_a_first_deployment_that_failed_is_made_anew_by_the_next(cloud: LocalCloud, tmp_path: Path) -> None:
+def test_the_next_deployment_replaces_a_failed_first_one(cloud: LocalCloud, tmp_path: Path) -> None:
     # Given a first deployment that failed and was rolled back
     broken = {"One": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "four", "Colour": "blue"}}}
     failed = deploy(cloud, tmp_path, "again", broken)
     assert failed.returncode == 1
     assert "AWS::SQS::Queue One" in failed.stdout.splitlines()[-1]
     assert "Colour" in failed.stdout.splitlines()[-1]
-    # When a whole template is deployed under the same name
+    # When a valid template is deployed under the same name
     mended = deploy(cloud, tmp_path, "again", {"One": queue("four")})
-    # Then it is there, without a manual clean-up
+    # Then it succeeds without a manual clean-up
     assert mended.returncode == 0, mended.stdout
     assert mended.stdout.splitlines()[-1] == "1 resources added, 0 modified, 0 removed"

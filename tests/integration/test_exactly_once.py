@@ -1,4 +1,4 @@
-"""A payment whose function dies at any of its writes, in the real stores: the retry completes it, once."""
+"""A payment whose function dies at any of its writes to the real stores: the retry completes it once."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ WRITES = ("idempotency record", "transaction", "audit record", "outcome", "answe
 STEPS = [f"{when} the {write}" for write in WRITES for when in ("before", "after")]
 
 
-def test_the_steps_are_all_that_there_are(platform: Platform) -> None:
+def test_the_tested_steps_cover_every_write(platform: Platform) -> None:
     key = str(uuid.uuid4())
     alive = _run_dying(platform, 0, key, _payment(100, key))
     assert alive.returncode == 0, alive.stderr[-2000:]
@@ -34,7 +34,7 @@ def test_a_payment_killed_at_any_write_is_completed_once_by_its_retry(step: int,
     died = _run_dying(platform, step, key, body)
     assert died.returncode == EXIT_CODE, died.stderr[-2000:]
     assert died.stderr.count("reached") == step
-    # When the client sends the same request again, as long as the first is said to be in flight
+    # When the client repeats the request until it is no longer in flight
     api = platform.api()
     reply = api.post("/process", body, key=key)
     for _ in range(20):
@@ -49,7 +49,7 @@ def test_a_payment_killed_at_any_write_is_completed_once_by_its_retry(step: int,
     assert transaction["status"]["S"] == "approved"
     records = _audit_records(platform, reply.body["transaction_id"])
     assert records == [transaction["audit_key"]["S"]]
-    # And what had been decided before the death was kept
+    # And a decision before the death was kept
     if step > 3:
         assert reply.body["request_id"] == "00000000-0000-0000-0000-00000000dead"
 

@@ -20,7 +20,7 @@ def blue_alias(platform: Platform) -> dict[str, Any]:
 
 
 def leave_a_shift_half_way(platform: Platform) -> str:
-    """Half of production's traffic on the candidate, and nobody at work on it. Returns the stable version."""
+    """Half of production's traffic on the candidate, without a running shift. Returns the stable version."""
     blue, green = platform.outputs["BlueTargetGroupArn"], platform.outputs["GreenTargetGroupArn"]
     groups = [{"TargetGroupArn": blue, "Weight": 50}, {"TargetGroupArn": green, "Weight": 50}]
     platform.client("elbv2").modify_listener(
@@ -37,8 +37,8 @@ def leave_a_shift_half_way(platform: Platform) -> str:
     return stable
 
 
-def test_a_deployment_after_a_cut_off_shift_first_brings_traffic_back_to_stable(platform: Platform) -> None:
-    # Given a shift that was killed half-way
+def test_a_deployment_after_an_interrupted_shift_first_returns_traffic_to_stable(platform: Platform) -> None:
+    # Given a shift that was killed halfway
     stable = leave_a_shift_half_way(platform)
     assert set(weights(platform).values()) == {50}
 
@@ -48,7 +48,7 @@ def test_a_deployment_after_a_cut_off_shift_first_brings_traffic_back_to_stable(
     reset["Properties"]["Versions"] = "the next candidate's"
     platform.update_stack(document)
 
-    # Then all traffic is back on the stable version, which is the one it was
+    # Then all traffic is on the stable version, which is unchanged
     assert weights(platform) == {
         platform.outputs["BlueTargetGroupArn"]: 100,
         platform.outputs["GreenTargetGroupArn"]: 0,

@@ -134,7 +134,7 @@ class StackChanges:
             (
                 Section.SECURITY,
                 Action.CHANGED,
-                [*security.details(pair.type, before, after), *map(security.told, serious)],
+                [*security.details(pair.type, before, after), *map(security.as_detail, serious)],
             ),
             (Section.STATEFUL, Action.LOSES_PROTECTION, [*_lost_retention(pair).values(), *map(_told, off)]),
             (
@@ -165,7 +165,7 @@ class StackChanges:
             was = Detail("!", f"type: {self.base.resources[id]['Type']} → {type}", alarming=True)
             yield self._change(Section.REPLACEMENT, Action.HAS_ANOTHER_TYPE, id, resource, [was])
         others = differences({}, security.rest(type, properties))
-        serious = [security.told(each) for each in others if security.bears(type, each)]
+        serious = [security.as_detail(each) for each in others if security.bears(type, each)]
         if not security.is_security(type):
             # What is new and as it should be is no news.
             serious = [each for each in serious if each.alarming]

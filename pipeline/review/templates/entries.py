@@ -38,17 +38,17 @@ def condense(changes: Sequence[Change]) -> list[Entry]:
         )
     entries: dict[tuple[object, ...], Entry] = {}
     for group in same.values():
-        told = group[0] if len(group) == 1 else _general(group[0])
+        shown = group[0] if len(group) == 1 else _general(group[0])
         environments = tuple(dict.fromkeys(change.environment for change in group))
-        key = (told.section, told.action, told.type, told.details, environments)
+        key = (shown.section, shown.action, shown.type, shown.details, environments)
         former = entries.get(key)
         entries[key] = Entry(
-            section=told.section,
+            section=shown.section,
             environments=environments,
-            action=told.action,
-            type=told.type,
-            constructs=(*(former.constructs if former else ()), told.construct),
-            details=told.details,
+            action=shown.action,
+            type=shown.type,
+            constructs=(*(former.constructs if former else ()), shown.construct),
+            details=shown.details,
         )
     return sorted(entries.values(), key=_rank)
 

@@ -1,4 +1,4 @@
-"""What of a resource bears on security, and how its change is told."""
+"""What of a resource bears on security, and how its change is shown."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ ON, OFF = {"true", "internet-facing"}, {"false", "none", "disabled", "suspended"
 EVERYONE = {"0.0.0.0/0", "::/0"}
 PERMISSION = "AWS::Lambda::Permission"
 ALWAYS_REPLACED = {*RULE_TYPES, PERMISSION}
-"""Types that have no update: a rule that changed is told as one that went and one that came, not as a replacement."""
+"""Types that have no update: a changed rule is shown as one removed and one added, not as a replacement."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def bears(type: str, difference: Difference) -> bool:
     return is_security(type) or bool(PROPERTIES.search(difference.path))
 
 
-def told(difference: Difference) -> Detail:
+def as_detail(difference: Difference) -> Detail:
     """``difference`` as a line that stands out if a control is off, gone or open after it."""
     after = "" if difference.after is MISSING else spell(difference.after).lower()
     exposing = bool(EXPOSING.search(difference.path))

@@ -1,4 +1,4 @@
-"""That who has to approve is somebody, and that no file that matters slips out of its team's hands by being moved."""
+"""Every path in CODEOWNERS has a team, and exists: a moved file must not lose its team."""
 
 import tomllib
 from fnmatch import fnmatch
@@ -17,7 +17,7 @@ OWNED = [
 
 
 def owner(path: str) -> str:
-    """Of the last line that matches, as GitHub reads it."""
+    """The teams of the last line that matches, as GitHub reads it."""
     *_, last = (team for pattern, team in OWNED if pattern == "*" or fnmatch(f"/{path}", f"{pattern}*"))
     return last
 

@@ -1,4 +1,4 @@
-"""That Dependabot compiles the requirements as `make lock` does, and that what it compiled one by one fits together."""
+"""Dependabot compiles the requirements with `make lock`'s options, and the compiled files agree on versions."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ each_compiled = pytest.mark.parametrize("file", COMPILED, ids=lambda file: str(f
 
 
 def pins(file: Path) -> dict[str, set[str]]:
-    """The versions of each package: several, if they differ by platform."""
+    """The versions of each package, several if they differ by platform."""
     found: dict[str, set[str]] = {}
     for name, version in re.findall(r"^([\w.-]+)==(\S+)", file.read_text(), re.MULTILINE):
         found.setdefault(name, set()).add(version)
@@ -22,7 +22,7 @@ def pins(file: Path) -> dict[str, set[str]]:
 
 
 def header(file: Path) -> str:
-    """The command that made it."""
+    """The command in the header of the compiled file."""
     return file.read_text().split("\n", 2)[1]
 
 

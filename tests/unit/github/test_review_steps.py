@@ -1,4 +1,4 @@
-"""What the review's commands do on a runner: compare with where the branch began, and never look clean in silence."""
+"""The review's commands on a runner: they compare with the start of the branch, and never hide a failure."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ MAKE = '#!/bin/sh\necho "$@" > asked; exit ${MAKE_EXITS:-0}\n'
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A branch at work on the second of three commits of main, with a ``make`` that writes down what it is asked."""
+    """A branch that starts at the second of three commits of main, and a ``make`` that records its arguments."""
     for name in ("bin", "tree"):
         (tmp_path / name).mkdir()
     make = tmp_path / "bin" / "make"
@@ -42,7 +42,7 @@ def commit(tree: Path, message: str) -> None:
 
 
 def run(step: str, tree: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """As the runner does: bash -e."""
+    """Run the command with ``bash -e``, as the runner does."""
     environ = os.environ | {"PATH": f"{tree.parent / 'bin'}:{os.environ['PATH']}"} | variables
     return subprocess.run(["bash", "-e", "-c", COMMANDS[step]], cwd=tree, env=environ, capture_output=True, text=True)
 

@@ -1,4 +1,4 @@
-"""What the linters do not know: which workflow may write, and what must never be in one workflow with foreign code."""
+"""Rules that the linters do not check: one workflow may write, and it never runs foreign code."""
 
 import re
 from pathlib import Path
@@ -32,7 +32,7 @@ each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 
 
 def steps(*jobs: dict[str, Any], of: str) -> list[dict[str, Any]]:
-    """Those that use an action, or run a command."""
+    """The steps that use an action, or run a command."""
     return [step for job in jobs for step in job["steps"] if of in step]
 
 

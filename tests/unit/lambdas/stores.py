@@ -1,4 +1,4 @@
-"""Stores in memory with the guarantees of the real ones: conditional writes, atomic each, seen by all at once."""
+"""Stores in memory with the guarantees of the real ones: conditional, atomic writes that all readers see at once."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -14,11 +14,11 @@ Hook = Callable[[str], None]
 
 
 class Killed(BaseException):
-    """The function's process ends here: nothing in it can react."""
+    """The function's process ends here, as after kill -9."""
 
 
 class KillAt:
-    """Kills at the ``n``-th step; a step is the moment before or after a write."""
+    """Kills at the ``n``-th step. A step is the moment before or after a write."""
 
     def __init__(self, n: int) -> None:
         self._left = n
@@ -100,7 +100,7 @@ class MemoryAuditLog:
 
 
 class OneCustomer:
-    """``customers.Customers`` that knows an active one by every id."""
+    """``customers.Customers`` with an active customer for every id."""
 
     def find(self, customer_id: str) -> Customer | None:
         return Customer(

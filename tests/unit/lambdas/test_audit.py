@@ -1,4 +1,4 @@
-"""A day of the audit log: whole when nobody touched it, and the first broken record named when somebody did."""
+"""The verification of a day of the audit log: an unchanged day is whole; of a changed one the first break is named."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def transaction(n: int, day: int = 22) -> Transaction:
 
 
 class Log:
-    """Two writers, who wrote by turns; what was settled is remembered apart, as the ledger does."""
+    """Records of two writers in turn, and the settled transactions, as the ledger keeps them."""
 
     def __init__(self) -> None:
         store = MemoryAuditLog()
@@ -55,7 +55,7 @@ class Log:
         return verify(self.bodies.items(), self.settled if with_ledger else [], lambda key: None)
 
 
-def test_an_untouched_day_is_whole() -> None:
+def test_an_unchanged_day_is_whole() -> None:
     verdict = Log().verdict()
     assert (verdict.records, verdict.chains, verdict.breaks) == (10, 2, ())
 
@@ -89,7 +89,7 @@ def test_the_first_of_several_broken_records_comes_first() -> None:
     assert [found.key for found in log.verdict().breaks] == [log.keys[2], log.keys[6]]
 
 
-def test_reformatted_bytes_are_noticed() -> None:
+def test_reformatted_bytes_are_a_break() -> None:
     log = Log()
     log.bodies[log.keys[0]] += b"\n"
     assert log.keys[0] in {found.key for found in log.verdict().breaks}
@@ -122,7 +122,7 @@ def test_a_chain_that_crosses_midnight_is_followed_into_the_day_before() -> None
     assert found.key == yesterday.key == key_of(transaction(0, 21))
 
 
-def test_two_records_never_take_the_same_place_even_when_a_write_may_have_failed() -> None:
+def test_two_records_never_share_a_place_even_after_a_write_with_an_unknown_result() -> None:
     store, chain = MemoryAuditLog(), Chain()
     chain.append(transaction(0), store)
 

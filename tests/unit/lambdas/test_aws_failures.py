@@ -1,4 +1,4 @@
-"""Which failures of AWS are worth the client's retry (503), and which are ours (500)."""
+"""The failures of AWS that the client may retry (503), and the others (500)."""
 
 from typing import Any
 
@@ -18,18 +18,18 @@ def failure(code: str) -> ClientError:
 @pytest.mark.parametrize(
     "code", ["ThrottlingException", "ProvisionedThroughputExceededException", "ConditionalRequestConflict", "SlowDown"]
 )
-def test_what_passes_by_itself_is_unavailable(code: str) -> None:
+def test_a_transient_failure_is_unavailable(code: str) -> None:
     with pytest.raises(Unavailable), aws.available("transactions"):
         raise failure(code)
 
 
-def test_what_is_refused_is_no_reason_to_try_again() -> None:
+def test_a_refusal_is_not_transient() -> None:
     with pytest.raises(ClientError), aws.available("transactions"):
         raise REFUSED
 
 
 class Store:
-    """Parameter Store and Secrets Manager, failing."""
+    """A failing Parameter Store or Secrets Manager."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -42,15 +42,13 @@ class Store:
 
 @pytest.mark.parametrize("error", [failure("ThrottlingException"), ConnectTimeoutError(endpoint_url="https://x")])
 @pytest.mark.parametrize("read", ["fraud_rules", "card_key"])
-def test_configuration_that_is_out_of_reach_is_unavailable(
-    read: str, error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_configuration_is_unavailable(read: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     given_a_store(error, monkeypatch)
     with pytest.raises(Unavailable):
         getattr(configuration, read)()
 
 
-def test_configuration_that_is_refused_is_our_own_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_configuration_is_an_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
     given_a_store(REFUSED, monkeypatch)
     with pytest.raises(ClientError):
         configuration.card_key()

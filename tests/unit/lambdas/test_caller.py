@@ -1,4 +1,4 @@
-"""Whose payment it is, behind the load balancer: what API Gateway says, and never what the client does."""
+"""The caller of a payment behind the load balancer: API Gateway names it, never the client."""
 
 import pytest
 
@@ -15,6 +15,6 @@ from lambdas.api.requests import Request
     ],
     ids=["from API Gateway", "beside the client's own", "in another case", "missing"],
 )
-def test_a_caller_is_known_by_one_header_alone(headers: dict[str, list[str]], caller: str | None) -> None:
+def test_a_caller_is_known_only_by_exactly_one_header(headers: dict[str, list[str]], caller: str | None) -> None:
     event = {"requestContext": {"elb": {}}, "httpMethod": "POST", "path": "/process", "multiValueHeaders": headers}
     assert Request.of(event, "id").caller == caller

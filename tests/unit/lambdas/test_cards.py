@@ -1,4 +1,4 @@
-"""A card number can be used, and can't be seen."""
+"""A card number can be used, but never shown."""
 
 import copy
 import json
@@ -20,7 +20,7 @@ def with_check_digit(body: str) -> str:
 
 
 @given(st.text(alphabet="0123456789", min_size=11, max_size=18), st.data())
-def test_exactly_one_check_digit_fits_and_any_single_wrong_digit_is_noticed(body: str, data: st.DataObject) -> None:
+def test_exactly_one_check_digit_fits_and_any_single_wrong_digit_is_detected(body: str, data: st.DataObject) -> None:
     number = with_check_digit(body)
     assert sum(passes_luhn(body + last) for last in "0123456789") == 1
     place = data.draw(st.integers(0, len(number) - 1))
@@ -51,7 +51,7 @@ def test_it_can_be_neither_pickled_nor_copied() -> None:
 
 
 @pytest.mark.parametrize("number", ["", "4111", "4" * 20, "4111-1111-1111-1111", "\u0664" * 16, "41111111111111 1"])
-def test_what_is_no_number_is_refused_without_being_quoted(number: str) -> None:
+def test_an_invalid_number_is_refused_without_being_quoted(number: str) -> None:
     with pytest.raises(ValueError, match="12 to 19 digits") as refused:
         CardNumber(number)
     assert not number or number not in str(refused.value)
@@ -71,7 +71,7 @@ def test_what_is_no_number_is_refused_without_being_quoted(number: str) -> None:
         ("6759649826438453", "maestro"),
     ],
 )
-def test_the_brands_published_test_numbers_are_payable(number: str, brand: str) -> None:
+def test_the_brands_published_test_numbers_are_valid(number: str, brand: str) -> None:
     card = CardNumber(number)
     assert card.brand == brand
     assert card.faults() == ()
@@ -90,7 +90,7 @@ def test_each_fault_has_its_code(number: str, fault: str) -> None:
 
 
 @given(digits, digits)
-def test_a_fingerprint_tells_cards_apart_and_depends_on_its_key(one: str, other: str) -> None:
+def test_fingerprints_differ_by_card_and_by_key(one: str, other: str) -> None:
     same = CardNumber(one).fingerprint(KEY) == CardNumber(other).fingerprint(KEY)
     assert same == (one == other)
     assert CardNumber(one).fingerprint(KEY) != CardNumber(one).fingerprint(b"another")

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, and what the functions answer by."""
+"""The OpenAPI document is valid and complete, and the functions follow it."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def test_it_is_a_valid_openapi_3_1_document() -> None:
 
 
 @pytest.mark.parametrize("path", OPERATIONS)
-def test_its_examples_are_what_its_schemas_say(path: str) -> None:
+def test_its_examples_match_its_schemas(path: str) -> None:
     operation = OPERATIONS[path]
     contents = [operation["requestBody"]["content"]["application/json"]]
     contents += [answer["content"]["application/json"] for code, answer in operation["responses"].items() if code < "3"]

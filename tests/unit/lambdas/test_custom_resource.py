@@ -1,4 +1,4 @@
-"""CloudFormation always gets an answer, whatever happens to the resource."""
+"""CloudFormation always gets an answer, also when the resource fails."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ CONTEXT = SimpleNamespace(log_stream_name="stream")
 
 
 class ResponseUrl:
-    """Where CloudFormation waits."""
+    """A fake response URL of CloudFormation."""
 
     def __init__(self, server: HTTPServer) -> None:
         self.url = f"http://127.0.0.1:{server.server_port}/"
@@ -31,7 +31,7 @@ def response_url() -> Iterator[ResponseUrl]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Be quiet."""
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         waiting = ResponseUrl(server)
@@ -72,7 +72,7 @@ def test_a_failure_is_answered_with_its_reason_and_keeps_the_id(
 
 
 @pytest.mark.parametrize("character", ["a", "\u00e4", "\U0001f4b3"])
-def test_a_long_reason_is_cut_to_what_cloudformation_takes(character: str, response_url: ResponseUrl) -> None:
+def test_a_long_reason_is_cut_to_cloudformations_limit(character: str, response_url: ResponseUrl) -> None:
     @custom_resource
     def handler(sent: Event) -> Outcome:
         raise RuntimeError("migration 7: " + character * 5000)

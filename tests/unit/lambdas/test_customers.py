@@ -1,4 +1,4 @@
-"""Why a customer may not make a payment."""
+"""The reasons that forbid a customer's payment."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,7 @@ def customer(**changes: Any) -> Customer:
     return Customer(**(values | changes))
 
 
-def test_nothing_stands_against_an_ordinary_payment() -> None:
+def test_an_ordinary_payment_is_allowed() -> None:
     assert refusals(payment(card_expiry="2026-11"), customer(), NOW) == ()
 
 
@@ -53,7 +53,7 @@ def test_a_payment_of_exactly_the_limit_is_allowed() -> None:
     assert refusals(payment(amount="50.00"), customer(payment_limits={"USD": 5000}), NOW) == ()
 
 
-def test_an_unknown_customer_is_refused_and_all_that_is_wrong_is_said() -> None:
+def test_an_unknown_customer_is_refused_with_all_other_reasons() -> None:
     assert refusals(payment(card_number="4111111111111112"), None, NOW) == (
         "card_check_digit_wrong",
         "customer_unknown",

@@ -1,4 +1,4 @@
-"""The kept connection: a fail-over or a rotated password costs a retry, not a request."""
+"""The kept connection: after a failover or a rotated password the request is retried and does not fail."""
 
 import ssl
 import time
@@ -17,7 +17,7 @@ UNDEFINED_TABLE = DatabaseError({"C": "42P01", "M": "relation does not exist"})
 
 
 class Server:
-    """What connections meet, in order: a failure to raise, or rows."""
+    """The results of connections in order: a failure to raise, or rows."""
 
     def __init__(self, *connects: Any, runs: list[Any]) -> None:
         self.connects, self.runs = list(connects), runs
@@ -68,18 +68,18 @@ def test_a_rotated_password_is_read_again_within_the_request(monkeypatch: pytest
     assert logins.fresh == [False, True]
 
 
-def test_a_connection_lost_after_a_rotation_costs_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given a kept connection that is lost, and a password that was rotated since it was made
+def test_a_connection_lost_after_a_rotation_fails_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a kept connection that is lost, and a password that was rotated after it was opened
     server, logins = Server(None, WRONG_PASSWORD, runs=[[["warm"]], ADMIN_SHUTDOWN, [["answer"]]]), Logins()
     monkeypatch.setattr(database, "connect", server.connect)
     kept = Database(logins)
     kept.query("SELECT 1")
-    # When, then
+    # When a query runs, then it succeeds
     assert kept.query("SELECT 1") == [["answer"]]
     assert logins.fresh == [False, False, True]
 
 
-def test_a_password_that_is_refused_when_read_anew_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_that_is_refused_after_it_was_read_again_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     server, logins = Server(*[WRONG_PASSWORD] * 9, runs=[]), Logins()
     monkeypatch.setattr(database, "connect", server.connect)
     with pytest.raises(Unavailable):
@@ -127,7 +127,7 @@ def test_a_region_without_roots_is_named() -> None:
         database.rds_roots("mars-north-1")
 
 
-def test_no_call_begins_after_the_request_s_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_call_starts_after_the_deadline_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     deadline.start(lambda: now[0])
     server = Server(runs=[[]])

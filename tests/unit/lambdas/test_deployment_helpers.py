@@ -31,7 +31,7 @@ class FakeEc2:
 
 
 class FakeApiGateway:
-    """One integration."""
+    """A fake API Gateway with one integration."""
 
     def __init__(self) -> None:
         self.patched: list[dict[str, Any]] = []
@@ -42,7 +42,7 @@ class FakeApiGateway:
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What CloudFormation was told."""
+    """The answers to CloudFormation."""
     sent: list[str] = []
     monkeypatch.setattr(custom_resource, "_send", lambda url, body: sent.append(body.decode()))
     return sent
@@ -84,7 +84,7 @@ def test_closing_a_closed_group_changes_nothing(monkeypatch: pytest.MonkeyPatch,
 def test_a_rule_that_an_unanswered_request_has_removed_is_no_failure(
     monkeypatch: pytest.MonkeyPatch, answers: list[str]
 ) -> None:
-    # Given EC2 that did what it was told, and got the request again
+    # Given EC2 that did what it was operations, and got the request again
     code = "InvalidPermission.NotFound"
 
     def again(**_: Any) -> None:
@@ -108,33 +108,33 @@ def test_the_group_is_left_to_its_vpc_on_delete(monkeypatch: pytest.MonkeyPatch,
     assert '"SUCCESS"' in answers[0]
 
 
-def test_the_integration_is_told_how_to_verify_a_certificate(
+def test_the_integration_gets_the_setting_of_certificate_verification(
     monkeypatch: pytest.MonkeyPatch, answers: list[str]
 ) -> None:
     api = FakeApiGateway()
     monkeypatch.setattr(aws, "patient_client", lambda service: {"apigateway": api}[service])
     method = {"RestApiId": "api", "ResourceId": "resource", "HttpMethod": "POST"}
-    # When the integration was written, then written again, then the setting changed
+    # When the integration is written, then written again, then the setting changes
     invoke(integration_tls, "Create", method | {"Revision": "1", "InsecureSkipVerification": "true"})
     invoke(integration_tls, "Update", method | {"Revision": "2", "InsecureSkipVerification": "true"})
     invoke(integration_tls, "Update", method | {"Revision": "3", "InsecureSkipVerification": "false"})
-    # Then it is told each time
+    # Then the setting is made each time
     assert {(p["restApiId"], p["resourceId"], p["httpMethod"]) for p in api.patched} == {("api", "resource", "POST")}
-    told = [operation for patch in api.patched for operation in patch["patchOperations"]]
-    assert {(each["op"], each["path"]) for each in told} == {("replace", "/tlsConfig/insecureSkipVerification")}
-    assert [each["value"] for each in told] == ["true", "true", "false"]
-    # And its identity stays, or CloudFormation would delete what it takes for an old one
+    operations = [operation for patch in api.patched for operation in patch["patchOperations"]]
+    assert {(each["op"], each["path"]) for each in operations} == {("replace", "/tlsConfig/insecureSkipVerification")}
+    assert [each["value"] for each in operations] == ["true", "true", "false"]
+    # And the physical id stays, because with a new one CloudFormation would delete the old resource
     assert len({answer.split('"PhysicalResourceId": ')[1].split(",")[0] for answer in answers}) == 1
 
 
-def test_a_deleted_integration_is_not_looked_for(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
+def test_a_delete_calls_no_api(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
     monkeypatch.setattr(aws, "patient_client", lambda service: None)
     invoke(integration_tls, "Delete", {"RestApiId": "api", "ResourceId": "resource", "HttpMethod": "POST"})
     assert '"SUCCESS"' in answers[0]
 
 
 class FakeAliases:
-    """Lambda with one alias in the midst of a shift, whose first answer to an update may be lost on its way."""
+    """A fake Lambda with one alias during a shift. Its first answer to an update may be lost."""
 
     class exceptions:
         class ResourceNotFoundException(Exception):
@@ -157,7 +157,7 @@ class FakeAliases:
 
 
 @pytest.mark.parametrize("took_effect", [True, False])
-def test_an_update_sent_twice_is_judged_by_what_the_alias_became(
+def test_a_repeated_update_succeeds_if_the_alias_has_the_wanted_state(
     monkeypatch: pytest.MonkeyPatch, answers: list[str], took_effect: bool
 ) -> None:
     aliases = FakeAliases(took_effect=took_effect)
@@ -177,7 +177,7 @@ def test_an_update_sent_twice_is_judged_by_what_the_alias_became(
     assert ('"SUCCESS"' in answers[0]) is took_effect
 
 
-def test_deployments_are_patient_and_requests_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deployments_have_longer_time_limits_than_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     request, deployment = (make("apigateway").meta.config for make in (aws.client, aws.patient_client))
     assert request.connect_timeout + request.read_timeout < 3

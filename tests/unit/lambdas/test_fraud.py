@@ -1,4 +1,4 @@
-"""The fraud rules: each fires on what it names, on nothing else, and the sum decides."""
+"""The fraud rules: each fires in its own case only, and the sum of the scores decides."""
 
 import json
 from collections.abc import Sequence
@@ -70,14 +70,14 @@ def test_every_rule_has_its_case() -> None:
 
 
 @pytest.mark.parametrize("rule", SUSPICIOUS)
-def test_a_rule_fires_alone_on_what_it_names(rule: str) -> None:
+def test_only_the_named_rule_fires_in_its_case(rule: str) -> None:
     found = assess(**SUSPICIOUS[rule])
     assert found.reasons == (rule,)
     assert found.score == DOCUMENT["rules"][rule]["score"]
 
 
 @pytest.mark.parametrize("rule", [name for name, values in DOCUMENT["rules"].items() if "seconds" in values])
-def test_what_lies_before_the_window_counts_no_more(rule: str) -> None:
+def test_payments_before_the_window_do_not_count(rule: str) -> None:
     window = timedelta(seconds=DOCUMENT["rules"][rule]["seconds"])
     case = dict(SUSPICIOUS[rule])
     for history in ("by_customer", "by_card"):
@@ -96,7 +96,7 @@ def _at(payment: PastPayment, moment: datetime) -> PastPayment:
     )  # fmt: skip
 
 
-def test_declined_payments_are_no_spending() -> None:
+def test_declined_payments_do_not_count_as_spending() -> None:
     declined = [past(4000 + n, minor=9_000_00, status="declined") for n in range(20)]
     assert "customer_velocity_amount" not in assess(declined, minor=9_000_00).reasons
 
@@ -133,7 +133,7 @@ def test_the_same_facts_give_the_same_explained_assessment(
 
 
 @given(histories, st.integers(1, 10_000_00))
-def test_one_more_payment_never_makes_a_velocity_rule_forget(history: list[PastPayment], minor: int) -> None:
+def test_one_more_payment_never_turns_a_velocity_rule_off(history: list[PastPayment], minor: int) -> None:
     velocity = {"customer_velocity_count", "customer_velocity_amount"}
     before = velocity & set(assess(history, minor=minor).reasons)
     after = velocity & set(assess([*history, past(1)], minor=minor).reasons)
@@ -153,7 +153,7 @@ def test_a_load_test_customer_is_approved_all_day() -> None:
         ({"repeated_declines": {"score": 1, "count": 2, "seconds": 86_401}}, "longer"),
     ],
 )
-def test_a_wrong_configuration_says_what_is_wrong(rules: dict[str, Any], message: str) -> None:
+def test_the_error_of_a_wrong_configuration_names_the_fault(rules: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Rules.parse({"review_at": 1, "decline_at": 2, "rules": rules})
 

@@ -1,4 +1,4 @@
-"""Whose a key is: the principal's that signed, whichever of its sessions sends the request again."""
+"""A key belongs to the principal that signed, in any of its sessions."""
 
 import json
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ KEY = "order-1"
 
 
 class MemoryRecords(BasePersistenceLayer):
-    """Idempotency records in memory, in the place of the table."""
+    """Idempotency records in memory. It replaces the table."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Platform:
         self._requests = 0
 
     def pay(self, caller: str, amount: str = "12.50") -> tuple[int, dict[str, Any], bool]:
-        """Status and body of the answer, and whether it says that it is an earlier one."""
+        """Status and body of the answer, and whether it is marked as a replay."""
         self._requests += 1
         body = {"customer_id": "c", "amount": amount, "currency": "USD", "card_number": "4111111111111111"}
         event = {
@@ -103,16 +103,16 @@ def test_a_role_s_retry_in_another_session_gets_the_first_answer(kept: bool, pla
     first = platform.pay("AROAMERCHANT:botocore-session-1763850000")
     if not kept:
         platform.idempotency.records.clear()
-    # When the process is started anew and repeats the request in a session of another name
+    # When the process restarts and repeats the request in a session with another name
     again = platform.pay("AROAMERCHANT:botocore-session-1763850042")
-    # Then there is one payment, the first answer again, and its record names the session that made it
+    # Then there is one payment, its first answer is repeated, and its record names the first session
     assert (first[0], again) == (201, (201, first[1], True))
     assert len(platform.idempotency.records) == len(platform.bench.ledger.items) == 1
     assert platform.audited_callers == ["AROAMERCHANT:botocore-session-1763850000"]
 
 
-def test_a_role_s_other_session_completes_what_a_crash_left(platform: Platform) -> None:
-    # Given a function that died with the transaction pending, and its lock expired
+def test_another_session_of_a_role_completes_a_payment_after_a_crash(platform: Platform) -> None:
+    # Given a function that died with a pending transaction, and an expired lock
     platform.bench.audit_log.hook = KillAt(1)
     with pytest.raises(Killed):
         platform.pay("AROAMERCHANT:i-0123456789abcdef0")
@@ -120,7 +120,7 @@ def test_a_role_s_other_session_completes_what_a_crash_left(platform: Platform) 
     platform.idempotency.records.clear()
     # When another session of the role repeats the request
     status, body, _ = platform.pay("AROAMERCHANT:i-0fedcba9876543210")
-    # Then the one payment is completed
+    # Then the payment is completed, and there is no second one
     assert (status, body["status"]) == (201, "approved")
     platform.bench.assert_sound()
     assert platform.bench.ledger.settled_count == len(platform.bench.ledger.items) == 1

@@ -1,4 +1,4 @@
-"""Migrations follow the rules that let old and new versions of the functions share one schema."""
+"""Migrations follow the rules by which stable and candidate versions share one schema."""
 
 import re
 from pathlib import Path
@@ -11,14 +11,14 @@ DESTRUCTIVE = re.compile(r"\b(DROP|RENAME|TRUNCATE|DELETE)\b|\bALTER\s+COLUMN\b|
 
 
 @pytest.mark.parametrize("migration", load(), ids=lambda migration: migration.name)
-def test_a_migration_says_what_it_is_and_expand_takes_nothing_away(migration: Migration) -> None:
+def test_a_migration_states_its_kind_and_expand_removes_nothing(migration: Migration) -> None:
     kind = migration.sql.partition("\n")[0]
     assert kind in ("-- expand", "-- contract")
     if kind == "-- expand":
         assert not DESTRUCTIVE.search(migration.sql)
 
 
-def test_migrations_have_numbers_of_their_own_and_come_in_order(tmp_path: Path) -> None:
+def test_migrations_have_unique_numbers_and_are_ordered(tmp_path: Path) -> None:
     names = [migration.name for migration in load(FOLDER)]
     assert names
     assert [name[:4] for name in names] == [f"{n:04}" for n in range(1, len(names) + 1)]

@@ -1,4 +1,4 @@
-"""Money is exact, and what can't be money is told apart."""
+"""Money is exact, and each kind of invalid amount has its own code."""
 
 from decimal import Decimal
 
@@ -13,14 +13,14 @@ currencies = st.sampled_from(sorted(CURRENCIES)).map(Currency.of)
 
 
 @given(currencies, st.integers(min_value=1, max_value=10**15))
-def test_an_amount_survives_the_way_to_text_and_back(currency: Currency, minor: int) -> None:
+def test_an_amount_survives_the_conversion_to_text_and_back(currency: Currency, minor: int) -> None:
     money = Money(minor, currency)
     assert Money.parse(str(money), currency) == money
     assert Money.parse(Decimal(str(money)), currency) == money
 
 
 @given(currencies, st.decimals(min_value=Decimal("0.0001"), max_value=10**9, places=4))
-def test_an_amount_is_taken_exactly_or_refused_as_too_precise(currency: Currency, amount: Decimal) -> None:
+def test_an_amount_is_exact_or_refused_as_too_precise(currency: Currency, amount: Decimal) -> None:
     exact = amount * 10**currency.decimals
     if exact == int(exact):
         assert Money.parse(amount, currency).minor == int(exact)
@@ -38,7 +38,7 @@ def test_no_amount_is_zero_or_less(currency: Currency, amount: Decimal | int) ->
 
 
 @given(currencies, st.one_of(st.text(), st.from_regex(r"-?[0-9]{1,13}(\.[0-9]{1,5})?", fullmatch=True)))
-def test_no_text_but_an_exact_decimal_number_is_an_amount(currency: Currency, text: str) -> None:
+def test_only_an_exact_decimal_number_is_an_amount(currency: Currency, text: str) -> None:
     try:
         money = Money.parse(text, currency)
     except InvalidField:
@@ -79,7 +79,7 @@ def test_minor_units_follow_the_currency(code: str, amount: str, minor: int) -> 
 
 
 @pytest.mark.parametrize(("code", "reason"), [("XXX", "currency_unknown"), ("IRR", "currency_not_accepted")])
-def test_unknown_and_unaccepted_currencies_are_told_apart(code: str, reason: str) -> None:
+def test_unknown_and_unaccepted_currencies_have_different_codes(code: str, reason: str) -> None:
     with pytest.raises(InvalidField) as refused:
         Currency.of(code)
     assert refused.value.code == reason

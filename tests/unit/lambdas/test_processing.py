@@ -1,4 +1,4 @@
-"""Exactly once: whatever dies between two steps, and whoever asks at the same time."""
+"""A payment is processed exactly once, also after crashes between any two steps and with simultaneous duplicates."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
 class Bench:
-    """Stores that survive, and functions on them that may be killed and started anew."""
+    """Stores that survive, and functions on them that may be killed and restarted."""
 
     def __init__(self) -> None:
         self.ledger = MemoryLedger()
@@ -89,7 +89,7 @@ def test_a_payment_killed_at_any_step_is_completed_by_its_retry(step: int) -> No
     # When the client repeats the request, and a new function serves it
     bench.ledger.hook = bench.audit_log.hook = KillAt(0)
     retried = bench.pay(bench.function())
-    # Then there is one payment with one record, and it says what the first attempt had decided
+    # Then there is one payment with one record, and it has the first attempt's decision
     bench.assert_sound()
     [item] = bench.ledger.items.values()
     assert item.status == retried.outcome == "approved"
@@ -114,7 +114,7 @@ def test_any_sequence_of_crashes_ends_in_one_payment(crashes: list[int], at: int
 
 
 def test_simultaneous_duplicates_make_one_payment() -> None:
-    # Given as many functions as requests, which no lock keeps apart
+    # Given as many functions as requests, without a lock between them
     bench = Bench()
     functions = [bench.function() for _ in range(16)]
     # When they all get the same request
@@ -155,11 +155,11 @@ def test_callers_do_not_share_keys() -> None:
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_different_principals_or_keys_never_meet(one: str, key: str, other: str, key2: str) -> None:
+def test_different_principals_or_keys_have_different_transactions(one: str, key: str, other: str, key2: str) -> None:
     assert (transaction_id(one, key) == transaction_id(other, key2)) == ((one, key) == (other, key2))
 
 
-def test_an_audit_log_that_is_down_leaves_nothing_accepted_and_the_next_chain_is_sound() -> None:
+def test_with_the_audit_log_down_nothing_is_accepted_and_the_next_chain_is_whole() -> None:
     bench = Bench()
     function = bench.function()
     bench.pay(function, key="before")

@@ -10,7 +10,7 @@ from lambdas.adapters.roles import scram_verifier
 
 @settings(max_examples=5)
 @given(st.text(alphabet="abcXYZ0189", min_size=1), st.binary(min_size=16, max_size=16))
-def test_a_client_that_knows_the_password_passes_against_the_verifier(password: str, salt: bytes) -> None:
+def test_a_client_with_the_password_passes_the_verifier(password: str, salt: bytes) -> None:
     from base64 import b64decode
 
     _, parameters, keys = scram_verifier(password, salt).split("$")

@@ -1,4 +1,4 @@
-"""Traces reach the daemon of a sampled request, as documents of X-Ray, and say nothing of what an error said."""
+"""Sampled requests send X-Ray documents to the daemon, without the messages of errors."""
 
 import json
 import socket
@@ -42,7 +42,7 @@ def test_a_sampled_call_becomes_a_subsegment_of_the_function(
 
 
 @pytest.mark.parametrize("header", [TRACE + "0", "", "nonsense"])
-def test_nothing_is_sent_of_a_request_that_is_not_sampled(
+def test_a_request_that_is_not_sampled_sends_nothing(
     header: str, daemon: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", header)

@@ -59,7 +59,7 @@ class Bench:
         self.plan = plan
         self.settings = ReleaseSettings()
         self.commit = "c0ffee"
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     def controller(self, holder: str = "ann", *, override: str | None = None, dry_run: bool = False) -> Commands:
         """The commands, in the hands of a new process."""
@@ -86,7 +86,7 @@ class Bench:
                 ),
                 announcer=AwsAnnouncer(aws, OUTPUTS),
                 clock=self.clock,
-                tell=self.told.append,
+                tell=self.messages.append,
             ),
             asked_by=holder,
             commit=self.commit,

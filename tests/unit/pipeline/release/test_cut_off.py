@@ -47,11 +47,13 @@ def test_a_roll_back_without_aws_is_tried_until_it_is_done_and_told_ever_more_ra
     assert outcome.code is ExitCode.ROLLED_BACK
     assert bench.all_on("1")
     # And what was told about it fits on a screen or two, with growing gaps
-    rounds = [int(line.split(" failed rounds")[0].split()[-1]) for line in bench.told if "still rolling back" in line]
+    rounds = [
+        int(line.split(" failed rounds")[0].split()[-1]) for line in bench.messages if "still rolling back" in line
+    ]
     assert len(rounds) > 3
     assert rounds[0] == bench.plan.failures_allowed
     assert all(later >= 1.5 * earlier for earlier, later in pairwise(rounds))
-    assert len(bench.told) < 150
+    assert len(bench.messages) < 150
 
 
 def test_insisting_ends_a_roll_back_that_aws_does_not_answer_and_the_next_command_completes_it() -> None:

@@ -43,7 +43,7 @@ def test_an_exception_in_the_controller_brings_traffic_back_and_has_an_exit_code
     right: Callable[..., Any] = getattr(module, where)
 
     def broken_from_25_percent_on(*arguments: Any, **options: Any) -> Any:
-        back = any("rolling back" in line for line in bench.told)
+        back = any("rolling back" in line for line in bench.messages)
         return right(*arguments, **options) if back or bench.aws.weights["green"] < 25 else breaks()
 
     monkeypatch.setattr(module, where, broken_from_25_percent_on)
@@ -57,7 +57,7 @@ def test_an_exception_in_the_controller_brings_traffic_back_and_has_an_exit_code
     assert "ZeroDivisionError: of the test" in outcome.text
     assert "Traceback" in (outcome.release.defect or "")
     assert not outcome.release.rejected
-    assert any("Traceback" in line for line in bench.told)
+    assert any("Traceback" in line for line in bench.messages)
     # And the next shift may try again
     monkeypatch.setattr(module, where, right)
     assert bench.controller().shift().code is ExitCode.DONE

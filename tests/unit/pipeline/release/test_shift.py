@@ -145,7 +145,7 @@ def test_a_rollback_that_aws_refuses_is_tried_until_it_is_true() -> None:
 
     assert outcome.code is ExitCode.ROLLED_BACK
     assert bench.all_on("1")
-    assert any("failed" in line for line in bench.told), "it says that AWS refuses"
+    assert any("failed" in line for line in bench.messages), "it says that AWS refuses"
 
 
 def test_calls_that_keep_failing_roll_the_release_back() -> None:

@@ -198,10 +198,10 @@ class Releases(RuleBasedStateMachine):
             case "meddle":
                 self.aws.weights = {"blue": 33, "green": 67}
             case "second controller":
-                self.undisturbed(self.a_second_controller_is_refused)
+                self.without_faults(self.a_second_controller_is_refused)
             case "stalled":
                 self.clock.time += 100
-                self.undisturbed(self.a_second_controller_takes_over)
+                self.without_faults(self.a_second_controller_takes_over)
 
     def a_second_controller_is_refused(self) -> None:
         lease = self.aws.table.get("lease")
@@ -221,12 +221,12 @@ class Releases(RuleBasedStateMachine):
 
     def ask(self, command: str) -> None:
         if self.record():
-            self.undisturbed(lambda: self.bench.ask(command))
+            self.without_faults(lambda: self.bench.ask(command))
 
-    def undisturbed(self, what: Callable[[], None]) -> None:
+    def without_faults(self, action: Callable[[], None]) -> None:
         disturb, self.aws.disturb = self.aws.disturb, lambda operation, when: None
         try:
-            what()
+            action()
         finally:
             self.aws.disturb = disturb
 
@@ -243,7 +243,7 @@ class Releases(RuleBasedStateMachine):
             if not hung and (trouble, writes) in (("hang", at), ("late move", at % 12)):
                 hung = True
                 self.clock.time += 100
-                self.undisturbed(self.a_second_controller_takes_over)
+                self.without_faults(self.a_second_controller_takes_over)
                 self.late_calls = int(operation in MOVES)
             if failures < MOST_FAILURES and chance.random() < failing:
                 failures += 1
@@ -252,7 +252,7 @@ class Releases(RuleBasedStateMachine):
         return disturb
 
     def teardown(self) -> None:
-        """Whatever has happened: one undisturbed command, and everything is in order."""
+        """Whatever has happened: one command without faults, and everything is in order."""
         if not hasattr(self, "bench"):
             return
         self.clock.interrupted = False

@@ -35,7 +35,7 @@ def stacks(*of: Stack) -> dict[str, Stack]:
 
 
 def changes(base: Template | Mapping[str, Stack], head: Template | Mapping[str, Stack]) -> list[Entry]:
-    """What is told of the templates ``base`` and ``head``, or of one stack with these resources."""
+    """The entries about the templates ``base`` and ``head``, or of one stack with these resources."""
     sides = [
         side if any(isinstance(each, Stack) for each in side.values()) else stacks(stack(dict(side)))
         for side in (base, head)
@@ -43,7 +43,7 @@ def changes(base: Template | Mapping[str, Stack], head: Template | Mapping[str, 
     return templates.condense(templates.compare(*sides))
 
 
-def told(entries: Sequence[Entry]) -> list[str]:
+def texts(entries: Sequence[Entry]) -> list[str]:
     """Each entry as one text: ``section action type constructs (environments)`` and its details."""
     return [
         "\n".join([_first_line(each), *(f"{detail.sign} {detail.text}" for detail in each.details)]) for each in entries

@@ -1,4 +1,4 @@
-"""What a pull request and code scanning are told, and what a stranger's run can't make us tell them."""
+"""The comment on a pull request and the upload to code scanning, also for a hostile run."""
 
 import io
 import json
@@ -83,7 +83,7 @@ def publish(github: FakeGitHub, tmp_path: Path) -> subprocess.CompletedProcess[s
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
 
 
-def told(github: FakeGitHub, tmp_path: Path) -> str:
+def published_comment(github: FakeGitHub, tmp_path: Path) -> str:
     """The one comment on pull request 12, after publishing."""
     done = publish(github, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,7 @@ def told(github: FakeGitHub, tmp_path: Path) -> str:
 def test_a_passed_review_is_told_in_a_comment_that_names_verdict_commit_and_run(
     github: FakeGitHub, tmp_path: Path
 ) -> None:
-    comment = told(github, tmp_path)
+    comment = published_comment(github, tmp_path)
 
     assert comment.startswith(f"{MARKER}\n✓ **Review passed** of `{COMMIT[:12]}`")
     assert "### Compliance: No new findings" in comment
@@ -105,7 +105,7 @@ def test_a_passed_review_is_told_in_a_comment_that_names_verdict_commit_and_run(
 def test_open_findings_become_alerts_of_the_pull_requests_commit_and_acknowledged_ones_do_not(
     github: FakeGitHub, tmp_path: Path
 ) -> None:
-    told(github, tmp_path)
+    published_comment(github, tmp_path)
 
     [alerts] = github.alerts
     [run] = alerts["sarif"]["runs"]
@@ -143,14 +143,14 @@ def test_a_comment_of_somebody_else_with_our_marker_is_left_alone(
 def test_a_failed_run_is_told_as_failed_however_clean_its_report_looks(github: FakeGitHub, tmp_path: Path) -> None:
     github.run["conclusion"] = "failure"
 
-    assert told(github, tmp_path).startswith(f"{MARKER}\n✗ **Review failed**")
+    assert published_comment(github, tmp_path).startswith(f"{MARKER}\n✗ **Review failed**")
 
 
 def test_why_the_sides_could_not_be_compared_is_told_under_a_failed_verdict(github: FakeGitHub, tmp_path: Path) -> None:
     github.run["conclusion"] = "failure"
     github.artifacts = {NOW: archive(review_md="No such base.")}
 
-    comment = told(github, tmp_path)
+    comment = published_comment(github, tmp_path)
 
     assert comment.startswith(f"{MARKER}\n✗ **Review failed**")
     assert "No such base." in comment
@@ -186,7 +186,7 @@ def test_without_a_readable_report_the_comment_says_so_where_a_clean_verdict_sto
     github.say(BOT, f"{CLEAN}✓ **Review passed** of an older commit", 12)
     github.artifacts = {} if left is None else {NOW: left}
 
-    comment = told(github, tmp_path)
+    comment = published_comment(github, tmp_path)
 
     assert comment.startswith(f"{MARKER}\n◆ **No review** of `{COMMIT[:12]}` yet")
     assert "No new findings" not in comment
@@ -217,7 +217,7 @@ def test_a_run_without_a_verdict_is_told_as_that(
     github.say(BOT, CLEAN, 12)
     github.run |= {"status": status, "conclusion": conclusion}
 
-    comment = told(github, tmp_path)
+    comment = published_comment(github, tmp_path)
 
     assert "**No review**" in comment
     assert reason in comment
@@ -236,7 +236,7 @@ def test_the_pull_request_is_the_one_with_this_very_commit_from_this_very_reposi
     ]
     github.artifacts = {NOW: archive(number="10", review_md=f"{CLEAN}#10", review_sarif=LOG)}
 
-    assert "**Review passed**" in told(github, tmp_path)
+    assert "**Review passed**" in published_comment(github, tmp_path)
 
 
 @pytest.mark.parametrize("change", [{"head_sha": OTHER_COMMIT}, {"head_repository": None}, {"event": "schedule"}])
@@ -254,7 +254,7 @@ def test_a_superseded_commit_a_deleted_fork_and_another_event_write_nothing(
 def test_a_strangers_report_notifies_nobody_and_holds_no_second_marker(github: FakeGitHub, tmp_path: Path) -> None:
     github.artifacts = {NOW: archive(review_md=f"{CLEAN}@example/security look\0{MARKER}", review_sarif=LOG)}
 
-    comment = told(github, tmp_path)
+    comment = published_comment(github, tmp_path)
 
     assert "@example" not in comment
     assert "example/security look" in comment
@@ -264,7 +264,7 @@ def test_a_strangers_report_notifies_nobody_and_holds_no_second_marker(github: F
 def test_a_report_too_long_for_a_comment_is_cut_at_a_line_and_says_so_first(github: FakeGitHub, tmp_path: Path) -> None:
     github.artifacts = {NOW: archive(review_md=CLEAN + "- a finding\n" * 10_000, review_sarif=LOG)}
 
-    comment = told(github, tmp_path)
+    comment = published_comment(github, tmp_path)
 
     assert "cut: [the whole report" in comment.splitlines()[1]
     assert comment.endswith("- a finding\n")
@@ -281,7 +281,7 @@ def test_a_report_too_long_for_a_comment_is_cut_at_a_line_and_says_so_first(gith
 def test_what_a_cut_left_open_is_closed(github: FakeGitHub, tmp_path: Path, opened: str, closed: str) -> None:
     github.artifacts = {NOW: archive(review_md=CLEAN + opened + "+ a line\n" * 10_000, review_sarif=LOG)}
 
-    assert told(github, tmp_path).endswith(f"+ a line{closed}")
+    assert published_comment(github, tmp_path).endswith(f"+ a line{closed}")
 
 
 def test_of_a_run_that_was_repeated_the_last_report_is_told(github: FakeGitHub, tmp_path: Path) -> None:
@@ -293,14 +293,14 @@ def test_of_a_run_that_was_repeated_the_last_report_is_told(github: FakeGitHub, 
         NOW: archive(review_md="Of the last attempt, replaced", review_sarif=LOG),
     }
 
-    assert told(github, tmp_path).endswith("\n\nOf the last attempt\n")
+    assert published_comment(github, tmp_path).endswith("\n\nOf the last attempt\n")
 
 
 def test_a_repetition_that_left_nothing_does_not_repeat_the_first_report(github: FakeGitHub, tmp_path: Path) -> None:
     github.run |= {"run_started_at": NOW, "conclusion": "failure"}
     github.artifacts = {EARLIER: archive(review_md=CLEAN, review_sarif=LOG)}
 
-    assert "**No review**" in told(github, tmp_path)
+    assert "**No review**" in published_comment(github, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_a_report_that_can_not_be_had_is_told_where_a_former_verdict_stood(
     github.say(BOT, CLEAN, 12)
     github.storage = storage
 
-    comment = told(github, tmp_path)
+    comment = published_comment(github, tmp_path)
 
     assert "**No review**" in comment
     assert reason in comment
@@ -342,7 +342,7 @@ def test_a_change_of_what_judges_it_is_named_before_the_report(
 ) -> None:
     github.changed = [{"filename": f"stages/{n}.py"} for n in range(100)] + [changed]
 
-    comment = told(github, tmp_path)
+    comment = published_comment(github, tmp_path)
 
     assert f"This change alters what judges it: {named}." in comment
     assert comment.index("alters") < comment.index("### Compliance")
@@ -351,13 +351,13 @@ def test_a_change_of_what_judges_it_is_named_before_the_report(
 def test_a_change_too_large_to_be_listed_is_not_taken_for_harmless(github: FakeGitHub, tmp_path: Path) -> None:
     github.changed = [{"filename": f"stages/{n}.py"} for n in range(3000)]
 
-    assert "alters what judges it: `.github/`, `.ci/`" in told(github, tmp_path)
+    assert "alters what judges it: `.github/`, `.ci/`" in published_comment(github, tmp_path)
 
 
 def test_a_change_of_anything_else_alters_no_judge(github: FakeGitHub, tmp_path: Path) -> None:
     github.changed = [{"filename": name} for name in ("stages/api.py", "docs/Makefile", "pipeline/reviewed.py")]
 
-    assert "alters" not in told(github, tmp_path)
+    assert "alters" not in published_comment(github, tmp_path)
 
 
 def test_a_push_to_main_tells_code_scanning_what_is_there_already(github: FakeGitHub, tmp_path: Path) -> None:

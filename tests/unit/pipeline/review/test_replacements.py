@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.pipeline.review.given import Template, changes, resource, stack, stacks, told
+from tests.unit.pipeline.review.given import Template, changes, resource, stack, stacks, texts
 
 TABLE = {"TableName": "payments", "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "id"}]}
 
@@ -14,7 +14,7 @@ def table(**more: Any) -> dict[str, Any]:
 
 
 def test_a_property_that_no_update_can_change_replaces_a_stateful_resource() -> None:
-    assert told(changes({"T": table()}, {"T": table(TableName="other")})) == [
+    assert texts(changes({"T": table()}, {"T": table(TableName="other")})) == [
         "stateful: replaced AWS::DynamoDB::Table Storage/Payments (dev)\n"
         "! TableName: payments → other\n  the new one is empty; its data is deleted"
     ]
@@ -43,7 +43,7 @@ def test_a_replaced_resource_without_data_comes_after_those_with() -> None:
 def test_another_logical_id_is_a_replacement_and_a_name_that_stays_makes_it_fail() -> None:
     renamed = resource("AWS::DynamoDB::Table", TABLE, path="Storage/Transactions", DeletionPolicy="Delete")
     [entry] = changes({"Old": table()}, {"New": renamed})
-    assert told([entry]) == [
+    assert texts([entry]) == [
         "stateful: replaced AWS::DynamoDB::Table Storage/Transactions (dev)\n"
         "! logical id: Old → New\n"
         "! the name payments stays: the deployment fails while the old one has it\n"
@@ -75,7 +75,7 @@ def test_a_replaced_key_takes_the_database_with_it() -> None:
     cluster = resource("AWS::RDS::DBCluster", {"KmsKeyId": {"Fn::GetAtt": ["K2", "Arn"]}}, path="Db")
     before = resource("AWS::RDS::DBCluster", {"KmsKeyId": {"Fn::GetAtt": ["K1", "Arn"]}}, path="Db")
     key = resource("AWS::KMS::Key", {"Description": "data"}, path="Key")
-    [told_of_key, told_of_cluster] = told(changes({"K1": key, "Db": before}, {"K2": key, "Db": cluster}))
+    [told_of_key, told_of_cluster] = texts(changes({"K1": key, "Db": before}, {"K2": key, "Db": cluster}))
     assert "replaced AWS::KMS::Key Key" in told_of_key
     assert told_of_cluster == (
         "stateful: may be replaced AWS::RDS::DBCluster Db (dev)\n"
@@ -88,7 +88,7 @@ def test_what_a_replacement_takes_with_it_is_one_entry_for_each_type() -> None:
         groups = {f"G{n}": resource("AWS::EC2::SecurityGroup", {"VpcId": {"Ref": "V"}}) for n in (1, 2)}
         return {"V": resource("AWS::EC2::VPC", {"CidrBlock": cidr})} | groups
 
-    assert told(changes(network("10.0.0.0/16"), network("10.1.0.0/16"))) == [
+    assert texts(changes(network("10.0.0.0/16"), network("10.1.0.0/16"))) == [
         "replacement: replaced AWS::EC2::VPC V (dev)\n! CidrBlock: 10.0.0.0/16 → 10.1.0.0/16",
         "replacement: may be replaced AWS::EC2::SecurityGroup G1, G2 (dev)\n! refers to what is replaced",
     ]
@@ -110,7 +110,7 @@ def test_a_deleted_stateful_resource_is_told_with_what_becomes_of_its_data(
     type: str, attributes: dict[str, str], fate: str
 ) -> None:
     entries = changes({"R": resource(type, **attributes)}, {})
-    assert f"stateful: deleted {type} R (dev)\n  {fate}" in told(entries)
+    assert f"stateful: deleted {type} R (dev)\n  {fate}" in texts(entries)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_deleted_stateful_resource_is_told_with_what_becomes_of_its_data(
 )
 def test_a_lost_retention_policy_is_told_in_red(before: dict[str, str], after: dict[str, str], text: str) -> None:
     entries = changes(*({"R": resource("AWS::S3::Bucket", **of)} for of in (before, after)))
-    assert told(entries) == [f"stateful: loses protection AWS::S3::Bucket R (dev)\n{text}"]
+    assert texts(entries) == [f"stateful: loses protection AWS::S3::Bucket R (dev)\n{text}"]
     assert [
         each.section for each in changes(*({"R": resource("AWS::S3::Bucket", **of)} for of in (after, before)))
     ] == ["rest"]
@@ -133,7 +133,7 @@ def test_lost_deletion_protection_is_told_in_red_of_resource_and_stack() -> None
         stacks(stack({"C": resource("AWS::RDS::DBCluster", {"DeletionProtection": on})}, protected=on))
         for on in (True, False)
     )
-    assert told(changes(base, head)) == [
+    assert texts(changes(base, head)) == [
         "stateful: loses protection stack payment-platform-dev (dev)\n- termination protection",
         "stateful: loses protection AWS::RDS::DBCluster C (dev)\n! DeletionProtection: true → false",
     ]
@@ -158,6 +158,6 @@ def test_versions_and_deployments_make_room_for_the_next_by_design() -> None:
         renewed = resource("AWS::Lambda::Version", {"FunctionName": "f"}, path="F/CurrentVersion")
         return {id: renewed | {"Metadata": renewed["Metadata"] | {"aws:cdk:do-not-refactor": True}}}
 
-    assert told(changes(version("V1"), version("V2"))) == [
+    assert texts(changes(version("V1"), version("V2"))) == [
         "rest: new version AWS::Lambda::Version F/CurrentVersion (dev)"
     ]

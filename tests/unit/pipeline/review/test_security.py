@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.pipeline.review.given import Template, changes, policy, resource, told
+from tests.unit.pipeline.review.given import Template, changes, policy, resource, texts
 
 READ = {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": {"Fn::GetAtt": ["B", "Arn"]}}
 BUCKET = {"B": resource("AWS::S3::Bucket", path="Storage/Audit")}
@@ -18,7 +18,7 @@ def details(base: Template, head: Template) -> list[tuple[str, str, bool]]:
 
 def test_an_added_statement_is_told_with_the_names_of_what_it_refers_to() -> None:
     write = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": {"Fn::Join": ["", [READ["Resource"], "/*"]]}}
-    assert told(changes(BUCKET | policy(READ), BUCKET | policy(READ, write))) == [
+    assert texts(changes(BUCKET | policy(READ), BUCKET | policy(READ, write))) == [
         "security: changed AWS::IAM::ManagedPolicy Api/Policy (dev)\n+ Allow s3:PutObject on ${Storage/Audit.Arn}/*"
     ]
 
@@ -119,13 +119,13 @@ def test_what_can_not_be_taken_apart_is_no_hiding_place(
 def test_a_role_that_goes_or_comes_is_told_with_its_statements() -> None:
     role = {"R": resource("AWS::IAM::Role", {"AssumeRolePolicyDocument": {"Statement": [READ]}, "RoleName": "r"})}
     assert [each[0] for each in details(BUCKET, BUCKET | role)] == ["+", "+"]
-    assert told(changes(BUCKET | role, BUCKET))[0].startswith("security: removed AWS::IAM::Role R (dev)\n- Assume")
+    assert texts(changes(BUCKET | role, BUCKET))[0].startswith("security: removed AWS::IAM::Role R (dev)\n- Assume")
 
 
 def test_a_new_resource_is_among_them_only_if_something_is_open_or_off() -> None:
     group = {"L": resource("AWS::Logs::LogGroup", {"KmsKeyId": "k"})}
     database = {"D": resource("AWS::RDS::DBInstance", {"PubliclyAccessible": True, "KmsKeyId": "k"})}
-    assert told(changes({}, group | database)) == [
+    assert texts(changes({}, group | database)) == [
         "security: added AWS::RDS::DBInstance D (dev)\n+ PubliclyAccessible: true",
         "rest: added AWS::Logs::LogGroup L (dev)",
     ]
@@ -158,7 +158,7 @@ def test_a_rule_that_stands_alone_is_told_once_though_it_has_no_update() -> None
         {"G": resource("AWS::EC2::SecurityGroup", path="Db"), "R": resource("AWS::EC2::SecurityGroupIngress", of)}
         for of in (rule, rule | {"SourceSecurityGroupId": "sg-2"})
     )
-    assert told(changes(base, head)) == [
+    assert texts(changes(base, head)) == [
         "security: changed AWS::EC2::SecurityGroupIngress R (dev)\n"
         "- ingress all traffic from sg-1 at ${Db}\n+ ingress all traffic from sg-2 at ${Db}"
     ]

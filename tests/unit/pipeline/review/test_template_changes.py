@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.pipeline.review.given import changes, resource, stack, stacks, told
+from tests.unit.pipeline.review.given import changes, resource, stack, stacks, texts
 
 HASHES = ("a" * 64, "b" * 64)
 
@@ -66,7 +66,7 @@ def test_new_code_is_told_once_with_the_names_of_its_functions() -> None:
             for name in ("one", "two")
         }
 
-    assert told(changes(functions(HASHES[0]), functions(HASHES[1]))) == [
+    assert texts(changes(functions(HASHES[0]), functions(HASHES[1]))) == [
         "rest: new code AWS::Lambda::Function F/one (f-one), F/two (f-two) (dev)"
     ]
 
@@ -83,10 +83,10 @@ def test_the_same_change_of_all_environments_is_one_entry_and_another_is_its_own
             )
         )
 
-    assert told(changes(environments(1, 1, 1), environments(2, 2, 2))) == [
+    assert texts(changes(environments(1, 1, 1), environments(2, 2, 2))) == [
         "rest: changed AWS::SQS::Queue A (dev, staging, prod)\n! Period: 1 → 2"
     ]
-    assert told(changes(environments(1, 1, 1), environments(2, 2, 3))) == [
+    assert texts(changes(environments(1, 1, 1), environments(2, 2, 3))) == [
         "rest: changed AWS::SQS::Queue A (dev, staging)\n! Period: 1 → 2",
         "rest: changed AWS::SQS::Queue A (prod)\n! Period: 1 → 3",
     ]
@@ -104,7 +104,7 @@ def test_the_name_of_an_environment_does_not_make_a_change_its_own() -> None:
             )
         )
 
-    assert told(changes(topics("a"), topics("b"))) == [
+    assert texts(changes(topics("a"), topics("b"))) == [
         "rest: changed AWS::SNS::Topic T (dev, prod)\n! DisplayName: a-{env} → b-{env}"
     ]
 
@@ -122,14 +122,14 @@ def test_a_path_that_cdk_made_into_an_id_does_not_either() -> None:
             )
         )
 
-    assert told(changes(rules(1), rules(2))) == [
+    assert texts(changes(rules(1), rules(2))) == [
         "rest: changed AWS::SQS::Queue Group/from {env}PlatformClient:443 (dev, prod)\n! P: 1 → 2"
     ]
 
 
 def test_a_new_environment_is_one_entry_and_one_that_goes_is_told_in_red() -> None:
     dev, prod = (stack({"B": resource("AWS::S3::Bucket")}, path=f"{name}/Platform") for name in ("Dev", "Prod"))
-    assert told(changes(stacks(dev), stacks(dev, prod))) == [
+    assert texts(changes(stacks(dev), stacks(dev, prod))) == [
         "security: environment added stack payment-platform-prod (prod)\n"
         "+ 1 resources, 1 of them stateful; nothing to compare them with"
     ]
@@ -140,4 +140,4 @@ def test_a_new_environment_is_one_entry_and_one_that_goes_is_told_in_red() -> No
 
 def test_outputs_and_parameters_are_compared_too() -> None:
     base, head = (stacks(stack({}, Outputs={"Url": {"Value": value}})) for value in ("a", "b"))
-    assert told(changes(base, head)) == ["rest: changed stack Outputs (dev)\n! Url.Value: a → b"]
+    assert texts(changes(base, head)) == ["rest: changed stack Outputs (dev)\n! Url.Value: a → b"]
