@@ -1,7 +1,6 @@
-"""The environments and all that differs between them.
+"""The environments and their settings.
 
-Every setting has one place: here. Templates, gate, release controller and local runs read it; nothing else holds a
-per-environment value.
+This is the only place of per-environment values. Templates, gate, release controller and local runs read them here.
 """
 
 import re
@@ -10,24 +9,24 @@ from dataclasses import dataclass, field, replace
 import names
 
 DEFAULT_REGION = "us-east-1"
-"""Where a command works when neither the settings nor the person's variables or profile name a region."""
+"""The region of a command when the settings, the person's variables and the person's profile name none."""
 
 ZONES = 3
-"""Availability zones over which an environment is spread."""
+"""The number of availability zones of an environment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings:
-    """What the load gate asks of a candidate before it may take traffic."""
+    """The load gate: its load, and the limits that a candidate must keep before it may get traffic."""
 
     rate: float = 40.0
-    """Requests a second over all routes together, in an open model."""
+    """Requests a second, all routes together, in an open model."""
     duration_seconds: float = 30.0
     """Measured time, after the warm-up. It gives each route ``rate * duration * share of the mix`` samples."""
     max_seconds: float = 90.0
-    """Measured time at which an undecided run ends; up to it the run extends itself."""
+    """The longest measured time. An undecided run extends itself up to it."""
     warm_up_seconds: float = 10.0
-    """Not judged. The rate ramps up during it, and the candidate's cold starts fall into it."""
+    """Time before the measurement, in which the rate ramps up and cold starts happen. It is not judged."""
     limit_ms: float = 200.0
     """The 99th percentile of each route must be proven to be at or under this."""
     confidence: float = 0.95
@@ -36,9 +35,9 @@ class GateSettings:
     mix: tuple[tuple[str, int], ...] = tuple((function.path, 1) for function in names.Function)
     """Routes and their shares of the traffic."""
     seed: int = 1
-    """Same seed, same payments."""
+    """The same seed gives the same payments."""
     concurrency: int = 64
-    """Requests that may be under way at once in each process of the generator."""
+    """The most simultaneous requests of each generator process."""
     timeout_seconds: float = 10.0
     """A request without an answer after this is an error."""
 
@@ -50,23 +49,23 @@ class ReleaseSettings:
     weights: tuple[int, ...] = (10, 25, 50, 100)
     """Percent of traffic on the candidate, step by step."""
     bake_seconds: float = 60.0
-    """How long each step is watched before the next. Local runs scale it (see ``pipeline.local``)."""
+    """The time that each step is watched before the next. Local runs scale it (see ``pipeline.local``)."""
     hold_seconds: float = 300.0
-    """How long a step without a clear verdict is held after its bake; then it is rolled back. Never scaled."""
+    """The time that a step without a clear verdict is held after its bake. Then it is rolled back. Never scaled."""
     pause_seconds: float = 1800.0
-    """How long a pause lasts when nobody says; then the release is rolled back. Never scaled."""
+    """The time of a pause without a duration of its own. Then the release is rolled back. Never scaled."""
     minimum_requests: int = 20
-    """Requests of the candidate without which no step passes."""
+    """The fewest requests of the candidate with which a step may pass."""
     windows: tuple[str, ...] = ()
     """When a release may start, in UTC, such as ``"Mon-Fri 08:00-16:30"``. Empty: always."""
     freeze_alarms: tuple[str, ...] = ()
     """CloudWatch alarms of others (a parent service, a company-wide freeze) during which no release starts."""
     traffic_rate: float = 20.0
-    """Synthetic requests a second that flow during a shift, so that every step has data to judge."""
+    """Synthetic requests a second during a shift, so that every step has data to judge."""
 
     @property
     def most_seconds(self) -> float:
-        """What a shift may need that first finishes a release that was left to it, and is paused once on its way."""
+        """The longest time of a shift that first finishes an interrupted release, and is paused once."""
         return (2 * len(self.weights) + 1) * (self.bake_seconds + self.hold_seconds) + self.pause_seconds
 
 
@@ -74,17 +73,17 @@ class ReleaseSettings:
 class Environment:
     """One deployed copy of the platform.
 
-    ``account`` and ``region`` may be ``None``: the template then is environment-agnostic and deploys where the
-    credentials point. A region that is named must be the pipeline's.
+    ``account`` and ``region`` may be ``None``. The template then is environment-agnostic, and deploys to the account
+    and region of the credentials. A named region must be the pipeline's.
     """
 
     name: str
     account: str | None = None
     region: str | None = None
     availability_zones: tuple[str, ...] = ()
-    """Three zones of the region, by their names in this account. Empty: the region's first three. Name them where API
-    Gateway offers no VPC links V2 in one of those, as in ``use1-az3`` (``aws ec2 describe-availability-zones`` tells
-    names and ids). Choose before the first deployment: subnets can't move."""
+    """Three zones of the region, by their names in this account. Empty: the region's first three. Name them if API
+    Gateway offers no VPC links V2 in one of those, such as ``use1-az3`` (``aws ec2 describe-availability-zones`` lists
+    names and ids). Choose before the first deployment, because subnets can't move."""
     alert_email: str = "alerts@example.com"
     aurora_min_acu: float = 0.5
     aurora_max_acu: float = 2.0
@@ -92,28 +91,28 @@ class Environment:
     log_retention_days: int = 365
     audit_glacier_days: int = 90
     audit_lock_days: int | None = None
-    """For so many days nobody, root included, can delete or change an audit record (S3 Object Lock, compliance mode).
-    Needs ``retain_data``: locked records outlive their stack, and so must their key. Choose it before the first
-    deployment, for a bucket that exists would be replaced."""
+    """Days for which nobody, not even root, can delete or change an audit record (S3 Object Lock, compliance mode).
+    Needs ``retain_data``, because locked records and therefore their key outlive the stack. Choose before the first
+    deployment, because an existing bucket would be replaced."""
     throttle_rate: int = 500
     """Requests a second that each stage of the API admits, with a burst of ``throttle_burst`` at once."""
     throttle_burst: int = 1000
     requests_per_address: int = 30_000
-    """Requests that the firewall admits from one address in five minutes; load gate and clients are few addresses."""
+    """Requests that the firewall admits from one address in five minutes. Load gate and clients use few addresses."""
     alb_certificate_verified: bool = False
-    """Whether the load balancer's certificate is of a public authority, so that API Gateway can verify its origin.
-    Off: one that the bootstrap command signed itself; API Gateway then checks its dates and host name only."""
+    """Whether a public authority signed the load balancer's certificate, so that API Gateway can verify its origin.
+    Off: the bootstrap command signed it, and API Gateway checks only its dates and host name."""
     protected: bool = False
-    """Termination and deletion protection: it must be lifted on purpose before ``cdk destroy``."""
+    """Termination and deletion protection. It must be turned off before ``cdk destroy``."""
     retain_data: bool = False
-    """Keep databases, tables and buckets when the stack goes. Off: ``cdk destroy`` leaves nothing."""
+    """Keep databases, tables and buckets when the stack is deleted. Off: ``cdk destroy`` leaves nothing."""
     demo_customers: bool = True
     """Seed demonstration customers. The load test's own synthetic customers exist everywhere."""
     requires_approval: bool = False
-    """A person approves before the pipeline touches this environment."""
+    """A person must approve before the pipeline changes this environment."""
     load_workers: int = 0
-    """Fargate tasks of one processor each that generate the load gate's load. 0: the gate's build does it alone. They
-    are one address: a rate above 100 needs more ``requests_per_address``, one above 500 more ``throttle_rate``."""
+    """Fargate tasks, of one processor each, that generate the load gate's load. 0: the gate's build generates it. All
+    tasks share one address: a rate above 100 needs more ``requests_per_address``, above 500 more ``throttle_rate``."""
     gate: GateSettings = field(default_factory=GateSettings)
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
 
@@ -133,10 +132,10 @@ PLACEHOLDER_REPOSITORY = "example/payment-pipeline"
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineSettings:
-    """Where the AWS pipeline lives and what it listens to.
+    """The AWS pipeline's account and region, and the repository and branch that start it.
 
-    ``account`` and ``region`` may be ``None`` while every environment shares the pipeline's account; they must be named
-    as soon as one environment names them.
+    ``account`` and ``region`` may be ``None`` while every environment shares the pipeline's account. They are required
+    when an environment names its own.
     """
 
     account: str | None = None
@@ -145,7 +144,7 @@ class PipelineSettings:
     """``owner/name`` of the repository whose pushes are promoted."""
     branch: str = "main"
     approver_email: str = "approvers@example.com"
-    """Hears of waiting approvals and failed executions."""
+    """Gets a message for each waiting approval and failed execution."""
 
 
 PIPELINE = PipelineSettings()
@@ -173,9 +172,9 @@ PROMOTION_ORDER = (DEV, STAGING, PROD)
 
 
 def environment(name: str) -> Environment:
-    """The settings of environment ``name``; an unknown name is an ephemeral environment with dev's settings.
+    """The settings of environment ``name``. An unknown name gives an ephemeral environment with dev's settings.
 
-    Raises ``ValueError`` for a name that can't be part of AWS resource names, or is that of the candidate's API stage.
+    Raises ``ValueError`` for a name that can't be part of AWS resource names, and for the candidate's API stage name.
     """
     for known in PROMOTION_ORDER:
         if known.name == name:

@@ -1,10 +1,10 @@
 """The names of the platform, each spelled once: functions and their routes, roles, tables, parameters, metrics.
 
-Stages, pipeline, load test and tests take every name from here, so that a role's policy and the role, a table and its
-reader, can't drift apart. Names are what AWS knows resources by: a changed one replaces the resource, with its data.
+Stages, pipeline, load test and tests take every name from here, so that a resource and the policies that name it always
+agree. AWS identifies resources by name: changing a name replaces the resource and loses its data.
 
-The functions under ``lambdas/`` import nothing of this repository's delivery code. They get names as settings and as
-properties of their custom resources; tests/unit/test_names.py holds their routes to this file.
+The functions under ``lambdas/`` import no delivery code. They get names as settings, and as properties of their custom
+resources. tests/unit/test_names.py compares their routes with this file.
 """
 
 from enum import StrEnum
@@ -17,25 +17,25 @@ CONNECTION_PARAMETER = "/payment/pipeline/connection-arn"
 SYNTH_PROJECT = "payment-synth"
 """The build that tests and synthesises."""
 API_LOG_ROLE = "payment-api-gateway-logs"
-"""Role with which API Gateway writes the logs of all environments of an account."""
+"""The role under which API Gateway writes the logs of all environments of an account."""
 FIREWALL_METRIC = "payment-firewall"
-"""What the web ACL's own metrics are called."""
+"""The name of the web ACL's own metrics."""
 
 METRICS = "Payments"
 """Namespace of the metrics that the functions publish."""
 RELEASE_METRICS = "Payments/Release"
 """Namespace of the metrics that the release controller publishes."""
 CANDIDATE_WEIGHT = "CandidateWeight"
-"""The one of them: percent of production traffic on the candidate, by the dimension ``Environment``."""
+"""The metric of the release controller: percent of production traffic on the candidate, by ``Environment``."""
 
 STABLE_RELEASE = "stable"
 CANDIDATE_RELEASE = "candidate"
-"""What a stage of the API says in the header ``RELEASE_HEADER``. The candidate's stage has this name, too."""
+"""The values of ``RELEASE_HEADER``, which a stage of the API sets. The candidate's stage has this name, too."""
 RELEASE_HEADER = "X-Release"
 
 
 def platform(environment: str) -> str:
-    """What an environment has one of: the API, the load balancer, the network, the cluster, the dashboard."""
+    """The name of a resource that an environment has once: API, load balancer, network, cluster, dashboard."""
     return f"payment-{environment}"
 
 
@@ -45,7 +45,7 @@ def stack(environment: str) -> str:
 
 
 def resource(name: str, environment: str) -> str:
-    """What an environment has several of: functions, alarms, topics, build projects."""
+    """The name of a resource that an environment has several of: function, alarm, topic, build project."""
     return f"payment-{name}-{environment}"
 
 
@@ -55,7 +55,7 @@ def service(function: str) -> str:
 
 
 def log_group(name: str, environment: str) -> str:
-    """A log group of the platform, where AWS does not prescribe its name."""
+    """A log group of the platform whose name AWS does not prescribe."""
     return f"/payment/{environment}/{name}"
 
 
@@ -70,7 +70,7 @@ def key_alias(name: str, environment: str) -> str:
 
 
 class Colour(StrEnum):
-    """The two versions that are deployed side by side: what alias and target group of each are called."""
+    """The two deployed versions, by the name of their alias and their target group."""
 
     STABLE = "blue"
     CANDIDATE = "green"
@@ -80,12 +80,12 @@ class Colour(StrEnum):
 
 
 class Reached(StrEnum):
-    """By what production requests reach a function, which is also what divides them between its two versions."""
+    """The service that passes production requests to a function. It also divides them between the two versions."""
 
     ALIAS = "alias"
-    """API Gateway calls alias blue, whose routing config may send a share to the candidate's version."""
+    """API Gateway calls alias blue. The alias's routing config may send a share to the candidate's version."""
     LOAD_BALANCER = "load balancer"
-    """The listener's weights choose between two target groups, each of which leads to one alias."""
+    """The listener's weights choose between two target groups, one for each alias."""
 
 
 class Function(StrEnum):
@@ -102,7 +102,7 @@ class Function(StrEnum):
     reached: Reached
 
     def __new__(cls, value: str, method: str = "", path: str = "", reached: Reached = Reached.ALIAS) -> "Function":
-        # The empty defaults are for type checkers, which take the look-up Function("validation") for a construction.
+        # The defaults are for type checkers: they read the look-up Function("validation") as a construction.
         function = str.__new__(cls, value)
         function._value_ = value
         function.method, function.path, function.reached = method, path, reached

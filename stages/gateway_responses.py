@@ -1,4 +1,4 @@
-"""How API Gateway words what it refuses by itself: as the functions do, in problem details (RFC 9457)."""
+"""API Gateway's own refusals, as problem details (RFC 9457) like those of the functions."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ _REFUSALS = {
     "unavailable": apigateway.ResponseType.INTEGRATION_FAILURE,
     "timed-out": apigateway.ResponseType.INTEGRATION_TIMEOUT,
 }
-"""What API Gateway refuses by itself, by the code of the problem: never with a value that the client sent."""
+"""API Gateway's own refusals, by the code of the problem. None contains a value that the client sent."""
 _GATEWAYS_OWN_STATUS = {"unavailable": 504}
 """Where the gateway's status is not the functions'."""
 

@@ -1,7 +1,7 @@
-"""CloudFormation's answer to a call that changes a stack waits a moment for the end of what it began.
+"""Delay CloudFormation's answer to a call that changes a stack until the operation ends, up to ``MOMENT_SECONDS``.
 
-The CDK CLI looks at a stack once every five seconds: it would wait five seconds for the half second that bootstrapping
-an account takes here. What lasts longer goes on by itself after the answer, as on AWS.
+The CDK CLI polls a stack every five seconds, while bootstrapping an account takes half a second here. A longer
+operation continues after the answer, as on AWS.
 """
 
 import asyncio
