@@ -74,7 +74,8 @@ class Environment:
     """One deployed copy of the platform.
 
     ``account`` and ``region`` may be ``None``. The template then is environment-agnostic, and deploys to the account
-    and region of the credentials. A named region must be the pipeline's.
+    and region of the credentials. An environment in another region
+    than the pipeline must name both.
     """
 
     name: str
@@ -135,7 +136,7 @@ class PipelineSettings:
     """The AWS pipeline's account and region, and the repository and branch that start it.
 
     ``account`` and ``region`` may be ``None`` while every environment shares the pipeline's account. They are required
-    when an environment names its own.
+    when an environment names its own, or another region.
     """
 
     account: str | None = None

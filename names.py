@@ -11,6 +11,8 @@ from enum import StrEnum
 
 PIPELINE = "payment-pipeline"
 """The stack of the pipeline, the pipeline itself, its key and its connection to the repository."""
+REGIONAL_ARTIFACTS = f"{PIPELINE}-artifacts-"
+"""The stack with the pipeline's artifacts in another region, before the region's name."""
 CONNECTION_PARAMETER = "/payment/pipeline/connection-arn"
 """SSM parameter from which the pipeline's stack reads the ARN of that connection."""
 

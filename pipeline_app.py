@@ -21,6 +21,7 @@ from constructs import Construct
 
 from environments import PIPELINE, PROMOTION_ORDER, Environment, environment
 from names import PIPELINE as PIPELINE_STACK
+from pipeline.bootstrap import rds_roots
 from pipeline.compliance.acknowledgements import load
 from pipeline.compliance.validation import enforce
 
@@ -29,6 +30,8 @@ CDK_JSON = Path(__file__).parent / "cdk.json"
 
 def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None = None, **options: Any) -> cdk.App:
     """The app, ready to synthesise into ``outdir`` (default: the CDK CLI's ``CDK_OUTDIR``, else ``cdk.out``).
+
+    Raises ``ValueError`` for a region without known root certificates of Amazon RDS.
 
     ``context`` adds to that of ``cdk.json``, as the CLI's ``-c`` does; ``options`` are further ``cdk.App`` properties.
     """
@@ -43,8 +46,11 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
         **options,
     )
     suffix = app.node.try_get_context("environmentSuffix")
+    environments = [environment(suffix)] if suffix else list(PROMOTION_ORDER)
+    for region in {each.region for each in environments if each.region}:
+        rds_roots.require(region)
     if suffix:
-        _one_environment(app, environment(suffix))
+        _one_environment(app, *environments)
     else:
         _promotion(app)
     enforce(app, load(), today=date.today())

@@ -23,11 +23,18 @@ USED_ACTIONS = {
 UNUSED_RESOURCES = (":log-group:/aws/codebuild/", ":report-group/")
 
 
-def narrow(stack: Stack) -> None:
+def narrow(stack: Stack, *, key_alias: str, other_regions: Sequence[str]) -> None:
     """Replace every inline role policy of ``stack`` by a narrower managed policy.
+
+    CDK grants the use of a key in another region as the use of every key, because it knows no fixed ARN of that key.
+    The narrower policy grants the keys that have the alias ``key_alias`` in ``other_regions``.
 
     Call it when the stack is complete, because later grants would be lost.
     """
+    keys = [
+        stack.format_arn(service="kms", region=region, resource="key", resource_name="*") for region in other_regions
+    ]
+    aliased = {"Resource": keys, "Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": [key_alias]}}}
     for construct in stack.node.find_all():
         if isinstance(construct, iam.CfnPolicy):
             statements = stack.resolve(construct.policy_document)["Statement"]
@@ -36,12 +43,12 @@ def narrow(stack: Stack) -> None:
             iam.CfnManagedPolicy(
                 policy,
                 construct.node.id,
-                policy_document={"Version": "2012-10-17", "Statement": list(_narrowed(statements))},
+                policy_document={"Version": "2012-10-17", "Statement": list(_narrowed(statements, aliased))},
                 roles=construct.roles,
             )
 
 
-def _narrowed(statements: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _narrowed(statements: Sequence[dict[str, Any]], aliased: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for statement in statements:
         actions = [used for action in _as_list(statement["Action"]) for used in USED_ACTIONS.get(action, (action,))]
         resources = [
@@ -51,6 +58,9 @@ def _narrowed(statements: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         ]
         if resources == ["*"] and all(action.startswith("codebuild:") for action in actions):
             continue  # another role starts the builds, and its policy names the projects
+        if "*" in resources and all(action.startswith("kms:") for action in actions):
+            resources.remove("*")
+            yield statement | {"Action": actions} | aliased
         if actions and resources:
             yield statement | {"Action": actions, "Resource": resources}
 

@@ -7,7 +7,7 @@ names it and refuses the stack before it creates anything.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from constructs import Construct
 from environments import Environment, PipelineSettings
 from names import CONNECTION_PARAMETER
 from names import PIPELINE as STACK_NAME
+from pipeline.artifacts import ARTIFACT_DAYS, ARTIFACT_FOLDER, KEY_ALIAS, RegionalArtifacts, artifact_bucket
 from pipeline.definition import declare_promotion
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
@@ -41,8 +42,11 @@ PACKAGE_JSON = Path(__file__).parent.parent / "package.json"
 class PipelineStack(cdk.Stack):
     """CodePipeline with its keys, artifact bucket, log group and notices.
 
-    Raises ``ValueError`` when an environment names an account and ``settings`` names none for the pipeline. Also raises
-    it when an environment is in another region than the pipeline: CodePipeline would need a bucket and a key in both.
+    An environment in another region than the pipeline adds a stack ``RegionalArtifacts`` beside this one. Gate, shift
+    and evidence run in the pipeline's region all the same, and call the environment's.
+
+    Raises ``ValueError`` when ``settings`` or an environment leaves an account or region open that CodePipeline must
+    know, and for regions that it can't deploy to.
     """
 
     def __init__(
@@ -62,7 +66,9 @@ class PipelineStack(cdk.Stack):
             description="Promotes every commit of the main branch through the payment platform's environments",
         )
         key = self._key()
-        artifacts = self._artifacts(key)
+        kept: dict[str | None, int] = {ARTIFACT_FOLDER: ARTIFACT_DAYS, f"{EVIDENCE}/": EVIDENCE_DAYS}
+        artifacts = artifact_bucket(self, key=key, keep=kept)
+        replicas = _replicas(scope, settings, platforms)
         notices = self._notices(settings, key)
         connection = ssm.StringParameter.value_for_string_parameter(self, CONNECTION_PARAMETER)
         source = pipelines.CodePipelineSource.connection(
@@ -76,7 +82,7 @@ class PipelineStack(cdk.Stack):
             execution_mode=codepipeline.ExecutionMode.QUEUED,
             synth=Synth(source=source),
             self_mutation=True,
-            artifact_bucket=artifacts,
+            **_stores(artifacts, settings.region, replicas),
             cli_version=json.loads(PACKAGE_JSON.read_text())["devDependencies"]["aws-cdk"],
             publish_assets_in_parallel=False,
             code_build_defaults=self._builds(settings, key),
@@ -90,13 +96,13 @@ class PipelineStack(cdk.Stack):
         )
         self._report_groups(engine)
         _allow_codeconnections(engine.pipeline, connection)
-        narrow(self)
+        narrow(self, key_alias=KEY_ALIAS, other_regions=list(replicas))
 
     def _key(self) -> kms.Key:
         key = kms.Key(
             self,
             "Key",
-            alias=f"alias/{STACK_NAME}",
+            alias=KEY_ALIAS,
             description="Artifacts, build logs and notices of the payment pipeline",
             enable_key_rotation=True,
             removal_policy=cdk.RemovalPolicy.DESTROY,
@@ -147,20 +153,6 @@ class PipelineStack(cdk.Stack):
         topic.add_subscription(subscriptions.EmailSubscription(settings.approver_email))
         return topic
 
-    def _artifacts(self, key: kms.Key) -> s3.Bucket:
-        access_logs = self._bucket("AccessLogs", keep={None: 365}, encryption=s3.BucketEncryption.S3_MANAGED)
-        artifacts = self._bucket(
-            "Artifacts",
-            # CodePipeline stores artifacts under the pipeline's name.
-            keep={f"{STACK_NAME}/": 365, f"{EVIDENCE}/": EVIDENCE_DAYS},
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=key,
-            bucket_key_enabled=True,
-            server_access_logs_bucket=access_logs,
-            server_access_logs_prefix="artifacts/",
-        )
-        return artifacts
-
     def _protect_evidence(self, engine: pipelines.CodePipeline, artifacts: s3.Bucket) -> None:
         """Let only the evidence steps write evidence, and each object once. Other steps may write anywhere in the
         bucket, because they store artifacts there."""
@@ -181,29 +173,6 @@ class PipelineStack(cdk.Stack):
                     conditions=condition,
                 )
             )
-
-    def _bucket(self, id: str, *, keep: Mapping[str | None, int], **options: Any) -> s3.Bucket:
-        """``keep``: days until objects under a prefix expire. Their replaced versions are kept as long again."""
-        rules = [
-            s3.LifecycleRule(
-                prefix=prefix, expiration=cdk.Duration.days(days), noncurrent_version_expiration=cdk.Duration.days(days)
-            )
-            for prefix, days in keep.items()
-        ]
-        return s3.Bucket(
-            self,
-            id,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            versioned=True,
-            lifecycle_rules=rules,
-            removal_policy=cdk.RemovalPolicy.DESTROY,
-            # CloudFormation deletes empty buckets only. CDK's function also stops deliveries during the deletion.
-            auto_delete_objects=True,
-            **options,
-        )
 
     def _builds(self, settings: PipelineSettings, key: kms.Key) -> pipelines.CodeBuildOptions:
         log_group = logs.LogGroup(
@@ -244,23 +213,54 @@ class PipelineStack(cdk.Stack):
                 )
 
 
+def _replicas(app: Construct, settings: PipelineSettings, environments: Iterable[Environment]) -> dict[str, s3.Bucket]:
+    """The artifact buckets in other regions than the pipeline's, by region."""
+    regions = sorted({each.region for each in environments if each.region} - {settings.region})
+    account = str(settings.account)
+    return {region: RegionalArtifacts(app, account=account, region=region).bucket for region in regions}
+
+
+def _stores(artifacts: s3.Bucket, region: str | None, replicas: Mapping[str, s3.Bucket]) -> dict[str, Any]:
+    """Where the pipeline keeps artifacts, as properties of ``pipelines.CodePipeline``."""
+    if not replicas:
+        return {"artifact_bucket": artifacts}
+    return {"cross_region_replication_buckets": {str(region): artifacts, **replicas}}
+
+
 def _post_steps(engine: pipelines.CodePipeline) -> list[pipelines.Step]:
     return [step for wave in engine.waves for stage in wave.stages for step in stage.post]
 
 
-def _require_reach(settings: PipelineSettings, environments: Mapping[Environment, PlatformStage]) -> None:
+def _require_reach(settings: PipelineSettings, environments: Iterable[Environment]) -> None:
     with_account = [each.name for each in environments if each.account]
     if with_account and not (settings.account and settings.region):
         raise ValueError(
             f"environments.py: {', '.join(with_account)} has an account of its own, so PIPELINE must name its"
             " account and region too"
         )
-    for each in environments:
-        if each.region not in (None, settings.region):
+    for region in {settings.region, *(each.region for each in environments)}:
+        if region and region.startswith("cn-"):
             raise ValueError(
-                f"environments.py: {each.name} is in {each.region}, so PIPELINE must be there too and say so:"
-                " it deploys to its own region, in any account"
+                f"environments.py: {region}: CodePipeline has no CloudFormation action in China. Deploy each"
+                " environment there by hand: cdk deploy -c environmentSuffix=NAME"
             )
+    for each in environments:
+        if each.region in (None, settings.region):
+            continue
+        if not (settings.account and settings.region and each.account):
+            raise ValueError(
+                f"environments.py: {each.name} is in {each.region}, another region than the pipeline's. Then PIPELINE"
+                f" must name its account and region, and {each.name} its account, even if the account is the same"
+            )
+        if _partition(str(each.region)) != _partition(settings.region):
+            raise ValueError(
+                f"environments.py: {each.name} is in {each.region}, and the pipeline in {settings.region}. They are"
+                " different partitions of AWS, and no role reaches from one into the other: use a pipeline in each"
+            )
+
+
+def _partition(region: str) -> str:
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def _allow_codeconnections(pipeline: codepipeline.Pipeline, connection: str) -> None:

@@ -2,21 +2,25 @@
 
 For an environment: a certificate for its private load balancer, the parameters that give its stack the certificate and
 the host name, and the role under which API Gateway writes logs. For the pipeline: the connection to the repository.
+
+--renew-roots changes a file here, not an account: it brings the root certificates of Amazon RDS for regions that have
+none yet. Without a FILE it downloads the bundles of AWS. It believes known bundles and known certificates only.
 """
 
 import argparse
 import sys
 from datetime import UTC, datetime
 from enum import IntEnum
+from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import names
-from environments import PIPELINE, Environment, environment
+from environments import PIPELINE, PROMOTION_ORDER, Environment, environment
 from names import CONNECTION_PARAMETER, Parameter
 from pipeline import aws
-from pipeline.bootstrap import account, certificate, connection
+from pipeline.bootstrap import account, certificate, connection, rds_root_renewal, rds_roots
 
 
 class ExitCode(IntEnum):
@@ -31,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     if bool(options.certificate_arn) != bool(options.host_name):
         parser.error("--certificate-arn and --host-name go together")
     try:
-        if options.pipeline:
+        if options.renew_roots is not None:
+            _renew_roots(options.renew_roots)
+        elif options.pipeline:
             _prepare_pipeline(aws.session(PIPELINE.region), options)
         else:
             target = environment(options.env)
@@ -42,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (account.WrongAccount, certificate.UnusableCertificate, connection.ConnectionNotReady) as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return ExitCode.NOT_READY
+    except (rds_root_renewal.UnverifiedRoots, OSError) as error:
+        print(f"bootstrap: the root certificates of Amazon RDS were not renewed: {error}", file=sys.stderr)
+        return ExitCode.NOT_READY
     except (BotoCoreError, ClientError) as error:
         print(f"bootstrap: AWS refused: {error}", file=sys.stderr)
         return ExitCode.NOT_READY
@@ -50,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _prepare_environment(session: boto3.Session, target: Environment, options: argparse.Namespace) -> None:
     _report("account", account.check(session, account=target.account))
+    rds_roots.require(session.region_name)  # the settings may leave the region open
     ssm, acm, now = session.client("ssm"), session.client("acm"), datetime.now(UTC)
     arn_parameter = Parameter.ALB_CERTIFICATE_ARN.of(target.name)
     host_parameter = Parameter.ALB_HOST_NAME.of(target.name)
@@ -78,7 +88,22 @@ def _prepare_pipeline(session: boto3.Session, options: argparse.Namespace) -> No
     arn = connection.ensure(client, settings=PIPELINE, provider=options.provider, arn=options.connection_arn)
     _report("connection", f"{arn} to {PIPELINE.repository}")
     _report(CONNECTION_PARAMETER, account.ensure_parameter(session.client("ssm"), CONNECTION_PARAMETER, arn))
-    print("Ready: `cdk deploy` creates the pipeline. After that it updates itself at every push.")
+    print("Ready: `cdk deploy payment-pipeline` creates the pipeline. After that it updates itself at every push.")
+
+
+def _renew_roots(files: list[Path]) -> None:
+    wanted = {each.region for each in PROMOTION_ORDER if each.region}
+    bundles = [file.read_bytes() for file in files] or [
+        rds_root_renewal.download(url) for url in rds_root_renewal.bundle_urls(wanted)
+    ]
+    done = rds_root_renewal.renew(bundles, now=datetime.now(UTC))
+    for refusal in done.refused:
+        _report("refused", refusal)
+    _report("regions added", ", ".join(done.added) or "none")
+    missing = wanted - rds_roots.regions()
+    if missing:
+        raise rds_root_renewal.UnverifiedRoots(f"there are still none for {', '.join(sorted(missing))}")
+    print(f"Commit {rds_roots.FILE.name}: the next deployment gives the certificates to the functions.")
 
 
 def _report(item: str, action: str) -> None:
@@ -95,6 +120,13 @@ def _parser() -> argparse.ArgumentParser:
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--env", metavar="NAME", help="prepare the account of this environment")
     target.add_argument("--pipeline", action="store_true", help="prepare the account of the pipeline")
+    target.add_argument(
+        "--renew-roots",
+        metavar="FILE",
+        nargs="*",
+        type=Path,
+        help="renew the root certificates of Amazon RDS, from these bundles or else from AWS",
+    )
     own = parser.add_argument_group("with --env, a certificate of your own domain instead of a generated one")
     own.add_argument("--certificate-arn", metavar="ARN", help="certificate in ACM, in the environment's region")
     own.add_argument("--host-name", metavar="NAME", help="a host name of that certificate; it needs no DNS record")

@@ -6,6 +6,7 @@ it must be reviewed again.
 A platform's construct is named by its path inside the environment's stage (``Platform/...``). Its entry applies to
 every environment, or to those listed under ``environments``. ``{environment}`` stands for the environment's name. An
 entry with a ``part`` applies only to platforms that have this part. Other constructs are named by their whole path.
+``{region}`` stands for each region that has a stack of the pipeline's artifacts, because it is not the pipeline's own.
 
 The synthesis (validation.py) and checkov (checkov.py) get their entries from ``claims``, and the entries that no longer
 hold from ``stale``.
@@ -13,17 +14,19 @@ hold from ``stale``.
 
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 from environments import DEV, PROMOTION_ORDER
+from names import REGIONAL_ARTIFACTS
 
 TABLE = Path(__file__).with_name("acknowledgements.toml")
 FIELDS = {"findings": list, "constructs": list, "reason": str, "owner": str, "expires": date}
 PLACEHOLDER = "{environment}"
+REGION = "{region}"
 PLATFORM = "Platform"
 CHECKOV = "checkov"
 """The name of checkov's pack. All other packs run in the synthesis."""
@@ -100,8 +103,9 @@ def claims(
     ``top``: ids of the app's direct children. ``stages``: the ids of those that contain a platform. ``exists``: whether
     the app has a construct with this path.
     """
+    regions = [id.removeprefix(REGIONAL_ARTIFACTS) for id in sorted(top) if id.startswith(REGIONAL_ARTIFACTS)]
     for each in entries:
-        for finding, construct in each.pairs():
+        for finding, construct in _of_regions(each.pairs(), regions):
             if construct.split("/")[0] in top:
                 yield Claim(finding, construct, each)
         for stage in stages:
@@ -109,6 +113,16 @@ def claims(
                 for finding, construct in each.pairs_in(stage.lower()):
                     if construct.split("/")[0] == PLATFORM:
                         yield Claim(finding, f"{stage}/{construct}", each)
+
+
+def _of_regions(pairs: Iterable[tuple[str, str]], regions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The pairs, and one for each region in the place of a pair that has the placeholder of a region."""
+    for finding, construct in pairs:
+        if REGION in finding + construct:
+            for region in regions:
+                yield finding.replace(REGION, region), construct.replace(REGION, region)
+        else:
+            yield finding, construct
 
 
 def stale(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: date) -> Iterator[StaleClaim]:

@@ -127,10 +127,11 @@ def _with_placeholders(rule: str, path: str, tree: _Tree) -> str:
     if ":arn:" not in rule or not (construct := tree.find(path)):
         return rule
     stack = Stack.of(construct)
-    for value, name in ((stack.account, "AccountId"), (stack.region, "Region"), (stack.partition, "Partition")):
+    for value, name in ((stack.region, "Region"), (stack.partition, "Partition")):
         if not Token.is_unresolved(value):
             rule = rule.replace(f":{value}:", f":<AWS::{name}>:")
-    return rule
+    # It is also a part of the names of buckets.
+    return rule if Token.is_unresolved(stack.account) else rule.replace(stack.account, "<AWS::AccountId>")
 
 
 @jsii.implements(IPolicyValidationPlugin)

@@ -52,12 +52,14 @@ def with_load_workers() -> Assembly:
 
 @cache
 def elsewhere() -> Assembly:
-    """The app with a company's settings: its own accounts and region, and every option set in prod."""
+    """The app with a company's settings: its own accounts and regions, and every option set in prod. Dev is in another
+    region than the pipeline."""
+    regions = ("eu-central-1", "eu-west-1", "eu-west-1")
     accounts = ("111122223333", "444455556666", "777788889999")
     prod = replace(PROD, retain_data=True, audit_lock_days=365, alb_certificate_verified=True)
     order = [
-        replace(each, account=account, region="eu-west-1")
-        for each, account in zip((DEV, STAGING, prod), accounts, strict=True)
+        replace(each, account=account, region=region)
+        for each, account, region in zip((DEV, STAGING, prod), accounts, regions, strict=True)
     ]
     settings = replace(PIPELINE, account="000011112222", region="eu-west-1")
     with patch.object(pipeline_app, "PROMOTION_ORDER", order), patch.object(pipeline_app, "PIPELINE", settings):

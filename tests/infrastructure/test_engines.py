@@ -146,7 +146,11 @@ def test_an_invalid_environment_name_is_refused_in_one_sentence() -> None:
 
 def test_the_plan_has_the_account_and_region_of_each_environment() -> None:
     places = [(each["account"], each["region"]) for each in elsewhere().read("plan.json")["stages"]]
-    assert places == [(account, "eu-west-1") for account in ("111122223333", "444455556666", "777788889999")]
+    assert places == [
+        ("111122223333", "eu-central-1"),
+        ("444455556666", "eu-west-1"),
+        ("777788889999", "eu-west-1"),
+    ]
 
 
 def test_the_commands_of_a_step_start_with_the_packages_that_it_installs(tmp_path: Path) -> None:

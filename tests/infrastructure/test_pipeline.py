@@ -4,20 +4,20 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aws_cdk as cdk
 import boto3
 import pytest
 from aws_cdk import assertions
 
-from environments import DEV, PIPELINE, PROMOTION_ORDER
+from environments import DEV, PIPELINE, PROMOTION_ORDER, Environment, PipelineSettings
 from names import Role
 from pipeline.evidence.codepipeline import ASSEMBLY, PipelineExecution
 from pipeline.stack import PipelineStack
 from pipeline_app import committed_context
 from stages.platform_stage import PlatformStage
-from tests.infrastructure.promotion import pipeline_template, resources
+from tests.infrastructure.promotion import elsewhere, pipeline_template, promotion, resources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -283,12 +283,99 @@ def test_an_environment_in_another_account_is_deployed_under_that_accounts_roles
     assert any(":role/cdk-hnb659fds-deploy-role-111111111111-eu-west-1" in each for each in readers)
 
 
-@pytest.mark.parametrize("region", [None, "us-east-1"])
-def test_an_environment_in_another_region_than_the_pipeline_is_refused(region: str | None) -> None:
-    app = cdk.App(context=committed_context(), builtin_cloud_formation_validation=False)
-    dev, settings = replace(DEV, account=None, region="eu-west-1"), replace(PIPELINE, account=None, region=region)
-    with pytest.raises(ValueError, match="dev is in eu-west-1, so PIPELINE must be there too"):
-        PipelineStack(app, "pipeline", settings=settings, platforms={dev: PlatformStage(app, "Dev", environment=dev)})
+def pipeline_with(dev: Environment, settings: PipelineSettings) -> cdk.App:
+    """A pipeline for this one environment."""
+    app = cdk.App(context=committed_context(), builtin_cloud_formation_validation=False, analytics_reporting=False)
+    PipelineStack(app, "pipeline", settings=settings, platforms={dev: PlatformStage(app, "Dev", environment=dev)})
+    return app
+
+
+def test_an_environment_in_another_region_gets_the_artifacts_from_a_bucket_and_key_there() -> None:
+    # Given dev in eu-central-1 and in another account; when the pipeline is in eu-west-1
+    here, there = (
+        elsewhere().read("payment-pipeline.template.json"),
+        elsewhere().read("payment-pipeline-artifacts-eu-central-1.template.json"),
+    )
+    [found] = resources(here, "AWS::CodePipeline::Pipeline").values()
+    # Then it deploys dev there, and nothing else
+    places = {
+        (stage["Name"], action["Region"])
+        for stage in found["Stages"]
+        for action in stage["Actions"]
+        if action.get("Region")
+    }
+    assert places == {("Dev", "eu-central-1")}
+    # And hands on what dev's role may read and decrypt
+    stores = {each["Region"]: each["ArtifactStore"] for each in found["ArtifactStores"]}
+    assert stores.keys() == {"eu-west-1", "eu-central-1"}
+    bucket = resources(there, "AWS::S3::Bucket")["Artifacts82DD59A1"]
+    assert stores["eu-central-1"]["Location"] == bucket["BucketName"]
+    [key], [alias] = resources(there, "AWS::KMS::Key").values(), resources(there, "AWS::KMS::Alias").values()
+    assert stores["eu-central-1"]["EncryptionKey"]["Id"].endswith(f":{alias['AliasName']}")
+    assert key["EnableKeyRotation"]
+    readers = [json.dumps(each) for each in (key, *resources(there, "AWS::S3::BucketPolicy").values())]
+    role = "role/cdk-hnb659fds-deploy-role-111122223333-eu-central-1"
+    assert [role in each for each in readers] == [True, False, True]
+
+
+def test_the_pipeline_uses_no_key_of_another_region_but_that_of_its_artifacts() -> None:
+    template = elsewhere().read("payment-pipeline.template.json")
+    granted = [
+        statement
+        for policy in resources(template, "AWS::IAM::ManagedPolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if any(action.startswith("kms:") for action in statement["Action"])
+    ]
+    assert not [each for each in granted if "*" in each["Resource"]]
+    [abroad] = [each for each in granted if "Condition" in each]
+    assert json.dumps(abroad["Resource"]).count("kms:eu-central-1:000011112222:key/*") == 1
+    assert abroad["Condition"] == {"ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/payment-pipeline"]}}
+
+
+def test_evidence_stays_in_the_pipelines_own_region() -> None:
+    here = elsewhere().read("payment-pipeline.template.json")
+    [found] = resources(here, "AWS::CodePipeline::Pipeline").values()
+    [own] = [each["ArtifactStore"] for each in found["ArtifactStores"] if each["Region"] == "eu-west-1"]
+    buckets = [
+        variable["Value"]
+        for project in resources(here, "AWS::CodeBuild::Project").values()
+        for variable in project["Environment"].get("EnvironmentVariables", [])
+        if variable["Name"] == "EVIDENCE_BUCKET"
+    ]
+    assert buckets == [own["Location"]] * len(PROMOTION_ORDER)
+
+
+def test_an_environment_in_another_region_of_the_same_account_may_read_the_artifacts_too() -> None:
+    # Given one account; its role for deployments has no right of its own to buckets there
+    settings = replace(PIPELINE, account="999999999999", region="us-east-1")
+    app = pipeline_with(replace(DEV, account="999999999999", region="eu-west-1"), settings)
+    stack = cast(cdk.Stack, app.node.find_child("payment-pipeline-artifacts-eu-west-1"))
+    template = assertions.Template.from_stack(stack).to_json()
+    policies = [*resources(template, "AWS::S3::BucketPolicy").values(), *resources(template, "AWS::KMS::Key").values()]
+    # Then the bucket's policy and the key's name it
+    role = ":role/cdk-hnb659fds-deploy-role-999999999999-eu-west-1"
+    assert [role in json.dumps(each) for each in policies].count(True) == 2
+
+
+def test_environments_in_one_region_need_no_further_stack() -> None:
+    assert promotion().top_level_stacks() == ["payment-pipeline"]
+    assert "ArtifactStores" not in pipeline()
+
+
+@pytest.mark.parametrize(
+    ("account", "region", "settings", "message"),
+    [
+        (None, "eu-west-1", {}, "dev is in eu-west-1, another region than the pipeline's"),
+        (None, "eu-west-1", {"account": "9" * 12, "region": "us-east-1"}, "and dev its account"),
+        ("1" * 12, "us-gov-west-1", {"account": "9" * 12, "region": "us-east-1"}, "different partitions"),
+        (None, "cn-north-1", {"region": "cn-north-1"}, "no CloudFormation action in China"),
+    ],
+)
+def test_a_place_that_the_pipeline_can_not_deploy_to_is_refused(
+    account: str | None, region: str, settings: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        pipeline_with(replace(DEV, account=account, region=region), replace(PIPELINE, **settings))
 
 
 def test_an_environment_in_another_account_needs_the_pipelines_account_named() -> None:

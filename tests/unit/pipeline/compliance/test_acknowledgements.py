@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compliance.acknowledgements import PLATFORM, MalformedAcknowledgements, load
-from pipeline.stack import STACK_NAME
+from names import PIPELINE as STACK_NAME
+from names import REGIONAL_ARTIFACTS
+from pipeline.compliance.acknowledgements import PLATFORM, MalformedAcknowledgements, claims, load
 
 GOOD = """
 [[acknowledgement]]
@@ -82,4 +83,23 @@ def test_nothing_is_acknowledged_twice(table: Path) -> None:
 
 def test_the_projects_own_table_is_about_platforms_and_the_pipeline() -> None:
     # Under any other name an entry would be about no app at all, and nobody would miss its finding.
-    assert {construct.split("/")[0] for entry in load() for construct in entry.constructs} == {PLATFORM, STACK_NAME}
+    named = {construct.split("/")[0] for entry in load() for construct in entry.constructs}
+    assert named == {PLATFORM, STACK_NAME, f"{REGIONAL_ARTIFACTS}{{region}}"}
+
+
+def test_an_entry_about_other_regions_is_meant_for_each_of_them_and_where_there_is_none_for_nothing(
+    table: Path,
+) -> None:
+    table.write_text(
+        GOOD.replace("Platform/Api/{environment}", REGIONAL_ARTIFACTS + "{region}/Key").replace("*]", "{region}]")
+    )
+
+    def claimed(*top: str) -> list[tuple[str, str]]:
+        found = claims(load(table), top=top, stages=[], exists=lambda path: True)
+        return [(each.finding.partition("[")[2], each.path) for each in found]
+
+    assert claimed("payment-pipeline") == []
+    assert claimed("payment-pipeline", f"{REGIONAL_ARTIFACTS}eu-west-1", f"{REGIONAL_ARTIFACTS}us-east-2") == [
+        ("Resource::eu-west-1]", f"{REGIONAL_ARTIFACTS}eu-west-1/Key"),
+        ("Resource::us-east-2]", f"{REGIONAL_ARTIFACTS}us-east-2/Key"),
+    ]
