@@ -35,7 +35,7 @@ def test_a_commit_reaches_prod_after_approval_and_a_pushed_change_is_shifted_wit
     clone: Clone,
 ) -> None:
     # Given this project as it stands, with a quicker and more patient gate
-    change(clone.folder / "pipeline" / "environments.py", TEST_GATE)
+    change(clone.folder / "environments.py", TEST_GATE)
     clone.commit("A quicker gate")
 
     # When it is promoted where nobody can answer
@@ -50,7 +50,7 @@ def test_a_commit_reaches_prod_after_approval_and_a_pushed_change_is_shifted_wit
     for environment in ("dev", "staging"):
         assert clone.report(environment, "gate.json")["verdict"] == "pass"
 
-    # When a person approves, whatever name they give themselves
+    # When a person approves under a false name
     person = pwd.getpwuid(os.getuid()).pw_name
     approved = clone.run("approve", USER="somebody-else")
 
@@ -60,7 +60,7 @@ def test_a_commit_reaches_prod_after_approval_and_a_pushed_change_is_shifted_wit
     assert run["status"] == "succeeded"
     assert [a["by"] for a in run["approvals"]] == [person]
 
-    # And the evidence of each environment can be verified by whoever gets it
+    # And anyone can verify the evidence of each environment
     for environment in ("dev", "staging", "prod"):
         [bundle] = (Path(run["folder"]) / "evidence").glob(f"{environment}-*.zip")
         verified = subprocess.run(
@@ -74,7 +74,7 @@ def test_a_commit_reaches_prod_after_approval_and_a_pushed_change_is_shifted_wit
 
     # When a change of the functions is pushed to the local remote (which now asks before staging, to end this here)
     assert clone.run("remote").returncode == 0
-    settings = clone.folder / "pipeline" / "environments.py"
+    settings = clone.folder / "environments.py"
     change(settings, {'name="staging",': 'name="staging",\n    requires_approval=True,'})
     with (clone.folder / "lambdas" / "validation" / "handler.py").open("a") as handler:
         handler.write("\n# A change that makes a new version.\n")

@@ -108,7 +108,7 @@ def test_the_stage_chooses_the_alias_of_a_function_and_the_mark_of_a_private_req
     for each in functions:
         assert ":${stageVariables.alias}/invocations" in text(each["Uri"])
     [private] = [each for each in integrations if each["Type"] == "HTTP_PROXY"]
-    # Set by the API over whatever the client sends, so that none can pose as the candidate or as another caller.
+    # The API overwrites these headers, so that no client can pose as the candidate or as another caller.
     assert private["RequestParameters"] == {
         "integration.request.header.X-Release": "stageVariables.release",
         "integration.request.header.X-Caller": "context.identity.caller",

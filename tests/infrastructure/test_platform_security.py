@@ -48,7 +48,7 @@ def test_no_functions_own_code_may_touch_network_interfaces(platform: PlatformTe
             [each for each in policy["PolicyDocument"]["Statement"] if each["Effect"] == effect]
             for effect in ("Allow", "Deny")
         )
-        # Then all of it that concerns the network is denied to whoever calls as this function
+        # Then each network permission is denied to the function's own code
         [denial] = denied
         network = {a for each in allowed for a in as_list(each["Action"]) if "Interface" in a or "Address" in a}
         assert len(network) == 5
