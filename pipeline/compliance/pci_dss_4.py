@@ -185,7 +185,7 @@ def no_administrators(role: Resource) -> bool:
     return not re.search(r"AdministratorAccess|PowerUserAccess|FullAccess", json.dumps(role.get("ManagedPolicyArns")))
 
 
-@_rule("7.3.3", "NoAnonymousAccess", *RESOURCE_POLICIES, demand="Access is denied to whoever is not named")
+@_rule("7.3.3", "NoAnonymousAccess", *RESOURCE_POLICIES, demand="Only named principals have access")
 def no_anonymous_access(policy: Resource) -> bool:
     allowed = [each for each in _statements(policy.get(RESOURCE_POLICIES[policy.kind])) if each["Effect"] == "Allow"]
     return not any(each.get("Principal") in ("*", {"AWS": "*"}) and not each.get("Condition") for each in allowed)

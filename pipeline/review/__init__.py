@@ -1,4 +1,4 @@
-"""What a change does to compliance, templates and costs: two commits compared, for people and for code scanning.
+"""Compares compliance, templates and costs of two commits, for people and for code scanning.
 
 ``__main__`` synthesises both (``synthesis``), compares them (``comparison``: ``findings``, ``acknowledgements``,
 ``templates``, ``costs``) and writes the result (``reports``).

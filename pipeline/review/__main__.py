@@ -1,5 +1,4 @@
-"""Compare this folder with a commit, and write what a reviewer needs: compliance findings and what is acknowledged of
-them, changes of the templates, standing costs.
+"""Compare this folder with a commit: compliance findings and their acknowledgements, templates and standing costs.
 
 Both sides are synthesised without AWS credentials. Writes review.md, review.sarif, review.json and review.html.
 """
@@ -35,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(reports.write(comparison, options.output))
     except NotCompared as error:
         return _not_compared(options, str(error))
-    except Exception as error:  # which Python would answer with 1, as if there were new findings
+    except Exception as error:  # Python would exit with 1, which means new findings
         traceback.print_exc()
         return _not_compared(options, f"{type(error).__name__}: {error}")
     return ExitCode.PASSED if comparison.passes else ExitCode.NEW_FINDINGS
@@ -43,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _not_compared(options: argparse.Namespace, why: str) -> int:
     print(f"review: {why}", file=sys.stderr)
-    with suppress(OSError):  # perhaps just what went wrong
+    with suppress(OSError):  # perhaps the folder was the cause
         reports.remove(options.output)
         reports.write_not_compared(why, base=options.base, folder=options.output)
     return ExitCode.NOT_COMPARED

@@ -1,4 +1,4 @@
-"""What a change does to the table of acknowledgements.
+"""The changes to the table of acknowledgements.
 
 The table itself is compared, because the synthesis reports none of checkov's acknowledgements, and because a reason, an
 owner or a date can change while the finding stays the same.
@@ -29,14 +29,14 @@ class Table:
     """The acknowledgements of one commit."""
 
     terms: Mapping[tuple[str, str, str], Terms]
-    """By finding, construct as the table names it, and environment."""
+    """By finding, construct (as the table names it) and environment."""
     fault: str = ""
     """Why the table could not be read; empty if it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One change to the acknowledgement of one finding, at all constructs where it is the same."""
+    """One change to the acknowledgement of one finding, at all constructs with the same change."""
 
     finding: str
     constructs: tuple[str, ...]
@@ -63,12 +63,12 @@ class Acknowledgements:
     """Why the tables could not be compared; empty if they were."""
 
     def count(self, action: str) -> int:
-        """How many pairs of a finding and a construct."""
+        """The number of pairs of finding and construct."""
         return sum(len(each.constructs) for each in self.changes if each.action == action)
 
 
 def read(tree: Path) -> Table:
-    """The table in ``tree``. If it is missing or of another form than today's, it has a ``fault``: it is not empty."""
+    """The table in ``tree``. It has a ``fault`` if it is missing or has another form than today's."""
     file = tree / FOLDER / TABLE.name
     try:
         entries = load(file)

@@ -12,20 +12,20 @@ from pipeline.review.templates.entries import Entry
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What the change does."""
+    """All differences between base and head."""
 
     base: str
-    """The commit that is compared with, as the reports name it."""
+    """The base commit, as the reports name it."""
     findings: Findings
     acknowledgements: Acknowledgements
     changes: tuple[Entry, ...]
-    """Of the templates, the most important first."""
+    """The changes of the templates, the most important first."""
     costs: tuple[Cost, ...]
     """By environment."""
 
     @property
     def passes(self) -> bool:
-        """Only new findings fail a review; everything else is for people to judge."""
+        """Only new findings fail a review. People judge everything else."""
         return self.findings.passes
 
 

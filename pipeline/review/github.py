@@ -1,4 +1,4 @@
-"""GitHub's REST API, as much of it as publishing a review needs, with nothing but the standard library."""
+"""The part of GitHub's REST API that publishing a review needs, with the standard library only."""
 
 import json
 import urllib.error
@@ -14,7 +14,7 @@ TIMEOUT = 30.0
 
 
 class Refused(Exception):
-    """GitHub said no."""
+    """GitHub refused a request."""
 
     def __init__(self, status: int, what: str) -> None:
         super().__init__(f"{status}: {what}")
@@ -33,7 +33,7 @@ class Repository:
         self._token = token
 
     def get(self, path: str, **query: str | int) -> Any:
-        """What is at ``path``, from JSON."""
+        """The parsed JSON at ``path``."""
         return json.loads(self._call("GET", path, query=query).read())
 
     def pages(self, path: str, **query: str | int) -> Iterator[Any]:
@@ -63,13 +63,13 @@ class Repository:
     ) -> HTTPResponse:
         url = f"{self._url}/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, method=method)  # noqa: S310 the runner names the API
+        request = urllib.request.Request(url, data, method=method)  # noqa: S310 the runner sets it
         request.add_header("Accept", "application/vnd.github+json")
         request.add_header("X-GitHub-Api-Version", "2022-11-28")
-        # An artifact is fetched from another host, to which GitHub redirects and which must not see the token.
+        # For an artifact, GitHub redirects to another host. That host must not see the token.
         request.add_unredirected_header("Authorization", f"Bearer {self._token}")
         try:
-            response: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 likewise
+            response: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 the runner sets it
         except urllib.error.HTTPError as error:
             said = error.read(10_000).decode(errors="replace")
             raise Refused(error.code, f"{method} {path}: {said}") from error

@@ -1,19 +1,18 @@
-"""Tell a pull request and code scanning what its review found: one comment, always the same one, and alerts.
+"""Publish a review: write one comment on the pull request, which later reviews replace, and alerts in code scanning.
 
     python -m pipeline.review.publish
 
-GitHub starts it for every run of a workflow named Review (event ``workflow_run``), with the right to write and in the
-code of the default branch. The review itself ran the pull request's own code, perhaps a stranger's. So which pull
-request it was, and for which commit, is asked of GitHub; what the run left is data: two files of bounded size and known
-form, out of an archive that is never unpacked to disk.
+GitHub starts this command after every run of a workflow named Review (event ``workflow_run``). It runs the code of the
+default branch, with the right to write. The review itself ran the pull request's code, perhaps a stranger's. Therefore
+GitHub tells which pull request and commit the run belongs to, and the run's report is only data: two files of bounded
+size and known form. Their archive is never unpacked to disk.
 
-The verdict is the run's, and no better than the code that it ran: who changes the review, or the workflow, changes the
-verdict. So a run of another workflow is refused, and the comment names what the pull request alters of its own judges;
-those have code owners.
+A pull request can change the review or the workflow, and so its own verdict. Therefore this command refuses runs of
+other workflows, and the comment names the files in the pull request that judge it. These files have code owners.
 
-Of a run that left no readable report, or has not ended, the comment says just that, where a former verdict stood.
+If a run has not ended or left no readable report, the comment says so in place of the former verdict.
 
-Only the standard library is imported, so nothing has to be installed beside the token.
+This module imports the standard library only. The job with the token then installs no packages.
 """
 
 import base64
@@ -30,51 +29,51 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.review.github import Refused, Repository
-from pipeline.review.names import MARKER, TOOL
+from pipeline.review.markers import MARKER, TOOL
 
 WORKFLOW = ".github/workflows/review.yml"
-"""Anybody's pull request may hold another workflow of the same name."""
+"""Any pull request may contain another workflow of the same name."""
 ARTIFACT = "review"
 JUDGES = (".github/", ".ci/", "Makefile", "pipeline/review/", "pipeline/compliance/", "requirements/")
 """Files and folders that decide what a review finds and how it ends."""
 MOST_FILES = 3000
-"""Of a pull request, GitHub lists no more."""
+"""GitHub lists no more files of a pull request."""
 FILE_LIMIT = 10 * 1024 * 1024
-"""Bytes of a report, and of the archive with all of them."""
+"""In bytes, for each report and for the archive."""
 COMMENT_LIMIT = 64_000
-"""Characters of a report; GitHub refuses a comment of more than 65,536."""
+"""In characters, for the report in a comment. GitHub refuses comments of more than 65,536."""
 MOST_ENDS = 20
-"""Lines that close what a cut left open: a report of ours needs three."""
+"""The most lines that close the blocks of a cut report. Our reports need three."""
 AUTHOR = "github-actions[bot]"
-"""Who this job is on GitHub: a comment of anybody else that holds the marker is not ours to change."""
+"""This job's account on GitHub. It changes no comment of another account, even if that has the marker."""
 GONE = 410
 UNREADABLE = (ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What reading an archive, UTF-8 or JSON can raise that somebody made up."""
+"""The errors that a forged archive, text or JSON can raise."""
 
 
 class NoReport(Exception):
-    """The run did not leave what a review leaves; the message ends the sentence 'No review: …'."""
+    """The run left no report. The message ends the sentence 'No review: …'."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a review left: a stranger's words."""
+    """The report of a run. A stranger may have written it."""
 
     text: str
     """Markdown."""
     sarif: dict[str, Any] | None
-    """``None``: the two sides could not be compared, and the text says why."""
+    """``None``: base and head could not be compared. The text says why."""
 
 
 def main() -> int:
-    """Exit code 0 also when the review failed: this command told so."""
+    """Exit code 0 even if the review failed, because this command only publishes the verdict."""
     event = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text())
     name = os.environ["GITHUB_REPOSITORY"]
     github = Repository(api=os.environ["GITHUB_API_URL"], name=name, token=os.environ["GITHUB_TOKEN"])
-    # As it is now: when two of these jobs change places, the later one does not tell an older state.
+    # Ask for the present state. If two of these jobs run in the wrong order, neither publishes an older state.
     run = github.get(f"actions/runs/{int(event['workflow_run']['id'])}")
     if run["path"].partition("@")[0] != WORKFLOW:
-        print("::warning::a workflow that is not ours has the name of ours: nothing is told of its run")
+        print("::warning::another workflow has the name of the review's: nothing is published of its run")
         return 0
     if run["event"] == "push" and run["head_repository"]["full_name"] == name:
         return _publish_branch(github, run)
@@ -112,8 +111,8 @@ def _publish_branch(github: Repository, run: dict[str, Any]) -> int:
 def _pull_request(github: Repository, run: dict[str, Any], base: str) -> int | None:
     """The number of the open pull request into ``base`` whose head is the commit of ``run``.
 
-    The run itself names none if it comes from a fork, and GitHub knows no pull requests of a commit that is in a fork
-    only; so they are asked for by branch. A superseded commit has none: the comment is about the newest.
+    A run from a fork names no pull request, and GitHub finds none by a commit that only a fork has. So the search is by
+    branch. A superseded commit gets ``None``, because the comment is about the newest commit.
     """
     head = run["head_repository"]  # None once the fork is deleted
     if head is None:
@@ -127,7 +126,7 @@ def _pull_request(github: Repository, run: dict[str, Any], base: str) -> int | N
 
 
 def _altered_judges(github: Repository, pull_request: int) -> list[str]:
-    """Those of ``JUDGES`` that the pull request touches; all, if it is too large for GitHub to say."""
+    """Those of ``JUDGES`` that the pull request changes. All of them if it has too many files for GitHub's list."""
     files = list(github.pages(f"pulls/{pull_request}/files"))
     if len(files) >= MOST_FILES:
         return list(JUDGES)
@@ -155,7 +154,7 @@ def _report(github: Repository, run: dict[str, Any]) -> Report:
 
 
 def _artifact(github: Repository, run: dict[str, Any]) -> bytes:
-    """The archive that the run's last attempt left; those of former attempts are listed beside it, oldest first."""
+    """The archive of the run's last attempt. GitHub also lists those of former attempts, oldest first."""
     try:
         listed = github.get(f"actions/runs/{run['id']}/artifacts", name=ARTIFACT)["artifacts"]
         left = [each for each in listed if each["created_at"] >= run["run_started_at"]]
@@ -177,17 +176,17 @@ def _read(archive: zipfile.ZipFile, name: str) -> str:
     if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is packed in an unusual way")
     with archive.open(name) as file:
-        content = file.read(FILE_LIMIT + 1)  # what it says of its size is not asked
+        content = file.read(FILE_LIMIT + 1)  # the size that the archive states may be false
     if len(content) > FILE_LIMIT:
         raise ValueError(f"{name} has more than {FILE_LIMIT} bytes")
     return content.decode()
 
 
 def _only_ours(log: Any) -> dict[str, Any]:
-    """``log`` with its open findings. Raises ``ValueError`` if it is not one run of our tool.
+    """``log`` with its open findings only. Raises ``ValueError`` if it is not one run of our tool.
 
-    Code scanning would show acknowledged findings as open alerts: it reads no suppressions. And another tool's name, or
-    a category, could replace that tool's alerts.
+    Code scanning ignores suppressions, so it would show acknowledged findings as open alerts. With another tool's name
+    or category, the log could replace that tool's alerts.
     """
     match log:
         case {"version": "2.1.0", "runs": [{"tool": {"driver": {"name": str(name), "rules": list(rules)}}, **run}]}:
@@ -201,9 +200,9 @@ def _only_ours(log: Any) -> dict[str, Any]:
 
 
 def _review(run: dict[str, Any], text: str, altered: list[str]) -> str:
-    """The verdict is the run's; what follows it is the report's. ``altered``: what judged, and is not main's."""
+    """The run's verdict, then its report. ``altered``: the judges that the pull request changes."""
     verdict = "✓ **Review passed**" if run["conclusion"] == "success" else "✗ **Review failed**"
-    # Nobody is notified because a stranger wrote a name.
+    # A name in a stranger's text notifies nobody.
     body = re.sub(r"@(?=\w)", "@\N{ZERO WIDTH SPACE}", text.replace(MARKER, "").replace("\0", "")).strip()
     if cut := len(body) > COMMENT_LIMIT:
         body = _closed(body[:COMMENT_LIMIT].rpartition("\n")[0])
@@ -214,7 +213,7 @@ def _review(run: dict[str, Any], text: str, altered: list[str]) -> str:
 
 
 def _closed(text: str) -> str:
-    """``text``, which was cut, with its open code block and folded parts closed."""
+    """Close the code block and the folded parts that a cut left open in ``text``."""
     fence, folded = "", 0
     for line in text.splitlines():
         marks = re.match(r" *`{3,}", line)

@@ -1,7 +1,7 @@
-"""Synthesises a commit, or this folder as it is, without AWS credentials.
+"""Synthesises a commit, or this folder with its uncommitted changes, without AWS credentials.
 
-Each is synthesised with the packages that it asks for: a new version of CDK or of a rule pack is a change like any
-other.
+Each synthesis uses the packages that its commit requires, so that a review also shows the effect of a new version of
+CDK or of a rule pack.
 """
 
 import os
@@ -20,14 +20,14 @@ from pipeline.review.templates.stack import Stack
 ROOT = Path(__file__).resolve().parents[2]
 APP = "pipeline_app.py"
 PACKAGES = "requirements/dev.txt"
-"""What a synthesis imports. npm installs only the command line."""
+"""The packages that a synthesis imports. npm installs only the command line."""
 LINES = 15
-"""How much of a failed command's output is shown: its end."""
+"""The number of lines that are shown from the end of a failed command's output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Synthesis:
-    """What the synthesis of one commit gave, and what is acknowledged in that commit."""
+    """The result of one commit's synthesis, and the commit's acknowledgements."""
 
     findings: tuple[Finding, ...]
     acknowledgements: acknowledgements.Table
@@ -54,7 +54,7 @@ def install(name: str, tree: Path) -> Path:
     asked = tree / PACKAGES
     if not asked.exists() or asked.read_bytes() == (ROOT / PACKAGES).read_bytes():
         return Path(sys.executable)
-    # Without these, or make would take over the variables of `make review`.
+    # With these, make would inherit the variables of `make review`.
     environ = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     try:
         _output(["make", "-C", str(tree), "setup"], environ=environ)
@@ -73,7 +73,7 @@ def synthesise(name: str, tree: Path, assembly: Path) -> Synthesis:
         raise NotCompared(f"{name} has no {APP}: there is nothing to synthesise")
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_"))}
     python = install(name, tree)
-    path = os.pathsep.join([str(python.parent), environ.get("PATH", "")])  # where jsii finds Node
+    path = os.pathsep.join([str(python.parent), environ.get("PATH", "")])  # jsii finds Node here
     environ |= {"CDK_OUTDIR": str(assembly), "JSII_HOST_STACK_TRACES": "1", "PYTHONPATH": str(tree), "PATH": path}
     done = subprocess.run([python, APP], cwd=tree, env=environ, capture_output=True, text=True, errors="replace")
     report = assembly / REPORT

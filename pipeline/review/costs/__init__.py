@@ -1,3 +1,3 @@
-"""What the templates cost a month before the first request, by a table of list prices."""
+"""The monthly cost of the templates without any request, from a table of list prices."""
 
 from pipeline.review.costs.estimate import compare as compare

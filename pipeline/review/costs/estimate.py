@@ -1,7 +1,7 @@
-"""Counts what a template pays for by the hour or by the month, and prices it.
+"""Counts the resources of a template that cost money by the hour or month, and prices them.
 
-Only what is certain from the template: anything paid by use (requests, data, storage, logs, builds) is left out, and
-what the table has no price for is named.
+Costs by use (requests, data, storage, logs, builds) are left out, because the template does not tell them. The estimate
+names each type of resource without a price in the table.
 """
 
 import tomllib
@@ -18,7 +18,7 @@ from pipeline.review.templates.stack import Resource, Stack
 TABLE = Path(__file__).with_name("prices.toml")
 Properties = Mapping[str, Any]
 Counted = tuple[str, float | None]
-"""A key of the price table with its quantity; ``None``: the template does not tell it, or there is no price."""
+"""A key of the price table and its quantity. ``None``: the quantity is unknown, or there is no price."""
 SECONDS_PER_HOUR = 3600
 LEFT_OUT = "requests, data, storage, logs, capacity above the minimum, rotated key versions, free tiers and discounts"
 REGION = "us-east-1"
@@ -34,7 +34,7 @@ WITHOUT_FIXED_PRICE = (
     "AWS::SecretsManager::RotationSchedule", "AWS::WAFv2::IPSet", "AWS::WAFv2::LoggingConfiguration",
     "AWS::WAFv2::RegexPatternSet", "AWS::WAFv2::WebACLAssociation", "Custom::",
 )  # fmt: skip
-"""Beginnings of types that cost nothing by themselves, or are paid by use; any other type without a price is named."""
+"""Prefixes of types that are free or paid by use. The estimate names any other type without a price."""
 PAID_RULE_GROUPS = ("BotControl", "ATPRuleSet", "ACFPRuleSet", "AntiDDoS")
 """AWS's rule groups with a subscription of their own."""
 
@@ -53,7 +53,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Standing:
-    """What a template has: quantities by key of the price table, and the types that the table can't price."""
+    """The counts of a template: quantities by key of the price table, and the types without a price."""
 
     quantities: Mapping[str, float]
     unpriced: Mapping[str, int]
@@ -61,7 +61,7 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One line of an environment's estimate; in USD a month."""
+    """One line of an environment's estimate, in USD a month."""
 
     label: str
     base_quantity: float
@@ -76,12 +76,12 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """One environment's estimate. An environment that a side does not have costs nothing there."""
+    """One environment's estimate. Where the environment does not exist, it costs nothing."""
 
     environment: str
     items: tuple[Item, ...]
     unpriced: tuple[str, ...]
-    """Types that changed in number, and for which there is no price."""
+    """Types without a price whose number changed."""
 
     @property
     def base(self) -> float:
@@ -148,7 +148,7 @@ def _standing_of(environment: str, stacks: Mapping[str, Stack]) -> Standing:
 
 
 def standing(stack: Stack) -> Standing:
-    """What ``stack`` has that is paid for without any request."""
+    """The resources of ``stack`` that cost money without any request."""
     quantities: dict[str, float] = {}
     unpriced: Counter[str] = Counter()
     for resource in stack.resources.values():
@@ -175,7 +175,7 @@ def _count(resource: Resource, all: Mapping[str, Resource]) -> Iterator[Counted]
 
 
 def _nat_gateway(properties: Properties, all: Mapping[str, Resource]) -> Iterator[Counted]:
-    """A regional one is charged by the zones that it grows into."""
+    """A regional gateway costs money per zone, and the template does not tell the zones."""
     yield ("nat_gateway", 1) if properties.get("AvailabilityMode", "zonal") == "zonal" else ("regional", None)
 
 

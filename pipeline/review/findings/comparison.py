@@ -8,14 +8,14 @@ from pipeline.review.findings.reading import Finding
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What became of each finding from base to head."""
+    """Each finding of base or head, by what happened to it."""
 
     new: tuple[Finding, ...]
-    """Not acknowledged, and not in base: these fail the review."""
+    """Not acknowledged, and either not in base or acknowledged there. These fail the review."""
     newly_acknowledged: tuple[Finding, ...]
-    """Acknowledged in head and not in base: for a reviewer to judge."""
+    """Acknowledged in head but not in base. A reviewer judges these."""
     fixed: tuple[Finding, ...]
-    """In base and gone."""
+    """In base only."""
     unchanged: tuple[Finding, ...]
     """In both, and acknowledged or not in both."""
 
@@ -33,7 +33,7 @@ class Findings:
         }
 
     def counts(self, by: Callable[[Finding], str], order: Sequence[str] = ()) -> dict[str, list[int]]:
-        """By what ``by`` says of a finding, how many are in each of the ``parts``; those of ``order`` come first."""
+        """The number of findings in each of the ``parts``, grouped ``by``. Groups in ``order`` come first."""
         rows: dict[str, list[int]] = {}
         for column, findings in enumerate(self.parts.values()):
             for finding in findings:
@@ -42,12 +42,12 @@ class Findings:
 
     @property
     def head(self) -> list[Finding]:
-        """All that head has."""
+        """All findings of head."""
         return sorted((*self.new, *self.newly_acknowledged, *self.unchanged), key=lambda finding: finding.key)
 
 
 def compare(base: Sequence[Finding], head: Sequence[Finding]) -> Findings:
-    """A finding is the same if rule and construct are; its line may move."""
+    """Two findings are the same if rule and construct are equal. The line may differ."""
     before, after = ({each.key: each for each in side} for side in (base, head))
     new, newly_acknowledged, unchanged = [], [], []
     for key, finding in after.items():

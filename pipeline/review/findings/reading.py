@@ -15,7 +15,7 @@ FRAME = re.compile(r"^\S+ \((?P<file>/.+):(?P<line>\d+)\)$", re.MULTILINE)
 
 
 class NoFindings(NotCompared):
-    """The findings of a synthesis could not be had; this is never the same as there being none."""
+    """The findings of a synthesis can't be read. This never means that there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +23,13 @@ class Finding:
     """One rule, broken at one construct."""
 
     rule: str
-    """Long id."""
+    """The long id, such as ``PACK::RULE``."""
     construct: str
     description: str
     reason: str | None = None
-    """Why it is acknowledged; ``None``: it is not."""
+    """The reason of its acknowledgement. ``None``: not acknowledged."""
     file: str | None = None
-    """Where the construct is made, relative to the root of the repository, if the trace tells."""
+    """The file that makes the construct, relative to the repository. ``None``: the trace does not name it."""
     line: int | None = None
 
     @property
@@ -42,15 +42,15 @@ class Finding:
 
     @property
     def environment(self) -> str:
-        """The stage that the construct is in, or the stack that stands outside the stages; in lower case."""
+        """The construct's stage, or its stack if that is outside the stages, in lower case."""
         return self.construct.partition("/")[0].lower()
 
 
 def read(report: Path, tree: Path) -> list[Finding]:
-    """The findings in ``report`` of a synthesis in ``tree``, sorted. Raises ``NoFindings`` if it is no such report."""
+    """The findings in ``report`` of a synthesis in ``tree``, sorted. Raises ``NoFindings`` if it is unusable."""
     try:
         plugins = {each["pluginName"]: each for each in json.loads(report.read_text())["pluginReports"]}
-        # What the ledger says is about the table of acknowledgements, not about a construct: it counts as findings too.
+        # The check for stale acknowledgements reports entries of the table, not constructs. They count, too.
         found = [each for plugin in plugins.values() for each in _of_pack(plugin, tree)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoFindings(f"{report} is no validation report: {error!r}") from error

@@ -17,7 +17,7 @@ def remove(folder: Path) -> None:
 
 
 def write(comparison: Comparison, folder: Path) -> str:
-    """Write all four into ``folder``; returns the Markdown."""
+    """Write all four reports into ``folder``, and return the Markdown."""
     text = markdown.render(comparison)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKDOWN).write_text(text, encoding="utf-8")
@@ -28,7 +28,7 @@ def write(comparison: Comparison, folder: Path) -> str:
 
 
 def write_not_compared(reason: str, *, base: str, folder: Path) -> None:
-    """Write the Markdown with ``reason``. Programs find no report, so none takes this for a result."""
+    """Write only the Markdown, with ``reason``. Programs find no report, so they can't take it for a result."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKDOWN).write_text(markdown.not_compared(reason, base=base), encoding="utf-8")
 

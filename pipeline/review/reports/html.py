@@ -1,4 +1,4 @@
-"""A comparison as one self-contained HTML page. It has everything; the comment leaves out what does not fit."""
+"""A comparison as one self-contained HTML page. It holds all entries. The comment leaves out those that do not fit."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,7 @@
 """A comparison as Markdown: for a pull request's comment, a step summary, a terminal.
 
-A template may hold any text. It is put only into code spans and fenced blocks, where Markdown has no meaning. Other
-text of others is escaped.
+A template may hold any text. It is put only into code spans and fenced blocks, where Markdown has no meaning. All
+other foreign text is escaped.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pipeline.review import acknowledgements
 from pipeline.review.comparison import Comparison
-from pipeline.review.names import MARKER
+from pipeline.review.markers import MARKER
 from pipeline.review.reports import summary
 from pipeline.review.templates import entries
 from pipeline.review.templates.changes import Section
@@ -18,11 +18,11 @@ from pipeline.review.templates.difference import Detail
 from pipeline.review.templates.entries import Entry
 
 LIMIT = 60_000
-"""Bytes of the whole text. GitHub takes comments of up to 65,536 characters."""
+"""In bytes, for the whole text. GitHub accepts comments of up to 65,536 characters."""
 LINE = 400
-"""Characters that are shown of one detail."""
+"""The most characters of one detail."""
 DETAILS = 12
-"""Lines that are shown of one entry."""
+"""The most lines of one entry."""
 CONSTRUCTS = 6
 
 
@@ -40,7 +40,7 @@ class Part:
 
 
 def render(comparison: Comparison) -> str:
-    """The comment, the most important first. It says how many entries do not fit into it."""
+    """The comment, with the most important part first. It says how many entries do not fit."""
     head, parts = _head(comparison), list(_parts(comparison))
     room = LIMIT - _size(head) - sum(part.frame for part in parts) - 500
     lines, left_out = head, 0
@@ -55,13 +55,13 @@ def render(comparison: Comparison) -> str:
         note = [f"- … and {missing} more, in `review.html`"] if missing else []
         lines += ["", *part.heading, *([""] if part.entries else []), *shown, *note, *part.close]
     if left_out:
-        text = f"**{left_out} entries are left out here, for want of room: `review.html` and `review.json` have all.**"
+        text = f"**{left_out} entries do not fit here. `review.html` and `review.json` contain all.**"
         lines = [*lines[:3], "", text, *lines[3:]]
     return "\n".join(lines) + "\n"
 
 
 def not_compared(reason: str, *, base: str) -> str:
-    """The comment when there is no comparison. It replaces that of an older one."""
+    """The comment if there is no comparison. It replaces an older comment."""
     return "\n".join(
         [
             MARKER,

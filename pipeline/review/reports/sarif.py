@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from pipeline.review.findings import Finding, Findings
-from pipeline.review.names import TOOL
+from pipeline.review.markers import TOOL
 from pipeline.review.synthesis import APP
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

@@ -1,4 +1,4 @@
-"""What becomes of each resource when the templates of base are deployed over by those of head."""
+"""What happens to each resource when the templates of head are deployed over those of base."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ PROTECTIONS = ("DeletionProtection", "DeletionProtectionEnabled", "LoadBalancerA
 CODE = ("Code.S3Key", "Content.S3Key")
 """Of functions and layers."""
 STACK = "stack"
-"""The type of a change that is none of a resource."""
+"""The type of a change to the stack itself, not to a resource."""
 
 
 class Section(StrEnum):
-    """Where a reviewer reads of a change; in this order."""
+    """The sections of a report, in their order."""
 
     SECURITY = "security"
     STATEFUL = "stateful"
@@ -31,7 +31,7 @@ class Section(StrEnum):
 
 
 class Action(StrEnum):
-    """What happens to a resource or a stack, as the reports say it."""
+    """What happens to a resource or a stack. The reports print the value."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -39,7 +39,7 @@ class Action(StrEnum):
     REPLACED = "replaced"
     MAY_BE_REPLACED = "may be replaced"
     DELETED = "deleted"
-    """And its data with it."""
+    """Together with its data."""
     LOSES_PROTECTION = "loses protection"
     HAS_ANOTHER_TYPE = "has another type"
     NEW_VERSION = "new version"
@@ -61,7 +61,7 @@ class Change:
     action: Action
     type: str
     construct: str
-    """Its path below the stack."""
+    """The construct's path below the stack."""
     details: tuple[Detail, ...] = ()
 
 
@@ -112,7 +112,8 @@ class StackChanges:
     def _replaced(self, pair: Pair, replacement: Replacement) -> Iterator[Change]:
         section, details = Section.REPLACEMENT, [*replacement.causes]
         if is_stateful(pair.type):
-            # A new logical id is a deletion and an addition to CloudFormation: the deployed template's policy counts.
+            # For CloudFormation, a new logical id is a deletion and an addition. The deletion obeys the deployed
+            # template, so the policy in base counts.
             end = fate(pair.old, "DeletionPolicy") if pair.renamed else fate(pair.new, "UpdateReplacePolicy")
             section = Section.STATEFUL
             details.append(Detail(" ", f"the new one is empty; {end}", alarming=True))
@@ -121,7 +122,7 @@ class StackChanges:
             yield self._change(section, action, pair.new_id, pair.new, details)
 
     def _changed(self, pair: Pair) -> Iterator[Change]:
-        """What differs in a resource, each in the section where it belongs."""
+        """The differences of a resource, each in its section."""
         before, after = self.pairing.before(pair.old), self.pairing.after(pair.new)
         others = list(differences(security.rest(pair.type, before), security.rest(pair.type, after)))
         off = [each for each in others if _protection_off(each)]
@@ -161,13 +162,13 @@ class StackChanges:
     def _added(self, id: str, resource: Resource) -> Iterator[Change]:
         type, properties = resource["Type"], self.pairing.after(resource)
         if id in self.base.resources:
-            # CloudFormation refuses that.
+            # CloudFormation refuses to change the type of a logical id.
             was = Detail("!", f"type: {self.base.resources[id]['Type']} → {type}", alarming=True)
             yield self._change(Section.REPLACEMENT, Action.HAS_ANOTHER_TYPE, id, resource, [was])
         others = differences({}, security.rest(type, properties))
         serious = [security.as_detail(each) for each in others if security.bears(type, each)]
         if not security.is_security(type):
-            # What is new and as it should be is no news.
+            # Of a new resource, only alarming properties are worth a line.
             serious = [each for each in serious if each.alarming]
         details = [*security.details(type, {}, properties), *serious]
         section = Section.SECURITY if details or security.is_security(type) else Section.REST
@@ -176,7 +177,8 @@ class StackChanges:
     def _change(
         self, section: Section, action: Action, id: str, resource: Resource, details: Iterable[Detail] = ()
     ) -> Change:
-        # Its own template names a resource: by identity, for an id may stand for another type in the other one.
+        # The name comes from the template with this resource. `is` finds that template, because the same id may have
+        # another type in the other one.
         names = self.pairing.base_names if resource is self.pairing.removed.get(id) else self.pairing.head_names
         return Change(
             section=section,
@@ -212,7 +214,7 @@ def _lost_retention(pair: Pair) -> dict[str, Detail]:
 
 
 def _attributes(pair: Pair) -> Iterator[Detail]:
-    """Attributes beside the properties that differ; what protects data is told elsewhere when it is lost."""
+    """Attributes beside ``Properties`` that differ. ``_lost_retention`` reports a lost protection of data."""
     ignored = {"Type", "Properties", "Metadata", "DependsOn", *_lost_retention(pair)}
     before, after = ({key: each for key, each in side.items() if key not in ignored} for side in (pair.old, pair.new))
     yield from map(_told, differences(before, after))

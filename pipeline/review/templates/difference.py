@@ -15,9 +15,9 @@ ASSETS = re.compile(
     r"(^|\.)(S3Key|S3ObjectKey|ImageUri|TemplateURL|SourceObjectKeys\[\d*\]"
     r"|EnvironmentVariables\[_PROJECT_CONFIG_HASH\]\.value)$"
 )
-"""Where CDK names a content by its hash. Anywhere else a hash may be what pins a thing: its change is told in full."""
+"""Paths where CDK names an asset by its hash. Elsewhere a hash may pin a version, so its change is shown in full."""
 KEYS = ("Key", "Name", "Id", "Sid", "name", "id")
-"""What tells the elements of a list apart, if each has one."""
+"""Keys that identify the elements of a list, if each element has one."""
 LONG = 60
 
 
@@ -28,12 +28,12 @@ class Detail:
     sign: Sign
     text: str
     alarming: bool = False
-    """Such as a wildcard, or a port that is open to everyone: to be seen first."""
+    """The report shows it first, such as a wildcard or a port that is open to everyone."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """``before`` or ``after`` is ``MISSING`` if the value is only in the other."""
+    """``before`` or ``after`` is ``MISSING`` if only the other side has a value."""
 
     path: str
     """Such as ``Rules[RateLimit].Priority``."""
@@ -42,7 +42,7 @@ class Difference:
 
     @property
     def only_hash(self) -> bool:
-        """Whether nothing but the hash of an asset has changed."""
+        """Whether only the hash of an asset has changed."""
         return (
             bool(ASSETS.search(self.path))
             and isinstance(self.before, str)
@@ -115,7 +115,7 @@ def spell(value: Any) -> str:
 
 
 def _around(before: str, after: str) -> tuple[str, str]:
-    """Of two long texts, what differs and a little of what surrounds it."""
+    """Cut two long texts to the part that differs, with up to 20 characters around it."""
     if len(before) <= LONG and len(after) <= LONG:
         return before, after
     shorter = min(len(before), len(after))

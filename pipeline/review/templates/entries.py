@@ -1,4 +1,4 @@
-"""Changes, condensed: what is the same in several environments, or at several constructs, is one entry."""
+"""Changes, condensed: the same change in several environments or at several constructs becomes one entry."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,13 +8,13 @@ from pipeline.review.templates.changes import Action, Change, Section
 from pipeline.review.templates.difference import Detail
 
 ANY = "{env}"
-"""Stands for the environment's name in an entry of several."""
+"""Stands for the environment's name in an entry for several environments."""
 ORDER = tuple(Section)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """The same change, of all these constructs, in all these environments."""
+    """One change that all ``constructs`` share in all ``environments``."""
 
     section: Section
     environments: tuple[str, ...]
@@ -29,7 +29,7 @@ class Entry:
 
 
 def condense(changes: Sequence[Change]) -> list[Entry]:
-    """Entries in the order in which a reviewer needs them."""
+    """Entries, the most important first."""
     same: dict[tuple[object, ...], list[Change]] = {}
     for change in changes:
         general = _general(change)
@@ -58,11 +58,11 @@ def _rank(entry: Entry) -> tuple[int, bool, bool]:
 
 
 def _general(change: Change) -> Change:
-    """The change without what only says in which environment it is."""
+    """The change with ``ANY`` in place of its environment's name."""
     name = change.environment
     stage = name.capitalize()
     patterns = (
-        # Ids that CDK makes of a whole path end in a hash of it.
+        # CDK makes some ids from a whole path. They end in a hash of the path.
         (re.compile(rf"\b{stage}(\w+?)[0-9A-F]{{8}}\b"), rf"{ANY}\1"),
         (re.compile(rf"(?<![A-Za-z0-9])({re.escape(name)}|{stage})(?![A-Za-z0-9])"), ANY),
     )

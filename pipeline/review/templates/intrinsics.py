@@ -1,4 +1,4 @@
-"""CloudFormation's intrinsic functions as a person reads them: references by the construct's path, joined text whole.
+"""CloudFormation's intrinsic functions as readable text: a reference shows the construct's path, a join its whole text.
 
 Source: CloudFormation user guide, "Intrinsic function reference".
 """
@@ -28,9 +28,9 @@ def construct_names(stack: Stack) -> dict[str, str]:
 
 
 def readable(value: Any, names: Mapping[str, str]) -> Any:
-    """``value`` with its intrinsic functions spelled out where text can do that, and with JSON in a string parsed.
+    """``value`` with its intrinsic functions as text, where that is possible, and with JSON strings parsed.
 
-    ``names``: of constructs, by logical id.
+    ``names``: the names of constructs by logical id.
     """
     match value:
         case {"Ref": str(id)}:
@@ -82,7 +82,7 @@ def _text(value: Any) -> str:
 
 
 def _parsed(text: str) -> Any:
-    """``text``, or what it holds if it is JSON: so the parts of a dashboard or a build specification are compared."""
+    """``text``, parsed if it is JSON. Then the parts of a dashboard or a build specification can be compared."""
     if text[:1] in ("{", "["):
         try:
             return json.loads(text)

@@ -1,4 +1,4 @@
-"""Which resource of base is which in head: by logical id, or, where that has changed, by what else they share."""
+"""Pairs each resource of base with the same one in head: by logical id, else by path, name or properties."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from pipeline.review.templates.stack import Resource, Stack
 
 HALF = 0.5
 RENEWED = "aws:cdk:do-not-refactor"
-"""CDK's mark of what gets a new logical id by design whenever its content changes: versions and deployments."""
+"""CDK marks versions and deployments so. They get a new logical id by design whenever their content changes."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A resource of base and what it is in head."""
+    """One resource, as it is in base and in head."""
 
     old_id: str
     new_id: str
@@ -32,14 +32,15 @@ class Pair:
 
     @property
     def renewed(self) -> bool:
-        """A version or deployment that only makes room for the next."""
+        """Whether it is a version or deployment that the next one replaces by design."""
         return self.renamed and RENEWED in self.new.get("Metadata", {})
 
 
 class Pairing:
     """The resources of one stack: in both templates (``pairs``), only in base (``removed``), only in head (``added``).
 
-    A pair has one name, that of head; so a reference to it is the same in both templates, whatever its logical id.
+    Both resources of a pair get the name from head. So a reference to them is equal in both templates, even if the
+    logical id has changed.
     """
 
     def __init__(self, base: Stack, head: Stack) -> None:
@@ -49,7 +50,7 @@ class Pairing:
         for id in base.resources:
             if id in self.added and self.added[id]["Type"] == self.removed[id]["Type"]:
                 self._pair(id, id)
-        # A pair that is found makes references to it the same, and so may make others alike: hence the repetition.
+        # A new pair makes references to it equal. Other resources may pair now, so the search starts again.
         while found := next(self._renamed(), None):
             self._pair(*found)
 
@@ -80,7 +81,7 @@ class Pairing:
         return self.base_names[old_id] == self.head_names[new_id]
 
     def _same_name(self, old_id: str, new_id: str) -> bool:
-        """That by which AWS knows it."""
+        """Whether both have the same identifier on AWS."""
         old, new = self.before(self.removed[old_id]), self.after(self.added[new_id])
         keys = provider(self.added[new_id]["Type"]).identifier
         return bool(keys) and all(
@@ -91,7 +92,7 @@ class Pairing:
         return self.before(self.removed[old_id]) == self.after(self.added[new_id]) != {}
 
     def _half_the_data(self, old_id: str, new_id: str) -> bool:
-        """Of stateful resources half of the properties are enough: better one warning too much."""
+        """Whether stateful resources share half of their properties. A warning too many is better than lost data."""
         old, new = self.before(self.removed[old_id]), self.after(self.added[new_id])
         same = sum(old.get(key) == new.get(key) for key in {*old, *new})
         return is_stateful(self.added[new_id]["Type"]) and same >= HALF * len({*old, *new}) > 0

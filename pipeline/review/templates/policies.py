@@ -1,6 +1,6 @@
 """Policies, statement by statement: what was added, removed, widened or narrowed.
 
-Works on values that ``plain`` has spelled out.
+It reads values that ``intrinsics.readable`` has made.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,19 +12,17 @@ from typing import Any
 from pipeline.review.templates.difference import Detail, spell
 
 ALIKE = 0.5
-"""So much two statements have in common if one is said to have become the other."""
-
-
+"""From this likeness on, two statements count as one that changed."""
 NOT = "not "
-"""Begins a member of a statement that stands for all others (``NotAction``, ``NotResource``, ``NotPrincipal``)."""
+"""The prefix of a member that stands for all others (``NotAction``, ``NotResource``, ``NotPrincipal``)."""
 KINDS = ("action", "resource", "principal", "condition")
 USUAL = "PolicyDocument"
-"""The path that goes without saying."""
+"""The usual path of a policy. The report omits it."""
 
 
 @dataclass(frozen=True)
 class Statement:
-    """Order and spelling do not matter: each part is a set."""
+    """One statement of a policy. Each part is a set, because order does not matter."""
 
     effect: str
     actions: frozenset[str] = frozenset()
@@ -43,7 +41,7 @@ class Statement:
 
     @property
     def warnings(self) -> list[str]:
-        """What in it reaches too far. In a resource's own policy, the one with principals, ``*`` is that resource."""
+        """Parts that allow too much. In a resource's own policy, which has principals, ``*`` is only that resource."""
         if self.effect != "Allow":
             return []
         wide = [each for each in self.actions if each == "*" or each.endswith(":*") or each.startswith(NOT)]
@@ -99,7 +97,7 @@ def statements(document: Any) -> list[Statement]:
 
 
 def permission(properties: Mapping[str, Any]) -> Statement:
-    """What an ``AWS::Lambda::Permission`` allows, as the statement that Lambda makes of it."""
+    """An ``AWS::Lambda::Permission`` as the statement that Lambda makes from it."""
     conditions = {key: each for key, each in properties.items() if key not in ("Action", "FunctionName", "Principal")}
     return Statement(
         effect="Allow",
@@ -111,14 +109,14 @@ def permission(properties: Mapping[str, Any]) -> Statement:
 
 
 def version(before: Any, after: Any, path: str) -> Iterator[Detail]:
-    """That a policy is read by other rules: before 2012-10-17 a variable such as ``${aws:username}`` is plain text."""
+    """A changed language version. Before 2012-10-17, a variable such as ``${aws:username}`` was plain text."""
     if before and after and before.get("Version") != after.get("Version"):
         old, new = (spell(each.get("Version", "none")) for each in (before, after))
         yield Detail("!", f"{_prefix(path)}Version: {old} → {new}", alarming=True)
 
 
 def compare(before: list[Statement], after: list[Statement], path: str) -> Iterator[Detail]:
-    """What became of the statements of the policy at ``path``."""
+    """The changes to the statements of the policy at ``path``."""
     path = _prefix(path)
     gone = [each for each in before if each not in after]
     come = [each for each in after if each not in before]
@@ -150,7 +148,7 @@ def _pairs(gone: list[Statement], come: list[Statement]) -> list[tuple[Statement
 
 
 def _likeness(a: Statement, b: Statement) -> float:
-    """The mean, over the parts that they have, of what they share."""
+    """From 0 to 1: the share of equal members, averaged over the parts that one of the statements has."""
     if a.effect != b.effect:
         return 0.0
     if a.sid and a.sid == b.sid:
@@ -193,7 +191,7 @@ def _remark(warnings: list[str]) -> str:
 
 def _statement(raw: Any) -> Statement:
     if not isinstance(raw, dict) or "Effect" not in raw:
-        # Such as an Fn::If: its parts can't be told apart.
+        # Such as an Fn::If, whose parts can't be compared one by one.
         return Statement(effect=spell(raw))
     return Statement(
         effect=spell(raw.get("Effect")),

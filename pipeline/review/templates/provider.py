@@ -1,6 +1,6 @@
-"""Facts about resource types, as CloudFormation's own provider schemas state them; cfn-lint ships these.
+"""Facts about resource types from CloudFormation's provider schemas, which cfn-lint contains.
 
-``createOnlyProperties`` of a schema are those that no update can change: a new value makes a new resource.
+No update can change the ``createOnlyProperties`` of a schema: a new value makes a new resource.
 """
 
 import json
@@ -21,7 +21,7 @@ DATABASES_WITH_SNAPSHOT = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance")
 
 @dataclass(frozen=True)
 class Provider:
-    """What one type can't change in place; property paths without the leading ``/properties/``."""
+    """The properties that one type can't change in place, as paths without the leading ``/properties/``."""
 
     create_only: tuple[str, ...]
     conditionally_create_only: tuple[str, ...]
@@ -31,7 +31,7 @@ class Provider:
 
 @cache
 def provider(type: str) -> Provider:
-    """Of the newest schema that cfn-lint has for ``type``; a type without one is replaced by nothing that we know."""
+    """The facts in cfn-lint's newest schema for ``type``. Without a schema, ``known`` is false."""
     try:
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(DEFAULT_REGION, type).schema
     except ResourceNotFoundError:
@@ -60,7 +60,7 @@ def is_stateful(type: str) -> bool:
 
 
 def value(properties: dict[str, Any], pointer: str) -> Any:
-    """What stands at ``pointer``; of lists, what stands there in each element. ``None``: nothing."""
+    """The value at ``pointer``, or ``None``. For a list: the values at ``pointer`` in each of its elements."""
     found: Any = properties
     for part in pointer.split("/"):
         if isinstance(found, list):

@@ -1,4 +1,4 @@
-"""What a deployment makes anew instead of updating it, by CloudFormation's schemas."""
+"""The resources that a deployment replaces instead of updating them, by CloudFormation's schemas."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from pipeline.review.templates.provider import is_stateful, provider, value
 
 @dataclass(frozen=True)
 class Replacement:
-    """``certain``: whether a deployment replaces it in any case; otherwise CloudFormation decides."""
+    """``certain``: every deployment replaces the resource. Otherwise CloudFormation decides."""
 
     certain: bool
     causes: tuple[Detail, ...]
 
 
 def replacements(pairing: Pairing) -> dict[str, Replacement]:
-    """By logical id in head. What refers to a replaced resource where no update is possible is replaced with it."""
+    """By logical id in head. A resource is replaced, too, if a property without update refers to a replaced one."""
     found = {pair.new_id: made for pair in pairing.pairs if (made := _by_its_own(pair, pairing))}
     while more := {
         pair.new_id: Replacement(False, causes)
@@ -53,7 +53,7 @@ def _changes_at(pointers: tuple[str, ...], before: dict[str, Any], after: dict[s
 
 
 def _taken(identifier: tuple[str, ...], before: dict[str, Any], after: dict[str, Any]) -> Iterator[Detail]:
-    """CloudFormation makes the new resource before it deletes the old one: they can't share a name."""
+    """A name that both have. CloudFormation makes the new resource first, so the two can't share it."""
     if len(identifier) == 1:
         old, new = value(before, identifier[0]), value(after, identifier[0])
         if isinstance(new, str) and old == new and "${" not in new:
@@ -61,7 +61,7 @@ def _taken(identifier: tuple[str, ...], before: dict[str, Any], after: dict[str,
 
 
 def _by_others(pair: Pair, replaced: Mapping[str, Replacement], names: Mapping[str, str]) -> list[Detail]:
-    """Why ``pair`` is replaced with another; told in full only where data is at stake."""
+    """Why another replacement replaces ``pair``. Only stateful resources get all details."""
     found = [
         Detail("!", f"{_path(pointer)} follows {names[id]}, which is replaced")
         for pointer in provider(pair.type).create_only

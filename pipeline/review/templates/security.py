@@ -1,4 +1,4 @@
-"""What of a resource bears on security, and how its change is shown."""
+"""Which properties of a resource concern security, and how the reports show their changes."""
 
 import re
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ TYPES = re.compile(
     r"AWS::(IAM|WAFv2|KMS|Cognito|CertificateManager|SecretsManager)::|AWS::CodePipeline::Pipeline$"
     r"|AWS::EC2::(SecurityGroup|NetworkAcl)|AWS::Lambda::(Permission|Url)|.*Policy$"
 )
-"""All that changes in them is a security matter, but for names and tags; approvals are in the pipeline."""
+"""Every change of these types is a security change, except names and tags. The pipeline holds the approvals."""
 PROPERTIES = re.compile(
     r"Kms|KMS|SSE|Encrypt|Tls|TLS|Ssl|SSL|Certificate|Auth|Polic|Public|SecurityGroup|Principal|Role|Permission"
     r"|Scheme|Acl|ACL|AccessControl|ObjectLock|Versioning|Logging|AccessLog"
 )
-"""In resources of other types: the names within a path that make its change one."""
+"""In other types, a path with one of these names makes a change a security change."""
 COSMETIC = re.compile(r"^(Tags|Description|GroupDescription|AlarmDescription)\b")
 RULES = {"SecurityGroupIngress": "ingress", "SecurityGroupEgress": "egress"}
 RULE_TYPES = {"AWS::EC2::SecurityGroupIngress": "ingress", "AWS::EC2::SecurityGroupEgress": "egress"}
 NO_PEER = {"IpProtocol", "FromPort", "ToPort", "GroupId", "Description"}
 EXPOSING = re.compile(r"Publicly|MapPublicIp|AssociatePublicIp|Scheme")
-"""Paths where on is what worries; elsewhere off does."""
+"""Paths that are alarming when they are on. All others are alarming when they are off."""
 CONTROLS = re.compile(r"^Rules\[|^Stages\[|Authori[sz]ation|Encrypt|SSE")
-"""Paths that must not just go: a rule of the firewall, an approval, who may call, encryption."""
+"""Paths whose removal is alarming: a rule of the firewall, an approval, authorisation, encryption."""
 ON, OFF = {"true", "internet-facing"}, {"false", "none", "disabled", "suspended"}
 EVERYONE = {"0.0.0.0/0", "::/0"}
 PERMISSION = "AWS::Lambda::Permission"
@@ -35,7 +35,7 @@ ALWAYS_REPLACED = {*RULE_TYPES, PERMISSION}
 
 @dataclass(frozen=True)
 class Rule:
-    """A security group's rule. ``direction``: ``ingress`` or ``egress``; ``peers``: from or to where."""
+    """A security group's rule. ``direction`` is ``ingress`` or ``egress``. ``peers`` are the sources or targets."""
 
     direction: str
     traffic: str
@@ -65,7 +65,7 @@ def bears(type: str, difference: Difference) -> bool:
 
 
 def as_detail(difference: Difference) -> Detail:
-    """``difference`` as a line that stands out if a control is off, gone or open after it."""
+    """``difference`` as a line. It is alarming if a control is off, removed or open afterwards."""
     after = "" if difference.after is MISSING else spell(difference.after).lower()
     exposing = bool(EXPOSING.search(difference.path))
     off = after in OFF or (difference.after is MISSING and bool(CONTROLS.search(difference.path)))
@@ -73,7 +73,7 @@ def as_detail(difference: Difference) -> Detail:
 
 
 def details(type: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Detail]:
-    """Statements and rules that differ; a resource that is not there has no properties."""
+    """Statements and rules that differ. A missing resource has no properties."""
     if type == PERMISSION:
         old, new = ([policies.permission(each)] if each else [] for each in (before, after))
         yield from policies.compare(old, new, policies.USUAL)
@@ -94,7 +94,7 @@ def details(type: str, before: dict[str, Any], after: dict[str, Any]) -> Iterato
 
 
 def rest(type: str, properties: dict[str, Any]) -> dict[str, Any]:
-    """``properties`` without what ``details`` tells."""
+    """``properties`` without those that ``details`` reports."""
     if type == PERMISSION or type in RULE_TYPES:
         return {}
     kept = {key: value for key, value in properties.items() if key not in RULES or not isinstance(value, list)}

@@ -13,18 +13,18 @@ Resource = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """One template, and what the assembly says of it."""
+    """One template, with the facts that the assembly states about it."""
 
     name: str
-    """In CloudFormation."""
+    """The stack's name in CloudFormation."""
     path: str
-    """Of the construct, such as ``Dev/Platform``: all its resources' construct paths begin with it."""
+    """The construct's path, such as ``Dev/Platform``. The paths of all its resources begin with it."""
     termination_protection: bool
     template: dict[str, Any]
 
     @property
     def environment(self) -> str:
-        """What a reviewer calls it: the stage in lower case, or the path of a stack that stands outside the stages."""
+        """The stage in lower case, or the path of a stack outside the stages."""
         stage, slash, _ = self.path.partition("/")
         return stage.lower() if slash else stage
 

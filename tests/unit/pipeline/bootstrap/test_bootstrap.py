@@ -103,7 +103,7 @@ def test_a_certificate_with_time_left_is_kept() -> None:
 
 
 def test_an_expiring_certificate_is_renewed_under_the_same_arn() -> None:
-    # The ARN stands in deployed stacks: a new one would replace the listener's certificate only at the next deployment.
+    # Deployed stacks contain the ARN. A new ARN would reach the listener only with the next deployment.
     acm = Acm()
     arn, _ = certificate.ensure(acm, host_name=HOST, known_arn=None, now=NOW)
     later = NOW + certificate.VALID - timedelta(days=59)
@@ -199,7 +199,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     """An account after ``cdk bootstrap``."""
     account = Account({"/cdk-bootstrap/hnb659fds/version": "30"})
     monkeypatch.setattr(bootstrap.aws, "session", lambda region: account)
-    # Whatever accounts the settings name.
+    # The test must not depend on the accounts in the settings.
     monkeypatch.setattr(bootstrap, "environment", lambda name: replace(environment(name), account=None))
     monkeypatch.setattr(account_module, "PIPELINE", PipelineSettings())
     return account

@@ -1,4 +1,4 @@
-"""The root certificates of Amazon RDS: synthesis refuses a region that has none; a renewal believes known ones only."""
+"""The root certificates of Amazon RDS: synthesis refuses a region without them; a renewal accepts known ones only."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def root(name: str, *, valid: timedelta = timedelta(days=36500)) -> x509.Certificate:
-    """A self-signed certificate that calls itself so."""
+    """A self-signed certificate with this name."""
     key, subject = ec.generate_private_key(ec.SECP384R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     start = datetime(2026, 1, 1, tzinfo=UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
@@ -44,7 +44,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A table of what is known, at first nothing."""
+    """An empty table of known fingerprints."""
     table = tmp_path / "known.toml"
     table.write_text("[bundles]\n[certificates]\n")
     monkeypatch.setattr(rds_root_renewal, "KNOWN", table)
@@ -63,7 +63,7 @@ def test_each_region_of_the_file_has_its_three_roots_in_force() -> None:
     assert min(each.not_valid_after_utc for each in certificates) > datetime.now(UTC) + timedelta(days=365)
 
 
-def test_what_is_known_of_further_regions_are_three_sha_256_fingerprints_each() -> None:
+def test_each_further_region_has_three_known_sha_256_fingerprints() -> None:
     table = tomllib.loads(rds_root_renewal.KNOWN.read_text())
     assert all(re.fullmatch("[0-9a-f]{64}", each) for part in table.values() for each in part.values())
     regions = {name.split()[0] for name in table["certificates"]}
@@ -88,20 +88,18 @@ def test_a_known_certificate_is_added_and_the_rest_of_the_file_stays(file: Path,
     assert file.read_text().replace(section, "") == before
 
 
-def test_every_region_of_a_known_bundle_is_believed(file: Path, known: Path) -> None:
+def test_a_known_bundle_adds_each_of_its_regions(file: Path, known: Path) -> None:
     bundle = pem(NEW, root("Amazon RDS ap-southeast-6 Root CA RSA2048 G1"))
     known.write_text(f'[bundles]\nglobal = "{hashlib.sha256(bundle).hexdigest()}"\n[certificates]\n')
     assert renew([bundle], now=NOW, file=file).added == ["ap-southeast-6", "mx-central-1"]
 
 
-def test_an_unknown_certificate_is_refused_by_its_name_even_for_a_region_that_has_roots(
-    file: Path, known: Path
-) -> None:
-    # Given a bundle that nobody knows: one certificate that is in the file, and one that only claims the same name
+def test_an_unknown_certificate_with_a_known_name_is_refused(file: Path, known: Path) -> None:
+    # Given an unknown bundle: one certificate from the file, and one that only has the same name
     before = file.read_text()
     forged = root("Amazon RDS eu-west-1 Root CA RSA2048 G1")
     own = next(each for each in x509.load_pem_x509_certificates(file.read_bytes()))
-    # When it is read, then the one is refused, and the file stays as it is
+    # When it is read, then the second one is refused, and the file stays unchanged
     done = renew([pem(own, forged)], now=NOW, file=file)
     [refusal] = done.refused
     assert refusal.startswith("Amazon RDS eu-west-1 Root CA RSA2048 G1: its SHA-256 fingerprint ")
@@ -111,16 +109,14 @@ def test_an_unknown_certificate_is_refused_by_its_name_even_for_a_region_that_ha
 @pytest.mark.parametrize(
     "bundle", [b"<html>Please log in</html>", b"", pem(root("Amazon RDS eu-west-9 Root CA RSA2048 G1"))]
 )
-def test_a_bundle_without_anything_known_changes_nothing(file: Path, known: Path, bundle: bytes) -> None:
+def test_a_bundle_without_known_certificates_changes_nothing(file: Path, known: Path, bundle: bytes) -> None:
     before = file.read_text()
     with pytest.raises(UnverifiedRoots):
         renew([bundle], now=NOW, file=file)
     assert file.read_text() == before
 
 
-def test_certificates_of_previews_intermediates_and_those_that_have_expired_are_left_out(
-    file: Path, known: Path
-) -> None:
+def test_preview_intermediate_and_expired_certificates_are_left_out(file: Path, known: Path) -> None:
     preview, old = (
         root("Amazon RDS Preview us-east-2 Root CA RSA2048 G1"),
         root("Amazon RDS sa-west-1 Root CA RSA2048 G1", valid=timedelta(days=1)),
@@ -131,25 +127,25 @@ def test_certificates_of_previews_intermediates_and_those_that_have_expired_are_
     assert "Preview" not in file.read_text()
 
 
-def test_other_partitions_are_asked_only_where_an_environment_is_there() -> None:
+def test_another_partition_is_asked_only_if_an_environment_is_in_it() -> None:
     commercial = rds_root_renewal.bundle_urls({"eu-west-1"})
     assert [re.sub("/global/.*", "", url) for url in commercial] == ["https://truststore.pki.rds.amazonaws.com"]
     assert len(rds_root_renewal.bundle_urls({"us-gov-west-1", "cn-north-1"})) == 3
 
 
-def test_the_command_says_what_became_of_it(
+def test_the_command_reports_the_result_of_a_renewal(
     file: Path, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a bundle that a person has downloaded; half of it is known
+    # Given a downloaded bundle, of which half is known
     monkeypatch.setattr(rds_root_renewal.renew, "__kwdefaults__", {"file": file})
     known.write_text(f'[bundles]\n[certificates]\n"new" = "{NEW.fingerprint(hashes.SHA256()).hex()}"\n')
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(pem(NEW, root("Amazon RDS ap-southeast-6 Root CA RSA2048 G1")))
-    # When it is given to the command, then it says so
+    # When the command reads it, then it reports the known and the unknown half
     assert bootstrap.main(["--renew-roots", str(bundle)]) == 0
     said = capsys.readouterr().out
     assert "refused: Amazon RDS ap-southeast-6" in said
     assert "regions added: mx-central-1" in said
-    # And a file that is not there, or a network that is not, is no traceback
+    # And a missing file or network gives a message, not a traceback
     assert bootstrap.main(["--renew-roots", str(tmp_path / "typo.pem")]) == 1
     assert "typo.pem" in capsys.readouterr().err

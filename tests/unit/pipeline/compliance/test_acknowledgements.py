@@ -1,4 +1,4 @@
-"""The table of acknowledged findings: what it says, and what it may not say."""
+"""The table of acknowledged findings: its meaning, and its errors."""
 
 from datetime import date
 from pathlib import Path
@@ -24,7 +24,7 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "acknowledgements.toml"
 
 
-def test_an_entry_is_meant_in_every_environment_by_its_name(table: Path) -> None:
+def test_an_entry_covers_every_environment(table: Path) -> None:
     table.write_text(GOOD)
     [entry] = load(table)
     assert (entry.entry, entry.owner, entry.expires) == (1, "platform", date(2030, 1, 31))
@@ -33,7 +33,7 @@ def test_an_entry_is_meant_in_every_environment_by_its_name(table: Path) -> None
     assert [entry.covers(name) for name in ("dev", "staging", "prod", "pr42")] == [True] * 4
 
 
-def test_an_entry_for_some_environments_covers_ephemeral_ones_as_it_does_dev(table: Path) -> None:
+def test_an_entry_for_dev_covers_ephemeral_environments_too(table: Path) -> None:
     table.write_text(GOOD + 'environments = ["dev"]\n')
     assert [load(table)[0].covers(name) for name in ("dev", "prod", "pr42")] == [True, False, True]
     table.write_text(GOOD + 'environments = ["prod"]\n')
@@ -67,27 +67,25 @@ def test_each_finding_is_acknowledged_at_each_construct(table: Path) -> None:
         ('["Platform/Api/{environment}"]', "[]", "constructs must be a list that is not empty"),
     ],
 )
-def test_a_malformed_table_is_refused_with_the_place_and_the_fault(
-    table: Path, before: str, after: str, message: str
-) -> None:
+def test_a_malformed_table_is_refused_with_place_and_fault(table: Path, before: str, after: str, message: str) -> None:
     table.write_text(GOOD.replace(before, after))
     with pytest.raises(MalformedAcknowledgements, match=message):
         load(table)
 
 
-def test_nothing_is_acknowledged_twice(table: Path) -> None:
+def test_a_second_acknowledgement_of_the_same_finding_is_refused(table: Path) -> None:
     table.write_text(GOOD + GOOD)
     with pytest.raises(MalformedAcknowledgements, match="acknowledged 2 times"):
         load(table)
 
 
-def test_the_projects_own_table_is_about_platforms_and_the_pipeline() -> None:
-    # Under any other name an entry would be about no app at all, and nobody would miss its finding.
+def test_the_projects_own_table_names_platforms_and_the_pipeline_only() -> None:
+    # An entry under another name would belong to no app, and nothing would report it as stale.
     named = {construct.split("/")[0] for entry in load() for construct in entry.constructs}
     assert named == {PLATFORM, STACK_NAME, f"{REGIONAL_ARTIFACTS}{{region}}"}
 
 
-def test_an_entry_about_other_regions_is_meant_for_each_of_them_and_where_there_is_none_for_nothing(
+def test_an_entry_about_other_regions_covers_each_of_them_or_nothing_if_there_are_none(
     table: Path,
 ) -> None:
     table.write_text(

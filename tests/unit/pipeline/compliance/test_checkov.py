@@ -1,4 +1,4 @@
-"""checkov's findings held against the table, as the command says it. The real checkov: tests/infrastructure."""
+"""The command that compares checkov's findings with the table. tests/infrastructure runs the real checkov."""
 
 import json
 import sys
@@ -39,7 +39,7 @@ def nested(folder: str) -> dict[str, Any]:
 
 @pytest.fixture
 def assembly(tmp_path: Path) -> Path:
-    """Dev and staging with a bucket each, and what an earlier synthesis left."""
+    """Dev and staging with a bucket each, and the leftovers of an earlier synthesis."""
     folder = tmp_path / "cdk.out"
     for stage in ("Dev", "Staging"):
         (folder / stage).mkdir(parents=True)
@@ -53,7 +53,7 @@ def assembly(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def checkov(assembly: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a program on the PATH that prints this, as checkov would."""
+    """Puts a program on the PATH that prints this text in the place of checkov."""
     folder = assembly.parent / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -68,7 +68,7 @@ def checkov(assembly: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 @pytest.fixture
 def run(assembly: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """The command: its exit code, and what it says."""
+    """Runs the command, and returns its exit code and output."""
 
     def run(table: str = TABLE, folder: Path = assembly, today: date = TODAY) -> tuple[int, str]:
         file = assembly.parent / "acknowledgements.toml"
@@ -98,9 +98,7 @@ def test_findings_that_are_acknowledged_in_every_environment_pass(assembly: Path
     assert run() == (0, "checkov: 2 templates; each of the 2 findings is acknowledged\n")
 
 
-def test_a_finding_that_nobody_acknowledged_fails_and_says_how_to_acknowledge_it(
-    assembly: Path, checkov: Any, run: Run
-) -> None:
+def test_an_unacknowledged_finding_fails_and_says_how_to_acknowledge_it(assembly: Path, checkov: Any, run: Run) -> None:
     # Given a finding in two environments, acknowledged in one
     checkov(report(assembly, "Dev", "Staging"))
     code, said = run(TABLE + 'environments = ["dev"]\n')
@@ -122,7 +120,9 @@ def test_an_acknowledgement_without_a_finding_fails(assembly: Path, checkov: Any
     )
 
 
-def test_an_acknowledgement_about_a_part_is_meant_where_the_part_exists(assembly: Path, checkov: Any, run: Run) -> None:
+def test_an_acknowledgement_about_a_part_counts_only_where_the_part_exists(
+    assembly: Path, checkov: Any, run: Run
+) -> None:
     checkov(report(assembly, "Dev", "Staging"))
     assert run(TABLE + 'part = "Platform/Logs"\n')[0] == 0
     gone = TABLE.replace("Platform/Logs", "Platform/Gone") + 'part = "Platform/Gone"\n'
@@ -136,14 +136,14 @@ def test_an_acknowledgement_past_its_date_fails(assembly: Path, checkov: Any, ru
     assert said.count("checkov::CKV_AWS_18 expired on 2030-06-01: the tests must look at it again") == 2
 
 
-def test_what_is_acknowledged_of_the_synthesis_is_left_to_it(assembly: Path, checkov: Any, run: Run) -> None:
+def test_acknowledgements_of_other_packs_are_left_to_the_synthesis(assembly: Path, checkov: Any, run: Run) -> None:
     checkov(report(assembly, "Dev", "Staging"))
     of_nag = TABLE.replace("checkov::CKV_AWS_18", "AwsSolutions::AwsSolutions-S1").replace("2030", "2020")
     assert run(TABLE + of_nag)[0] == 0
     assert run(of_nag)[0] == 1, "and it accepts nothing of checkov's"
 
 
-def test_a_malformed_table_is_no_clean_table(assembly: Path, checkov: Any, run: Run) -> None:
+def test_a_malformed_table_does_not_pass(assembly: Path, checkov: Any, run: Run) -> None:
     checkov(report(assembly))
     assert run(TABLE.replace("owner", "ower")) == (2, "checkov: acknowledgements.toml, entry 1: missing owner\n")
 
@@ -157,7 +157,7 @@ def test_a_malformed_table_is_no_clean_table(assembly: Path, checkov: Any, run: 
         ({"failed_checks": [{"resource": "x"}]}, "checkov's report is not as expected"),
     ],
 )
-def test_a_report_that_is_not_whole_is_no_clean_report(
+def test_an_incomplete_report_does_not_pass(
     assembly: Path, checkov: Any, run: Run, instead: dict[str, Any], message: str
 ) -> None:
     checkov(report(assembly, "Dev", **instead))
@@ -166,7 +166,7 @@ def test_a_report_that_is_not_whole_is_no_clean_report(
     assert message in said
 
 
-def test_a_checkov_that_fails_or_is_missing_is_no_clean_report(assembly: Path, checkov: Any, run: Run) -> None:
+def test_a_failing_or_missing_checkov_does_not_pass(assembly: Path, checkov: Any, run: Run) -> None:
     assert run() == (2, "checkov: the command checkov is not on the PATH: `make infrastructure` installs it\n")
     checkov("sys.exit('ImportError: no module named x')")
     code, said = run()
@@ -174,7 +174,7 @@ def test_a_checkov_that_fails_or_is_missing_is_no_clean_report(assembly: Path, c
     assert "ended with code 1 and without a report:\nImportError: no module named x" in said
 
 
-def test_a_folder_that_is_no_assembly_is_no_clean_one(assembly: Path, checkov: Any, run: Run) -> None:
+def test_a_folder_without_an_assembly_does_not_pass(assembly: Path, checkov: Any, run: Run) -> None:
     checkov(report(assembly))
     code, said = run(folder=assembly.parent)
     assert code == 2
@@ -186,7 +186,7 @@ def test_a_folder_that_is_no_assembly_is_no_clean_one(assembly: Path, checkov: A
 def test_checkov_gets_no_settings_from_elsewhere(
     assembly: Path, checkov: Any, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given settings in the environment, the folder and the home, any of which could make checkov skip or connect
+    # Given settings in environment, folder and home that could make checkov skip rules or connect to a server
     monkeypatch.setenv("BC_API_KEY", "secret")
     monkeypatch.setenv("CKV_SKIP_CHECK", "CKV_AWS_18")
     monkeypatch.setenv("HOME", str(assembly))
@@ -194,7 +194,7 @@ def test_checkov_gets_no_settings_from_elsewhere(
     # When it runs
     checkov("sys.exit(f'sees {sorted(os.environ)} {os.environ[\"HOME\"]} {os.getcwd()} {os.listdir()}')")
     _, said = run()
-    # Then it sees none of them: an empty folder is its home and where it works
+    # Then it sees none of them: its home and its working folder are an empty folder
     assert "sees ['HOME', 'PATH'" in said.replace("'LC_CTYPE', ", "")
     assert "BC_API_KEY" not in said
     assert "CKV_SKIP_CHECK" not in said

@@ -44,7 +44,7 @@ APPROVAL = {"ActionTypeId": {"Category": "Approval"}}
 
 @dataclass(frozen=True)
 class Example:
-    """Resources of which ``it`` is looked at: once as it should be, once not."""
+    """Resources with ``it`` twice: once it meets the rule, once it breaks the rule."""
 
     rule: str
     good: Resources
@@ -56,7 +56,7 @@ def alone(rule: str, kind: str, good: dict[str, Any], bad: dict[str, Any]) -> Ex
 
 
 def beside(rule: str, it: dict[str, Any], companion: dict[str, Any], instead: dict[str, Any] | None = None) -> Example:
-    """``it`` is as it should be beside ``companion``, but not alone or beside ``instead``."""
+    """``it`` meets the rule beside ``companion``, and breaks it alone or beside ``instead``."""
     return Example(rule, {"it": it, "other": companion}, {"it": it, **({"other": instead} if instead else {})})
 
 
@@ -153,7 +153,7 @@ def holds(rule: str, resources: Resources) -> bool:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.rule)
-def test_a_rule_is_met_by_what_it_asks_for_and_broken_by_the_rest(example: Example) -> None:
+def test_each_rule_accepts_its_good_example_and_finds_its_bad_one(example: Example) -> None:
     assert holds(example.rule, example.good)
     assert not holds(example.rule, example.bad)
 
@@ -167,14 +167,14 @@ def test_every_rule_has_an_example_and_a_line_in_the_matrix() -> None:
 
 
 def test_a_broken_rule_fails_the_synthesis_with_its_requirement(tmp_path: Path) -> None:
-    # Given a topic without a key that nobody hears
+    # Given a topic without a key and without subscribers
     app = cdk.App(outdir=str(tmp_path), tree_metadata=False, context={"aws:cdk:enable-path-metadata": True})
     sns.Topic(cdk.Stack(app, "Stack"), "Topic")
     cdk.Validations.of(app).add_plugins(pack())
     # When the app is synthesised
     with pytest.raises(RuntimeError) as failed:
         app.synth()
-    # Then it fails, naming requirement, construct and how to acknowledge
+    # Then it fails, and names requirement, construct and the way to acknowledge it
     assert "Data is encrypted with a key of the platform's own (requirement 3.5.1)" in str(failed.value)
     assert "Stack/Topic/Resource" in str(failed.value)
     assert f"Acknowledge with '{NAME}::{NAME}-10.7.2-NoticesHeard'" in str(failed.value)

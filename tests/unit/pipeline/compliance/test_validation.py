@@ -21,7 +21,7 @@ REST = (
     "PCI.DSS.401::PCI.DSS.401-4.2.1-TopicTls",
     "PCI.DSS.401::PCI.DSS.401-10.7.2-NoticesHeard",
 )
-"""What the packs say of such a topic besides."""
+"""The other findings that the packs report for such a topic."""
 TOPIC = "Platform/Topic/Resource"
 
 
@@ -61,7 +61,7 @@ def failure(folders: Iterator[Path], *acknowledgements: Acknowledgement) -> str:
     return str(failed.value)
 
 
-def test_a_finding_that_nobody_acknowledged_fails_and_says_how_to_acknowledge_it(folders: Iterator[Path]) -> None:
+def test_an_unacknowledged_finding_fails_and_says_how_to_acknowledge_it(folders: Iterator[Path]) -> None:
     said = failure(folders, acknowledged(*REST))
     assert "The SNS Topic does not require publishers to use SSL" in said
     assert "Dev/Platform/Topic/Resource" in said
@@ -83,7 +83,7 @@ def test_an_acknowledgement_of_some_environments_leaves_the_finding_in_the_other
     assert "Dev/" not in said
 
 
-def test_an_acknowledged_arn_is_of_the_stack_s_own_account_wherever_that_is(folders: Iterator[Path]) -> None:
+def test_an_acknowledged_arn_means_the_stacks_own_account(folders: Iterator[Path]) -> None:
     # Given a policy with a wildcard in an ARN, which is acknowledged
     group = "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:*"
     accepted = acknowledged(f"AwsSolutions::AwsSolutions-IAM5[Resource::{group}]", construct="Platform/Policy/Resource")
@@ -98,10 +98,10 @@ def test_an_acknowledged_arn_is_of_the_stack_s_own_account_wherever_that_is(fold
         enforce(app, [accepted], today=TODAY)
         app.synth()
 
-    # Then it is so whether the settings name an account or none
+    # Then the acknowledgement counts, with or without an account in the settings
     synthesise_in(None)
     synthesise_in("111111111111")
-    # But not for logs of another account
+    # But it does not count for logs of another account
     with pytest.raises(RuntimeError, match=r"IAM5\[Resource::arn:<AWS::Partition>:logs:<AWS::Region>:222222222222:"):
         synthesise_in("111111111111", owner="222222222222")
 
@@ -112,25 +112,25 @@ def test_an_acknowledgement_without_a_finding_fails(folders: Iterator[Path]) -> 
     assert "Dev/Platform/Gone/Resource" in said
 
 
-def test_an_acknowledgement_about_a_part_is_meant_where_the_part_exists(folders: Iterator[Path]) -> None:
+def test_an_acknowledgement_about_a_part_counts_only_where_the_part_exists(folders: Iterator[Path]) -> None:
     # Given platforms with a topic, and acknowledgements about it and about a part that no platform has
     topic, gone = (
         Acknowledgement(**{**acknowledged(*findings, construct=construct).__dict__, "part": f"Platform/{part}"})
         for part, findings, construct in (("Topic", (TLS, *REST), TOPIC), ("Gone", (TLS,), "Platform/Gone/Resource"))
     )
-    # Then the latter says nothing
+    # Then the second acknowledgement is not stale
     synthesise(next(folders), [topic, gone])
-    # And the former must be of a finding, as any other
+    # And the first one is stale if it matches no finding
     stale = Acknowledgement(**{**topic.__dict__, "findings": (*topic.findings, "AwsSolutions::AwsSolutions-SNS2")})
     assert "AwsSolutions-SNS2 is not found here any more" in failure(folders, stale)
 
 
-def test_an_acknowledgement_of_a_stack_outside_of_the_app_says_nothing(folders: Iterator[Path]) -> None:
-    # As when one environment is synthesised alone, without the pipeline.
+def test_an_acknowledgement_of_a_stack_outside_the_app_is_not_stale(folders: Iterator[Path]) -> None:
+    # This happens when one environment is synthesised alone, without the pipeline.
     synthesise(next(folders), [acknowledged(TLS, *REST), acknowledged(TLS, construct="payment-pipeline/X")])
 
 
-def test_what_is_acknowledged_of_checkov_is_left_to_checkov(folders: Iterator[Path]) -> None:
+def test_acknowledgements_of_checkov_are_left_to_checkov(folders: Iterator[Path]) -> None:
     synthesise(
         next(folders), [acknowledged(TLS, *REST), acknowledged("checkov::CKV_AWS_26", expires=date(2030, 5, 31))]
     )

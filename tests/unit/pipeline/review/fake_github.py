@@ -1,4 +1,4 @@
-"""GitHub's REST API on loopback, as far as a review is published with it: it answers, and refuses, as GitHub does."""
+"""A fake of the part of GitHub's REST API that publishing a review uses. It answers and refuses like GitHub."""
 
 import base64
 import gzip
@@ -18,23 +18,23 @@ RUN = 7
 
 
 class FakeGitHub:
-    """Its state, to be set before and read after."""
+    """The server's state. A test sets it before and reads it after."""
 
     def __init__(self) -> None:
         self.url = ""
         self.run: dict[str, Any] = {}
         self.pull_requests: list[dict[str, Any]] = []
         self.artifacts: dict[str, bytes] = {}
-        """The archives that the run left, by the time at which they were made."""
+        """The archives that the run left, by their time of creation."""
         self.changed: list[dict[str, Any]] = []
         """Files of every pull request."""
         self.storage = 302
-        """The status with which an artifact is answered: it is elsewhere. 0: not at all."""
+        """The status of the answer for an artifact. 0: no answer."""
         self.comments: list[dict[str, Any]] = []
         self.alerts: list[dict[str, Any]] = []
-        """What was uploaded, its SARIF unpacked."""
+        """The uploads, with their SARIF unpacked."""
         self.code_scanning = 202
-        """The status with which an upload is answered."""
+        """The status of the answer to an upload."""
 
     def say(self, login: str | None, body: str, pull_request: int) -> None:
         user = login and {"login": login}
@@ -96,7 +96,7 @@ def serving() -> Iterator[FakeGitHub]:
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or b"{}")
             token = self.headers["Authorization"]
-            if url.path.startswith("/storage/"):  # another host's, in truth: it refuses a token that is not its own
+            if url.path.startswith("/storage/"):  # in reality another host, which refuses GitHub's token
                 content = list(github.artifacts.values())[int(url.path.split("/")[-1])]
                 self._send(400 if token else 200, content)
             elif token != f"Bearer {TOKEN}":

@@ -1,4 +1,4 @@
-"""Sides of a comparison, small enough to be read in a test."""
+"""Small bases and heads for comparisons."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ Template = dict[str, dict[str, Any]]
 def resource(
     type: str, properties: dict[str, Any] | None = None, *, path: str = "", **attributes: Any
 ) -> dict[str, Any]:
-    """``path`` is the construct's, below the stack."""
+    """``path`` is the construct's path below the stack."""
     metadata = {"aws:cdk:path": f"Dev/Platform/{path}/Resource"} if path else {}
     return {"Type": type, "Properties": properties or {}, "Metadata": metadata, **attributes}
 
@@ -83,7 +83,7 @@ def comparison(
     after: Template | None = None,
     acknowledged: tuple[Table, Table] = (NOTHING, NOTHING),
 ) -> Comparison:
-    """Of findings, of the resources of one stack, and of both tables of acknowledgements."""
+    """A comparison from findings, resources of one stack, and both tables of acknowledgements."""
     return compare(
         side(findings=base, stacks=stacks(stack(before or {})), acknowledgements=acknowledged[0]),
         side(findings=head, stacks=stacks(stack(after or {})), acknowledgements=acknowledged[1]),

@@ -1,4 +1,4 @@
-"""Acknowledgements are compared as the table gives them: checkov's too, and reason, owner and date of each."""
+"""The tables of acknowledgements are compared: checkov's entries too, with reason, owner and date of each."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def entry(finding: str, *constructs: str, reason: str = REASON, owner: str = "pl
 
 
 def table(tree: Path, *entries: str) -> Table:
-    """As a side of the review reads it."""
+    """The table as the review reads it."""
     file = tree / "pipeline" / "compliance" / "acknowledgements.toml"
     file.parent.mkdir(parents=True)
     file.write_text("\n".join(entries))
@@ -31,7 +31,7 @@ def table(tree: Path, *entries: str) -> Table:
 
 @pytest.fixture
 def change(tmp_path: Path) -> Comparison:
-    """Of checkov's acknowledgements one comes at two constructs, one goes in prod, one is prolonged by another team."""
+    """Three changes of checkov's entries: one is added at two constructs, one is removed in prod, one is prolonged."""
     base = table(
         tmp_path / "base",
         entry("AwsSolutions::AwsSolutions-S1", "Platform/Same"),
@@ -48,7 +48,7 @@ def change(tmp_path: Path) -> Comparison:
     return comparison(acknowledged=(base, head))
 
 
-def test_the_comment_tells_what_came_what_went_and_what_is_prolonged(change: Comparison) -> None:
+def test_the_comment_shows_added_removed_and_prolonged_acknowledgements(change: Comparison) -> None:
     text = markdown.render(change)
 
     assert "### ⚠️ Review: no new findings" in text
@@ -65,7 +65,7 @@ def test_the_comment_tells_what_came_what_went_and_what_is_prolonged(change: Com
     assert "Platform/Same" not in text
 
 
-def test_the_page_and_programs_get_them_too(change: Comparison, tmp_path: Path) -> None:
+def test_the_page_and_the_json_report_have_them_too(change: Comparison, tmp_path: Path) -> None:
     page = html.page(change)
     reports.write(change, tmp_path)
     [added, changed, removed] = json.loads((tmp_path / "review.json").read_text())["acknowledgements"]["changes"]
@@ -77,7 +77,7 @@ def test_the_page_and_programs_get_them_too(change: Comparison, tmp_path: Path) 
     assert (removed["after"], removed["environments"]) == (None, ["prod"])
 
 
-def test_another_reason_is_told_as_the_text_that_it_is(tmp_path: Path) -> None:
+def test_a_changed_reason_is_shown_as_text_not_markup(tmp_path: Path) -> None:
     other = "A </details> @everyone of a reason, long enough."
     sides = [
         table(tmp_path / reason[0], entry("checkov::CKV_AWS_18", "Platform/Logs", reason=reason))
@@ -106,7 +106,7 @@ def test_fewer_acknowledgements_are_no_warning(tmp_path: Path) -> None:
         ("[acknowledgement", "is not TOML"),
     ],
 )
-def test_a_base_without_today_s_table_is_said_to_be_so_and_breaks_nothing(
+def test_a_base_without_a_readable_table_is_reported_and_breaks_nothing(
     tmp_path: Path, content: str | None, why: str
 ) -> None:
     base = read(tmp_path / "base") if content is None else table(tmp_path / "base", content)

@@ -1,4 +1,4 @@
-"""What stands costs what the table says; what has no price is named, never taken for free."""
+"""Standing resources get the prices of the table. A resource without a price is named, not taken for free."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ METRIC = {"MetricStat": {"Period": 60}}
 
 
 def cost(**resources: dict[str, Any]) -> Cost:
-    """Of an environment that base does not have."""
+    """The cost of an environment that only head has."""
     [found] = costs.compare({}, stacks(stack(resources)))
     return found
 
@@ -78,7 +78,7 @@ def cost(**resources: dict[str, Any]) -> Cost:
         ({"R": resource("AWS::S3::Bucket"), "P": resource("AWS::IAM::Role")}, {}),
     ],
 )
-def test_each_thing_that_stands_is_priced(resources: dict[str, Any], items: dict[str, float]) -> None:
+def test_each_standing_resource_is_priced(resources: dict[str, Any], items: dict[str, float]) -> None:
     found = cost(**resources)
     assert {item.label: item.head for item in found.items} == items
     assert found.unpriced == ()
@@ -109,7 +109,7 @@ def test_each_thing_that_stands_is_priced(resources: dict[str, Any], items: dict
         ({"A": resource("AWS::Lambda::Alias", ALIAS)}, "AWS::Lambda::Alias: provisioned concurrency (0 → 1)"),
     ],
 )
-def test_what_has_no_price_is_named(resources: dict[str, Any], named: str) -> None:
+def test_a_resource_without_a_price_is_named(resources: dict[str, Any], named: str) -> None:
     found = cost(**resources)
     assert (found.unpriced, found.head) == ((named,), 0)
 
@@ -124,7 +124,7 @@ def test_base_and_head_are_compared_by_environment() -> None:
     assert (old.environment, old.base, old.head, old.difference) == ("old", 1.0, 0, -1.0)
 
 
-def test_every_price_of_the_table_can_be_looked_up() -> None:
+def test_every_price_has_a_source_and_a_date() -> None:
     table, _ = prices()
     assert all(price.usd > 0 and price.source and price.seen and price.per for price in table.values())
     assert {key: monthly(key, 0) for key in table} == dict.fromkeys(table, 0.0)

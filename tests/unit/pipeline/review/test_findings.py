@@ -1,4 +1,4 @@
-"""Findings are read from a synthesis, compared and counted; what is none is never taken for there being none."""
+"""Findings are read from a synthesis, compared and counted. An unreadable report is never taken for no findings."""
 
 import json
 from collections.abc import Sequence
@@ -50,20 +50,20 @@ def test_findings_are_read_with_the_line_of_this_repository_that_makes_the_const
 @pytest.mark.parametrize(
     "content", ["", "{}", '{"pluginReports": [{}]}', '{"pluginReports": [{"pluginName": "AwsSolutions"}]}']
 )
-def test_a_report_that_is_none_is_not_read_as_no_findings(tmp_path: Path, content: str) -> None:
+def test_an_unreadable_report_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "r.json").write_text(content)
     with pytest.raises(NotCompared, match="is no validation report"):
         read(tmp_path / "r.json", TREE)
 
 
-def test_a_report_without_a_pack_is_not_read_as_no_findings(tmp_path: Path) -> None:
+def test_a_report_without_one_of_the_packs_is_refused(tmp_path: Path) -> None:
     file = report(tmp_path)
     file.write_text(file.read_text().replace("PCI.DSS.401", "PCI.DSS.500"))
     with pytest.raises(NotCompared, match=r"says nothing of PCI\.DSS\.401"):
         read(file, TREE)
 
 
-def test_a_report_with_another_pack_is_not_read_as_if_that_had_no_findings(tmp_path: Path) -> None:
+def test_a_report_with_an_unknown_pack_is_refused(tmp_path: Path) -> None:
     file = report(tmp_path)
     content = json.loads(file.read_text())
     content["pluginReports"].append({"pluginName": "HIPAA", "violations": [violation("HIPAA-X", "Dev/A")]})
@@ -72,7 +72,7 @@ def test_a_report_with_another_pack_is_not_read_as_if_that_had_no_findings(tmp_p
         read(file, TREE)
 
 
-def test_all_that_the_synthesis_enforces_is_read_and_no_two_findings_are_one(tmp_path: Path) -> None:
+def test_every_enforced_finding_is_read_once(tmp_path: Path) -> None:
     app = App(outdir=str(tmp_path), builtin_cloud_formation_validation=False)
     aws_sns.Topic(Stack(app, "Stack"), "Topic")
     unused = tuple(f"AwsSolutions::AwsSolutions-S{n}" for n in (1, 2))
@@ -92,7 +92,7 @@ def test_all_that_the_synthesis_enforces_is_read_and_no_two_findings_are_one(tmp
     assert len({each.key for each in found}) == len(found)
 
 
-def test_what_became_of_each_finding() -> None:
+def test_each_finding_is_new_acknowledged_fixed_or_unchanged() -> None:
     base = [
         finding("same"),
         finding("moved", line=1),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.review.findings import Finding, compare
-from pipeline.review.names import MARKER, TOOL
+from pipeline.review.markers import MARKER, TOOL
 from pipeline.review.publish import FILE_LIMIT
 from pipeline.review.reports import sarif
 from tests.unit.pipeline.review.fake_github import BOT, REPOSITORY, RUN, TOKEN, FakeGitHub, serving
@@ -33,7 +33,7 @@ LOG = json.dumps(sarif.render(compare([], [finding("Open"), finding("Acknowledge
 
 
 def archive(compression: int = zipfile.ZIP_DEFLATED, **files: str | bytes) -> bytes:
-    """Of ``review_md="…"``, which is packed as review.md."""
+    """A ZIP archive. ``review_md="…"`` becomes its file review.md."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", compression) as packed:
         for name, text in files.items():
@@ -48,7 +48,7 @@ def pull_request(number: int, *, sha: str = COMMIT, repo: dict[str, Any] = FORK,
 
 @pytest.fixture
 def github() -> Iterator[FakeGitHub]:
-    """Pull request 12, out of a fork, whose review has passed."""
+    """A GitHub with pull request 12 from a fork, whose review has passed."""
     with serving() as fake:
         fake.run = {
             "id": RUN,
@@ -69,7 +69,7 @@ def github() -> Iterator[FakeGitHub]:
 
 
 def publish(github: FakeGitHub, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """As on the runner: Python with nothing installed (-S), and what GitHub says in variables."""
+    """Runs the command as on GitHub: Python without packages (-S), and GitHub's variables."""
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"workflow_run": {"id": RUN}, "repository": {"default_branch": "main"}}))
     environ = {
@@ -92,9 +92,7 @@ def published_comment(github: FakeGitHub, tmp_path: Path) -> str:
     return str(comment["body"])
 
 
-def test_a_passed_review_is_told_in_a_comment_that_names_verdict_commit_and_run(
-    github: FakeGitHub, tmp_path: Path
-) -> None:
+def test_the_comment_on_a_passed_review_names_verdict_commit_and_run(github: FakeGitHub, tmp_path: Path) -> None:
     comment = published_comment(github, tmp_path)
 
     assert comment.startswith(f"{MARKER}\n✓ **Review passed** of `{COMMIT[:12]}`")
@@ -102,9 +100,7 @@ def test_a_passed_review_is_told_in_a_comment_that_names_verdict_commit_and_run(
     assert "(https://github.example/run/7)" in comment
 
 
-def test_open_findings_become_alerts_of_the_pull_requests_commit_and_acknowledged_ones_do_not(
-    github: FakeGitHub, tmp_path: Path
-) -> None:
+def test_only_open_findings_become_alerts_of_the_commit(github: FakeGitHub, tmp_path: Path) -> None:
     published_comment(github, tmp_path)
 
     [alerts] = github.alerts
@@ -115,9 +111,7 @@ def test_open_findings_become_alerts_of_the_pull_requests_commit_and_acknowledge
     assert [each["id"] for each in run["tool"]["driver"]["rules"]] == ["AwsSolutions-S1"]
 
 
-def test_the_next_review_replaces_the_comment_even_if_a_hundred_others_stand_before_it(
-    github: FakeGitHub, tmp_path: Path
-) -> None:
+def test_the_next_review_replaces_the_comment_even_after_a_hundred_others(github: FakeGitHub, tmp_path: Path) -> None:
     for number in range(100):
         github.say("someone", f"comment {number}", 12)
     github.say(BOT, f"{MARKER}\n✓ **Review passed** of an older commit", 12)
@@ -130,7 +124,7 @@ def test_the_next_review_replaces_the_comment_even_if_a_hundred_others_stand_bef
 
 
 @pytest.mark.parametrize("author", ["stranger", None])
-def test_a_comment_of_somebody_else_with_our_marker_is_left_alone(
+def test_a_comment_of_another_account_with_our_marker_is_left_alone(
     github: FakeGitHub, tmp_path: Path, author: str | None
 ) -> None:
     github.say(author, f"{MARKER}\nmine", 12)
@@ -140,13 +134,13 @@ def test_a_comment_of_somebody_else_with_our_marker_is_left_alone(
     assert [each["body"].splitlines()[1][:1] for each in github.comments] == ["m", "✓"]
 
 
-def test_a_failed_run_is_told_as_failed_however_clean_its_report_looks(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_failed_run_fails_even_with_a_clean_report(github: FakeGitHub, tmp_path: Path) -> None:
     github.run["conclusion"] = "failure"
 
     assert published_comment(github, tmp_path).startswith(f"{MARKER}\n✗ **Review failed**")
 
 
-def test_why_the_sides_could_not_be_compared_is_told_under_a_failed_verdict(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_failed_comparison_is_published_with_its_reason(github: FakeGitHub, tmp_path: Path) -> None:
     github.run["conclusion"] = "failure"
     github.artifacts = {NOW: archive(review_md="No such base.")}
 
@@ -180,9 +174,7 @@ LEFT = {
 
 
 @pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
-def test_without_a_readable_report_the_comment_says_so_where_a_clean_verdict_stood(
-    github: FakeGitHub, tmp_path: Path, left: bytes | None
-) -> None:
+def test_an_unreadable_report_replaces_a_former_verdict(github: FakeGitHub, tmp_path: Path, left: bytes | None) -> None:
     github.say(BOT, f"{CLEAN}✓ **Review passed** of an older commit", 12)
     github.artifacts = {} if left is None else {NOW: left}
 
@@ -193,7 +185,7 @@ def test_without_a_readable_report_the_comment_says_so_where_a_clean_verdict_sto
     assert github.alerts == []
 
 
-def test_an_archive_over_the_limit_is_not_even_opened(github: FakeGitHub, tmp_path: Path) -> None:
+def test_an_archive_over_the_limit_is_not_opened(github: FakeGitHub, tmp_path: Path) -> None:
     github.artifacts = {NOW: b" " * (FILE_LIMIT + 1)}
 
     done = publish(github, tmp_path)
@@ -211,7 +203,7 @@ def test_an_archive_over_the_limit_is_not_even_opened(github: FakeGitHub, tmp_pa
         ("completed", "action_required", "ended as action_required"),
     ],
 )
-def test_a_run_without_a_verdict_is_told_as_that(
+def test_a_run_without_a_verdict_gets_no_verdict(
     github: FakeGitHub, tmp_path: Path, status: str, conclusion: str | None, reason: str
 ) -> None:
     github.say(BOT, CLEAN, 12)
@@ -224,10 +216,8 @@ def test_a_run_without_a_verdict_is_told_as_that(
     assert "No new findings" not in comment
 
 
-def test_the_pull_request_is_the_one_with_this_very_commit_from_this_very_repository(
-    github: FakeGitHub, tmp_path: Path
-) -> None:
-    namesake = FORK | {"id": 3}  # a fork that was deleted and made again
+def test_the_pull_request_is_found_by_commit_and_repository(github: FakeGitHub, tmp_path: Path) -> None:
+    namesake = FORK | {"id": 3}  # a deleted fork that was created again
     github.pull_requests = [
         pull_request(10, sha=OTHER_COMMIT),
         pull_request(11, repo=namesake),
@@ -251,7 +241,7 @@ def test_a_superseded_commit_a_deleted_fork_and_another_event_write_nothing(
     assert "nothing to do" in done.stdout
 
 
-def test_a_strangers_report_notifies_nobody_and_holds_no_second_marker(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_strangers_report_notifies_nobody_and_has_no_second_marker(github: FakeGitHub, tmp_path: Path) -> None:
     github.artifacts = {NOW: archive(review_md=f"{CLEAN}@example/security look\0{MARKER}", review_sarif=LOG)}
 
     comment = published_comment(github, tmp_path)
@@ -261,7 +251,7 @@ def test_a_strangers_report_notifies_nobody_and_holds_no_second_marker(github: F
     assert comment.count(MARKER) == 1
 
 
-def test_a_report_too_long_for_a_comment_is_cut_at_a_line_and_says_so_first(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_long_report_is_cut_at_a_line_and_says_so_first(github: FakeGitHub, tmp_path: Path) -> None:
     github.artifacts = {NOW: archive(review_md=CLEAN + "- a finding\n" * 10_000, review_sarif=LOG)}
 
     comment = published_comment(github, tmp_path)
@@ -278,13 +268,13 @@ def test_a_report_too_long_for_a_comment_is_cut_at_a_line_and_says_so_first(gith
         ("<details>\n  ```diff\n<details>\n", "\n  ```\n\n</details>\n"),
     ],
 )
-def test_what_a_cut_left_open_is_closed(github: FakeGitHub, tmp_path: Path, opened: str, closed: str) -> None:
+def test_a_cut_report_closes_its_blocks(github: FakeGitHub, tmp_path: Path, opened: str, closed: str) -> None:
     github.artifacts = {NOW: archive(review_md=CLEAN + opened + "+ a line\n" * 10_000, review_sarif=LOG)}
 
     assert published_comment(github, tmp_path).endswith(f"+ a line{closed}")
 
 
-def test_of_a_run_that_was_repeated_the_last_report_is_told(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_repeated_run_publishes_its_last_report(github: FakeGitHub, tmp_path: Path) -> None:
     github.run["run_started_at"] = NOW
     again = "2026-01-01T11:10:00Z"
     github.artifacts = {
@@ -296,7 +286,7 @@ def test_of_a_run_that_was_repeated_the_last_report_is_told(github: FakeGitHub, 
     assert published_comment(github, tmp_path).endswith("\n\nOf the last attempt\n")
 
 
-def test_a_repetition_that_left_nothing_does_not_repeat_the_first_report(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_repeated_run_without_a_report_does_not_publish_the_first_one(github: FakeGitHub, tmp_path: Path) -> None:
     github.run |= {"run_started_at": NOW, "conclusion": "failure"}
     github.artifacts = {EARLIER: archive(review_md=CLEAN, review_sarif=LOG)}
 
@@ -307,7 +297,7 @@ def test_a_repetition_that_left_nothing_does_not_repeat_the_first_report(github:
     ("storage", "reason"),
     [(410, "its report has expired"), (503, "does not hand out its report"), (0, "could not be fetched")],
 )
-def test_a_report_that_can_not_be_had_is_told_where_a_former_verdict_stood(
+def test_a_report_that_cannot_be_fetched_replaces_a_former_verdict(
     github: FakeGitHub, tmp_path: Path, storage: int, reason: str
 ) -> None:
     github.say(BOT, CLEAN, 12)
@@ -320,13 +310,13 @@ def test_a_report_that_can_not_be_had_is_told_where_a_former_verdict_stood(
 
 
 @pytest.mark.parametrize("path", [".github/workflows/mine.yml", ".github/workflows/mine.yml@refs/heads/main"])
-def test_another_workflow_of_the_same_name_is_told_to_nobody(github: FakeGitHub, tmp_path: Path, path: str) -> None:
+def test_another_workflow_of_the_same_name_publishes_nothing(github: FakeGitHub, tmp_path: Path, path: str) -> None:
     github.run["path"] = path
 
     done = publish(github, tmp_path)
 
     assert (done.returncode, github.comments, github.alerts) == (0, [], [])
-    assert "not ours" in done.stdout
+    assert "another workflow" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -337,7 +327,7 @@ def test_another_workflow_of_the_same_name_is_told_to_nobody(github: FakeGitHub,
         ({"filename": "Makefile"}, "`Makefile`"),
     ],
 )
-def test_a_change_of_what_judges_it_is_named_before_the_report(
+def test_a_change_of_its_own_judges_is_named_before_the_report(
     github: FakeGitHub, tmp_path: Path, changed: dict[str, str], named: str
 ) -> None:
     github.changed = [{"filename": f"stages/{n}.py"} for n in range(100)] + [changed]
@@ -348,19 +338,19 @@ def test_a_change_of_what_judges_it_is_named_before_the_report(
     assert comment.index("alters") < comment.index("### Compliance")
 
 
-def test_a_change_too_large_to_be_listed_is_not_taken_for_harmless(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_change_with_too_many_files_names_all_judges(github: FakeGitHub, tmp_path: Path) -> None:
     github.changed = [{"filename": f"stages/{n}.py"} for n in range(3000)]
 
     assert "alters what judges it: `.github/`, `.ci/`" in published_comment(github, tmp_path)
 
 
-def test_a_change_of_anything_else_alters_no_judge(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_change_of_other_files_names_no_judge(github: FakeGitHub, tmp_path: Path) -> None:
     github.changed = [{"filename": name} for name in ("stages/api.py", "docs/Makefile", "pipeline/reviewed.py")]
 
     assert "alters" not in published_comment(github, tmp_path)
 
 
-def test_a_push_to_main_tells_code_scanning_what_is_there_already(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_push_to_main_uploads_its_findings_to_code_scanning(github: FakeGitHub, tmp_path: Path) -> None:
     ours = {"id": 1, "full_name": REPOSITORY, "owner": {"login": "example"}}
     github.run |= {"event": "push", "head_branch": "main", "head_repository": ours}
 
@@ -380,7 +370,7 @@ def test_a_repository_without_code_scanning_still_gets_its_comment(github: FakeG
     assert len(github.comments) == 1
 
 
-def test_alerts_that_github_does_not_take_fail_the_job(github: FakeGitHub, tmp_path: Path) -> None:
+def test_a_refused_upload_of_alerts_fails_the_job(github: FakeGitHub, tmp_path: Path) -> None:
     github.code_scanning = 400
 
     done = publish(github, tmp_path)

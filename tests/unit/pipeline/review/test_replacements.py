@@ -1,4 +1,4 @@
-"""What a deployment replaces or deletes, by CloudFormation's own schemas; of stateful resources first."""
+"""Replaced and deleted resources, by CloudFormation's schemas. Stateful resources come first."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def test_a_property_that_no_update_can_change_replaces_a_stateful_resource() -> 
     ]
 
 
-def test_a_property_that_replaces_only_at_times_may_replace() -> None:
+def test_a_conditionally_create_only_property_may_replace() -> None:
     [entry] = changes({"T": table()}, {"T": table(KeySchema=[{"AttributeName": "key"}])})
     assert (entry.section, entry.action) == ("stateful", "may be replaced")
 
@@ -30,7 +30,7 @@ def test_a_property_that_an_update_can_change_replaces_nothing() -> None:
     assert (entry.section, entry.action) == ("rest", "changed")
 
 
-def test_a_replaced_resource_without_data_comes_after_those_with() -> None:
+def test_replaced_stateful_resources_come_first() -> None:
     base, head = (
         {"G": resource("AWS::EC2::SecurityGroup", {"GroupDescription": of}), "T": table(TableName=of)} for of in "ab"
     )
@@ -40,7 +40,7 @@ def test_a_replaced_resource_without_data_comes_after_those_with() -> None:
     ]
 
 
-def test_another_logical_id_is_a_replacement_and_a_name_that_stays_makes_it_fail() -> None:
+def test_another_logical_id_is_a_replacement_that_fails_if_the_name_is_kept() -> None:
     renamed = resource("AWS::DynamoDB::Table", TABLE, path="Storage/Transactions", DeletionPolicy="Delete")
     [entry] = changes({"Old": table()}, {"New": renamed})
     assert texts([entry]) == [
@@ -52,7 +52,7 @@ def test_another_logical_id_is_a_replacement_and_a_name_that_stays_makes_it_fail
     assert entry.alarming
 
 
-def test_of_several_renamed_tables_each_is_known_by_its_name() -> None:
+def test_several_renamed_tables_are_paired_by_their_names() -> None:
     def tables(prefix: str) -> Template:
         more = {"TimeToLiveSpecification": {"AttributeName": prefix}}
         return {
@@ -65,13 +65,13 @@ def test_of_several_renamed_tables_each_is_known_by_its_name() -> None:
     ]
 
 
-def test_what_refers_to_a_renamed_resource_has_not_changed_itself() -> None:
+def test_a_reference_to_a_renamed_resource_is_no_change() -> None:
     user = {"U": resource("AWS::SSM::Parameter", {"Value": {"Ref": "Old"}})}
     head = {"U": resource("AWS::SSM::Parameter", {"Value": {"Ref": "New"}}), "New": table()}
     assert [each.type for each in changes(user | {"Old": table()}, head)] == ["AWS::DynamoDB::Table"]
 
 
-def test_a_replaced_key_takes_the_database_with_it() -> None:
+def test_a_replaced_key_also_replaces_its_database() -> None:
     cluster = resource("AWS::RDS::DBCluster", {"KmsKeyId": {"Fn::GetAtt": ["K2", "Arn"]}}, path="Db")
     before = resource("AWS::RDS::DBCluster", {"KmsKeyId": {"Fn::GetAtt": ["K1", "Arn"]}}, path="Db")
     key = resource("AWS::KMS::Key", {"Description": "data"}, path="Key")
@@ -83,7 +83,7 @@ def test_a_replaced_key_takes_the_database_with_it() -> None:
     )
 
 
-def test_what_a_replacement_takes_with_it_is_one_entry_for_each_type() -> None:
+def test_dependent_replacements_are_one_entry_for_each_type() -> None:
     def network(cidr: str) -> Template:
         groups = {f"G{n}": resource("AWS::EC2::SecurityGroup", {"VpcId": {"Ref": "V"}}) for n in (1, 2)}
         return {"V": resource("AWS::EC2::VPC", {"CidrBlock": cidr})} | groups
@@ -106,7 +106,7 @@ def test_what_a_replacement_takes_with_it_is_one_entry_for_each_type() -> None:
         ("AWS::Cognito::UserPool", {}, "its data is deleted"),
     ],
 )
-def test_a_deleted_stateful_resource_is_told_with_what_becomes_of_its_data(
+def test_a_deleted_stateful_resource_shows_the_fate_of_its_data(
     type: str, attributes: dict[str, str], fate: str
 ) -> None:
     entries = changes({"R": resource(type, **attributes)}, {})
@@ -120,7 +120,7 @@ def test_a_deleted_stateful_resource_is_told_with_what_becomes_of_its_data(
         ({"UpdateReplacePolicy": "Snapshot"}, {}, "- UpdateReplacePolicy: Snapshot → none"),
     ],
 )
-def test_a_lost_retention_policy_is_told_in_red(before: dict[str, str], after: dict[str, str], text: str) -> None:
+def test_a_lost_retention_policy_is_alarming(before: dict[str, str], after: dict[str, str], text: str) -> None:
     entries = changes(*({"R": resource("AWS::S3::Bucket", **of)} for of in (before, after)))
     assert texts(entries) == [f"stateful: loses protection AWS::S3::Bucket R (dev)\n{text}"]
     assert [
@@ -128,7 +128,7 @@ def test_a_lost_retention_policy_is_told_in_red(before: dict[str, str], after: d
     ] == ["rest"]
 
 
-def test_lost_deletion_protection_is_told_in_red_of_resource_and_stack() -> None:
+def test_lost_deletion_protection_of_resource_or_stack_is_alarming() -> None:
     base, head = (
         stacks(stack({"C": resource("AWS::RDS::DBCluster", {"DeletionProtection": on})}, protected=on))
         for on in (True, False)
@@ -139,7 +139,7 @@ def test_lost_deletion_protection_is_told_in_red_of_resource_and_stack() -> None
     ]
 
 
-def test_another_type_under_the_same_logical_id_is_both() -> None:
+def test_another_type_under_the_same_logical_id_is_removed_and_added() -> None:
     entries = changes({"R": resource("AWS::S3::Bucket")}, {"R": resource("AWS::SNS::Topic")})
     assert {(each.section, each.action) for each in entries} == {
         ("stateful", "deleted"),
@@ -153,7 +153,7 @@ def test_a_type_without_schema_may_be_replaced_by_any_change() -> None:
     assert ("replacement", "may be replaced") in [(each.section, each.action) for each in changes(base, head)]
 
 
-def test_versions_and_deployments_make_room_for_the_next_by_design() -> None:
+def test_a_new_version_or_deployment_is_no_replacement() -> None:
     def version(id: str) -> Template:
         renewed = resource("AWS::Lambda::Version", {"FunctionName": "f"}, path="F/CurrentVersion")
         return {id: renewed | {"Metadata": renewed["Metadata"] | {"aws:cdk:do-not-refactor": True}}}

@@ -1,4 +1,4 @@
-"""Four reports of one comparison: short for the comment, whole for the page, for code scanning and for programs."""
+"""Four reports of one comparison: a short comment, and complete reports for people, code scanning and programs."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def a_change(**more: Any) -> Comparison:
     )
 
 
-def test_the_comment_tells_the_most_important_first() -> None:
+def test_the_comment_begins_with_the_most_important_parts() -> None:
     text = markdown.render(a_change())
     order = [
         markdown.MARKER,
@@ -53,20 +53,20 @@ def test_the_comment_tells_the_most_important_first() -> None:
     assert places == sorted(places)
 
 
-def test_no_change_is_said_in_a_few_lines() -> None:
+def test_no_change_takes_a_few_lines() -> None:
     text = markdown.render(comparison())
     assert "no new findings" in text
     assert "the templates are the same; standing costs unchanged" in text
     assert len(text.splitlines()) < 15
 
 
-def test_the_comment_names_a_finding_once_for_all_its_environments() -> None:
+def test_the_comment_names_a_finding_once_for_all_environments() -> None:
     text = markdown.render(comparison(head=[finding("Dev/Platform/Api"), finding("payment-pipeline/Role")]))
     assert f"- `{IAM5}` at `Platform/Api` (dev) in `stages/a.py:1`" in text
     assert f"- `{IAM5}` at `payment-pipeline/Role` in `stages/a.py:1`" in text
 
 
-def test_a_comment_stays_within_githubs_limit_and_says_what_it_leaves_out() -> None:
+def test_a_comment_keeps_githubs_limit_and_says_how_much_it_leaves_out() -> None:
     many = {f"T{n}": resource("AWS::SNS::Topic", {"DisplayName": f"{n}" + "x" * 900}) for n in range(200)}
     changed = {id: each | {"Properties": {"DisplayName": f"{id} ü"}} for id, each in many.items()}
     worst = comparison(head=[finding(f"Dev/{'ü' * 300}{n}") for n in range(150)], before=many, after=changed)
@@ -74,14 +74,12 @@ def test_a_comment_stays_within_githubs_limit_and_says_what_it_leaves_out() -> N
     assert len(text.encode()) < 65_536
     left_out = 150 + 200 - text.count(f"- `{IAM5}`") - text.count("- **changed**")
     assert left_out > 0
-    assert (
-        f"**{left_out} entries are left out here, for want of room: `review.html` and `review.json` have all.**" in text
-    )
+    assert f"**{left_out} entries do not fit here. `review.html` and `review.json` contain all.**" in text
     assert "#### Standing costs" in text or "Standing costs: " in text
     assert html.page(worst).count('<article class="card') == 350
 
 
-def test_what_is_gone_is_the_first_to_be_left_out() -> None:
+def test_fixed_findings_are_left_out_first() -> None:
     topic = {"T": resource("AWS::SNS::Topic", {"DisplayName": "x"})}
     text = markdown.render(comparison(base=[finding(f"Dev/{'x' * 300}{n}") for n in range(300)], after=topic))
     assert "**added** `AWS::SNS::Topic`" in text
@@ -108,13 +106,13 @@ def test_text_from_templates_and_reasons_is_never_markup_in_the_comment() -> Non
     assert "&lt;script&gt;" in text
 
 
-def test_an_error_stays_within_its_block() -> None:
+def test_an_error_message_cannot_leave_its_block() -> None:
     text = markdown.not_compared("failed:\n```\n# Heading", base="`x`")
     assert text.endswith("\n````\nfailed:\n```\n# Heading\n````\n")
     assert "against `` `x` ``" in text
 
 
-def test_the_page_is_whole_and_needs_nothing_else() -> None:
+def test_the_page_is_complete_and_loads_nothing() -> None:
     page = html.page(a_change())
     self_contained(page)
     accessible(page)
@@ -122,7 +120,7 @@ def test_the_page_is_whole_and_needs_nothing_else() -> None:
         assert each in page
 
 
-def test_code_scanning_gets_lines_and_takes_acknowledged_findings_for_suppressed() -> None:
+def test_sarif_has_lines_and_suppresses_acknowledged_findings() -> None:
     base = [finding("known", reason="Needed.")]
     log = sarif.render(compare(base, [*base, finding("new", line=7)]))
     [run] = log["runs"]
@@ -135,7 +133,7 @@ def test_code_scanning_gets_lines_and_takes_acknowledged_findings_for_suppressed
     assert known["partialFingerprints"] != new["partialFingerprints"]
 
 
-def test_programs_get_all_of_it(tmp_path: Path) -> None:
+def test_the_json_report_is_complete(tmp_path: Path) -> None:
     reports.write(a_change(), tmp_path)
     content = json.loads((tmp_path / "review.json").read_text())
     assert [each["construct"] for each in content["findings"]["new"]] == ["Dev/Platform/Api"]

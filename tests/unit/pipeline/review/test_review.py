@@ -1,4 +1,4 @@
-"""The command: what it writes, what it answers, and that no failure looks like a clean result."""
+"""The command writes its reports and exit code. No failure looks like a clean result."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def written(template: str) -> str:
     return f"(out / 'manifest.json').write_text({MANIFEST!r})\n(out / 's.json').write_text({template!r})"
 
 
-def test_a_side_is_what_its_synthesis_writes(tmp_path: Path) -> None:
+def test_a_synthesis_gives_findings_acknowledgements_and_stacks(tmp_path: Path) -> None:
     template = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
     side = synthesise("base", app(tmp_path, written(template)), tmp_path / "out")
     assert (side.findings, list(side.stacks)) == ((), ["S"])
@@ -58,18 +58,20 @@ def test_a_side_is_what_its_synthesis_writes(tmp_path: Path) -> None:
         ("(out / 'manifest.json').write_text('{\"artifacts\": {}}')", REPORT, "base: .* has no stack"),
     ],
 )
-def test_what_can_not_be_read_is_named_with_its_side(tmp_path: Path, more: str, report: str, message: str) -> None:
+def test_an_unreadable_report_or_template_is_named_with_its_commit(
+    tmp_path: Path, more: str, report: str, message: str
+) -> None:
     with pytest.raises(NotCompared, match=message):
         synthesise("base", app(tmp_path, more, report), tmp_path / "out")
 
 
-def test_a_side_that_does_not_synthesise_is_named_with_its_error(tmp_path: Path) -> None:
+def test_a_failed_synthesis_is_named_with_its_error(tmp_path: Path) -> None:
     (tmp_path / "pipeline_app.py").write_text("raise SystemExit('no such stage')")
     with pytest.raises(NotCompared, match=r"(?s)synthesis of head \(this folder\) failed.*no such stage"):
         synthesise("head (this folder)", tmp_path, tmp_path / "out")
 
 
-def test_a_base_from_before_there_was_an_app_is_named(tmp_path: Path) -> None:
+def test_a_base_without_an_app_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotCompared, match=r"base has no pipeline_app\.py"):
         synthesise("base", tmp_path, tmp_path / "out")
 
@@ -83,7 +85,7 @@ INSTALL = f"""setup:
 
 
 def asking_for(packages: str, tree: Path, makefile: str) -> Path:
-    """A tree that says with which packages it is synthesised."""
+    """A tree with its own list of packages."""
     (tree / "requirements").mkdir()
     (tree / "requirements" / "dev.txt").write_text(packages)
     (tree / "Makefile").write_text(makefile)
@@ -98,12 +100,12 @@ def asking_for(packages: str, tree: Path, makefile: str) -> Path:
         ((ROOT / "requirements" / "dev.txt").read_text(), "those of this folder"),
     ],
 )
-def test_a_side_is_synthesised_with_the_packages_that_it_asks_for(tmp_path: Path, packages: str, message: str) -> None:
+def test_each_synthesis_uses_the_packages_of_its_commit(tmp_path: Path, packages: str, message: str) -> None:
     with pytest.raises(NotCompared, match=f"(?s)synthesis of base failed.*{message}"):
         synthesise("base", asking_for(packages, tmp_path, INSTALL), tmp_path / "out")
 
 
-def test_a_side_whose_packages_can_not_be_installed_is_named(tmp_path: Path) -> None:
+def test_packages_that_cannot_be_installed_are_named_with_their_commit(tmp_path: Path) -> None:
     tree = asking_for("aws-cdk-lib==2.0.0\n", tmp_path, "setup:\n\t@echo no such package >&2; exit 1\n")
     with pytest.raises(NotCompared, match=r"(?s)base has other packages, which can't be installed: .*no such package"):
         synthesise("base", tree, tmp_path / "out")
@@ -118,7 +120,7 @@ def test_a_synthesis_gets_no_credentials(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture
 def repository(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One commit, whatever these tests themselves were made of: CodePipeline hands on files without a history."""
+    """A repository of one commit, because CodePipeline gives these tests files without a history."""
     folder = tmp_path_factory.mktemp("repository")
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
     for command in (["init"], ["commit", "--allow-empty", "--message", "First"]):
@@ -141,7 +143,7 @@ def test_a_base_that_does_not_exist_is_a_clear_failure_and_leaves_no_older_resul
 
 
 def replaced(command: str, script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given ``script`` in the place of ``command``."""
+    """Put ``script`` in the place of ``command``."""
     (folder / command).write_text(f"#!/bin/sh\n{script}\n")
     (folder / command).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -154,14 +156,14 @@ def test_a_base_is_never_taken_for_an_option_of_git(tmp_path: Path, monkeypatch:
     assert told.read_text().splitlines()[-2:] == ["--end-of-options", "--output=stolen^{commit}"]
 
 
-def test_a_machine_without_git_is_not_told_of_new_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_git_gets_an_error_not_new_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert review.main(["--base", "HEAD", "--output", str(tmp_path)]) == review.ExitCode.NOT_COMPARED
     assert "base 'HEAD' can't be read: " in (tmp_path / "review.md").read_text()
 
 
 @pytest.mark.usefixtures("repository")
-def test_an_archive_that_can_not_be_unpacked_is_not_told_as_new_findings(
+def test_an_archive_that_cannot_be_unpacked_is_an_error_not_new_findings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replaced("tar", "echo disk full >&2; exit 2", tmp_path, monkeypatch)
@@ -171,7 +173,7 @@ def test_an_archive_that_can_not_be_unpacked_is_not_told_as_new_findings(
 
 @pytest.fixture
 def synthesised(monkeypatch: pytest.MonkeyPatch) -> Callable[[Synthesis, Synthesis], None]:
-    """Instead of synthesising: these are the synthesis."""
+    """Use these findings instead of a synthesis."""
 
     def given(base: Synthesis, head: Synthesis) -> None:
         monkeypatch.setattr(review, "synthesise", lambda name, *_: base if name.startswith("base") else head)
@@ -190,7 +192,7 @@ def test_new_findings_fail_and_all_reports_are_written(
     assert {each.name for each in tmp_path.iterdir()} == set(NAMES)
 
 
-def test_an_error_of_the_review_itself_is_not_told_as_new_findings_and_leaves_half_a_report_to_nobody(
+def test_an_internal_error_is_no_new_finding_and_leaves_no_partial_report(
     synthesised: Callable[[Synthesis, Synthesis], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     same = side(findings=(), stacks=stacks(stack({})))

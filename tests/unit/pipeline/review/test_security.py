@@ -1,4 +1,4 @@
-"""IAM and security changes come first, statement by statement, and what reaches far stands out."""
+"""IAM and security changes come first, statement by statement. Far-reaching changes are alarming."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def details(base: Template, head: Template) -> list[tuple[str, str, bool]]:
     return [(each.sign, each.text, each.alarming) for each in entry.details]
 
 
-def test_an_added_statement_is_told_with_the_names_of_what_it_refers_to() -> None:
+def test_an_added_statement_names_the_constructs_that_it_refers_to() -> None:
     write = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": {"Fn::Join": ["", [READ["Resource"], "/*"]]}}
     assert texts(changes(BUCKET | policy(READ), BUCKET | policy(READ, write))) == [
         "security: changed AWS::IAM::ManagedPolicy Api/Policy (dev)\n+ Allow s3:PutObject on ${Storage/Audit.Arn}/*"
@@ -35,13 +35,15 @@ def test_an_added_statement_is_told_with_the_names_of_what_it_refers_to() -> Non
         ({"NotAction": "iam:*", "Action": None}, "changed ← wildcard action not iam:*", True),
     ],
 )
-def test_a_changed_statement_is_judged(after: dict[str, Any], verdict: str, alarming: bool) -> None:
+def test_a_changed_statement_is_widened_narrowed_or_changed(
+    after: dict[str, Any], verdict: str, alarming: bool
+) -> None:
     (sign, text, loud), *parts = details(BUCKET | policy(READ), BUCKET | policy(READ | after))
     assert (sign, text, loud) == ("!", f"{verdict}: Allow s3:GetObject on ${{Storage/Audit.Arn}}", alarming)
     assert parts
 
 
-def test_a_lost_condition_widens_and_more_of_a_denial_narrows() -> None:
+def test_a_lost_condition_widens_and_a_larger_denial_narrows() -> None:
     limited = READ | {"Condition": {"StringEquals": {"aws:SourceAccount": "1"}}}
     denied = READ | {"Effect": "Deny", "Sid": "No"}
     assert details(BUCKET | policy(limited), BUCKET | policy(READ))[0][1].startswith("widened")
@@ -50,19 +52,19 @@ def test_a_lost_condition_widens_and_more_of_a_denial_narrows() -> None:
     assert details(BUCKET | policy(more), BUCKET | policy(denied))[0][1].startswith("widened")
 
 
-def test_a_denial_that_is_gone_stands_out() -> None:
+def test_a_removed_denial_is_alarming() -> None:
     denied = {"Effect": "Deny", "Action": "s3:*", "Principal": "*", "Resource": "*"}
     [(sign, text, alarming)] = details(BUCKET | policy(READ, denied), BUCKET | policy(READ))
     assert (sign, text, alarming) == ("-", "Deny *: s3:* on * ← a denial is gone", True)
 
 
-def test_another_version_of_a_policy_stands_out_for_it_changes_what_its_statements_mean() -> None:
+def test_another_language_version_of_a_policy_is_alarming() -> None:
     older = policy(READ)
     older["P"]["Properties"]["PolicyDocument"]["Version"] = "2008-10-17"
     assert details(BUCKET | policy(READ), BUCKET | older) == [("!", "Version: 2012-10-17 → 2008-10-17", True)]
 
 
-def test_order_and_spelling_of_a_policy_are_no_change() -> None:
+def test_another_order_or_form_of_a_policy_is_no_change() -> None:
     other = {"Effect": "Allow", "Action": ["kms:Decrypt", "kms:Encrypt"], "Resource": "arn:k"}
     same = {"Effect": "Allow", "Action": ["kms:Encrypt", "kms:Decrypt"], "Resource": ["arn:k"]}
     assert changes(BUCKET | policy(READ, other), BUCKET | policy(same, READ | {"Action": "s3:GetObject"})) == []
@@ -78,7 +80,7 @@ def test_order_and_spelling_of_a_policy_are_no_change() -> None:
         ("AWS::EC2::VPCEndpoint", "PolicyDocument"),
     ],
 )
-def test_policies_of_resources_count_as_well_and_anyone_stands_out(type: str, name: str) -> None:
+def test_policies_of_resources_are_security_and_anyone_is_alarming(type: str, name: str) -> None:
     statement = {"Effect": "Allow", "Action": "x:Use", "Principal": {"AWS": "*"}, "Resource": "*"}
     base, head = ({"R": resource(type, {name: {"Statement": of}})} for of in ([], [statement]))
     [(sign, text, alarming)] = details(base, head)
@@ -109,20 +111,20 @@ def test_policies_of_resources_count_as_well_and_anyone_stands_out(type: str, na
         ("AWS::EC2::SecurityGroupIngress", {"SourceSecurityGroupOwnerId": "1"}, {"SourceSecurityGroupOwnerId": "2"}),
     ],
 )
-def test_what_can_not_be_taken_apart_is_no_hiding_place(
+def test_a_statement_that_cannot_be_parsed_is_still_shown(
     type: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     base, head = (BUCKET | {"R": resource(type, of)} for of in (before, after))
     assert details(base, head)
 
 
-def test_a_role_that_goes_or_comes_is_told_with_its_statements() -> None:
+def test_an_added_or_removed_role_shows_its_statements() -> None:
     role = {"R": resource("AWS::IAM::Role", {"AssumeRolePolicyDocument": {"Statement": [READ]}, "RoleName": "r"})}
     assert [each[0] for each in details(BUCKET, BUCKET | role)] == ["+", "+"]
     assert texts(changes(BUCKET | role, BUCKET))[0].startswith("security: removed AWS::IAM::Role R (dev)\n- Assume")
 
 
-def test_a_new_resource_is_among_them_only_if_something_is_open_or_off() -> None:
+def test_a_new_resource_is_a_security_change_only_if_it_is_open_or_unprotected() -> None:
     group = {"L": resource("AWS::Logs::LogGroup", {"KmsKeyId": "k"})}
     database = {"D": resource("AWS::RDS::DBInstance", {"PubliclyAccessible": True, "KmsKeyId": "k"})}
     assert texts(changes({}, group | database)) == [
@@ -131,7 +133,7 @@ def test_a_new_resource_is_among_them_only_if_something_is_open_or_off() -> None
     ]
 
 
-def test_an_invocation_permission_is_told_as_a_statement() -> None:
+def test_an_invocation_permission_is_shown_as_a_statement() -> None:
     properties = {"Action": "lambda:InvokeFunction", "FunctionName": "f", "Principal": "s3.amazonaws.com"}
     limited = properties | {"SourceArn": "arn:b"}
     base, head = ({"R": resource("AWS::Lambda::Permission", of)} for of in (limited, properties))
@@ -141,7 +143,7 @@ def test_an_invocation_permission_is_told_as_a_statement() -> None:
     ]
 
 
-def test_rules_of_security_groups_are_told_by_port_and_peer() -> None:
+def test_rules_of_security_groups_show_port_and_peer() -> None:
     rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIp": "0.0.0.0/0"}
     base, head = (
         {"G": resource("AWS::EC2::SecurityGroup", {f"SecurityGroup{way}": [rule]})} for way in ("Egress", "Ingress")
@@ -152,7 +154,7 @@ def test_rules_of_security_groups_are_told_by_port_and_peer() -> None:
     ]
 
 
-def test_a_rule_that_stands_alone_is_told_once_though_it_has_no_update() -> None:
+def test_a_changed_standalone_rule_is_shown_once() -> None:
     rule = {"IpProtocol": "-1", "GroupId": {"Ref": "G"}, "SourceSecurityGroupId": "sg-1"}
     base, head = (
         {"G": resource("AWS::EC2::SecurityGroup", path="Db"), "R": resource("AWS::EC2::SecurityGroupIngress", of)}
@@ -189,7 +191,7 @@ def test_a_rule_that_stands_alone_is_told_once_though_it_has_no_update() -> None
         ("AWS::ApiGateway::Method", {"AuthorizationType": "AWS_IAM"}, {}, "AuthorizationType: AWS_IAM"),
     ],
 )
-def test_properties_that_bear_on_security_are_among_them(
+def test_security_properties_of_other_types_are_security_changes(
     type: str, before: dict[str, Any], after: dict[str, Any], text: str
 ) -> None:
     base, head = ({"R": resource(type, of)} for of in (before, after))
@@ -212,7 +214,7 @@ def test_properties_that_bear_on_security_are_among_them(
         ),
     ],
 )
-def test_a_control_that_is_off_afterwards_stands_out_and_one_that_comes_on_does_not(
+def test_a_control_is_alarming_when_switched_off_but_not_when_switched_on(
     type: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     base, head = ({"R": resource(type, of)} for of in (before, after))
@@ -220,7 +222,7 @@ def test_a_control_that_is_off_afterwards_stands_out_and_one_that_comes_on_does_
     assert [alarming for _, _, alarming in details(head, base)] == [False]
 
 
-def test_what_reaches_far_comes_before_what_does_not() -> None:
+def test_far_reaching_changes_come_first() -> None:
     base = BUCKET | policy(READ)
     wide = policy(READ | {"Action": "*"})
     role = {"A": resource("AWS::IAM::Role", {"RoleName": "a"}, path="A")}

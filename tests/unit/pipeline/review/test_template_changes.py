@@ -1,4 +1,4 @@
-"""The rest of a template's changes: small where values are long, one entry where environments agree."""
+"""Other changes of a template: long values are cut to the difference, equal changes are one entry."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ def test_equal_templates_have_no_changes() -> None:
     assert changes(same, {"R": {**same["R"], "Metadata": {"aws:asset:path": "/elsewhere"}, "DependsOn": ["X"]}}) == []
 
 
-def test_a_long_text_of_json_is_compared_by_its_parts_and_references_are_named() -> None:
+def test_json_in_a_string_is_compared_by_its_parts_and_references_are_named() -> None:
     def body(period: int) -> dict[str, Any]:
         return {"DashboardBody": {"Fn::Join": ["", ['{"w":["', {"Ref": "AWS::Region"}, f'",{{"period":{period}}}]}}']]}}
 
     assert one(body(60), body(300)) == ["! DashboardBody.w[1].period: 60 → 300"]
 
 
-def test_of_long_texts_only_what_differs_is_told() -> None:
+def test_long_texts_are_cut_to_the_difference() -> None:
     [text] = one({"D": "x" * 200 + "old" + "y" * 200}, {"D": "x" * 200 + "new" + "y" * 200})
     assert text == f"! D: …{'x' * 20}old{'y' * 20}… → …{'x' * 20}new{'y' * 20}…"
 
@@ -51,11 +51,13 @@ def test_of_long_texts_only_what_differs_is_told() -> None:
         ({"KeyId": "a" * 32}, {"KeyId": "b" * 32}, [f"! KeyId: {'a' * 32} → {'b' * 32}"]),
     ],
 )
-def test_differences_are_told_by_path(before: dict[str, Any], after: dict[str, Any], lines: list[str]) -> None:
+def test_differences_are_shown_with_their_paths(
+    before: dict[str, Any], after: dict[str, Any], lines: list[str]
+) -> None:
     assert one(before, after) == lines
 
 
-def test_new_code_is_told_once_with_the_names_of_its_functions() -> None:
+def test_new_code_is_one_entry_with_the_names_of_its_functions() -> None:
     def functions(code: str) -> dict[str, dict[str, Any]]:
         return {
             name: resource(
@@ -71,7 +73,7 @@ def test_new_code_is_told_once_with_the_names_of_its_functions() -> None:
     ]
 
 
-def test_the_same_change_of_all_environments_is_one_entry_and_another_is_its_own() -> None:
+def test_the_same_change_in_all_environments_is_one_entry() -> None:
     def environments(*periods: int) -> dict[str, Any]:
         return stacks(
             *(
@@ -92,7 +94,7 @@ def test_the_same_change_of_all_environments_is_one_entry_and_another_is_its_own
     ]
 
 
-def test_the_name_of_an_environment_does_not_make_a_change_its_own() -> None:
+def test_changes_that_differ_only_in_the_environments_name_are_one_entry() -> None:
     def topics(label: str) -> dict[str, Any]:
         return stacks(
             *(
@@ -109,7 +111,7 @@ def test_the_name_of_an_environment_does_not_make_a_change_its_own() -> None:
     ]
 
 
-def test_a_path_that_cdk_made_into_an_id_does_not_either() -> None:
+def test_changes_that_differ_only_in_ids_of_cdk_are_one_entry() -> None:
     def rules(port: int) -> dict[str, Any]:
         paths = {"Dev": "Group/from DevPlatformClientA96D47EC:443", "Prod": "Group/from ProdPlatformClient1C2B3D4E:443"}
         return stacks(
@@ -127,7 +129,7 @@ def test_a_path_that_cdk_made_into_an_id_does_not_either() -> None:
     ]
 
 
-def test_a_new_environment_is_one_entry_and_one_that_goes_is_told_in_red() -> None:
+def test_a_new_environment_is_one_entry_and_a_removed_one_is_alarming() -> None:
     dev, prod = (stack({"B": resource("AWS::S3::Bucket")}, path=f"{name}/Platform") for name in ("Dev", "Prod"))
     assert texts(changes(stacks(dev), stacks(dev, prod))) == [
         "security: environment added stack payment-platform-prod (prod)\n"
