@@ -1,1 +1,1 @@
-"""What the figures in the documentation come from. Each module is one benchmark: ``python -m benchmarks.NAME``."""
+"""The source of the figures in the documentation. Each module is one benchmark: ``python -m benchmarks.NAME``."""

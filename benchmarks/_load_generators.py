@@ -36,7 +36,7 @@ class PlainUser(locust.FastHttpUser):
 
 
 def flat_out(kind: str, url: str) -> dict[str, float]:
-    """As many requests as one process can: requests a second, and CPU time per request (microseconds)."""
+    """The most that one process can send: requests a second, and CPU time per request (microseconds)."""
     if kind == "plain":
         PlainUser.host = url
         environment = Environment(user_classes=[PlainUser])

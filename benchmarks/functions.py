@@ -1,9 +1,8 @@
-"""What the functions cost: cold import, time of their own per request, memory: ``python -m benchmarks.functions``.
+"""The cost of the functions: cold import, time of their own per request, memory: ``python -m benchmarks.functions``.
 
 Ratios are taken in one run on one machine. "Own time" is the processor time of a request whose SDK and database calls
 return at once (canned answers), so it holds everything but network calls: reading and checking the request, the rules,
-masking, logging, metrics, Powertools' idempotency and tracing. Processor time, because what else the machine does is
-none of the functions' business.
+masking, logging, metrics, Powertools' idempotency and tracing. Other work on the machine does not count.
 """
 
 import contextlib
@@ -71,7 +70,7 @@ def _in_a_process_of_its_own(route: str) -> dict[str, Any]:
 
 
 def _measure(route: str) -> dict[str, Any]:
-    """In the process of one function."""
+    """Run this in the process of one function."""
     os.environ.update(ENVIRONMENT)
     from lambdas.adapters import aws, database
 

@@ -1,4 +1,4 @@
-"""The load gate's generator beside plain locust and other tools: what a request costs, and who measures right.
+"""The load gate's generator beside plain locust and other tools: the cost of a request, and the truth of the p99.
 
 * Cost: CPU time per request and requests a second of one process, for plain locust's FastHttpUser and for the gate,
   unsigned and signed, in turns; the best of the rounds counts, because other work on the machine only ever adds.
@@ -76,7 +76,7 @@ def _truth(name: str, script: dict[str, float]) -> None:
 
 
 def _exact_p99(script: dict[str, float]) -> float:
-    """What the p99 is (ms), by the schedule and the script; the first request begins the server's time."""
+    """The exact p99 (ms) from the schedule and the script. The first request begins the server's time."""
     schedule, slow_every = Schedule(rate=RATE, seed=1), int(script.get("slow_every", 0))
     tickets = [schedule.take() for _ in range(RATE * SECONDS)]
     stall_begin = tickets[0].start + script.get("stall_at", math.inf)
@@ -131,7 +131,7 @@ def _output(*command: str) -> str:
 
 @contextmanager
 def _server(script: dict[str, float], *, fast: bool = False) -> Iterator[str]:
-    """The payment server of the tests, or one that does nothing but answer, so that the generator is what is slow."""
+    """The payment server of the tests, or one that only answers, so that the generator is the slow part."""
     command = [sys.executable, "-m", "benchmarks._fast_server"] if fast else [sys.executable, str(SERVER), "0"]
     server = subprocess.Popen(
         [*command, *([] if fast else [json.dumps(script)])], stdout=subprocess.PIPE, text=True, cwd=ROOT

@@ -1,4 +1,4 @@
-"""How long a promotion takes and what of that is asked for, and how much memory the local clouds use.
+"""The time of a promotion beside the floor that its settings ask for, and the memory of the local clouds.
 
 Clones the commit that is checked out, sets it up and promotes it twice, the second time with a change of the functions:
 ``python -m benchmarks.promotion``. Takes about ten minutes. The floor of a step is the time that the environment's own

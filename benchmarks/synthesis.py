@@ -1,8 +1,9 @@
-"""What ``cdk synth`` costs, and what its time goes into: ``python -m benchmarks.synthesis``.
+"""The time of ``cdk synth``, and its parts: ``python -m benchmarks.synthesis``.
 
 Ratios are taken in one run on one machine, to the CDK CLI that does nothing (``cdk --version``) and to an app of one
-empty stack, which starts jsii and loads CDK but makes nothing. The commands take turns, so that what else the machine
-does meets all of them. Bytecode is kept, as Python does by default: without it each run compiles CDK's modules again.
+empty stack, which starts jsii and loads CDK but makes nothing. The commands take turns, so that other work on
+the machine slows all of them. Bytecode is kept, as Python does by default. Without it, each run compiles CDK's modules
+again.
 """
 
 import cProfile
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 RUNS = 5
 EMPTY_APP = "import aws_cdk; app = aws_cdk.App(builtin_cloud_formation_validation=False); aws_cdk.Stack(app, 'Empty')"
 LIMIT_RATIO = 7.1
-"""5 seconds where ``cdk --version`` takes 0.7."""
+"""The limit is 5 seconds on a machine where ``cdk --version`` takes 0.7."""
 
 
 def main() -> None:
@@ -49,7 +50,7 @@ def main() -> None:
 
 
 def _profile() -> None:
-    """In a process of its own, so that imports count."""
+    """Run this in a process of its own, so that imports count."""
     profile = cProfile.Profile()
     start = time.perf_counter()
     import pipeline.stack  # noqa: F401  (the app imports it late)

@@ -17,7 +17,7 @@ from loadtest.target import Target
 
 
 class RequestSigner(Protocol):
-    """What authenticates requests; see ``loadtest.signing``."""
+    """Makes the headers that authenticate requests; see ``loadtest.signing``."""
 
     def headers(self, method: str, path: str, body: bytes) -> dict[str, str]: ...
 
@@ -68,8 +68,8 @@ class PaymentClient:
         try:
             return self._exchange(request, message)
         except HTTPConnectionClosed:
-            # A server may close an idle connection at any moment, also this one. Every payment request may be sent
-            # twice (the key makes it safe), so one fresh attempt is what a good client does. It is counted.
+            # A server may close an idle connection at any moment. The idempotency key makes a second attempt safe, so a
+            # good client tries once more on a new connection. The attempt is counted.
             pass
         except (OSError, HTTPParseError) as error:
             return PaymentOutcome(_connection_fault(error))

@@ -25,7 +25,7 @@ from loadtest.target import Target
 
 @dataclass(frozen=True, kw_only=True)
 class LoadPlan:
-    """All that a generating process must know, in a form that locust's transport (msgpack) carries.
+    """The plan for a generating process, in a form for locust's transport (msgpack).
 
     ``url``: the API to load. ``rate``: requests a second over all processes, reached after ``ramp`` seconds.
     """
@@ -44,7 +44,7 @@ class LoadPlan:
     def of(
         cls, settings: GateSettings, url: str, *, signed: bool, rate: float | None = None, ramp: float = 0.0
     ) -> "LoadPlan":
-        """A new run by an environment's settings, at their rate unless another is given."""
+        """A new run with an environment's settings. ``rate`` replaces the rate of the settings."""
         return cls(
             run_id=uuid.uuid4().hex,
             url=url,
@@ -66,7 +66,7 @@ class LoadPlan:
 
 
 Observer = Callable[[PaymentRequest, float, PaymentOutcome], None]
-"""Told of each finished request, with its latency in seconds."""
+"""Called for each finished request, with its latency in seconds."""
 
 
 class Engine:
@@ -94,7 +94,7 @@ class Engine:
             self._send(ticket, due)
 
     def send_next(self) -> None:
-        """Send the schedule's next request now, whenever it would be due."""
+        """Send the schedule's next request now, even before it is due."""
         self._send(self._schedule.take(), time.perf_counter())
 
     def end_at(self, end: float) -> None:

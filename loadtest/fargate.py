@@ -2,11 +2,10 @@
 
     python -m loadtest.fargate --env prod --workers 8
 
-It runs the same gate as a task in the private network of the environment, and as many workers beside it, of one
-processor each. This command starts them, shows what the gate says, brings its reports to reports/<env>/, and stops
-every task that it started, however it ends. The environment must be deployed with `load_workers` over 0
-(environments.py). All workers leave through one NAT gateway, so the firewall sees one address: mind
-`requests_per_address` there.
+It runs the same gate as a task in the environment's private network, with N workers of one processor each. This command
+starts them, shows the gate's log, brings its reports to reports/<env>/, and stops every task that it started, even
+after an error. The environment must be deployed with `load_workers` over 0 (environments.py). All workers leave through
+one NAT gateway, so the firewall sees one address: mind `requests_per_address` there.
 
 The exit code is the gate's (`python -m loadtest.gate --help` explains them). It is 9, too, when a task can't be
 started, ends before its time or takes too long, and 130 when this command is interrupted.
@@ -53,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str], float]:
-    """The arguments; those of them that are the gate's; and the seconds that all may take."""
+    """The arguments, those for the gate, and the time limit in seconds."""
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--workers", type=positive_integer, required=True, metavar="N", help="tasks that generate load")
     parser = argparse.ArgumentParser(
@@ -75,7 +74,7 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str], float]:
 
 @contextlib.contextmanager
 def _troubles_of_aws() -> Iterator[None]:
-    """Turn what AWS raises into ``GateError``."""
+    """Turn errors of AWS into ``GateError``."""
     try:
         yield
     except aws.PlatformNotDeployed as error:

@@ -1,4 +1,4 @@
-"""How a request can fail: a kind for decisions, a text for people and for counting."""
+"""The failures of a request: a kind for decisions, and a text for people and for counting."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ class FaultKind(StrEnum):
     UNAVAILABLE = "unavailable"
     """The server answered with an error of its own (5xx), or refused for its load (429)."""
     WRONG_ANSWER = "wrong answer"
-    """Another status than the request deserves, or a body that does not fit it."""
+    """A wrong status, or a wrong body."""
 
     @property
     def is_loss(self) -> bool:

@@ -1,4 +1,4 @@
-"""The ECS tasks of one load gate: one that is the gate, and its workers. What they do is in ``task.py``."""
+"""The ECS tasks of one load gate: one task runs the gate, the others are its workers. ``task.py`` is their program."""
 
 import io
 import sys
@@ -20,17 +20,17 @@ from loadtest.result import ExitCode, GateError
 ROOT = Path(__file__).parents[1]
 CODE = ("loadtest", "reporting", "pipeline/__init__.py", "pipeline/aws.py", "pipeline/output.py", "environments.py",
         "names.py", "requirements/loadtest.txt")  # fmt: skip
-"""What the tasks need of this repository."""
+"""The files of this repository that the tasks need."""
 TASK = ROOT / "loadtest/task.py"
 POLL_SECONDS = 2.0
 START_SECONDS = 900.0
-"""What the tasks may take, beside the run itself, to start, install, find each other and hand over the reports."""
+"""The time, besides the run, for the tasks to start, install, find each other and hand over the reports."""
 PATIENCE_SECONDS = 90.0
-"""What the gate may take to end after one of its workers has. It notices a loss by itself, and then has a report."""
+"""The time in which the gate must end after one of its workers. It notices the loss itself, and writes a report."""
 LAST_WORDS_SECONDS = 6.0
-"""How long the gate's log is read when it has ended: CloudWatch shows a line some seconds after it was written."""
+"""The time to read the gate's log after its end, because CloudWatch shows a line some seconds late."""
 MOST_STARTED, MOST_DESCRIBED = 10, 100
-"""Tasks that one RunTask and one DescribeTasks take."""
+"""The most tasks in one call of RunTask or DescribeTasks."""
 
 Task = dict[str, Any]
 
@@ -155,7 +155,7 @@ class Fleet:
         return f"a worker ended before the gate: {_end(self._tasks[ended[0]])}{last_words}"
 
     def _bring(self, bucket: str, key: str, gate: Task) -> None:
-        """Unpack the gate's reports. Raises ``GateError`` when it left none: then its exit code is no verdict."""
+        """Unpack the gate's reports. Raises ``GateError`` if there are none: the exit code alone is no verdict."""
         try:
             content = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         except ClientError as error:
@@ -180,12 +180,12 @@ def _address(task: Task) -> str | None:
 
 
 def _has_ended(task: Task) -> bool:
-    """Whether its container has: the task itself takes half a minute longer, to give its network interface back."""
+    """Whether the task's container has ended. The task needs half a minute more to free its network interface."""
     return "STOPPED" in (task["lastStatus"], task["containers"][0].get("lastStatus"))
 
 
 def _exit_code(task: Task) -> int | None:
-    """``None`` when its container never started."""
+    """The container's exit code. ``None``: it never started."""
     code: int | None = task["containers"][0].get("exitCode")
     return code
 

@@ -3,9 +3,9 @@
     python -m loadtest.gate --env dev
 
 It loads the candidate's API with signed, realistic payments at a fixed rate, and proves for each route that the 99th
-percentile of the latency is within the limit, or that it is not. Requests are sent on time whatever the system does,
-and latency counts from when a request was due, so a stall shows in full. Errors have a budget of their own and are no
-part of any percentile. Reports: gate.json, gate.junit.xml, gate.md and gate.html in reports/<env>/.
+percentile of the latency is within the limit, or that it is not. Requests are sent on time even if the system is slow,
+and latency counts from the time when a request was due, so a stall shows in full. Errors have a budget of their own and
+are in no percentile. Reports: gate.json, gate.junit.xml, gate.md and gate.html in reports/<env>/.
 
 Exit codes:
   0   pass          every route is proven to be within the limit
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         return _no_verdict(environment, trouble, folder)
     except KeyboardInterrupt:
         return _no_verdict(environment, GateError(ExitCode.INTERRUPTED, "interrupted before the verdict"), folder)
-    except Exception as error:  # which Python would answer with 1, as if a route were proven to be slow
+    except Exception as error:  # Python would exit with 1, which means a slow route
         traceback.print_exc()
         return _no_verdict(environment, GateError(ExitCode.GENERATOR_DIED, f"the gate itself failed: {error}"), folder)
     print_summary(result)
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _no_verdict(environment: str, trouble: GateError, folder: Path) -> int:
     print(f"load gate {environment}: no verdict: {trouble}", file=sys.stderr)
-    with contextlib.suppress(OSError):  # perhaps just what went wrong
+    with contextlib.suppress(OSError):  # perhaps the folder was the cause
         reports.write_trouble(environment, trouble, folder)
     return trouble.code
 
@@ -91,7 +91,7 @@ def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
 
 
 def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Result, str]:
-    """Load the candidate and judge it; the result, and locust's own report. Raises ``GateError``."""
+    """Load the candidate and judge it. Returns the result and locust's own report. Raises ``GateError``."""
     url: str = arguments.url or platform_url(arguments.env, "CandidateApiUrl")
     plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
     first_ms = first_answers(plan)
@@ -121,7 +121,7 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
 
 
 def _progress() -> Progress:
-    """How the run stands: a line that renews itself on a terminal, and a line every five seconds elsewhere."""
+    """Show the state of the run: one renewed line on a terminal, elsewhere a line every five seconds."""
     console = Console()
     told = -1
 

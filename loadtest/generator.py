@@ -1,5 +1,5 @@
-"""The load generator, seen from where it is controlled: locust's local runner, or its master with worker processes
-here and on other machines."""
+"""The control of the load generator: locust's local runner, or its master with worker processes here and on other
+machines."""
 
 import logging
 import math
@@ -26,15 +26,15 @@ from loadtest.worker import REPORT_SECONDS, PaymentEnvironment, PaymentUser, Wor
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 START_IN_SECONDS = 1.0
-"""Between the plan and the first request: all workers have spawned their users by then."""
+"""The time from the plan to the first request, in which all workers spawn their users."""
 PATIENCE_SECONDS = 60.0
-"""How long processes of this machine may take to connect."""
+"""The time in which workers on this machine must connect."""
 REMOTE_PATIENCE_SECONDS = 300.0
-"""The same for workers elsewhere: their machines may still have to start."""
+"""The time in which workers on other machines must connect. These machines may still have to start."""
 
 
 def _is_trouble(record: logging.LogRecord) -> bool:
-    """Not the end of a user by itself, as ours end: locust calls it an error, and by its own comment ignores it."""
+    """locust logs this error when a user ends by itself, as ours do. By its own comment, locust then ignores it."""
     return "didn't have proper args" not in record.msg
 
 
@@ -73,7 +73,7 @@ class Generator:
         self._runner.start(users, spawn_rate=users)
 
     def count_before(self, end: float) -> int:
-        """How many requests, in all, are due before ``end`` seconds into the run."""
+        """The number of all requests that are due before ``end`` seconds into the run."""
         return self._schedule.count_before(end)
 
     @property
@@ -82,7 +82,7 @@ class Generator:
         return time.perf_counter() - self._began
 
     def machine_cpu_share(self) -> float:
-        """How busy all cores of this machine were since the start, or since the last call: 0 to 1."""
+        """The load of all cores of this machine since the start or the last call, from 0 to 1."""
         return psutil.cpu_percent() / 100
 
     def end_at(self, end: float) -> None:
@@ -91,7 +91,7 @@ class Generator:
         self._runner.send_message("end", {"end": end})
 
     def finish(self, patience: float) -> int:
-        """Send nothing more, wait up to ``patience`` seconds for requests under way, return how many were sent."""
+        """Send nothing more, wait up to ``patience`` seconds for requests under way, and return the number sent."""
         end = min(round(max(self.elapsed, 0.0), 3), self._end)
         self.end_at(end)
         sent = self.count_before(end)
@@ -110,7 +110,7 @@ class Generator:
         return page
 
     def check(self) -> None:
-        """Raise ``GateError`` if a part of the generator is gone: its share of the requests would be missing."""
+        """Raise ``GateError`` if a worker has died, because its share of the requests is missing."""
         if isinstance(self._runner, MasterRunner):
             alive = {client.id for client in self._runner.clients.all if client.state != "missing"}
             lost = len(set(self._workers) - alive)

@@ -15,7 +15,7 @@ TICK_SECONDS = 0.02
 
 @dataclass(slots=True)
 class Health:
-    """Of one process or several: CPU and wall time used (seconds), and how late the event loop woke up (microseconds,
+    """The health of one process or several: CPU and wall time (seconds), and the event loop's delays (microseconds,
     fifty readings a second)."""
 
     cpu: float = 0.0
@@ -28,7 +28,7 @@ class Health:
         return self.cpu / self.wall if self.wall else 0.0
 
     def lag_ms(self, share: float) -> float:
-        """The event-loop lag (ms) that ``share`` of the readings don't exceed."""
+        """The event-loop lag (ms) that a ``share`` of the readings does not exceed."""
         if not self.lags_us:
             return 0.0
         return float(np.quantile(np.frombuffer(self.lags_us, np.uint32), share, method="higher")) / 1000
@@ -55,7 +55,7 @@ class Monitor:
         self._ticker = gevent.spawn(self._tick)
 
     def take(self) -> Health:
-        """What was seen since the last call."""
+        """The readings since the last call."""
         cpu, wall = time.process_time(), time.perf_counter()
         taken, self._health = self._health, Health()
         taken.cpu, taken.wall = cpu - self._cpu, wall - self._wall

@@ -10,12 +10,12 @@ from loadtest.samples import Samples, histogram
 from loadtest.timeline import timeline
 
 ERRORS_OF_A_BROKEN_ROUTE = 5
-"""So many, and not one right answer: the route doesn't work at all."""
+"""After so many answers without a right one, the route counts as broken."""
 LEAST_SHARE_OF_RATE = 0.95
 BUSY_CPU_SHARE = 0.9
-"""From this share of a core on, latencies may be the generator's own."""
+"""Above this share of a core, the latencies may come from the generator."""
 LATE_SHARE_OF_LIMIT = 0.2
-"""An event loop late by more than this share of the limit (p99) can't judge it."""
+"""If the event loop's p99 lag is above this share of the limit, the generator can't judge the limit."""
 
 _EXIT_CODES = {
     GateVerdict.PASS: ExitCode.PASS,
@@ -37,7 +37,7 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True)
 class RunMeasurements:
-    """What was measured. ``machine_cpu_share``: how busy this machine was with everything on it. ``expected``: requests
+    """The measurements. ``machine_cpu_share``: the load of this machine by all its processes. ``expected``: requests
     that were due. ``first_ms``: latency of each route's first answer."""
 
     samples: Samples

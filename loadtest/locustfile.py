@@ -25,7 +25,7 @@ from loadtest.worker import PaymentUser, Worker
 __all__ = ["PaymentUser"]
 
 MOST_WORKERS = 1_000
-"""Started by hand, workers come and go. Each takes the payments of its own number among so many."""
+"""Workers that are started by hand come and go. Each sends the payments of its own number among so many."""
 
 
 def add_options(parser: LocustArgumentParser) -> None:

@@ -12,7 +12,7 @@ from names import Function
 
 @dataclass(frozen=True, kw_only=True)
 class Workforce:
-    """Who generates: ``processes`` of this machine and ``remote`` locust workers, which connect to ``bind``:``port``.
+    """The generator: ``processes`` of this machine and ``remote`` locust workers, which connect to ``bind``:``port``.
 
     One process and no remote workers: this process itself. Port 0: any free one.
     """
@@ -43,7 +43,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
 
 
 def number(least: float, most: float = math.inf, *, above: bool = False) -> "type[float]":
-    """A parser of finite numbers from ``least`` (or, with ``above``, over it) to ``most``."""
+    """A parser of finite numbers from ``least`` (with ``above``: over it) to ``most``."""
 
     def parse(text: str) -> float:
         try:
@@ -139,7 +139,7 @@ def workforce(arguments: argparse.Namespace) -> Workforce:
 
 
 def gate_settings(arguments: argparse.Namespace) -> GateSettings:
-    """The environment's settings with what the command line changes. Raises ``ValueError`` when they make no sense."""
+    """The environment's settings with the changes of the command line. Raises ``ValueError`` if they are unusable."""
     given = {name: getattr(arguments, name) for _, name, _, _ in _GATE_OPTIONS if getattr(arguments, name) is not None}
     settings: GateSettings = replace(arguments.env.gate, **given)
     if settings.max_seconds < settings.duration_seconds:

@@ -1,4 +1,4 @@
-"""What a gate run found: the one structure that every report is written from."""
+"""The result of a gate run. Every report is written from this structure."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ def timestamp() -> str:
 
 
 class ExitCode(IntEnum):
-    """One per kind of end, so that a script can tell a slow candidate from a broken set-up."""
+    """One code for each kind of end. A script can tell a slow candidate from a broken set-up."""
 
     PASS = 0
     FAIL = 1
@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
 
 
 class GateError(Exception):
-    """The gate could not judge; ``code`` says which kind of trouble."""
+    """The gate could not judge. ``code`` says why."""
 
     def __init__(self, code: ExitCode, message: str) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class GateError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What was examined, and by which run."""
+    """The candidate under test, and the run that tests it."""
 
     environment: str
     url: str
@@ -50,7 +50,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Warmth:
-    """How a route began: the very first answer and the slowest of the warm-up (ms), where cold starts show."""
+    """The first answers of a route: the very first and the slowest of the warm-up (ms). They show cold starts."""
 
     first_ms: float | None
     slowest_ms: float | None
@@ -60,8 +60,8 @@ class Warmth:
 @dataclass(frozen=True, kw_only=True)
 class GeneratorHealth:
     """The generator's own state during the run. Rates: requests a second. ``unaccounted``: requests that were due and
-    of which nothing is known. ``reconnects``: kept-alive connections that the server had closed.
-    ``machine_cpu_share``: how busy the controlling machine was with everything on it."""
+    have no known end. ``reconnects``: kept-alive connections that the server had closed.
+    ``machine_cpu_share``: the load of the controlling machine by all its processes."""
 
     target_rate: float
     achieved_rate: float
@@ -93,8 +93,8 @@ class TimelinePoint:
 class Result:
     """A finished run.
 
-    ``measured_seconds``: the judged time, after the warm-up. ``looks``: how often it was judged; ``alpha``: what the
-    last look may spend of the error probability. ``aborted``: failure was certain before the end. ``histograms``: HDR
+    ``measured_seconds``: the judged time, after the warm-up. ``looks``: the number of judgements; ``alpha``: the share
+    of the error probability for the last look. ``aborted``: failure was certain before the end. ``histograms``: HDR
     histograms of the right answers (microseconds), in the library's own encoding.
     """
 

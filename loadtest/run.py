@@ -11,16 +11,16 @@ from loadtest.p99 import GateVerdict, RouteJudgement, alphas, hopeless, look_tim
 
 POLL_SECONDS = 0.5
 ABORT_PATIENCE_SECONDS = 2.0
-"""How long an early end waits for requests under way, so that they count."""
+"""The time for which an early end waits for requests under way, so that they count."""
 LEAST_SECONDS = 2.0
 """Measured time before an early end, so that the report of a failure has something to show."""
 
 Progress = Callable[[float, float, list[RouteJudgement]], None]
-"""Told now and then: seconds measured, seconds planned so far, and how the routes stand."""
+"""Called now and then with the seconds measured, the seconds planned, and the state of the routes."""
 
 
 def run(generator: Generator, settings: GateSettings, progress: Progress) -> Moment:
-    """Load until the verdict is certain or time is up; the moment at which to judge."""
+    """Load until the verdict is certain or the time is over. Returns the moment to judge."""
     warm_up, spent = settings.warm_up_seconds, alphas(settings)
     generator.start()
     for look, (measured, alpha) in enumerate(zip(look_times(settings), spent, strict=True), start=1):

@@ -1,4 +1,4 @@
-"""What was measured, kept exactly: every latency, in whole microseconds rounded up.
+"""The measurements, without loss: every latency in whole microseconds, rounded up.
 
 Rounding up keeps comparisons with a limit of whole microseconds exact: 200.0001 ms is over 200 ms. Raw samples of
 several processes merge by concatenation, which loses nothing; histograms and percentiles are views of them.
@@ -53,7 +53,7 @@ class Series:
 
 @dataclass(slots=True)
 class Samples:
-    """Everything that a process, or all of them together, measured.
+    """All measurements of one process or of several.
 
     ``answers``: right answers, by route. ``errors``: the others, by (route, fault); their latencies are kept apart so
     that fast errors can't improve a percentile. ``versions``: answers by (route, function version).
@@ -79,12 +79,12 @@ class Samples:
         self.reconnects += other.reconnects
 
     def count_before(self, end: float) -> int:
-        """How many requests meant to start before ``end`` have come to an end, well or badly."""
+        """The number of requests with a planned start before ``end`` that have ended, right or wrong."""
         every = [*self.answers.values(), *self.errors.values()]
         return sum(int(np.count_nonzero(np.frombuffer(s.starts_ms, np.uint32) < end * 1000)) for s in every)
 
     def ended(self, begin: float, end: float) -> int:
-        """How many requests, whenever they were meant to start, came to an end in [begin, end)."""
+        """The number of requests that ended in [begin, end). Their planned start may be earlier."""
         count = 0
         for series in (*self.answers.values(), *self.errors.values()):
             ends_ms = np.frombuffer(series.starts_ms, np.uint32) + np.frombuffer(series.latencies_us, np.uint32) / 1000
@@ -97,7 +97,7 @@ class Samples:
         return series.window(begin, end) if series else np.empty(0, np.uint32)
 
     def faults(self, route: str, begin: float, end: float) -> dict[str, int]:
-        """How many answers were wrong, by reason, most frequent first."""
+        """The number of wrong answers by reason, the most frequent first."""
         counts = {
             fault.text: len(series.window(begin, end))
             for (of_route, fault), series in self.errors.items()
@@ -106,14 +106,14 @@ class Samples:
         return {reason: count for reason, count in Counter(counts).most_common() if count}
 
     def versions_by_route(self) -> dict[str, dict[str, int]]:
-        """How many answers came from which function version, by route."""
+        """The number of answers of each function version, by route."""
         found: dict[str, dict[str, int]] = {}
         for (route, version), count in sorted(self.versions.items()):
             found.setdefault(route, {})[version] = count
         return found
 
     def to_message(self) -> dict[str, Any]:
-        """A form that locust's transport (msgpack) carries."""
+        """The samples in a form for locust's transport (msgpack)."""
         return {
             "answers": [[route, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for route, s in self.answers.items()],
             "errors": [

@@ -1,6 +1,6 @@
 """The load: seeded, reproducible payments, and the checks of the answers to them.
 
-Request ``index`` of seed ``seed`` is the same request in every run, whichever process or machine sends it.
+Request ``index`` of a ``seed`` is the same in every run, on every process and machine.
 """
 
 import json
@@ -18,8 +18,8 @@ LOAD_CUSTOMERS = 2000
 """Every environment holds the synthetic customers ``load-00001`` to ``load-02000``."""
 
 CARD_PREFIXES = ("424242", "555555", "601111")
-"""Of the card brands' published test numbers. Each customer has a card of its own, as people do: a few numbers shared
-by everybody would be what fraud rules exist to catch."""
+"""From the card brands' published test numbers. Each customer has a card of its own, because fraud rules would find
+a few shared numbers."""
 
 
 class Kind(StrEnum):
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
 
 KINDS = (Kind.ORDINARY,) * 90 + (Kind.BAD_CARD,) * 5 + (Kind.UNKNOWN_CUSTOMER,) * 3 + (Kind.OVER_LIMIT,) * 2
-"""In percent. All but the first must be turned down, in an answer that is as good as any."""
+"""In percent. The API must refuse all kinds except the first. Such a refusal is a right answer."""
 CURRENCIES = ("USD",) * 6 + ("EUR",) * 2 + ("GBP", "JPY")
 YEN_PER_DOLLAR = 150
 OVER_ANY_LIMIT = 50_000
@@ -44,8 +44,8 @@ _METHODS = {function.path: function.method for function in Function}
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """One request of the load: where it goes, what sort of payment it is, its JSON body (none, where the route is read
-    by GET), and of that the amount and currency, which the answer must repeat."""
+    """One request of the load: its route, the kind of payment, its JSON body (none for GET), and the body's amount and
+    currency, which the answer must repeat."""
 
     method: str
     route: str
@@ -56,7 +56,7 @@ class PaymentRequest:
 
 
 class Scenario:
-    """The endless sequence of requests that ``seed`` stands for.
+    """The endless sequence of requests of ``seed``.
 
     ``mix`` holds routes and integer shares. Within each block of ``sum of shares`` requests every route occurs exactly
     its share of times, in random order: each route gets its samples, and no route follows a rhythm.
@@ -88,7 +88,7 @@ class Scenario:
 
 
 def _amount(kind: Kind, currency: str, dice: random.Random) -> float:
-    """Half of all are under 35 dollars, one in a hundred is over 340."""
+    """An amount in dollars. Half of all amounts are under 35, one in a hundred is over 340."""
     dollars = min(dice.lognormvariate(3.5, 1.0) + 1, 2_000.0)
     if kind is Kind.OVER_LIMIT:
         dollars += OVER_ANY_LIMIT
@@ -106,7 +106,7 @@ def card_number(customer: int, check_digit_off_by: int = 0) -> str:
 def fault(request: PaymentRequest, status: int, body: bytes) -> Fault | None:
     """Why the answer to ``request`` is an error; ``None`` when it is right.
 
-    A payment that is turned down as it should be is a right answer. A 200 with the wrong content is not.
+    The expected refusal of a payment is a right answer. A 200 with the wrong content is an error.
     """
     expected = 201 if request.route == Function.PROCESSING.path else 200
     if status != expected:
@@ -165,4 +165,4 @@ _CHECKS = {
     Function.FRAUD_DETECTION.path: _fraud_check_fault,
     Function.PROCESSING.path: _process_fault,
 }
-"""What a right answer says, by route. Of another route's answer it is enough that it is a JSON object."""
+"""The check of an answer, by route. For any other route, the answer only has to be a JSON object."""

@@ -1,7 +1,7 @@
-"""AWS Signature Version 4 for the one kind of request that the load test sends: one without a query string.
+"""AWS Signature Version 4 for requests without a query string. The load test sends no others.
 
-botocore's signer does the same in about 60 microseconds, a good part of what a whole request costs the generator; this
-takes a tenth of that, and a test holds its signatures equal to botocore's.
+botocore's signer takes about 60 microseconds, a good part of the generator's cost for a request. This one takes a tenth
+of that. A test compares its signatures with botocore's.
 
 Source: "Create a signed AWS API request", AWS Identity and Access Management user guide.
 """
@@ -18,7 +18,7 @@ from pipeline import aws
 
 _SERVICE = "execute-api"
 _HOST = re.compile(rf"[a-z0-9]+\.{_SERVICE}\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
-"""An API's own name says the region for which its requests are signed."""
+"""The host name of an API contains the region for the signature."""
 
 
 class CredentialsSource(Protocol):
@@ -28,7 +28,7 @@ class CredentialsSource(Protocol):
 
 
 class NoCredentials(Exception):
-    """Requests are to be signed, and there is nothing to sign them with."""
+    """There are no credentials to sign requests with."""
 
 
 class Signer:
@@ -41,7 +41,7 @@ class Signer:
         self._prefix = ""
 
     def headers(self, method: str, path: str, body: bytes, now: float | None = None) -> dict[str, str]:
-        """What authenticates ``body`` sent to ``path`` at ``now`` (seconds since the epoch), beside ``Host``."""
+        """The headers that sign ``body`` for ``path`` at ``now`` (seconds since the epoch), without ``Host``."""
         credentials = self._source.get_frozen_credentials()
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         date = stamp[:8]

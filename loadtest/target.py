@@ -1,4 +1,4 @@
-"""Where requests go: an API by its public URL, reached over the network or through the local cloud."""
+"""The target of the load: an API by its public URL, over the network or through the local cloud."""
 
 import os
 from collections.abc import Mapping

@@ -55,8 +55,8 @@ def fetch(url: str) -> str:
 
 
 def install() -> str:
-    """Install what the load test needs, every file checked against its hash. Returns where."""
-    os.environ["TMPDIR"] = os.getcwd()  # the one folder that can be written to
+    """Install the load test's packages, each checked against its hash. Returns their folder."""
+    os.environ["TMPDIR"] = os.getcwd()  # the only writable folder
     prefix = os.path.abspath("packages")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--disable-pip-version-check"]
     checked = ["--require-hashes", "-r", "requirements/loadtest.txt"]

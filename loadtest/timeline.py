@@ -8,7 +8,7 @@ from loadtest.result import TimelinePoint
 from loadtest.samples import Samples
 
 ANSWERS_A_POINT = 20
-"""Fewer have no percentiles worth drawing."""
+"""Percentiles of fewer samples are not worth drawing."""
 MOST_POINTS = 120
 LEAST_POINTS = 12
 

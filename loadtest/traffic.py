@@ -6,10 +6,9 @@ A shift needs traffic by which the versions are compared, and a count that shows
 signed payments of synthetic customers at a low, fixed rate while the command runs. It counts the requests that were
 sent, lost and answered wrongly, and the function versions that answered, and writes traffic.json into reports/<env>/.
 
-Exit code: the command's own; 10 if the command succeeded but a request was lost or answered wrongly (what the command
-did stands); 2 for a command line that makes no sense; if the traffic could not start, the load gate's code for the
-reason, and the command was not run. Ctrl-C, termination and a closed terminal are passed to the command, and its end is
-waited for.
+Exit codes: the command's own; 10 if the command succeeded but a request was lost or answered wrongly (the command's
+changes stay); 2 for a wrong command line; the load gate's code if the traffic could not start (then the command was not
+run). Ctrl-C, termination and a closed terminal go to the command, and this program waits for its end.
 """
 
 import locust  # noqa: F401  # isort: skip  First: it makes the standard library cooperative before anything uses it.
@@ -37,13 +36,13 @@ POLL_SECONDS = 0.1
 
 
 class ExitCode(IntEnum):
-    """This command's own. Otherwise it ends with the code of the command that it ran, or, where the traffic could not
-    start, with the load gate's: ``LOST`` is neither's."""
+    """This program's own codes. Otherwise it ends with the code of the command, or with the load gate's if the traffic
+    could not start. Neither uses ``LOST``."""
 
     USAGE = 2
     LOST = 10
     NOT_RUN = 127
-    """The command could not be run; a shell answers the same."""
+    """The command could not be run. A shell uses the same code."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -80,7 +79,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
     started, generator = timestamp(), Generator(plan, Workforce())
     try:
         generator.start()
-        while generator.elapsed < 0:  # nothing of the command goes unwatched
+        while generator.elapsed < 0:  # the command must not start before the traffic
             gevent.sleep(POLL_SECONDS)
         code = _run_command(command, arguments.most_seconds, generator)
         sent = generator.finish(settings.timeout_seconds)
@@ -97,7 +96,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "traffic.json").write_text(json.dumps(report, indent=2) + "\n")
-    except OSError as error:  # the command's end is worth more than its report
+    except OSError as error:  # the command's exit code matters more than the report
         say(f"  traffic.json not written: {error}")
     say(
         f"  traffic {arguments.env.name}: {report['sent']} sent, {report['lost']} lost, {report['wrong']} wrong; "
@@ -115,8 +114,8 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
 
 
 def _run_command(command: list[str], most_seconds: float, generator: Generator) -> int:
-    """Run ``command`` to its end and return its exit code, as a shell would. The traffic ends before, if it comes to
-    ``most_seconds``; the command doesn't. It has a process group of its own, so that a Ctrl-C reaches it once."""
+    """Run ``command`` to its end and return its exit code, as a shell would. After ``most_seconds`` only the traffic
+    ends. The command has a process group of its own, so that it gets a Ctrl-C once."""
     try:
         child = subprocess.Popen(command, process_group=0)
     except OSError as error:

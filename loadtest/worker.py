@@ -1,7 +1,7 @@
-"""A locust process's part in the load: its users run this package's engine, and it reports what they measured.
+"""One locust process of the load: its users run this package's engine, and it reports their measurements.
 
-Control and workers talk by locust's custom messages: ``plan`` starts a worker's engine, ``end`` sets where its schedule
-stops, ``report`` brings what it measured to the control twice a second. A local runner passes them to itself.
+Control and workers use locust's custom messages: ``plan`` starts a worker's engine, ``end`` sets the end of its
+schedule, ``report`` brings the measurements to the control twice a second. A local runner passes them to itself.
 """
 
 import time
@@ -58,12 +58,12 @@ class Worker:
         return self._planned
 
     def use(self, engine: Engine) -> None:
-        """Let the users send by ``engine``, without a plan."""
+        """Let the users send with ``engine``, without a plan."""
         self.close()
         self._engine, self._planned = engine, False
 
     def serve(self) -> bool:
-        """What a user does: all requests that it gets of the plan, or one. Returns whether it was the plan's."""
+        """Run one user: send its requests of the plan, or one without a plan. Returns whether there was a plan."""
         engine = self._running_engine()
         if self._planned:
             engine.serve()
@@ -72,7 +72,7 @@ class Worker:
         return self._planned
 
     def tell_locust(self, request: PaymentRequest, latency: float, outcome: PaymentOutcome) -> None:
-        """Feeds locust's own statistics, for its report and its web page; no verdict rests on them."""
+        """Feeds locust's own statistics for its report and web page. The verdict does not use them."""
         self._environment.events.request.fire(  # type: ignore[no-untyped-call]
             request_type="POST",
             name=request.route,
