@@ -13,6 +13,7 @@ from ministack.services import alb
 from ministack.services.cloudformation import provisioners
 
 from localcloud.emulator import aliases, metrics
+from localcloud.emulator.permissions import LOAD_BALANCER, may_invoke
 from localcloud.emulator.properties import after_write
 from localcloud.emulator.upstream import Function, replaces
 
@@ -124,6 +125,15 @@ async def forward_to_group(forward: Function, group_arn: str, *args: Any, **kwar
 
 @after_write("AWS::ElasticLoadBalancingV2::TargetGroup")
 def register_targets(arn: str, props: Any) -> None:
-    """Register a template's targets. MiniStack ignores them."""
+    """Register a template's targets. MiniStack ignores them.
+
+    Raises ``ValueError`` when the load balancer may not invoke a target.
+    """
+    for target in props.get("Targets") or []:
+        if props.get("TargetType") == "lambda" and not may_invoke(LOAD_BALANCER, target["Id"], source_arn=arn):
+            raise ValueError(
+                f"elasticloadbalancing principal does not have permission to invoke {target['Id']} "
+                f"from target group {arn}"
+            )
     if props.get("Targets"):
         alb._targets[arn] = [dict(target) for target in props["Targets"]]

@@ -105,10 +105,14 @@ def drop_old_points() -> None:
             del points[:stale]
 
 
-def record_api(*, api: str, stage: str, resource: str, method: str, milliseconds: float, status: int) -> None:
+def record_api(*, api: str, stage: str, resource: str | None, method: str, milliseconds: float, status: int) -> None:
+    """``resource``: path of the API's resource. A request that none serves has no such dimension: its path is the
+    client's text, and each text would be a metric of its own."""
     by_api = {"ApiName": api}
     by_stage = {**by_api, "Stage": stage}
-    sets = (by_api, by_stage, {**by_stage, "Resource": resource, "Method": method})
+    sets = [by_api, by_stage]
+    if resource is not None:
+        sets.append({**by_stage, "Resource": resource, "Method": method})
     record("AWS/ApiGateway", "Count", 1, "Count", *sets)
     record("AWS/ApiGateway", "Latency", milliseconds, "Milliseconds", *sets)
     record("AWS/ApiGateway", "4XXError", float(400 <= status < 500), "Count", *sets)

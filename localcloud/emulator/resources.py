@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from ministack.core.responses import get_account_id, get_region, new_uuid
 from ministack.services.cloudformation import provisioners
 
+from localcloud.emulator import private_integration
 from localcloud.emulator.own_api import client
 from localcloud.emulator.upstream import UpstreamChanged, original
 
@@ -130,10 +131,11 @@ def _delete_alarm(name: str, _props: Any) -> None:
 
 
 def _vpc_link(_logical_id: str, props: Any, _stack: str) -> Made:
-    """Only an id: the gateway reaches the load balancer inside the emulator, without a link."""
+    """Only an id, without which no integration reaches the load balancer."""
     if not props.get("SubnetIds"):
         raise ValueError("a VPC link needs SubnetIds")
     identifier = new_uuid().replace("-", "")[:10]
+    private_integration.links.add(identifier)
     return identifier, {"VpcLinkId": identifier}
 
 
@@ -183,7 +185,7 @@ _register("AWS::EC2::FlowLog", _flow_log, lambda i, _: _ec2().delete_flow_logs(F
 _register("AWS::EC2::SecurityGroupIngress", *_security_group_rule("ingress"))
 _register("AWS::EC2::SecurityGroupEgress", *_security_group_rule("egress"))
 _register("AWS::CloudWatch::CompositeAlarm", _composite_alarm, _delete_alarm)
-_register("AWS::ApiGatewayV2::VpcLink", _vpc_link, _delete_nothing)
+_register("AWS::ApiGatewayV2::VpcLink", _vpc_link, lambda i, _: private_integration.links.discard(i))
 _register("AWS::SecretsManager::RotationSchedule", _rotation_schedule, _delete_nothing)
 _register("AWS::SecretsManager::ResourcePolicy", _secret_policy, _delete_secret_policy)
 _register("AWS::WAFv2::WebACLAssociation", _web_acl_association, _delete_web_acl_association)

@@ -45,9 +45,14 @@ class Merchant:
     def __init__(self, url: str, environ: Mapping[str, str], credentials: Credentials | None = None) -> None:
         self._url, self._endpoint = url.rstrip("/"), environ["AWS_ENDPOINT_URL"]
         own = Credentials(environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"])
-        self._signer = SigV4Auth(credentials or own, "execute-api", environ["AWS_DEFAULT_REGION"])
+        self._credentials = credentials or own
+        self.sign_for("execute-api", environ["AWS_DEFAULT_REGION"])
         trust = ssl.create_default_context(cafile=environ["AWS_CA_BUNDLE"])
         self._pool = urllib3.PoolManager(ssl_context=trust, maxsize=20)
+
+    def sign_for(self, service: str, region: str) -> None:
+        """Sign the requests that follow for another scope than that of the API."""
+        self._signer = SigV4Auth(self._credentials, service, region)
 
     def pay(self, route: str) -> Reply:
         """An ordinary request."""

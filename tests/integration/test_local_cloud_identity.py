@@ -2,6 +2,7 @@
 
 import boto3
 import pytest
+from botocore.auth import SigV4Auth
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
@@ -92,3 +93,44 @@ def test_a_function_works_under_its_own_role_alone(platform: Platform) -> None:
         for policy in attached:
             iam.attach_role_policy(RoleName=role, PolicyArn=policy["PolicyArn"])
     assert api.pay("/process").status == 201
+
+
+@pytest.mark.parametrize(
+    ("region", "service", "message"),
+    [
+        ("eu-west-1", "execute-api", "Credential should be scoped to a valid Region, not 'eu-west-1'."),
+        ("us-east-1", "lambda", "Credential should be scoped to correct service: 'execute-api'."),
+    ],
+)
+def test_a_signature_for_another_region_or_service_is_refused(
+    platform: Platform, region: str, service: str, message: str
+) -> None:
+    api = platform.api()
+    api.sign_for(service, region)
+
+    answer = api.post("/validate", PAYMENT)
+
+    assert answer.status == 403
+    assert answer.headers["x-amzn-errortype"] == "InvalidSignatureException"
+    assert message in answer.text
+
+
+def test_a_signature_of_another_day_is_refused(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a scope that names another day than the request's date
+    monkeypatch.setattr(SigV4Auth, "credential_scope", lambda self, _: "20200101/us-east-1/execute-api/aws4_request")
+    monkeypatch.setattr(
+        SigV4Auth, "scope", lambda self, _: f"{self.credentials.access_key}/20200101/us-east-1/execute-api/aws4_request"
+    )
+
+    answer = platform.api().post("/validate", PAYMENT)
+
+    assert answer.status == 403
+    assert "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP" in answer.text
+
+
+def test_a_call_signed_for_another_service_of_aws_is_refused(platform: Platform) -> None:
+    dynamodb = platform.client("dynamodb")
+    dynamodb._request_signer._signing_name = "ssm"
+
+    with pytest.raises(ClientError, match="Credential should be scoped to correct service: 'dynamodb'"):
+        dynamodb.list_tables()

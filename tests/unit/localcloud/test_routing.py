@@ -3,8 +3,8 @@
 import pytest
 
 from localcloud.emulator.aliases import pick_version
-from localcloud.emulator.gateway import with_mapped_headers
 from localcloud.emulator.load_balancer import pick_target_group
+from localcloud.emulator.private_integration import with_mapped_headers
 
 
 @pytest.mark.parametrize(("draw", "version"), [(0.0, "8"), (0.09, "8"), (0.1, "7"), (0.999, "7")])
