@@ -100,7 +100,7 @@ class Function(StrEnum):
     method: str
     """HTTP method of its route."""
     path: str
-    """Of its route, as in the contract: ``/validate``."""
+    """The path of its route in the contract: ``/validate``."""
     reached: Reached
 
     def __new__(cls, value: str, method: str = "", path: str = "", reached: Reached = Reached.ALIAS) -> "Function":
@@ -126,7 +126,7 @@ class Function(StrEnum):
 
     @property
     def id(self) -> str:
-        """Of its construct: ``FraudDetection``."""
+        """The id of its construct: ``FraudDetection``."""
         return _pascal_case(self)
 
     @property
@@ -190,7 +190,7 @@ class Parameter(StrEnum):
 
     @property
     def id(self) -> str:
-        """Of its construct, or of the stack's parameter that reads it."""
+        """The id of its construct, or of the stack's parameter that reads it."""
         return _pascal_case(self)
 
     def of(self, environment: str) -> str:

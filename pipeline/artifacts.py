@@ -16,7 +16,7 @@ from constructs import Construct
 from names import PIPELINE, REGIONAL_ARTIFACTS
 
 KEY_ALIAS = f"alias/{PIPELINE}"
-"""Of the pipeline's key: one in each region that the pipeline deploys to."""
+"""The alias of the pipeline's key. Each region that the pipeline deploys to has one."""
 ARTIFACT_FOLDER = f"{PIPELINE[:20]}/"
 """CodePipeline stores artifacts in a folder of the pipeline's name, cut off at 20 characters."""
 ARTIFACT_DAYS = 365

@@ -17,9 +17,9 @@ class StackArtifact:
     """One stack, as the manifest describes it."""
 
     name: str
-    """In CloudFormation."""
+    """The stack's name in CloudFormation."""
     path: str
-    """Of its construct, such as ``Dev/Platform``: all its resources' construct paths begin with it."""
+    """The construct's path, such as ``Dev/Platform``. The paths of all its resources begin with it."""
     template_file: Path
     termination_protection: bool
 
@@ -38,7 +38,7 @@ def all_stacks(assembly: Path) -> Iterator[StackArtifact]:
 
 
 def top_level_stacks(assembly: Path) -> Iterator[StackArtifact]:
-    """The stacks of ``assembly`` outside its stages. What an earlier synthesis left in the folder is not among them.
+    """The stacks of ``assembly`` outside its stages. Leftovers of an earlier synthesis are not included.
 
     Raises ``OSError``, ``ValueError`` or ``KeyError`` when the folder is no cloud assembly.
     """

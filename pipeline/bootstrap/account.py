@@ -1,4 +1,4 @@
-"""Checks that an account is the right one, and writes what the platform needs there outside its stacks."""
+"""Checks that an account is the right one, and creates the platform's prerequisites outside its stacks."""
 
 import json
 import time

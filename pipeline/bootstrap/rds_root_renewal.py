@@ -33,12 +33,12 @@ _TIMEOUT_SECONDS = 30
 
 
 class UnverifiedRoots(Exception):
-    """A bundle holds nothing that may be believed. The message says what to do."""
+    """A bundle holds no known certificate. The message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Renewal:
-    """What became of the file: regions whose roots it has now and had not before, and roots that were refused."""
+    """The result of a renewal: the regions whose roots are new in the file, and the roots that were refused."""
 
     added: list[str]
     refused: list[str]

@@ -24,18 +24,18 @@ class AnalysisVerdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When a difference counts."""
+    """The limits from which on a difference counts."""
 
     minimum_requests: int = 20
-    """Requests of the candidate, all routes together, under which nothing can pass."""
+    """With fewer requests of the candidate, on all routes together, no analysis passes."""
     minimum_per_route: int = 5
     significance: float = 0.0001
-    """Chance of a false alarm that one test accepts. A release makes some hundred tests: several in each analysis, and
-    growing data are analysed again and again. What may be chance is held, so that more data decide."""
+    """The chance of a false alarm in one test. A release makes some hundred tests: several in each analysis, and many
+    analyses of growing data. A difference that may be chance holds the step until more data decide."""
     error_margin: float = 0.01
-    """Difference of error rates that matters."""
+    """The smallest difference of error rates that matters."""
     effect: float = 0.64
-    """Chance that a request of the candidate is slower than one of stable, from which on it matters."""
+    """From this chance on that a request of the candidate is slower than one of stable, the difference matters."""
     latency_margin_ms: float = 20.0
     """Smaller differences of the 90th percentiles do not matter."""
 
@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisRun:
-    """One analysis, as it is kept in the record."""
+    """One analysis, as the record keeps it."""
 
     at: float
     weight: int
@@ -77,14 +77,14 @@ class AnalysisRun:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisSummary:
-    """What an analysis saw, as charts show it: all routes together, of ``(stable, candidate)``."""
+    """The data of an analysis for the charts: all routes together, as ``(stable, candidate)``."""
 
     at: float
     weight: int
     p90: tuple[float | None, float | None]
-    """Milliseconds; ``None`` without requests."""
+    """In milliseconds; ``None`` without requests."""
     errors: tuple[float | None, float | None]
-    """Percent of requests; ``None`` without any."""
+    """In percent of requests; ``None`` without requests."""
 
     @classmethod
     def of(cls, run: AnalysisRun) -> "AnalysisSummary":
@@ -108,7 +108,8 @@ def _percent(sample: Sample) -> float | None:
 def judge(stable: Samples, candidate: Samples, limits: Limits, *, same_minutes: bool = True) -> tuple[Finding, ...]:
     """Compare the colours.
 
-    Without ``same_minutes`` stable is that of the minutes before: enough for errors, but latencies follow the load.
+    Without ``same_minutes``, the data of stable are from the minutes before. Error rates can be compared then, but not
+    latencies, because latencies depend on the load.
     """
     return tuple(_findings(stable, candidate, limits, same_minutes))
 

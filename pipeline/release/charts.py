@@ -10,7 +10,7 @@ from reporting.charts import Axis, Chart, Scale, Shape
 
 ROLLED_BACK = (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
 Pair = tuple[float | None, float | None]
-"""Of stable and candidate."""
+"""The lines of stable and candidate."""
 
 
 def draw(release: Release) -> list[Chart]:
@@ -63,7 +63,7 @@ def _versions(
         for name, points in (("stable", stable), ("candidate", candidate))
     }
     y = charts.vertical(_round_up(max((value for value in highest.values() if value is not None), default=0.0)))
-    # The dashed line last: where both are equal, both are seen.
+    # The dashed line comes last, so that both lines are visible where they are equal.
     shapes = [*charts.line(time, y, candidate, "candidate"), *charts.line(time, y, stable, "stable")]
     values = ", ".join(
         f"{name} {'no data' if value is None else f'{value:g} {unit}'}" for name, value in highest.items()

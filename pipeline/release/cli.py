@@ -230,8 +230,8 @@ def _watch(commands: Commands) -> Outcome:
 
 
 def _reported(outcome: Outcome, arguments: argparse.Namespace) -> str | None:
-    """Write how the command ended and the release's reports, and say where they are or why not: traffic is where it is
-    either way."""
+    """Write the outcome and the release's reports, and print their folder. A failure to write is only printed, because
+    the traffic has moved already."""
     folder = Path("reports") / arguments.env
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -245,7 +245,7 @@ def _reported(outcome: Outcome, arguments: argparse.Namespace) -> str | None:
 
 
 def _revert(release: Release | None, *, open_branch: bool) -> str | None:
-    """How git can agree with what runs; prepares the branch when asked."""
+    """Say how git can agree with the running version. Prepare the branch if asked."""
     disagreement = Disagreement.after(release)
     if disagreement is None:
         return None

@@ -25,9 +25,9 @@ from pipeline.release.traffic import Move, moves
 
 LONGEST_RETRY_SECONDS = 15.0
 LONGEST_TRACEBACK = 4000
-"""Characters of it that are kept: its end, where the exception is."""
+"""The record keeps so many characters from the end of a traceback, where the exception is."""
 WRITES_AT_THE_END = 10
-"""Attempts to record a finished release. Without it the next controller reads from the traffic how it ended."""
+"""Attempts to record a finished release. If all fail, the next controller reads the result from the traffic."""
 
 T = TypeVar("T")
 
@@ -106,8 +106,8 @@ class Controller:
         return self._make_calls(self._release, seen)
 
     def _back_from_defect(self, now: float) -> Release | None:
-        """The first record of a rollback that a defect causes, if one is due. The machine may be what is at fault, so
-        this does not ask it."""
+        """The first record of a rollback after a defect of the controller, if there was one. The machine may have the
+        defect, so it is not asked."""
         if self._defect is None or self._release.finished or self._release.phase is Phase.ROLLING_BACK:
             return None
         cause = f"a defect of the controller: {self._defect.strip().splitlines()[-1]}"
@@ -122,7 +122,7 @@ class Controller:
 
     @property
     def _tells_of_failures(self) -> bool:
-        """Failed rounds repeat one message, so only rounds 1, 2, 4, 8, 16, ... show it."""
+        """Failed rounds repeat one message. Only rounds 1, 2, 4, 8, 16, ... show it."""
         return self._failed_rounds & (self._failed_rounds - 1) <= 0
 
     def _detail(self, text: str) -> None:
@@ -149,7 +149,7 @@ class Controller:
         )
 
     def _read(self, call: Callable[[], T]) -> T | None:
-        """As ``_try``, with the lease renewed first, because two slow reads can last longer than it."""
+        """Renew the lease, then ``_try``. Two slow reads can last longer than the lease."""
         self._try_store(self._world.records.renew)
         return self._try(call)
 
@@ -202,7 +202,7 @@ class Controller:
             self._world.tell(f"  not announced: {error}")
 
     def _try_store(self, call: Callable[[], T]) -> T | None:
-        """As ``_try``, but only until the first failure of a round: a store that hangs must not delay a rollback."""
+        """``_try``, but only until the first failure of a round. A store that hangs must not delay a rollback."""
         if self._store_failed:
             return None
         errors = len(self._errors)

@@ -1,4 +1,4 @@
-"""Drives a release to its end, and puts right what a lost lease left behind."""
+"""Drives a release to its end, and repairs the state after a lost lease."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,15 +42,15 @@ class Driver:
         return controller.drive(controller.begin(release))
 
     def _settle_after_lost_lease(self) -> Release | None:
-        """Leave nothing undone after the lease was lost, if no other controller holds it now.
+        """Finish the work after the lease was lost, if no other controller holds it now.
 
-        The other controller may have died, or left without driving: its unfinished release is taken over. Or this
-        controller hung between the renewal of its lease and its last call, and the other one ended the release in
-        between: then traffic goes back to what the record says. A controller that is still at work sees that call's
-        effect itself.
+        The other controller may have died, or left without driving. Then its unfinished release is taken over. Or this
+        controller hung between the renewal of its lease and its last call, and the other one ended the release
+        meanwhile. Then traffic goes back to the state in the record. A controller that still works sees the effect of
+        that call itself.
 
-        Tried once: if the lease is lost again, this process stops. Returns the release that was driven to its end, if
-        there was one.
+        This is tried once: if the lease is lost again, this process stops. Returns the release that was driven to its
+        end, if there was one.
         """
         with suppress(LeaseHeld, LeaseLost, Unavailable), lease(self.world):
             last = self._last()

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.release.record import Phase, Release
 
 COMMIT_VARIABLES = ("SOURCE_COMMIT", "CODEBUILD_RESOLVED_SOURCE_VERSION")
-"""Where the engines say which commit they deliver; CodeBuild sets the second one itself."""
+"""The variables in which the engines name the commit that they deliver. CodeBuild sets the second one itself."""
 
 
 class GitError(Exception):
@@ -37,7 +37,7 @@ class Disagreement:
 
     @classmethod
     def after(cls, release: Release | None) -> "Disagreement | None":
-        """What ``release`` left behind: a rollback or an undo whose commits are known and differ."""
+        """The disagreement after ``release``: it was a rollback or an undo, and its commits are known and differ."""
         if release is None:
             return None
         if release.phase is Phase.ROLLED_BACK and not release.undoes:

@@ -7,7 +7,7 @@ from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions
 
 HISTORY = 50
-"""How many releases back the guards and `history` see."""
+"""The number of past releases that the guards and `history` read."""
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -20,7 +20,7 @@ def refusals(
     windows: Sequence[str],
     history: Sequence[Release],
 ) -> Iterator[str]:
-    """Every reason not to start now. An operator may override them; drift, which is not among them, never."""
+    """Every reason not to start now. An operator may override these, but never drift, which is a guard of its own."""
     if frozen_by:
         yield f"frozen by alarm {', '.join(frozen_by)}"
     if ringing:
@@ -32,7 +32,7 @@ def refusals(
 
 
 def drift(traffic: Traffic) -> str | None:
-    """Weights that no release explains; never overridden, but repaired by ``rollback``."""
+    """The reason if no release explains the weights. It can't be overridden; ``rollback`` repairs the weights."""
     if traffic.is_steady:
         return None
     weights = traffic.listener
@@ -44,7 +44,7 @@ def drift(traffic: Traffic) -> str | None:
 
 
 def rejection(candidate: Versions, history: Sequence[Release]) -> str | None:
-    """Why ``candidate`` was found bad, if the last release that it was part of says so. ``history``: newest first."""
+    """The reason if the last release with ``candidate`` rejected it or undid it. ``history``: newest first."""
     for release in history:
         if release.candidate == candidate:
             if release.phase is Phase.ROLLED_BACK and release.rejected:

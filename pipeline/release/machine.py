@@ -18,7 +18,7 @@ from pipeline.release.traffic import Traffic, Versions
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What was read of the world in one round. ``None`` where it was not read, or could not be."""
+    """The readings of one round. ``None``: not read, or the call failed."""
 
     now: float
     traffic: Traffic | None = None
@@ -26,7 +26,7 @@ class Observation:
     """The versions of the aliases green."""
     alarms: Sequence[str] | None = None
     samples: tuple[Samples, Samples] | None = None
-    """What stable and candidate did since the bake began, when ``wants_samples`` asked for it."""
+    """The requests of stable and candidate since the bake began, if ``wants_samples`` asked for them."""
     request: OperatorRequest | None = None
     failures: int = 0
     """Rounds in a row in which a call failed, this one included."""
@@ -109,7 +109,7 @@ def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None)
 
 
 def _asked(release: Release, seen: Observation) -> Release | None:
-    """What an operator's request makes of the release; ``None`` without a new one."""
+    """The release after an operator's new request; ``None`` without one."""
     request = seen.request
     if request is None or not _is_new(request, release):
         return None

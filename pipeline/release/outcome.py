@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a command returns; the command line prints it."""
+    """The result of a command. The command line prints it."""
 
     code: ExitCode
     text: str
@@ -46,7 +46,7 @@ def ended(release: Release) -> Outcome:
 
 
 def answered(request: OperatorRequest, release: Release, known: int) -> Outcome:
-    """The outcome of ``request``. ``known``: how many events ``release`` had when it was made."""
+    """The outcome of ``request``. ``known``: the number of events that ``release`` had before the request."""
     since, command = release.events[known:], request.command
     never_paused = command == RequestCommand.PAUSE and all(event.phase is not Phase.PAUSED for event in since)
     if release.phase is Phase.PROMOTED and (command == RequestCommand.ABORT or never_paused):

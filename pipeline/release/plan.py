@@ -17,11 +17,11 @@ class Plan:
     weights: tuple[int, ...]
     """Percent of traffic on the candidate, step by step; the last is 100."""
     bake_seconds: float
-    """How long each step is watched."""
+    """The time for which each step is watched."""
     hold_seconds: float
-    """How long an inconclusive step is held after its bake, before it is rolled back."""
+    """The time for which an inconclusive step is held after its bake. Then it is rolled back."""
     pause_seconds: float = 1800.0  # of records written before pauses had an end
-    """How long a pause lasts unless `pause --for` gives another time; then the release is rolled back."""
+    """The time of a pause without `pause --for`. Then the release is rolled back."""
     limits: Limits = field(default_factory=Limits)
     failures_allowed: int = 5
     """Failed calls in a row (reading or moving) after which the release is rolled back."""
@@ -34,13 +34,13 @@ class Plan:
 
     @property
     def poll_seconds(self) -> float:
-        """How often a step is looked at: at least ten times a bake, between once a second and every five seconds."""
+        """Seconds between two rounds: a tenth of a bake, but at least one second and at most five."""
         return min(5.0, max(1.0, self.bake_seconds / 10))
 
     @property
     def analysis_seconds(self) -> float:
-        """How often the candidate is compared with stable: five times a bake, at least every half minute. A long bake
-        is analysed 120 times at most: the record keeps a summary of each."""
+        """Seconds between two analyses: a fifth of a bake, but at most half a minute. A long bake has at most 120
+        analyses, because the record keeps a summary of each."""
         return max(self.poll_seconds, min(30.0, self.bake_seconds / 5), self.bake_seconds / 120)
 
     @classmethod
@@ -59,5 +59,5 @@ class Plan:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> "Plan":
-        """Read what a record holds, written by this or another version of the controller."""
+        """Read the plan in a record of this or another version of the controller."""
         return known(cls, raw | {"weights": tuple(raw["weights"]), "limits": known(Limits, raw["limits"])})

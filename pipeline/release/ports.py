@@ -1,4 +1,4 @@
-"""What the controller needs of the world, as protocols. ``pipeline.release.aws`` implements them on AWS."""
+"""The services that the controller uses, as protocols. ``pipeline.release.aws`` implements them on AWS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """The controller that works on the environment, or did last. Times are seconds since the epoch."""
+    """The controller that works on the environment, or the last one. Times are seconds since the epoch."""
 
     holder: str
     since: float
@@ -78,7 +78,7 @@ class Alarms(Protocol):
 
 class Metrics(Protocol):
     def read(self, colour: Colour, versions: Versions, since: float, until: float) -> Samples:
-        """What ``colour`` (blue: stable, green: candidate), made of ``versions``, did. Raises ``Unavailable``."""
+        """The data of ``colour`` (blue: stable, green: candidate) with these ``versions``. Raises ``Unavailable``."""
         ...
 
 
@@ -89,7 +89,7 @@ class Announcer(Protocol):
 
 
 class RequestCommand(StrEnum):
-    """What an operator may ask of a release that is under way."""
+    """The requests that an operator can make during a release."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -102,19 +102,19 @@ class RequestCommand(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorRequest:
-    """What an operator asks of the controller that runs."""
+    """An operator's request to the running controller."""
 
     request_id: str
     release_id: str
     command: str
-    """A ``RequestCommand``, or a word that only a newer version of this program knows: it is ignored."""
+    """A ``RequestCommand``. A word that only a newer version of this program knows is ignored."""
     asked_by: str
     seconds: float | None = None
-    """How long a pause may last."""
+    """The longest time of the pause."""
 
 
 class Records(Protocol):
-    """The durable memory, and the lease that lets one controller at a time move traffic. Raises ``Unavailable``."""
+    """The store of records, and the lease: only its holder moves traffic. Every method raises ``Unavailable``."""
 
     def latest(self, count: int = 1) -> Sequence[Release]:
         """The last releases of the environment, newest first."""
@@ -125,11 +125,11 @@ class Records(Protocol):
         ...
 
     def ask(self, request: OperatorRequest) -> None:
-        """Leave a request for the controller that runs; the last one counts."""
+        """Leave a request for the running controller. Only the last one counts."""
         ...
 
     def asked(self) -> OperatorRequest | None:
-        """The request that was left last."""
+        """The last request."""
         ...
 
     def acquire(self) -> None:
@@ -145,7 +145,7 @@ class Records(Protocol):
         ...
 
     def give_up(self) -> None:
-        """Let the next controller in, if the lease still is ours."""
+        """Free the lease for the next controller, if it is still ours."""
         ...
 
 
@@ -155,7 +155,7 @@ class Clock(Protocol):
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait; each interruption ends one wait early."""
+        """Wait. Each interruption ends one wait early."""
         ...
 
     @property

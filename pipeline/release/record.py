@@ -26,7 +26,7 @@ class Phase(StrEnum):
 
 
 class EventKind(StrEnum):
-    """What an event is to the program; its text is for people."""
+    """The meaning of an event to the program. Its text is for people."""
 
     PROGRESS = "progress"
     HOLD = "hold"
@@ -37,13 +37,13 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One entry of a release's story."""
+    """One event of a release."""
 
     at: float
     """Seconds since the epoch."""
     phase: Phase
     weight: int
-    """Percent of traffic that the candidate is meant to have."""
+    """The candidate's planned percent of traffic."""
     text: str
     notify: bool = True
     """Whether the people on duty get a message."""
@@ -58,7 +58,7 @@ class Release:
 
     environment: str
     release_id: str
-    """Sorts by time within an environment."""
+    """Within an environment, ids sort by time."""
     stable: Versions
     candidate: Versions
     plan: Plan
@@ -79,7 +79,7 @@ class Release:
     cause: str | None = None
     """Why it was rolled back."""
     rejected: bool = False
-    """The candidate itself was found bad: only `retry` or an override shifts it again."""
+    """The candidate itself is bad. Only `retry` or an override shifts it again."""
     skips_bakes: bool = False
     """An operator asked to promote at once: bakes and analysis are skipped, alarms are not."""
     ignored_alarms: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ class Release:
     defect: str | None = None
     """The traceback of the exception in the controller itself that ended the release."""
     analysis_runs: tuple[AnalysisRun, ...] = ()
-    """The last analysis of each step, which decided it."""
+    """The last analysis of each step. It decided the step."""
     analysis_summaries: tuple[AnalysisSummary, ...] = ()
     """All analyses, in brief: an item of DynamoDB holds 400 KB at most."""
     events: tuple[Event, ...] = ()
@@ -109,7 +109,7 @@ class Release:
 
     @property
     def weight(self) -> int:
-        """Percent of traffic that the candidate is meant to have now."""
+        """The candidate's planned percent of traffic now."""
         match self.phase:
             case Phase.PENDING | Phase.ROLLING_BACK | Phase.ROLLED_BACK:
                 return 0
@@ -154,7 +154,7 @@ class Release:
 
     @classmethod
     def from_json(cls, text: str) -> "Release":
-        """Read what ``to_json`` wrote, in this or another version of the controller.
+        """Read the output of ``to_json`` of this or another version of the controller.
 
         Raises ``ValueError``, ``KeyError`` or ``TypeError`` for anything else.
         """

@@ -1,4 +1,4 @@
-"""What each colour did during a bake: requests, errors, and the distribution of latencies."""
+"""The data of each colour in a bake: requests, errors, and the distribution of latencies."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Sample:
 
     requests: int = 0
     errors: int = 0
-    """At most ``requests``."""
+    """The number of failed requests, at most ``requests``."""
     latencies: tuple[int, ...] = (0,) * len(EDGES_MS)
-    """How many requests fell in each class of ``EDGES_MS``."""
+    """The number of requests in each class of ``EDGES_MS``."""
 
     def __add__(self, other: "Sample") -> "Sample":
         return Sample(

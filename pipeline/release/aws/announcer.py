@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import boto3
 
 SUBJECT_LENGTH = 100
-"""Of an SNS message, in characters."""
+"""The limit of an SNS message, in characters."""
 
 
 class AwsAnnouncer:

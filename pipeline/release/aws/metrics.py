@@ -1,4 +1,4 @@
-"""What each colour did, from CloudWatch: Lambda's metrics by alias and version, the functions' own by version.
+"""The data of each colour from CloudWatch: Lambda's metrics by alias and version, the functions' own by version.
 
 Latencies come as counts per class (the statistic ``TC(low:high)``, "trimmed count": how many values are above ``low``
 and not above ``high``), so that a rank test can use every request although CloudWatch keeps no single values.
@@ -112,7 +112,7 @@ class AwsMetrics:
             for index, series in enumerate(wanted)
         ]
         sums = [0.0] * len(wanted)
-        # A series that failed comes inside an answer that did not, with few values or none: not the same as no errors.
+        # A successful answer may contain a failed series with few values or none. That does not mean no errors.
         statuses = dict.fromkeys((query["Id"] for query in queries), "missing")
         with calling("reading the metrics"):
             pages = self._cloudwatch.get_paginator("get_metric_data").paginate(

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 LEASE = "lease"
 REQUEST = "request"
 LEASE_SECONDS = 30
-"""How long other controllers must wait after one was killed."""
+"""The time for which other controllers must wait after one was killed."""
 
 
 class AwsRecords:
-    """``Records`` of one environment. ``holder``: the name that a second controller is told when it is refused."""
+    """``Records`` of one environment. ``holder``: the name in the refusal of a second controller."""
 
     def __init__(
         self,

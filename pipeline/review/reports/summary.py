@@ -70,7 +70,7 @@ def state(comparison: Comparison) -> str:
 
 
 def headlines(comparison: Comparison) -> list[tuple[str, bool]]:
-    """What a reviewer must see first beside the verdict, and whether each is a warning."""
+    """The first facts for a reviewer besides the verdict, and whether each is a warning."""
     of = {section: [each for each in comparison.changes if each.section == section] for section in Section}
     alarming = sum(entry.alarming for entry in of[Section.SECURITY])
     said = _of_acknowledgements(comparison.acknowledgements)
