@@ -130,7 +130,7 @@ def test_evidence_outlives_the_artifacts() -> None:
 
 
 def evidence_rules() -> dict[str, dict[str, Any]]:
-    """What the artifact bucket's policy denies under ``evidence/``, by the statement's name."""
+    """The denials of the artifact bucket's policy under ``evidence/``, by the statement's name."""
     [policy] = [each for each in resources(pipeline_template(), "AWS::S3::BucketPolicy").values()
                 if each["Bucket"] == {"Ref": artifact_bucket()[0]}]  # fmt: skip
     return {

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class OneCloud(LoadScopeScheduling):
-    """Of two processes, one gets what needs dev's local cloud, of which there is one, and one the load generator's."""
+    """One process runs the tests on dev's local cloud, because there is only one. The other runs those in loadtest/."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "load generator" if "/loadtest/" in nodeid else "local cloud"

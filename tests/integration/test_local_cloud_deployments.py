@@ -91,7 +91,7 @@ def test_a_custom_resource_whose_function_can_not_start_fails_at_once(deploy: De
     assert "No module named 'a_module_that_is_missing'" in result["failed"]["Failing"]
 
 
-def test_the_reviewed_list_of_ignored_properties_is_what_is_ignored(platform: Platform) -> None:
+def test_the_reviewed_list_of_ignored_properties_is_exact(platform: Platform) -> None:
     """Each entry is needed: the handlers left the property unread for a deployed platform or for `cdk bootstrap`."""
     # Dev has no Fargate workers (tests/integration/loadtest/test_fargate.py).
     assert [entry for entry in stale_entries(platform.cloud) if not entry.startswith("AWS::ECS::")] == []

@@ -24,7 +24,7 @@ FUNCTIONS = {
     "/process": "ProcessingFunctionName",
 }
 Versions = dict[str, str]
-"""By route: each function counts its own versions."""
+"""The versions by route, because each function counts its own."""
 RATE = "30"
 ALARM_FIELDS = (
     "AlarmName", "AlarmDescription", "AlarmActions", "MetricName", "Namespace", "ExtendedStatistic", "Dimensions",
@@ -85,7 +85,7 @@ class Releases:
         raise AssertionError(f"never arrived there: {release}")
 
     def deploy(self, *, warm: bool = True, **environ: str) -> Versions:
-        """What a deployment does, and the load gate's warming up. Returns the new versions."""
+        """Deploy and warm up, as a deployment and its load gate do. Returns the new versions."""
         client, deployed = self.platform.client("lambda"), {}
         for route, output in FUNCTIONS.items():
             name = self.platform.outputs[output]
@@ -162,7 +162,7 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def conclusion(output: str) -> str:
-    """What a command says last; indented lines are details of what stands above them."""
+    """The last message of a command. Indented lines are its details."""
     return [line for line in output.splitlines() if line and not line[0].isspace()][-1]
 
 

@@ -180,7 +180,7 @@ def test_a_task_of_the_local_cloud_ends_when_it_is_stopped(platform: Platform, r
     assert nothing_runs(platform)
 
 
-def test_the_list_of_ignored_properties_of_tasks_is_what_is_ignored(platform: Platform) -> None:
+def test_the_list_of_ignored_properties_of_tasks_is_exact(platform: Platform) -> None:
     assert [entry for entry in stale_entries(platform.cloud) if entry.startswith("AWS::ECS::")] == []
 
 

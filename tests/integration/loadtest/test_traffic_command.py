@@ -8,7 +8,7 @@ import pytest
 from tests.integration.loadtest.conftest import Begin, Cli, Report, Serve
 
 
-def test_counts_what_was_sent_and_who_answered(serve: Serve, cli: Cli, report: Report) -> None:
+def test_counts_requests_and_the_versions_that_answered(serve: Serve, cli: Cli, report: Report) -> None:
     # Given a healthy API whose functions have version 7
     url = serve(version="7")
     # When a command runs for three seconds

@@ -10,7 +10,7 @@ from tests.integration.loadtest.conftest import ROOT, Begin, Cli, Report, Serve
 LOAD = ("--rate", "450", "--duration", "2", "--max-duration", "2", "--warm-up", "1")
 
 
-def test_four_processes_send_what_one_would(serve: Serve, cli: Cli, report: Report) -> None:
+def test_four_processes_send_the_same_requests_as_one(serve: Serve, cli: Cli, report: Report) -> None:
     # Given the same run by one process, and by four
     found = []
     for processes in ("1", "4"):

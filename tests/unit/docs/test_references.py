@@ -1,4 +1,4 @@
-"""What the documentation names exists: pages, headings, files, commands, `make` targets, settings."""
+"""Each thing that the documentation names exists: pages, headings, files, commands, `make` targets, settings."""
 
 import re
 import subprocess
@@ -43,7 +43,7 @@ def prose_of(page: str) -> str:
 
 
 def spans(page: str) -> Iterator[str]:
-    """What stands between backquotes."""
+    """The texts between backquotes."""
     return (match[1] for match in re.finditer(r"`([^`\n]+)`", prose_of(page)))
 
 
@@ -156,7 +156,7 @@ def test_the_picture_of_the_layers_shows_each_package_of_the_contract() -> None:
     assert {package for layer in layers for package in layer.split(" | ")} <= shown
 
 
-def test_the_table_of_optional_features_says_what_the_settings_say() -> None:
+def test_the_table_of_optional_features_agrees_with_the_settings() -> None:
     """Each setting that is off by default, and in which environments it is on."""
     rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \| ([\w, ]*) ?\|", text_of("docs/optional-features.md"), re.M)
     defaults = {

@@ -23,7 +23,7 @@ def owner(path: str) -> str:
 
 
 @pytest.mark.parametrize("pattern", [pattern for pattern, _ in OWNED if pattern != "*"])
-def test_what_is_owned_exists(pattern: str) -> None:
+def test_each_owned_path_exists(pattern: str) -> None:
     path = ROOT / pattern.lstrip("/")
     assert path.is_dir() if pattern.endswith("/") else path.is_file()
 
@@ -55,7 +55,7 @@ def test_security_owns_rights_and_the_judges(path: str) -> None:
     assert owner(path).endswith("/security")
 
 
-def test_who_owns_an_acknowledgement_is_a_team() -> None:
+def test_the_owner_of_an_acknowledgement_is_a_team() -> None:
     table = tomllib.loads((ROOT / "pipeline/compliance/acknowledgements.toml").read_text())
     owners = {each["owner"] for each in table["acknowledgement"]}
     assert owners <= {team.split("/")[-1] for _, team in OWNED}

@@ -40,14 +40,14 @@ def test_a_file_that_is_constrained_by_another_pins_the_same_versions(file: Path
         assert {name: others.get(name) for name in pins(file)} == pins(file)
 
 
-def test_dependabot_leaves_alone_what_has_other_versions_on_purpose() -> None:
+def test_dependabot_excludes_lock_files_with_other_versions_on_purpose() -> None:
     [python] = (update for update in DEPENDABOT if update["package-ecosystem"] == "uv")
     together = [file for file in COMPILED if file.name == "dev.txt" or "-c requirements/dev.txt" in header(file)]
     left_alone = {str(file.relative_to(ROOT).with_suffix(".*")) for file in COMPILED if file not in together}
     assert set(python["exclude-paths"]) == left_alone
 
 
-def test_dependabot_looks_after_whatever_is_pinned_and_lets_a_release_age() -> None:
+def test_dependabot_updates_every_pinned_package_and_lets_a_release_age() -> None:
     assert {update["package-ecosystem"] for update in DEPENDABOT} == {"github-actions", "uv", "npm"}
     assert all(update["cooldown"]["default-days"] >= 7 for update in DEPENDABOT)
     assert all(update["directory"] == "/" for update in DEPENDABOT)  # its sub-folders are looked through for *.in

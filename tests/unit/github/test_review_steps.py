@@ -59,7 +59,7 @@ def test_the_base_is_the_commit_where_the_branch_began(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(("before", "base"), [("main~2", "main~2"), ("0" * 40, "HEAD~1"), ("f" * 40, "HEAD~1")])
-def test_a_push_is_compared_with_what_was_there_before_or_after_a_forced_one_with_its_parent(
+def test_a_push_is_compared_with_the_former_head_and_a_forced_one_with_its_parent(
     checkout: Path, before: str, base: str
 ) -> None:
     assert run("Compare with the base", checkout, BASE="", BEFORE=before).returncode == 0

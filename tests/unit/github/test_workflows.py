@@ -49,7 +49,7 @@ def test_an_action_has_the_same_version_everywhere() -> None:
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
-def test_a_workflow_has_no_rights_but_what_a_job_names(workflow: dict[str, Any]) -> None:
+def test_a_workflow_has_only_the_rights_that_a_job_names(workflow: dict[str, Any]) -> None:
     assert workflow["permissions"] == {}
     assert all("permissions" in job for job in workflow["jobs"].values())
 
@@ -102,7 +102,7 @@ def test_a_command_takes_nothing_from_an_expression(job: dict[str, Any]) -> None
 
 
 @each_job
-def test_what_is_made_exists(job: dict[str, Any]) -> None:
+def test_each_make_target_of_a_job_exists(job: dict[str, Any]) -> None:
     made = [target for step in steps(job, of="run") for target in re.findall(r"\bmake ([\w-]+)", step["run"])]
     assert all(re.search(rf"^{target}:", MAKEFILE, re.MULTILINE) for target in made)
 

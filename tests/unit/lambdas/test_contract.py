@@ -47,7 +47,7 @@ def test_every_problem_has_its_status_in_the_contract_and_the_documented_shape(c
     jsonschema.validate(problem.body("request-1"), resolved(DOCUMENT["components"]["schemas"]["Problem"]))
 
 
-def test_the_functions_refuse_exactly_what_the_schema_refuses() -> None:
+def test_functions_and_schema_refuse_the_same_bodies() -> None:
     """API Gateway, other JSON Schema validators and the functions must agree on the schema."""
     validator = jsonschema.Draft202012Validator(contract.schema("PaymentRequest"))
     good = OPERATIONS["/validate"]["requestBody"]["content"]["application/json"]["examples"]["payment"]["value"]
@@ -65,7 +65,7 @@ def test_the_functions_refuse_exactly_what_the_schema_refuses() -> None:
         assert accepted == validator.is_valid(body), body
 
 
-def test_what_api_gateway_refuses_has_the_documented_shape_and_no_code_of_the_functions() -> None:
+def test_api_gateways_refusals_have_the_documented_shape_and_no_code_of_the_functions() -> None:
     """The template takes status and title of API Gateway's own answers from the same file."""
     file = json.loads((contract.OPENAPI.parent / "problems.json").read_bytes())
     assert not file["gateway"].keys() & file["functions"].keys()

@@ -43,7 +43,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 
 def ask(monkeypatch: pytest.MonkeyPatch, request: str, *, name: str = "audit", physical: str | None = None) -> Any:
-    """What CloudFormation is answered."""
+    """The answer to CloudFormation."""
     sent: list[bytes] = []
     monkeypatch.setattr(custom_resource, "_send", lambda url, body: sent.append(body))
     event = {

@@ -223,7 +223,7 @@ def test_more_workers_than_one_call_takes(cloud: FakeAws) -> None:
     assert [run["count"] for run in cloud.runs] == [1, 10, 10, 3]
 
 
-def test_what_a_task_is_told_fits_into_a_call_of_ecs(cloud: FakeAws) -> None:
+def test_the_command_of_a_task_fits_into_a_call_of_ecs(cloud: FakeAws) -> None:
     """At most 8,192 characters (RunTask, "overrides"), of which a URL signed by a role's session may take 2,500."""
     fargate.main([*COMMAND, "--mix", "/validate=1,/fraud-check=1,/process=1", "--confidence", "0.99"])
     assert all(len(json.dumps(run["overrides"])) < 8_192 - 2_500 for run in cloud.runs)

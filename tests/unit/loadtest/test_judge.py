@@ -129,7 +129,7 @@ def test_the_page_needs_nothing_else_and_is_read_without_seeing_it() -> None:
     assert "https://a.example/&lt;dev&gt;" in page
 
 
-def test_the_json_holds_what_the_page_shows(tmp_path: Path) -> None:
+def test_the_json_report_has_all_data_of_the_page(tmp_path: Path) -> None:
     stored = json.loads(json.dumps(run().to_json()))
     assert stored["environment"] == "dev"
     assert stored["verdict"] == "pass"

@@ -21,7 +21,7 @@ def of_kind(kind: Kind, route: str) -> PaymentRequest:
     return next(request for request in requests(5000) if request.kind is kind and request.route == route)
 
 
-def test_same_seed_same_payments_whoever_sends_them() -> None:
+def test_the_same_seed_gives_the_same_payments_in_every_process() -> None:
     # Given two processes that send different parts of the same run
     odd, even = Scenario(MIX, 1), Scenario(MIX, 1)
     # Then together they send what one alone would
@@ -35,7 +35,7 @@ def test_each_route_has_its_exact_share_without_a_rhythm() -> None:
     assert len({tuple(sent[block : block + 4]) for block in range(0, 4000, 4)}) > 3
 
 
-def test_payments_are_of_all_kinds_and_say_what_they_are() -> None:
+def test_payments_are_of_all_kinds_and_name_their_kind() -> None:
     found = Counter(request.kind for request in requests(10_000))
     assert found[Kind.ORDINARY] / 10_000 == pytest.approx(0.9, abs=0.01)
     for request in requests(2000):

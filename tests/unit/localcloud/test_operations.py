@@ -1,4 +1,4 @@
-"""What CloudFormation began is over when it answers, if it takes a moment only."""
+"""A short operation of CloudFormation has ended when the call is answered."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ STACK = {"StackId": "arn:aws:cloudformation:us-east-1:111111111111:stack/small/1
 
 
 async def answered(seconds: float) -> list[str]:
-    """What has happened when the call is answered that begins an operation of so many seconds."""
+    """The events until the answer to a call that begins an operation of so many seconds."""
     happened: list[str] = []
 
     async def operation() -> None:

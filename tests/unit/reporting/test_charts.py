@@ -8,7 +8,7 @@ from reporting import charts
 from reporting.charts import HEIGHT, LEFT, RIGHT, WIDTH, Scale
 
 
-def test_an_axis_maps_its_range_to_the_picture_and_keeps_what_is_beyond_at_its_end() -> None:
+def test_an_axis_maps_its_range_to_the_picture_and_clips_values_beyond_it() -> None:
     x = charts.horizontal(0, 10)
     assert [x.at(value) for value in (-5, 0, 5, 10, 99)] == [LEFT, LEFT, (LEFT + WIDTH - RIGHT) / 2, 386, 386]
     assert charts.horizontal(1, 100, Scale.LOGARITHMIC).at(10) == pytest.approx((LEFT + WIDTH - RIGHT) / 2)

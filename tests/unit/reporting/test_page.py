@@ -44,5 +44,5 @@ def test_a_value_that_is_missing_is_an_error_and_not_a_blank(template: Path) -> 
         ("na\u00efve \u6f22\u5b57 \N{FAMILY} \u0645\u06cc\u200c\u062e 10\u00a0%",) * 2,
     ],
 )
-def test_what_can_not_be_seen_is_spelled_out_and_what_can_be_stays(text: str, shown: str) -> None:
+def test_invisible_characters_are_spelled_out_and_visible_ones_stay(text: str, shown: str) -> None:
     assert visible(text) == shown

@@ -1,4 +1,4 @@
-"""What fails a synthesis: a finding, an acknowledgement without one, an acknowledgement past its date."""
+"""Three things fail a synthesis: a finding, an acknowledgement without a finding, and an expired acknowledgement."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date

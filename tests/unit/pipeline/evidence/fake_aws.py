@@ -42,7 +42,7 @@ class FakeAws:
 
     @property
     def public_key(self) -> bytes:
-        """As ``aws kms get-public-key`` gives it."""
+        """The public key in the form of ``aws kms get-public-key``."""
         public = self.private_key.public_key()
         return public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 

@@ -42,7 +42,7 @@ class FakeClock:
         self._planned.append((self.time + seconds, happen))
 
     def forget(self) -> None:
-        """What was planned and has not happened yet does not happen."""
+        """Cancel all planned events."""
         self._planned.clear()
 
     def interrupt(self) -> None:
@@ -95,7 +95,7 @@ class Bench:
         )
 
     def ask(self, command: str, seconds: float | None = None) -> None:
-        """What another process's command leaves for the controller that runs."""
+        """Leave a request for the running controller, like the command of another process."""
         records = self.controller("bob").world.records
         release = records.latest()[0]
         records.ask(

@@ -51,7 +51,7 @@ class Behaviour:
     """Share of requests that fail."""
     milliseconds: float = 12.0
     server_errors: float = 0.0
-    """What the function itself counts, in each reading and on each route, whatever Lambda has counted by then."""
+    """Errors that the function itself counts, in each reading and on each route, beside Lambda's count."""
 
 
 class FakeAws:
@@ -88,7 +88,7 @@ class FakeAws:
         return self
 
     def deploy(self, version: str) -> None:
-        """What a CloudFormation deployment does: it moves the aliases green."""
+        """Move the aliases green, as a CloudFormation deployment does."""
         for function in FUNCTIONS:
             self.aliases[function, "green"] = (version, {})
 
@@ -195,7 +195,7 @@ class FakeAws:
             yield self._called("GetMetricData", functools.partial(dict, MetricDataResults=results))
 
     def _metric(self, stat: Any, seconds: float, shares: dict[str, dict[str, float]]) -> float:
-        """What a metric shows after ``seconds`` of steady traffic, each version answering its share."""
+        """The metric after ``seconds`` of steady traffic, of which each version answers its share."""
         dimensions = {d["Name"]: d["Value"] for d in stat["Metric"]["Dimensions"]}
         if stat["Metric"]["MetricName"] == "ServerErrors":
             return self.behaviour.get(dimensions["FunctionVersion"], Behaviour()).server_errors
@@ -282,7 +282,7 @@ class FakeAws:
 
 
 def _copied(item: dict[str, Any]) -> dict[str, Any]:
-    """What a caller does to its answer changes nothing in the table."""
+    """A copy, so that a caller's changes do not reach the table."""
     return {name: dict(value) for name, value in item.items()}
 
 

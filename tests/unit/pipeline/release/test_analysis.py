@@ -15,7 +15,7 @@ from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour
 
 
-def test_fishers_exact_test_finds_what_its_author_found() -> None:
+def test_fishers_exact_test_gives_fishers_own_result() -> None:
     # Given the lady who told three of four cups of tea (Fisher, "The Design of Experiments", 1935)
     assert more_errors(3, 4, 1, 4) == pytest.approx(17 / 70)
 

@@ -191,7 +191,7 @@ def take_the_lease_and_leave(bench: Bench) -> None:
     bob.give_up()
 
 
-def test_a_controller_whose_lease_was_taken_by_one_who_left_goes_on() -> None:
+def test_a_controller_continues_after_another_took_its_lease_and_left() -> None:
     # Given a controller that is slow, and another one that takes its lease and leaves without driving
     bench = Bench()
 

@@ -81,7 +81,7 @@ def test_an_impatient_person_does_not_stop_a_roll_back_that_works() -> None:
     assert bench.all_on("1")
 
 
-def test_who_stops_waiting_for_another_controllers_abort_is_not_told_that_it_is_done() -> None:
+def test_an_operator_who_stops_waiting_for_an_abort_is_told_that_it_is_not_done() -> None:
     # Given a controller that holds the lease
     bench = Bench()
     answers: list[tuple[ExitCode, str]] = []
@@ -168,7 +168,7 @@ class FullDisk(io.StringIO):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_what_cannot_be_said_is_not_said() -> None:
+def test_a_message_to_a_full_disk_raises_nothing() -> None:
     say("to a full disk", FullDisk())
 
 

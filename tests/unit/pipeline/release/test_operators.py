@@ -1,4 +1,4 @@
-"""What operators ask of a release that is under way, and what they do afterwards."""
+"""The commands of operators during a release and after it."""
 
 import copy
 
@@ -74,7 +74,7 @@ def test_requests_without_a_release_are_refused(command: str) -> None:
 
 
 @pytest.mark.parametrize("now", [False, True])
-def test_undo_goes_back_to_what_was_stable_and_gives_green_back_to_the_deployment(now: bool) -> None:
+def test_undo_restores_the_former_stable_version_and_the_deployed_alias_green(now: bool) -> None:
     bench = promoted(Bench())
     started = bench.clock.time
 
@@ -188,7 +188,7 @@ def test_undo_is_possible_while_an_alarm_rings_that_it_is_to_silence() -> None:
     assert bench.all_on("1")
 
 
-def test_an_undo_goes_through_whatever_alarm_the_version_that_it_leaves_rings_meanwhile() -> None:
+def test_an_alarm_of_the_version_that_an_undo_leaves_does_not_stop_the_undo() -> None:
     # Given a stable version that begins to fail, whose errors count as the candidate's once blue is split
     bench = promoted(Bench())
     bench.aws.behaviour["2"] = Behaviour(errors=0.5)
@@ -295,7 +295,7 @@ def test_a_dry_run_lists_the_calls_of_each_step() -> None:
     assert "promote  processing alias blue → version 2" in outcome.text
 
 
-def test_status_shows_who_serves_what_and_why_the_release_waits() -> None:
+def test_status_shows_the_traffic_of_each_version_and_why_the_release_waits() -> None:
     bench = Bench()
     shown: list[str] = []
     bench.clock.after(90, lambda: shown.append(bench.controller("bob").status().text))
@@ -308,7 +308,7 @@ def test_status_shows_who_serves_what_and_why_the_release_waits() -> None:
     assert "baking, 30 s to go" in shown[0]
 
 
-def test_status_says_who_drives_a_release_and_when_nobody_does() -> None:
+def test_status_names_the_controller_of_a_release_or_says_that_there_is_none() -> None:
     bench = left_at_25_percent(Bench())
 
     # Then it is believed alive until its lease ends

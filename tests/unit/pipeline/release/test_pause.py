@@ -90,7 +90,7 @@ def test_resuming_counts_even_after_the_pause_should_have_ended() -> None:
     assert bench.all_on("2")
 
 
-def test_resuming_what_is_not_paused_is_refused() -> None:
+def test_resume_without_a_pause_is_refused() -> None:
     # Given a release that bakes, and the controller that runs
     bench = abandoned(Bench())
     running = bench.controller("the one that runs").world.records

@@ -1,4 +1,4 @@
-"""What the store holds: small items, all of them found again."""
+"""The store of records: items are small, and all of them are found again."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import ITEM_BYTES, PAGE_BYTES, _size
 
 
-def test_a_long_release_stays_far_below_what_an_item_may_hold_and_its_chart_has_every_analysis() -> None:
+def test_a_long_release_stays_far_below_the_limit_of_an_item_and_its_chart_has_every_analysis() -> None:
     # Given long bakes, with a verdict in reach only after a hold at each step
     bench = Bench(plan=Plan(weights=(10, 25, 50, 100), bake_seconds=900, hold_seconds=300))
     bench.aws.requests_per_second = 20 / 3

@@ -1,4 +1,4 @@
-"""What a release leaves behind: reports, and a git that can agree with what runs."""
+"""The reports of a release, and the branch that brings git back to the running version."""
 
 import json
 import subprocess
@@ -94,7 +94,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_revert_branch_brings_git_back_to_what_runs_and_leaves_the_work_tree(repository: Path) -> None:
+def test_the_revert_branch_brings_git_back_to_the_running_version_and_leaves_the_work_tree(repository: Path) -> None:
     good, ahead = git(repository, "rev-parse", "HEAD~2"), git(repository, "rev-parse", "HEAD")
     disagreement = Disagreement.after(rolled_back(running=good, ahead=ahead))
     assert disagreement

@@ -42,7 +42,7 @@ MOVES = ("ModifyListener", "UpdateAlias")
 
 
 class Unforeseen(Exception):
-    """What no port says that it raises."""
+    """An exception that no port documents."""
 
 
 class Releases(RuleBasedStateMachine):
@@ -102,7 +102,7 @@ class Releases(RuleBasedStateMachine):
         return Release.from_json(self.aws.table[keys[-1]]["document"]["S"]) if keys else None
 
     def holder(self) -> str | None:
-        """Who holds the lease, if anyone does, or the last one who did not give it up."""
+        """The holder of the lease, or the last holder that did not give it up."""
         holder: str | None = self.aws.table.get("lease", {}).get("holder", {}).get("S")
         return holder
 
@@ -252,7 +252,7 @@ class Releases(RuleBasedStateMachine):
         return disturb
 
     def teardown(self) -> None:
-        """Whatever has happened: one command without faults, and everything is in order."""
+        """After all troubles, one command without faults brings everything in order."""
         if not hasattr(self, "bench"):
             return
         self.clock.interrupted = False
