@@ -40,6 +40,9 @@ class GateSettings:
     """The most simultaneous requests of each generator process."""
     timeout_seconds: float = 10.0
     """A request without an answer after this is an error."""
+    wake_up_seconds: float = 600.0
+    """Before the load, the longest wait for what AWS has put to sleep: a VPC link after 60 days without traffic, a
+    function in a VPC after weeks. Both fail requests while they wake up, which takes minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,8 @@
 """Access to a deployed API: its address in the stack's outputs, credentials, and a first request to each route."""
 
+import sys
 import time
+from collections.abc import Mapping
 
 import gevent
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
@@ -14,6 +16,10 @@ from loadtest.scenario import PaymentRequest, Scenario
 from loadtest.signing import NoCredentials, signer_for
 from loadtest.target import BadTarget, Target
 from pipeline import aws
+from pipeline.output import say
+
+ASK_AGAIN_SECONDS = 5.0
+"""Between two requests to a route that is asleep."""
 
 
 def platform_url(environment: Environment, output: str) -> str:
@@ -28,11 +34,12 @@ def platform_url(environment: Environment, output: str) -> str:
         raise GateError(ExitCode.UNREACHABLE, f"AWS can't be asked for {environment.stack_name}: {error}") from error
 
 
-def first_answers(plan: LoadPlan) -> dict[str, float]:
+def first_answers(plan: LoadPlan, *, wake_up_seconds: float) -> dict[str, float]:
     """Send one request to each route before the load begins: the latency (ms) of each route's very first answer.
 
-    All routes at once, because each first answer waits for the start of a function. Raises ``GateError`` when nothing
-    answers or the credentials are refused: no load is needed to find that.
+    All routes at once, because each first answer waits for the start of a function. Routes that are asleep are asked
+    again for up to ``wake_up_seconds``. Raises ``GateError`` when nothing answers or the credentials are refused: no
+    load is needed to find that.
     """
     try:
         target = Target.parse(plan.url)
@@ -47,15 +54,8 @@ def first_answers(plan: LoadPlan) -> dict[str, float]:
         request = scenario.request(index)
         firsts.setdefault(request.route, (index, request))
     client = PaymentClient(target, signer, concurrency=len(firsts), timeout=plan.timeout)
-
-    def first_answer(index: int, request: PaymentRequest) -> tuple[float, PaymentOutcome]:
-        begin = time.perf_counter()
-        outcome = client.send(request, f"{plan.run_id}-first-{index}")
-        return (time.perf_counter() - begin) * 1000, outcome
-
     try:
-        asked = {route: gevent.spawn(first_answer, *first) for route, first in firsts.items()}
-        answers = {route: each.get() for route, each in asked.items()}
+        answers = _answers_when_awake(client, plan.run_id, firsts, 0 if target.is_local_cloud else wake_up_seconds)
     finally:
         client.close()
     for route, (_, outcome) in answers.items():
@@ -64,3 +64,43 @@ def first_answers(plan: LoadPlan) -> dict[str, float]:
         if outcome.fault and outcome.fault.kind is FaultKind.NO_CONNECTION:
             raise GateError(ExitCode.UNREACHABLE, f"{plan.url} can't be reached: {outcome.fault.text}")
     return {route: milliseconds for route, (milliseconds, _) in answers.items()}
+
+
+def _answers_when_awake(
+    client: PaymentClient, run_id: str, firsts: Mapping[str, tuple[int, PaymentRequest]], wake_up_seconds: float
+) -> dict[str, tuple[float, PaymentOutcome]]:
+    """Latency (ms) and outcome of each route's first request that a function answered, or of the last one sent."""
+
+    def ask(index: int, request: PaymentRequest) -> tuple[float, PaymentOutcome]:
+        begin = time.perf_counter()
+        outcome = client.send(request, f"{run_id}-first-{index}")
+        return (time.perf_counter() - begin) * 1000, outcome
+
+    deadline = time.monotonic() + wake_up_seconds
+    answers: dict[str, tuple[float, PaymentOutcome]] = {}
+    waiting = list(firsts)
+    while True:
+        asked = {route: gevent.spawn(ask, *firsts[route]) for route in waiting}
+        answers |= {route: each.get() for route, each in asked.items()}
+        waiting = [route for route in waiting if _is_asleep(answers[route][1])]
+        left = deadline - time.monotonic()
+        if not waiting or left <= 0:
+            return answers
+        say(
+            f"{', '.join(waiting)}: no function has answered yet. A VPC link or a function may be asleep, and takes "
+            f"minutes to wake up: asking for {left:.0f} s more",
+            sys.stderr,
+        )
+        gevent.sleep(min(left, ASK_AGAIN_SECONDS))
+
+
+def _is_asleep(outcome: PaymentOutcome) -> bool:
+    """Whether API Gateway or the load balancer failed the request, and no function saw it.
+
+    AWS deletes the network interfaces of a VPC link that has had no traffic for 60 days, and of a function in a VPC
+    that has been idle for weeks. It restores them at the next request, which fails (API Gateway Developer Guide, "Set
+    up VPC links V2"; AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC").
+    """
+    if outcome.fault is None or outcome.version:
+        return False
+    return outcome.fault.kind is FaultKind.TIMEOUT or outcome.status >= 500

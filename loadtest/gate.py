@@ -94,7 +94,7 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
     """Load the candidate and judge it. Returns the result and locust's own report. Raises ``GateError``."""
     url: str = arguments.url or platform_url(arguments.env, "CandidateApiUrl")
     plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
-    first_ms = first_answers(plan)
+    first_ms = first_answers(plan, wake_up_seconds=settings.wake_up_seconds)
 
     started = timestamp()
     generator = Generator(plan, arguments.workforce)

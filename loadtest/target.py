@@ -26,6 +26,11 @@ class Target:
     tls: bool
     ca_bundle: str | None
 
+    @property
+    def is_local_cloud(self) -> bool:
+        """Whether a local cloud stands for AWS. It puts nothing to sleep."""
+        return self.connect_host != urlsplit(self.url).hostname
+
     @classmethod
     def parse(cls, url: str, environ: Mapping[str, str] = os.environ) -> "Target":
         """The target behind ``url``. An execute-api host is reached at ``AWS_ENDPOINT_URL`` when that is set, as the

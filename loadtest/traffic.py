@@ -71,7 +71,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         url = arguments.url or platform_url(arguments.env, "ApiGatewayUrl")
         rate = arguments.rate or arguments.env.release.traffic_rate
         plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, rate=rate)
-        first_answers(plan)
+        first_answers(plan, wake_up_seconds=settings.wake_up_seconds)
     except GateError as trouble:
         say(f"traffic {arguments.env.name}: not started, nor was the command: {trouble}", sys.stderr)
         return trouble.code

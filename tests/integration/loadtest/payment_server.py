@@ -5,7 +5,8 @@
 SCRIPT is a JSON object: ``latency_ms``: answers take this long; ``slow_ms``, ``slow_every``: every so manieth answer
 takes that long instead; ``stall_at``, ``stall_for``: seconds after the first request at which the whole server stands
 still, and for how long; ``status``: what every answer has; ``wrong_every``: every so manieth body is wrong;
-``capacity``: answers that may be worked on at once; ``only_route``: the others behave perfectly.
+``asleep``: so many first requests get an error of API Gateway, and reach no function; ``capacity``: answers that may
+be worked on at once; ``only_route``: the others behave perfectly.
 With PORT 0 it takes a free port. It prints the port, and on SIGTERM the exact latencies it injected.
 """
 
@@ -58,10 +59,12 @@ class PaymentServer:
                 path = head.split(" ", 2)[1]
                 status, answer = await self._answer(path[path.rindex("/") :], body, arrived)
                 text = json.dumps(answer).encode()
-                version = self._script.get("version", "1")
+                version = f"X-Function-Version: {self._script.get('version', '1')}\r\n"
+                if self._count <= self._script.get("asleep", 0):
+                    status, text, version = 500, b'{"message": "Internal server error"}', ""
                 writer.write(
                     f"HTTP/1.1 {status} Answer\r\nContent-Type: application/json\r\n"
-                    f"X-Function-Version: {version}\r\nContent-Length: {len(text)}\r\n\r\n".encode()
+                    f"{version}Content-Length: {len(text)}\r\n\r\n".encode()
                     + text
                 )
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):

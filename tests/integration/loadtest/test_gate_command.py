@@ -28,6 +28,24 @@ def test_a_fast_candidate_passes(serve: Serve, cli: Cli, report: Report, tmp_pat
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "0", "0")
 
 
+def test_what_aws_put_to_sleep_is_woken_up_before_the_load(serve: Serve, cli: Cli, report: Report) -> None:
+    # Given a VPC link and functions that fail their first requests
+    url = serve(asleep=4)
+    # When the gate comes
+    done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", *SHORT)
+    # Then it says what it waits for, and begins when all routes answer
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "/process: no function has answered yet" in done.stderr
+    assert report()["verdict"] == "pass"
+
+
+def test_what_does_not_wake_up_is_loaded_after_the_wait(serve: Serve, cli: Cli, report: Report) -> None:
+    url = serve(asleep=1_000_000)
+    done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--wake-up", "1", *SHORT)
+    assert done.returncode == 8, done.stdout + done.stderr
+    assert "every request to /validate failed" in done.stdout
+
+
 def test_a_slow_route_fails_early(serve: Serve, cli: Cli, report: Report, tmp_path: Path) -> None:
     # Given one route that takes 300 ms
     url = serve(latency_ms=300, only_route="/process")

@@ -20,6 +20,7 @@ def test_the_local_cloud_is_another_address_of_the_same_api() -> None:
     assert (target.connect_host, target.connect_port, target.ca_bundle) == ("127.0.0.1", 4566, "/ca.pem")
     assert target.host == "a1b2c3d4.execute-api.us-east-1.amazonaws.com"
     assert target.base_path == "/candidate"
+    assert target.is_local_cloud
 
 
 def test_other_hosts_are_not_redirected() -> None:
