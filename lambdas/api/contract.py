@@ -49,7 +49,7 @@ def _problem(body: Any, violation: fastjsonschema.JsonSchemaValueException) -> P
     field = str(violation.path[1]) if len(violation.path) > 1 else ""
     if rule == "required":
         field = next(name for name in violation.rule_definition if name not in body)
-    if field == "amount" and rule in ("pattern", "exclusiveMinimum"):
+    if field == "amount" and rule in ("pattern", "exclusiveMinimum", "exclusiveMaximum"):
         return _amount_problem(body["amount"])
     return Problem("body_shape", Fault(f"/{field}" if field else "", rule, _ADVICE.get(rule, "The value is wrong.")))
 

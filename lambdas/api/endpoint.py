@@ -11,7 +11,7 @@ from lambdas.adapters.tracing import tracer
 from lambdas.api import contract, metrics
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
-from lambdas.payments.cards import mask_card_numbers
+from lambdas.payments.card_text import masked
 from lambdas.payments.errors import InvalidField, Unavailable
 from lambdas.payments.payment import Payment
 
@@ -24,7 +24,7 @@ UseCase = Callable[[Request, Payment, Any], Answer]
 def _serialize(record: dict[str, Any]) -> str:
     import json
 
-    return mask_card_numbers(json.dumps(record, default=str, separators=(",", ":")))
+    return json.dumps(masked(record), default=str, separators=(",", ":"))
 
 
 logger = Logger(json_serializer=_serialize)

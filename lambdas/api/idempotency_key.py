@@ -4,6 +4,7 @@ import re
 
 from lambdas.api.problems import Fault, Problem
 from lambdas.api.requests import Request
+from lambdas.payments.card_text import holds_card_number
 from lambdas.payments.payment import Payment
 
 _HEADER = "Idempotency-Key"
@@ -21,6 +22,6 @@ def idempotency_key(request: Request, payment: Payment) -> str:
             "idempotency_key_malformed",
             Fault(_HEADER, "pattern", "Send one key: 1 to 128 letters, digits or any of . _ : -"),
         )
-    if payment.card_number.appears_in(match[2]):
-        raise Problem("card_number_misplaced", Fault(_HEADER, "card_number_misplaced", "Send a key without the card."))
+    if payment.card_number.appears_in(match[2]) or holds_card_number(match[2]):
+        raise Problem("card_number_misplaced", Fault(_HEADER, "card_number_misplaced", "Send a key without one."))
     return match[2]

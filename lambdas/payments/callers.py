@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from lambdas.payments.card_text import mask_card_numbers
+
 _ROLE: Final = "AROA"
 """The prefix of an IAM role's unique id."""
 
@@ -14,3 +16,10 @@ def principal(caller: str) -> str:
     principal, also for a federated user (``<account>:<name>``), because the account has several.
     """
     return caller.partition(":")[0] if caller.startswith(_ROLE) else caller
+
+
+def recorded(caller: str) -> str:
+    """``caller`` as it may be stored. A session's name is the client's choice: what may be a card number in it is
+    masked, not refused, because SDKs put the time of day there, whose digits may pass for one."""
+    name, separator, session = caller.partition(":")
+    return name + separator + mask_card_numbers(session)

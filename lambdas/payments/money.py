@@ -16,11 +16,11 @@ def _codes(text: str) -> frozenset[str]:
 _NO_DECIMALS = _codes("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF")
 _THREE_DECIMALS = _codes("BHD IQD JOD KWD LYD OMR TND")
 _TWO_DECIMALS = _codes(
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC "
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC "
     "CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD "
     "KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO "
     "NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL "
-    "THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD YER ZAR ZMW ZWG"
+    "THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
 )
 
 # The largest single payment per accepted currency, in major units. Other currencies are not accepted.
@@ -30,6 +30,9 @@ _LARGEST_PAYMENT: Final = {
     "KRW": 13_000_000, "SGD": 13_000, "HKD": 78_000, "KWD": 3_000, "BHD": 3_700, "JOD": 7_000, "TND": 30_000,
 }  # fmt: skip
 
+_AMOUNT_END: Final = 100_000_000
+"""Amounts are under this, as the contract says: far over the largest payment of any accepted currency, and with all
+decimals too short for a card number."""
 _LONGEST_AMOUNT: Final = 24
 """The most characters of an amount. Longer ones are refused before any arithmetic, which would only cost time."""
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -86,6 +89,8 @@ class Money:
         value = Decimal(amount)
         if not value.is_finite() or value.adjusted() > _LONGEST_AMOUNT:
             raise InvalidField("amount", "amount_malformed", "The amount is out of range.")
+        if value >= _AMOUNT_END:
+            raise InvalidField("amount", "amount_malformed", f"The amount must be less than {_AMOUNT_END}.")
         if value <= 0:
             raise InvalidField("amount", "amount_not_positive", "The amount must be greater than zero.")
         minor = value.scaleb(currency.decimals)

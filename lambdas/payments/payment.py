@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lambdas.payments.card_text import holds_card_number
 from lambdas.payments.cards import CardNumber
+from lambdas.payments.countries import COUNTRIES
 from lambdas.payments.errors import InvalidField
 from lambdas.payments.money import Currency, Money
 
@@ -33,16 +35,15 @@ class Payment:
         currency = Currency.of(body["currency"])
         card_number = CardNumber(body["card_number"])
         for field in ("customer_id", "merchant_reference", "client_ip"):
-            if card_number.appears_in(body.get(field, "")):
-                raise InvalidField(field, "card_number_misplaced", "The card number belongs in card_number only.")
+            _refuse_card_number(field, body.get(field, ""), card_number)
         return cls(
             customer_id=body["customer_id"],
             money=Money.parse(body["amount"], currency),
             card_number=card_number,
             card_expiry=body.get("card_expiry"),
             merchant_reference=body.get("merchant_reference"),
-            client_ip=body.get("client_ip"),
-            country=body.get("country"),
+            client_ip=_address(body.get("client_ip")),
+            country=_country(body.get("country")),
         )
 
     def fingerprint(self, key: bytes) -> str:
@@ -52,3 +53,29 @@ class Payment:
             self.card_expiry, self.merchant_reference, self.client_ip, self.country,
         )  # fmt: skip
         return hmac.digest(key, repr(facts).encode(), "sha256").hex()
+
+
+def _refuse_card_number(field: str, text: str, card_number: CardNumber) -> None:
+    """Raises ``InvalidField`` when ``text``, which will be stored, holds the payment's card number or what may be
+    another one. Four groups of an IPv6 address may look like one by chance: there only the payment's own counts."""
+    if card_number.appears_in(text) or (field != "client_ip" and holds_card_number(text)):
+        raise InvalidField(field, "card_number_misplaced", "Card numbers belong in card_number only.")
+
+
+def _address(text: str | None) -> str | None:
+    """Raises ``InvalidField`` for an address that cannot exist."""
+    if text is not None:
+        from ipaddress import ip_address
+
+        try:
+            ip_address(text)
+        except ValueError:
+            raise InvalidField("client_ip", "client_ip_malformed", "Not an IPv4 or IPv6 address.") from None
+    return text
+
+
+def _country(code: str | None) -> str | None:
+    """Raises ``InvalidField`` for a code that ISO 3166-1 does not assign."""
+    if code is not None and code not in COUNTRIES:
+        raise InvalidField("country", "country_unknown", "Not an ISO 3166-1 alpha-2 code.")
+    return code

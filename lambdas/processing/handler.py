@@ -14,7 +14,7 @@ from lambdas.api.endpoint import endpoint
 from lambdas.api.idempotency_key import idempotency_key
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
-from lambdas.payments.callers import principal
+from lambdas.payments.callers import principal, recorded
 from lambdas.payments.errors import InFlight, KeyReused
 from lambdas.payments.money import CURRENCIES, Money
 from lambdas.payments.payment import Payment
@@ -37,7 +37,7 @@ def handler(request: Request, payment: Payment, context: Any) -> Answer:
     key = idempotency_key(request, payment)
     if request.caller is None:
         raise Problem("caller_unknown")
-    caller = request.caller
+    caller = recorded(request.caller)
     idempotency, examiner, processor = _services()
 
     def process() -> dict[str, Any]:

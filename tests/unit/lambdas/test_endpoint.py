@@ -122,6 +122,9 @@ def raw(amount: str) -> str:
         (raw("1E+400"), 422, "amount-malformed", "/amount"),
         (raw("1" * 30), 422, "amount-malformed", "/amount"),
         (raw("0." + "1" * 5000), 422, "amount-malformed", "/amount"),
+        (raw(CARD), 422, "amount-malformed", "/amount"),
+        (body_with(amount=CARD), 422, "amount-malformed", "/amount"),
+        (body_with(amount="100000000"), 422, "amount-malformed", "/amount"),
         (body_with(amount="1,5"), 422, "amount-malformed", "/amount"),
         (body_with(amount="0"), 422, "amount-not-positive", "/amount"),
         (raw("-0.0"), 422, "amount-not-positive", "/amount"),
@@ -140,6 +143,9 @@ def raw(amount: str) -> str:
         (body_with(customer_id="4111-1111_11111111"), 422, "card-number-misplaced", "/customer_id"),
         (body_with(client_ip=CARD), 422, "card-number-misplaced", "/client_ip"),
         (body_with(client_ip="4111:1111:1111:1111"), 422, "card-number-misplaced", "/client_ip"),
+        (body_with(client_ip="999.999.999.999"), 422, "client-ip-malformed", "/client_ip"),
+        (body_with(client_ip="::::"), 422, "client-ip-malformed", "/client_ip"),
+        (body_with(country="ZZ"), 422, "country-unknown", "/country"),
         (body_with(merchant_reference="x" * 9000), 413, "body-too-large", None),
     ],
 )
@@ -172,6 +178,26 @@ def test_a_reference_with_the_card_number_is_refused_with_any_separators(referen
     assert document["type"].endswith("card-number-misplaced")
 
 
+OTHER_CARDS = [
+    "5555555555554444",
+    "5555-5555-5555-4444",
+    "5555:5555:5555:4444",
+    "order-5555.5555.5555.4444-paid",
+    "3782-822463-10005",
+    "6522-0000-0000-0006",
+    "5-5-5-5-5-5-5-5-5-5-5-5-4-4-4-4",
+]
+"""Numbers of cards with which nobody pays here, among them one of a brand that is not in the table."""
+
+
+@pytest.mark.parametrize("number", OTHER_CARDS)
+def test_the_number_of_another_card_is_refused_wherever_it_would_be_stored(number: str) -> None:
+    assert call(event(body_with(merchant_reference=number)))[1]["type"].endswith("card-number-misplaced")
+    with pytest.raises(Problem) as refused:
+        key_of(number)
+    assert refused.value.code == "card_number_misplaced"
+
+
 @pytest.mark.parametrize(
     "reference",
     [
@@ -179,8 +205,10 @@ def test_a_reference_with_the_card_number_is_refused_with_any_separators(referen
         "2026-11-23/000411111",
         "4111-1111-1111-1112",
         "4111-1111-1111",
-        "1111-1111-1111-4111",
-        "5555-5555-5555-4444",
+        "1111-1111-1111-4112",
+        "20261128-123011",
+        "order-2026-11-28:12:30:11",
+        "d41d8cd98f00b204e9800998ecf8427e",
     ],
 )
 def test_a_reference_with_other_digits_is_accepted(reference: str) -> None:

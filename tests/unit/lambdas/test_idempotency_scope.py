@@ -111,6 +111,11 @@ def test_a_role_s_retry_in_another_session_gets_the_first_answer(kept: bool, pla
     assert platform.audited_callers == ["AROAMERCHANT:botocore-session-1763850000"]
 
 
+def test_a_card_number_in_a_session_s_name_is_not_recorded(platform: Platform) -> None:
+    status, _, _ = platform.pay("AROAMERCHANT:till-5555555555554444")
+    assert (status, platform.audited_callers) == (201, ["AROAMERCHANT:till-****4444"])
+
+
 def test_another_session_of_a_role_completes_a_payment_after_a_crash(platform: Platform) -> None:
     # Given a function that died with a pending transaction, and an expired lock
     platform.bench.audit_log.hook = KillAt(1)

@@ -12,14 +12,14 @@ from lambdas.payments.money import CURRENCIES, Currency, Money
 currencies = st.sampled_from(sorted(CURRENCIES)).map(Currency.of)
 
 
-@given(currencies, st.integers(min_value=1, max_value=10**15))
+@given(currencies, st.integers(min_value=1, max_value=10**8 - 1))
 def test_an_amount_survives_the_conversion_to_text_and_back(currency: Currency, minor: int) -> None:
     money = Money(minor, currency)
     assert Money.parse(str(money), currency) == money
     assert Money.parse(Decimal(str(money)), currency) == money
 
 
-@given(currencies, st.decimals(min_value=Decimal("0.0001"), max_value=10**9, places=4))
+@given(currencies, st.decimals(min_value=Decimal("0.0001"), max_value=Decimal("99999999.9999"), places=4))
 def test_an_amount_is_exact_or_refused_as_too_precise(currency: Currency, amount: Decimal) -> None:
     exact = amount * 10**currency.decimals
     if exact == int(exact):
@@ -54,6 +54,8 @@ def test_only_an_exact_decimal_number_is_an_amount(currency: Currency, text: str
         ("\u0661\u0662", "amount_malformed"),
         (" 1", "amount_malformed"),
         ("1e3", "amount_malformed"),
+        (100_000_000, "amount_malformed"),
+        (5107565799404507, "amount_malformed"),
         (Decimal("NaN"), "amount_malformed"),
         (Decimal("Infinity"), "amount_malformed"),
         (Decimal("1E+999999"), "amount_malformed"),
