@@ -5,6 +5,7 @@ This is the only place of per-environment values. Templates, gate, release contr
 
 import re
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import names
 
@@ -92,6 +93,10 @@ class Environment:
     aurora_min_acu: float = 0.5
     aurora_max_acu: float = 2.0
     backup_days: int = 7
+    admin_rotation: Literal["schedule", "rds"] = "schedule"
+    """Who schedules the rotation of the database administrator's password. ``schedule``: the stack, every 30 days. The
+    resource is not documented for a secret that RDS owns. ``rds``: RDS itself, every 7 days; the stack has no resource
+    for it (RDS User Guide, "Password management with Amazon RDS and Secrets Manager")."""
     log_retention_days: int = 365
     audit_glacier_days: int = 90
     audit_lock_days: int | None = None

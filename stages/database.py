@@ -18,14 +18,15 @@ from stages.rotation import rotate_passwords
 NAME = "payments"
 APP_USER = "payments_app"
 ADMIN_USER = "payments_admin"
-ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9)
+# Its major version is that of the local cloud's PostgreSQL: docs/decisions/0008-aurora-has-the-local-major-version.md
+ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_18_6)
 
 
 class Database(Construct):
     """A writer and a reader that scale together. Clients must use TLS.
 
     The functions log in as ``payments_app``, which has only the rights that the migrations grant. RDS owns the
-    administrator's password, and only the migrations use it. Both passwords rotate every 30 days.
+    administrator's password, and only the migrations use it. Both passwords rotate (``rotation.py``).
     """
 
     def __init__(self, scope: Construct, id: str, *, base: FunctionBase) -> None:

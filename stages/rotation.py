@@ -1,4 +1,4 @@
-"""Both database passwords rotate every 30 days. RDS rotates the administrator's, our function the functions' own."""
+"""Both database passwords rotate. RDS rotates the administrator's, our function the functions' own."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -25,16 +25,17 @@ def rotate_passwords(
     writer's address, as environment variables.
     """
     rules = secretsmanager.CfnRotationSchedule.RotationRulesProperty(schedule_expression=f"rate({ROTATION_DAYS} days)")
-    admin = secretsmanager.CfnRotationSchedule(
-        scope,
-        "AdminRotation",
-        secret_id=admin_secret.secret_arn,
-        rotation_rules=rules,
-        rotate_immediately_on_update=False,
-    )
-    # RDS owns the secret and the schedule, and deletes them with the cluster. CloudFormation may not cancel it.
-    admin.apply_removal_policy(RemovalPolicy.RETAIN)
-    admin.node.add_dependency(after)
+    if base.environment.admin_rotation == "schedule":
+        admin = secretsmanager.CfnRotationSchedule(
+            scope,
+            "AdminRotation",
+            secret_id=admin_secret.secret_arn,
+            rotation_rules=rules,
+            rotate_immediately_on_update=False,
+        )
+        # RDS owns the secret and the schedule, and deletes them with the cluster. CloudFormation may not cancel it.
+        admin.apply_removal_policy(RemovalPolicy.RETAIN)
+        admin.node.add_dependency(after)
 
     rotator = _rotator(scope, base=base, secret=app_secret, login_address=login_address)
     app = secretsmanager.CfnRotationSchedule(

@@ -20,6 +20,7 @@ from ministack.core.responses import new_uuid
 from ministack.services import rds, secretsmanager
 from ministack.services.cloudformation import provisioners
 
+from localcloud import postgres
 from localcloud.emulator.own_api import settings
 from localcloud.emulator.properties import Attributes, after_write
 from localcloud.emulator.upstream import Function, replaces
@@ -85,6 +86,9 @@ def serve_cluster(cluster_id: str, props: Any) -> Attributes:
     cluster = rds._clusters[cluster_id]
     if cluster["Engine"] != "aurora-postgresql":
         raise ValueError(f"engine {cluster['Engine']}: the local cloud runs aurora-postgresql only")
+    wanted, have = str(cluster["EngineVersion"]), postgres.version()
+    if wanted.partition(".")[0] != have.partition(".")[0]:
+        raise ValueError(f"the template has PostgreSQL {wanted}: the local cloud runs {have}, another major version")
     user = props.get("MasterUsername") or "postgres"
     if provisioners._cfn_bool(props.get("ManageMasterUserPassword", False)):
         password = _managed_password(cluster, user, (props.get("MasterUserSecret") or {}).get("KmsKeyId"))

@@ -21,6 +21,7 @@ KEEPING = replace(
     availability_zones=("us-east-1a", "us-east-1c", "us-east-1d"),
     retain_data=True,
     audit_lock_days=365,
+    admin_rotation="rds",
     alb_certificate_verified=True,
 )
 """An environment with the settings that no promoted environment uses."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from environments import PROMOTION_ORDER
+from localcloud import postgres
 from stages.database import migrations_hash
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
 
@@ -159,7 +160,6 @@ def test_customers_live_in_aurora_with_a_writer_and_a_reader(platforms: Mapping[
         template = platforms[each.name]
         cluster = template.only("AWS::RDS::DBCluster")
         assert cluster["Engine"] == "aurora-postgresql"
-        assert cluster["EngineVersion"].startswith("17.")
         assert cluster["ServerlessV2ScalingConfiguration"] == {
             "MinCapacity": each.aurora_min_acu,
             "MaxCapacity": each.aurora_max_acu,
@@ -207,6 +207,23 @@ def test_both_passwords_rotate_every_30_days_but_never_during_a_deployment(platf
         assert schedule["Properties"]["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
         assert schedule["Properties"]["RotateImmediatelyOnUpdate"] is False
         assert schema in schedule["DependsOn"]
+
+
+def test_rds_may_keep_its_own_schedule_for_the_administrators_password(
+    platforms: Mapping[str, PlatformTemplate],
+) -> None:
+    # Given a setting that leaves the administrator's password to RDS
+    template = platforms["keeping"]
+    # Then RDS still owns the password, and the stack has one schedule: that of the functions' password
+    assert template.only("AWS::RDS::DBCluster")["ManageMasterUserPassword"] is True
+    schedule = template.only("AWS::SecretsManager::RotationSchedule")
+    assert "AppSecret" in logical_id(schedule["SecretId"])
+
+
+def test_the_database_has_the_major_version_that_the_local_cloud_runs(platform: PlatformTemplate) -> None:
+    wanted = str(platform.only("AWS::RDS::DBCluster")["EngineVersion"])
+
+    assert wanted.partition(".")[0] == postgres.version().partition(".")[0]
 
 
 def test_secrets_manager_may_rotate_the_functions_password_and_no_other_secret_with_it(
