@@ -1,15 +1,19 @@
-"""A cloud assembly on disk: which stacks it holds, and where their templates are.
+"""A cloud assembly on disk: its stacks, their templates, and the references in a template.
 
-Source: the AWS CDK's cloud assembly specification, ``manifest.json``.
+Sources: the AWS CDK's cloud assembly specification, ``manifest.json``; CloudFormation user guide, "Intrinsic function
+reference".
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ASSEMBLY, STACK = "cdk:cloud-assembly", "aws:cloudformation:stack"
+PLACEHOLDER = re.compile(r"\$\{([^!}.]+)(\.[^}]+)?\}")
+"""A reference in the text of ``Fn::Sub``: a logical id, perhaps with an attribute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +60,23 @@ def top_level_stacks(assembly: Path) -> Iterator[StackArtifact]:
 def _artifacts(assembly: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = json.loads((assembly / "manifest.json").read_text())["artifacts"]
     return found
+
+
+def references(value: Any) -> Iterator[str]:
+    """The logical ids that ``value`` refers to."""
+    match value:
+        case {"Ref": str(id)} | {"Fn::GetAtt": [str(id), *_]}:
+            yield id
+        case {"Fn::GetAtt": str(both)}:
+            yield both.partition(".")[0]
+        case {"Fn::Sub": [str(text), variables]}:
+            yield from references({"Fn::Sub": text})
+            yield from references(variables)
+        case {"Fn::Sub": str(text)}:
+            yield from (match.group(1) for match in PLACEHOLDER.finditer(text))
+        case dict():
+            for each in value.values():
+                yield from references(each)
+        case list():
+            for each in value:
+                yield from references(each)

@@ -5,7 +5,7 @@ Node for each property that it reads. A template is read once.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,8 @@ from aws_cdk import (
     PolicyViolation,
 )
 from aws_cdk import PolicyValidationPluginReport as Report
+
+from pipeline.assembly import references
 
 
 class Template:
@@ -67,7 +69,7 @@ class Resource:
     @cached_property
     def names(self) -> frozenset[str]:
         """Logical ids of the resources that this one refers to."""
-        return frozenset(_references(self.body.get("Properties", {})))
+        return frozenset(references(self.body.get("Properties", {})))
 
     def referrers(self, *kinds: str) -> "list[Resource]":
         """The resources of these kinds that refer to this one."""
@@ -80,20 +82,6 @@ def text(value: Any) -> str:
         return value
     parts = value.get("Fn::Join", ["", []])[1] if isinstance(value, dict) else []
     return "".join(part for part in parts if isinstance(part, str))
-
-
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for each in value:
-            yield from _references(each)
-    elif isinstance(value, dict):
-        if isinstance(value.get("Ref"), str):
-            yield value["Ref"]
-        elif isinstance(value.get("Fn::GetAtt"), list):
-            yield value["Fn::GetAtt"][0]
-        else:
-            for each in value.values():
-                yield from _references(each)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.assembly import references
 from pipeline.review.templates.stack import Resource, Stack
 
 TABLE = Path(__file__).with_name("prices.toml")
@@ -204,7 +205,7 @@ def _cluster(properties: Properties, all: Mapping[str, Resource]) -> Iterator[Co
 
 def _database(properties: Properties, all: Mapping[str, Resource]) -> Iterator[Counted]:
     """Each serverless instance keeps at least its cluster's minimum capacity."""
-    cluster = all.get(_referred(properties.get("DBClusterIdentifier")), {}).get("Properties", {})
+    cluster = all.get(next(references(properties.get("DBClusterIdentifier")), ""), {}).get("Properties", {})
     capacity = cluster.get("ServerlessV2ScalingConfiguration", {}).get("MinCapacity")
     standard = cluster.get("StorageType", "aurora") == "aurora"
     serverless = properties.get("DBInstanceClass") == "db.serverless"
@@ -250,7 +251,7 @@ def _provisioned_concurrency(properties: Properties, all: Mapping[str, Resource]
     """Of an alias or a version."""
     if "ProvisionedConcurrencyConfig" not in properties:
         return
-    function = all.get(_referred(properties.get("FunctionName")), {}).get("Properties", {})
+    function = all.get(next(references(properties.get("FunctionName")), ""), {}).get("Properties", {})
     count = properties["ProvisionedConcurrencyConfig"].get("ProvisionedConcurrentExecutions")
     memory = function.get("MemorySize", 128)
     [architecture] = function.get("Architectures", ["x86_64"])
@@ -258,13 +259,6 @@ def _provisioned_concurrency(properties: Properties, all: Mapping[str, Resource]
         yield f"provisioned_concurrency_{architecture}", count * memory / 1024
     else:
         yield "provisioned concurrency", None
-
-
-def _referred(value: Any) -> str:
-    match value:
-        case {"Ref": str(id)} | {"Fn::GetAtt": [str(id), *_]}:
-            return id
-    return ""
 
 
 ONE_EACH = {

@@ -6,15 +6,15 @@ Source: CloudFormation user guide, "Intrinsic function reference".
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from pipeline.assembly import PLACEHOLDER
 from pipeline.review.templates.stack import Stack
 
 PATH = "aws:cdk:path"
 OWN = re.compile(r"/(Resource|Default)$")
 """The last part of a path. It says only that this is the construct's own resource."""
-PLACEHOLDER = re.compile(r"\$\{([^!}.]+)(\.[^}]+)?\}")
 
 
 def construct_names(stack: Stack) -> dict[str, str]:
@@ -55,26 +55,6 @@ def readable(value: Any, names: Mapping[str, str]) -> Any:
             return _parsed(value.replace("${", "${!"))
         case _:
             return value
-
-
-def references(value: Any) -> Iterator[str]:
-    """The logical ids that ``value`` refers to."""
-    match value:
-        case {"Ref": str(id)} | {"Fn::GetAtt": [str(id), *_]}:
-            yield id
-        case {"Fn::GetAtt": str(both)}:
-            yield both.partition(".")[0]
-        case {"Fn::Sub": [str(text), variables]}:
-            yield from references({"Fn::Sub": text})
-            yield from references(variables)
-        case {"Fn::Sub": str(text)}:
-            yield from (match.group(1) for match in PLACEHOLDER.finditer(text))
-        case dict():
-            for each in value.values():
-                yield from references(each)
-        case list():
-            for each in value:
-                yield from references(each)
 
 
 def _text(value: Any) -> str:

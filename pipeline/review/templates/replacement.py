@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.assembly import references
 from pipeline.review.templates.difference import MISSING, Detail, differences
-from pipeline.review.templates.intrinsics import references
 from pipeline.review.templates.pairing import Pair, Pairing
 from pipeline.review.templates.provider import is_stateful, provider, value
 

@@ -71,6 +71,7 @@ EXAMPLES = [
         {"SecurityGroupEgress": [{**ANY, "IpProtocol": "-1"}]},
     ),
     beside("NoOpenEgress", resource(GROUP), resource("AWS::EC2::SecurityGroupEgress", GroupId=ref("it"))),
+    beside("NoOpenEgress", resource(GROUP), resource("AWS::EC2::SecurityGroupEgress", GroupId={"Fn::Sub": "${it}"})),
     beside("DefaultGroupClosed", resource("AWS::EC2::VPC"), resource("Custom::VpcRestrictDefaultSG", Vpc=ref("it"))),
     alone("PrivateLoadBalancer", BALANCER, {"Scheme": "internal"}, {"Scheme": "internet-facing"}),
     alone("PrivateDatabase", "AWS::RDS::DBInstance", {"PubliclyAccessible": False}, {}),
