@@ -14,6 +14,12 @@ from stages.monitoring import Monitoring
 from stages.storage import Storage
 
 
+def outputs_statement(stack: Stack) -> iam.PolicyStatement:
+    """Allows a role to read the outputs of ``stack``, under any id: that changes when the stack is created again."""
+    arn = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
+    return iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[arn])
+
+
 class DeliveryRoles(Construct):
     """``payment-release-<env>`` moves traffic. ``payment-loadtest-<env>`` reads outputs and calls the API."""
 
@@ -32,17 +38,14 @@ class DeliveryRoles(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._environment = environment
-        stack = Stack.of(self)
-        # The stack by its name, as the commands ask for it. Its id changes when the stack is created again.
-        this_stack = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
-        read_outputs = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[this_stack])
+        reads_outputs = outputs_statement(Stack.of(self))
         functions = [function.function.function_arn for function in compute.functions.values()]
         self.release = self._role(
             "Release",
             Role.RELEASE,
             "Release controller: moves traffic between the versions",
             [
-                read_outputs,
+                reads_outputs,
                 # IAM cannot limit the describe actions of the load balancer service to a resource.
                 iam.PolicyStatement(
                     actions=[
@@ -86,7 +89,7 @@ class DeliveryRoles(Construct):
             Role.LOAD_TEST,
             "Load gate: calls the candidate",
             [
-                read_outputs,
+                reads_outputs,
                 iam.PolicyStatement(
                     actions=["execute-api:Invoke"],
                     resources=[*api.invoke_arns(CANDIDATE_RELEASE), *api.invoke_arns(environment.name)],

@@ -13,6 +13,7 @@ import names
 from environments import PIPELINE, Environment
 from names import Role
 from stages.api import Api
+from stages.delivery_roles import outputs_statement
 from stages.encryption import Encryption
 from stages.network import HTTPS, Network
 from stages.storage import Storage
@@ -45,8 +46,7 @@ class LoadGenerator(Construct):
         super().__init__(scope, id)
         stack = Stack.of(self)
         name = Role.LOAD_RUNNER.of(environment.name)
-        this_stack = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
-        read_outputs = iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[this_stack])
+        reads_outputs = outputs_statement(stack)
         bucket = storage.passing_bucket(self, "Bucket", access_logs="load-bucket/")
         code, reports = bucket.arn_for_objects("code/*"), bucket.arn_for_objects("reports/*")
         log_group = encryption.log_group(self, "Logs", name=names.log_group("load-gate", environment.name))
@@ -72,7 +72,7 @@ class LoadGenerator(Construct):
             "Worker",
             "What the load gate's tasks may do: call the candidate, hand over reports",
             tasks,
-            read_outputs,
+            reads_outputs,
             iam.PolicyStatement(actions=["execute-api:Invoke"], resources=api.invoke_arns(names.CANDIDATE_RELEASE)),
             _allow(reports, "s3:PutObject"),
             encryption.use_operations_key("s3", "kms:GenerateDataKey"),
@@ -104,7 +104,7 @@ class LoadGenerator(Construct):
             "Runner",
             "Runs the load gate on Fargate",
             iam.AccountPrincipal(PIPELINE.account or stack.account),
-            read_outputs,
+            reads_outputs,
             _allow(definition.task_definition_arn, "ecs:RunTask"),
             _allow(
                 stack.format_arn(service="ecs", resource="task", resource_name=f"{name}/*"),
