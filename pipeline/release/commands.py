@@ -15,7 +15,7 @@ from pipeline.release.outcome import ExitCode, Outcome, answered, done, ended, r
 from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, OperatorRequest, RequestCommand
 from pipeline.release.record import Release
-from pipeline.release.traffic import Traffic
+from pipeline.release.traffic import Traffic, contains
 from pipeline.release.view import history_lines, name, preview_lines, tree
 
 OBEYED_BEFORE_THE_END = (RequestCommand.PAUSE, RequestCommand.RESUME, RequestCommand.PROMOTE)
@@ -66,7 +66,7 @@ class Commands:
             ignored = tuple(sorted({*alarms.ringing(), *alarms.beyond_green()}))
             release = self._releases.new(
                 traffic.stable,
-                origin.stable,
+                {**traffic.stable, **origin.stable},
                 undoes=True,
                 skips_bakes=now,
                 ignored_alarms=ignored,
@@ -163,7 +163,7 @@ class Commands:
                 if self.dry_run:
                     return done(f"would first finish release {left.release_id}, left in phase {left.phase}", left)
                 finished = self._driver.take_over(left)
-                if finished.candidate == candidate:
+                if contains(candidate, finished.candidate):
                     return ended(finished)
             traffic = world.router.read()
             if found := drift(traffic):

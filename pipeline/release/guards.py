@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time
 
 from pipeline.release.record import Phase, Release
-from pipeline.release.traffic import Traffic, Versions
+from pipeline.release.traffic import Traffic, Versions, contains
 
 HISTORY = 50
 """The number of past releases that the guards and `history` read."""
@@ -46,12 +46,12 @@ def drift(traffic: Traffic) -> str | None:
 def rejection(candidate: Versions, history: Sequence[Release]) -> str | None:
     """The reason if the last release with ``candidate`` rejected it or undid it. ``history``: newest first."""
     for release in history:
-        if release.candidate == candidate:
+        if contains(candidate, release.candidate):
             if release.phase is Phase.ROLLED_BACK and release.rejected:
                 return f"this candidate was rolled back in {release.release_id}: {release.cause}. `retry` tries again"
             if release.phase is Phase.PROMOTED:
                 return None
-        if release.undoes and release.phase is Phase.PROMOTED and release.stable == candidate:
+        if release.undoes and release.phase is Phase.PROMOTED and contains(candidate, release.stable):
             return f"this candidate was undone in {release.release_id}. `retry` brings it back"
     return None
 
@@ -59,7 +59,7 @@ def rejection(candidate: Versions, history: Sequence[Release]) -> str | None:
 def previous_stable(stable: Versions, history: Sequence[Release]) -> Release | None:
     """The release that made ``stable`` stable; its record names the version before. ``history``: newest first."""
     for release in history:
-        if release.phase is Phase.PROMOTED and release.candidate == stable and not release.undoes:
+        if release.phase is Phase.PROMOTED and contains(stable, release.candidate) and not release.undoes:
             return release
     return None
 

@@ -94,7 +94,7 @@ def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
 def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None) -> str | None:
     """The change that a person or a deployment made during the release, as a sentence; ``None`` if there is none."""
     # An undo's candidate was not deployed: it only borrows one alias green.
-    ours = [Function.PROCESSING] if release.undoes else list(Function)
+    ours = [Function.PROCESSING] if release.undoes else release.candidate
     if release.green_after is None and deployed is not None:
         for function in ours:
             if deployed[function] != release.candidate[function]:

@@ -8,7 +8,7 @@ from pipeline.release.guards import HISTORY, previous_stable
 from pipeline.release.machine import roll_back
 from pipeline.release.plan import Plan
 from pipeline.release.record import Release
-from pipeline.release.traffic import Versions
+from pipeline.release.traffic import Versions, contains
 from pipeline.release.view import name
 
 
@@ -70,7 +70,8 @@ class NewReleases:
     def commit_tried(self, candidate: Versions) -> str | None:
         """The commit of the last release of ``candidate``, if that is on record: the checkout's head may be another."""
         history = self.world.records.latest(HISTORY)
-        return next((r.commit for r in history if r.candidate == candidate and not r.undoes and r.commit), None)
+        tried = (r for r in history if contains(candidate, r.candidate) and not r.undoes and r.commit)
+        return next((release.commit for release in tried), None)
 
     def _commit_of(self, versions: Versions) -> str | None:
         """The commit of the release that made ``versions`` stable, if that is on record."""

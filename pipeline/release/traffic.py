@@ -17,6 +17,12 @@ Versions = Mapping[Function, str]
 """One published version number for each function."""
 
 
+def contains(versions: Versions, recorded: Versions) -> bool:
+    """Whether ``versions`` has every version that was ``recorded``. A record has no version of a function that is newer
+    than the record."""
+    return recorded.items() <= versions.items()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Alias:
     """A Lambda alias: its main version, and the percent of requests that other versions get."""
@@ -56,8 +62,9 @@ class Traffic:
         return self.listener == STEADY and not any(alias.shares for alias in self.blue.values())
 
     def satisfies(self, wanted: "Traffic") -> bool:
-        """Whether this traffic, as it was read, is in the state ``wanted``."""
-        return self.listener == wanted.listener and self.blue == wanted.blue and wanted.green in (None, self.green)
+        """Whether this traffic, as it was read, is in the state ``wanted``. ``wanted`` may leave functions out."""
+        aliases = wanted.blue.items() <= self.blue.items()
+        return self.listener == wanted.listener and aliases and wanted.green in (None, self.green)
 
 
 def steady(versions: Versions, *, green: str | None = None) -> Traffic:
@@ -74,8 +81,8 @@ def shifted(stable: Versions, candidate: Versions, percent: int) -> Traffic:
     """
     blue = {f: Alias(version=v) for f, v in stable.items()}
     if percent:
-        for f in ROUTED:
-            if candidate[f] != stable[f]:
+        for f in stable:
+            if f in ROUTED and candidate[f] != stable[f]:
                 blue[f] = Alias(version=stable[f], shares={candidate[f]: float(percent)})
     return Traffic(listener=Weights(blue=100 - percent, green=percent), blue=blue, green=candidate[Function.PROCESSING])
 
@@ -109,7 +116,8 @@ Move = PointAlias | WeighListener
 def moves(seen: Traffic | None, wanted: Traffic) -> list[list[Move]]:
     """The calls from ``seen`` to ``wanted``: chains that are independent; within one, a call needs those before it.
 
-    Without ``seen`` (it could not be read) every call is made. The chain of ``/process`` is ordered so that weight
+    Without ``seen`` (it could not be read) every call is made. A function that ``wanted`` leaves out stays as it is:
+    the record of a release may be older than the function. The chain of ``/process`` is ordered so that weight
     never moves to a target group before its alias is right, and alias green changes only while it is given no weight:
 
     - shift: alias green (no traffic yet), then the weights;
@@ -125,5 +133,6 @@ def moves(seen: Traffic | None, wanted: Traffic) -> list[list[Move]]:
         green = [PointAlias(function=Function.PROCESSING, colour=Colour.CANDIDATE, alias=Alias(version=wanted.green))]
     weigh: list[Move] = [] if seen and seen.listener == wanted.listener else [WeighListener(weights=wanted.listener)]
     rest = green + weigh if wanted.listener.green else weigh + green
-    chains: list[list[Move]] = [[*blue[Function.PROCESSING], *rest], *(blue[f] for f in ROUTED)]
+    processing = blue.pop(Function.PROCESSING, [])
+    chains: list[list[Move]] = [[*processing, *rest], *blue.values()]
     return [chain for chain in chains if chain]

@@ -49,10 +49,10 @@ class AwsMetrics:
         self._names = {function: outputs[function.name_output] for function in Function}
 
     def read(self, colour: Colour, versions: Versions, since: float, until: float) -> Mapping[Function, Sample]:
-        wanted = [series for function in Function for series in self._series(function, colour, versions[function])]
+        wanted = [series for function in versions for series in self._series(function, colour, versions[function])]
         sums = self._sums(wanted, since, until)
         samples = {}
-        for function in Function:
+        for function in versions:
             mine = [(series, value) for series, value in zip(wanted, sums, strict=True) if series.function is function]
             errors = sum(value for series, value in mine if series.field == "errors")
             samples[function] = Sample(

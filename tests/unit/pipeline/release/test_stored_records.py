@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from names import Function
 from pipeline.release.outcome import ExitCode
 from pipeline.release.record import Release
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import FUNCTIONS, PROCESSING
 
+COLOURS = ("stable", "candidate")
 STORED = Path(__file__).with_name("stored_records")
 
 
@@ -79,3 +81,58 @@ def test_the_history_and_the_status_show_it() -> None:
 
     assert "promoted" in bench.controller().history().text
     assert "verdict    pass at 100 %" in bench.controller().status().text
+
+
+# A record that is older than a function names no version of it. The stored records get one function fewer for this.
+NEW = FUNCTIONS[1]
+
+
+def given_before_the_function(record: str, bench: Bench) -> Bench:
+    """A bench whose record was written before ``NEW`` existed. ``NEW`` was deployed once, as version 7."""
+    release_id = next(iter(given(record, bench).aws.table))
+    written = json.loads(bench.aws.table[release_id]["document"]["S"])
+    for versions in (written["stable"], written["candidate"], *(run[c] for run in written["looks"] for c in COLOURS)):
+        del versions[Function.FRAUD_DETECTION]
+    bench.aws.table[release_id]["document"]["S"] = json.dumps(written)
+    bench.aws.aliases[NEW, "blue"] = bench.aws.aliases[NEW, "green"] = ("7", {})
+    return bench
+
+
+def given_held_before_the_function() -> Bench:
+    """A release from version 1 to 2 of the older functions, held at 25 %; its controller was killed."""
+    bench = given_before_the_function("held", Bench())
+    bench.aws.weights = {"blue": 75, "green": 25}
+    bench.aws.aliases[FUNCTIONS[0], "blue"] = ("1", {"2": 0.25})
+    return bench
+
+
+def test_a_release_that_is_older_than_a_function_is_finished_without_it() -> None:
+    bench = given_held_before_the_function()
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.DONE
+    assert outcome.release
+    assert outcome.release.release_id == "20270115T080000.000Z"
+    assert bench.aws.stable() == ["2", "7", "2"]
+    assert bench.controller().status().text
+
+
+def test_a_release_that_is_older_than_a_function_is_aborted_without_it() -> None:
+    bench = given_held_before_the_function()
+
+    bench.controller().abort()
+
+    assert bench.aws.stable() == ["1", "7", "1"]
+    assert bench.aws.weights == {"blue": 100, "green": 0}
+    # And the candidate that it rejected stays rejected
+    assert "rolled back in 20270115T080000.000Z" in bench.controller().shift().text
+
+
+def test_a_release_that_is_older_than_a_function_is_undone_without_it() -> None:
+    bench = given_before_the_function("promoted", Bench(stable="2", candidate="2"))
+
+    outcome = bench.controller().undo()
+
+    assert outcome.code is ExitCode.DONE
+    assert bench.aws.stable() == ["1", "7", "1"]
