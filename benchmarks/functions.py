@@ -83,19 +83,15 @@ def _measure(route: str) -> dict[str, Any]:
     ):
         setattr(module, name, stand_in)
     handler = __import__(f"lambdas.{FUNCTIONS[route]}.handler", fromlist=["handler"]).handler
-    from lambdas.api.endpoint import logger
-
-    for each in logger.handlers:
-        if isinstance(each, logging.StreamHandler):
-            each.setStream(io.StringIO())
+    silence()
     with contextlib.redirect_stdout(io.StringIO()):
         for n in range(WARM_UP):
-            _request(handler, route, n)
-        times = sorted(_request(handler, route, n) for n in range(REQUESTS))
+            request(handler, route, n)
+        times = sorted(request(handler, route, n) for n in range(REQUESTS))
         profile = cProfile.Profile()
         profile.enable()
         for n in range(REQUESTS):
-            _request(handler, route, n)
+            request(handler, route, n)
         profile.disable()
     return {
         "p50": statistics.median(times),
@@ -105,7 +101,16 @@ def _measure(route: str) -> dict[str, Any]:
     }
 
 
-def _request(handler: Callable[[Any, Any], Any], route: str, n: int) -> float:
+def silence() -> None:
+    """Let the functions' logger write nowhere."""
+    from lambdas.api.endpoint import logger
+
+    for each in logger.handlers:
+        if isinstance(each, logging.StreamHandler):
+            each.setStream(io.StringIO())
+
+
+def request(handler: Callable[[Any, Any], Any], route: str, n: int) -> float:
     """Milliseconds of processor time of one request."""
     body = {"customer_id": f"load-{n % 2000:05}", "amount": 12.5, "currency": "USD", "card_number": "4242424242424242"}
     event = {

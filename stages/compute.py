@@ -17,6 +17,10 @@ from stages.storage import Storage
 # Below API Gateway's 29 s, and far above the duration of a normal answer.
 TIMEOUT = Duration.seconds(15)
 
+MEMORY_MB = {Function.VALIDATION: 512, Function.FRAUD_DETECTION: 512, Function.PROCESSING: 1024}
+"""Lambda's processor share follows from the memory. At these sizes the p99 of a request's own computing is at most a
+quarter of the load gate's limit; the rest is for the network (docs/payments.md, "Memory and processor time")."""
+
 
 class Compute(Construct):
     """Each function gets only the settings and permissions that it uses."""
@@ -132,7 +136,7 @@ class Compute(Construct):
             environment=environment,
             statements=statements,
             timeout=TIMEOUT,
-            memory_mb=512,
+            memory_mb=MEMORY_MB[released],
         )
         versions = BlueGreenFunction(function, "Versions", function=function, blue_alias=self._blue_alias)
         # The candidate may read columns that its migrations add, so it is published after them.

@@ -1,6 +1,5 @@
 """AWS clients with time limits, and the translation of their failures."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -81,10 +80,3 @@ def _is_transient(response: Any) -> bool:
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = response.get("Error", {}).get("Code", "")
     return status >= 500 or status == 429 or "Throttl" in code or code in _TRANSIENT_CODES
-
-
-if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") in ("provisioned-concurrency", "snap-start"):
-    # Such an environment initialises before its first request, so the SDK is loaded here. On demand a request waits for
-    # the initialisation, so the SDK is loaded at its first use.
-    for _service in ("dynamodb", "s3", "secretsmanager", "ssm"):
-        client(_service)

@@ -30,7 +30,8 @@ def schema(name: str) -> dict[str, Any]:
 
 
 @cache
-def _validator() -> Callable[[Any], Any]:
+def compile_schema() -> Callable[[Any], Any]:
+    """The validator of ``PaymentRequest``."""
     compiled: Callable[[Any], Any] = fastjsonschema.compile(schema("PaymentRequest"), use_default=False)
     return compiled
 
@@ -38,7 +39,7 @@ def _validator() -> Callable[[Any], Any]:
 def check(body: Any) -> Mapping[str, Any]:
     """Validate ``body`` by the contract's ``PaymentRequest``. Raises ``Problem`` that names the faulty field."""
     try:
-        checked: Mapping[str, Any] = _validator()(body)
+        checked: Mapping[str, Any] = compile_schema()(body)
     except fastjsonschema.JsonSchemaValueException as violation:
         raise _problem(body, violation) from None
     return checked

@@ -9,6 +9,7 @@ from lambdas.adapters.database import Database
 from lambdas.adapters.ledger import DynamoLedger
 from lambdas.api import metrics
 from lambdas.api.endpoint import endpoint
+from lambdas.api.initialisation import initialise
 from lambdas.api.requests import Answer, Request
 from lambdas.payments.payment import Payment
 from lambdas.payments.processing import Examiner, utc_now
@@ -34,3 +35,6 @@ def handler(request: Request, payment: Payment, context: Any) -> Answer:
             "request_id": request.request_id,
         },
     )
+
+
+initialise(_examiner, "dynamodb", "secretsmanager", "ssm")

@@ -12,6 +12,7 @@ from lambdas.adapters.ledger import DynamoLedger
 from lambdas.api import metrics
 from lambdas.api.endpoint import endpoint
 from lambdas.api.idempotency_key import idempotency_key
+from lambdas.api.initialisation import initialise
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
 from lambdas.payments.callers import principal, recorded
@@ -72,3 +73,6 @@ def _measure(transaction: Transaction) -> None:
     metrics.count("PaymentReasons", "Reason", transaction.reasons)
     decimals = CURRENCIES[transaction.currency].decimals
     metrics.amount(transaction.currency, transaction.minor / 10**decimals)
+
+
+initialise(_services, "dynamodb", "s3", "secretsmanager", "ssm")

@@ -8,6 +8,7 @@ from lambdas.adapters.customers import PostgresCustomers
 from lambdas.adapters.database import Database
 from lambdas.api import metrics
 from lambdas.api.endpoint import endpoint
+from lambdas.api.initialisation import initialise
 from lambdas.api.requests import Answer, Request
 from lambdas.payments.customers import refusals
 from lambdas.payments.payment import Payment
@@ -32,3 +33,6 @@ def handler(request: Request, payment: Payment, context: Any) -> Answer:
             "request_id": request.request_id,
         },
     )
+
+
+initialise(_customers, "secretsmanager")

@@ -43,6 +43,7 @@ def configure(settings: Settings) -> None:
             "AWS_CA_BUNDLE": settings.ca,
             "SSL_CERT_FILE": settings.ca,
             "DATABASE_CA_BUNDLE": settings.ca,
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
     )
