@@ -43,7 +43,7 @@ def test_what_does_not_wake_up_is_loaded_after_the_wait(serve: Serve, cli: Cli, 
     url = serve(asleep=1_000_000)
     done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--wake-up", "1", *SHORT)
     assert done.returncode == 8, done.stdout + done.stderr
-    assert "every request to /validate failed" in done.stdout
+    assert "every request to /validate, /fraud-check, /process failed" in done.stdout
 
 
 def test_a_slow_route_fails_early(serve: Serve, cli: Cli, report: Report, tmp_path: Path) -> None:
