@@ -1,5 +1,6 @@
-"""``python -m localcloud start|stop|status|env ENVIRONMENT``: manage one local cloud by hand.
+"""``python -m localcloud start|stop|status|env|age ENVIRONMENT``: manage one local cloud by hand.
 
+``age --days N`` makes all objects in S3 N days older and applies the buckets' lifecycle transitions, as S3 does daily.
 ``env`` prints the variables that a client needs, as shell exports: ``eval "$(python -m localcloud env dev)"``.
 Exit codes: 0 done (``status``: it runs), 1 failed (``status``: it does not run), 2 usage.
 """
@@ -32,22 +33,25 @@ class ExitCode(IntEnum):
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m localcloud", description=__doc__)
-    parser.add_argument("command", choices=("start", "stop", "status", "env"))
+    parser.add_argument("command", choices=("start", "stop", "status", "env", "age"))
     parser.add_argument("environment", help="dev, staging, prod or the name of an ephemeral environment")
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of the local clouds' files")
+    parser.add_argument("--days", type=int, default=1, help="for age: days by which objects in S3 get older, default 1")
     chosen = parser.parse_args(arguments)
+    if chosen.days < 1:
+        parser.error("--days: at least 1, because objects get no younger")
     try:
         settings = environment(chosen.environment)
     except ValueError as error:
         parser.error(str(error))
     try:
-        return _run(chosen.command, settings, LocalCloud(settings.name, chosen.state))
+        return _run(chosen.command, settings, LocalCloud(settings.name, chosen.state), days=chosen.days)
     except LocalCloudError as error:
         print(error, file=sys.stderr)
         return ExitCode.FAILED
 
 
-def _run(command: str, settings: Environment, cloud: LocalCloud) -> int:
+def _run(command: str, settings: Environment, cloud: LocalCloud, *, days: int) -> int:
     if command == "start":
         cloud.start(account=settings.account, region=settings.region)
         print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
@@ -59,6 +63,9 @@ def _run(command: str, settings: Environment, cloud: LocalCloud) -> int:
         if command == "env":
             print(UNREACHABLE_CLOUD)
         return ExitCode.FAILED
+    elif command == "age":
+        moved = cloud.ask("age", days=days)
+        print(*moved, f"{cloud.name}: objects are {days} days older, {len(moved)} moved", sep="\n")
     elif command == "status":
         print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
     else:

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -25,6 +26,7 @@ from localcloud.settings import Settings
 PREFERRED_PORTS = {"dev": 4571, "staging": 4572, "prod": 4573}
 START_SECONDS = 60
 STOP_SECONDS = 20
+ANSWER_SECONDS = 60
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
 """The variables that the emulator and its functions inherit from this process. No AWS setting of the person is one."""
 
@@ -103,6 +105,28 @@ class LocalCloud:
         self.stop()
         Postgres(self.folder / "postgres").remove()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask(self, command: str, **arguments: Any) -> Any:
+        """The answer of the running emulator to one of its own commands (``localcloud.emulator.control``).
+
+        Raises ``LocalCloudError`` when it does not run.
+        """
+        settings = self._settings()
+        request = urllib.request.Request(  # noqa: S310 - the endpoint is https
+            f"{settings.endpoint}/_localcloud/{command}",
+            data=json.dumps(arguments).encode(),
+            headers={"Authorization": f"Bearer {settings.secret_access_key}"},
+        )
+        try:
+            with self._unproxied(settings).open(request, timeout=ANSWER_SECONDS) as answer:
+                return json.load(answer)
+        except OSError as error:
+            raise LocalCloudError(f"the local cloud {self.name} did not answer: {error}") from error
+
+    @staticmethod
+    def _unproxied(settings: Settings) -> urllib.request.OpenerDirector:
+        trust = ssl.create_default_context(cafile=settings.ca)
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
 
     def _require_same(self, account: str | None, region: str | None) -> None:
         running = self._settings()
@@ -187,11 +211,7 @@ class LocalCloud:
     def _answers(self) -> bool:
         try:
             settings = Settings.read(self.folder)
-            trust = ssl.create_default_context(cafile=settings.ca)
-            unproxied = urllib.request.build_opener(
-                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
-            )
-            with unproxied.open(f"{settings.endpoint}/_ministack/health", timeout=5) as answer:
+            with self._unproxied(settings).open(f"{settings.endpoint}/_ministack/health", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (OSError, ValueError):
             return False

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from environments import DEFAULT_REGION
 from localcloud.files import write_private
 
+INDEX_LAG_MS = 50
+"""AWS: indexes follow "within a fraction of a second, under normal conditions" (DynamoDB Developer Guide)."""
 ACCOUNTS = {"dev": "111111111111", "staging": "222222222222", "prod": "333333333333"}
 
 
@@ -33,6 +36,8 @@ class Settings:
     access_key_id: str
     secret_access_key: str
     region: str
+    index_lag_ms: int
+    """How long DynamoDB's global secondary indexes take to follow their table (variable ``INDEX_LAG_MS``)."""
 
     @classmethod
     def generate(
@@ -46,6 +51,7 @@ class Settings:
             region=region or DEFAULT_REGION,
             access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
             secret_access_key=secrets.token_urlsafe(30),
+            index_lag_ms=int(os.environ.get("INDEX_LAG_MS", INDEX_LAG_MS)),
         )
 
     @classmethod

@@ -63,6 +63,8 @@ def extend() -> None:
         function_logs,
         gateway,
         identity,
+        indexes,
+        lifecycle,
         load_balancer,
         metrics,
         no_silent_drops,
@@ -84,7 +86,7 @@ def serve(settings: Settings, listening: int) -> None:
     from ministack.app import app
     from ministack.core import lambda_runtime
 
-    from localcloud.emulator import alarms, aurora, tasks
+    from localcloud.emulator import alarms, aurora, control, tasks
 
     config = Config()
     config.bind = [f"fd://{listening}"]
@@ -99,7 +101,7 @@ def serve(settings: Settings, listening: int) -> None:
             asyncio.get_running_loop().add_signal_handler(sign, stop.set)
         alarms.start_clock()
         avoid_long_garbage_collections()
-        serving = asyncio.create_task(serve_asgi(app, config, shutdown_trigger=stop.wait))
+        serving = asyncio.create_task(serve_asgi(control.with_commands(app), config, shutdown_trigger=stop.wait))
         await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         # Running requests may finish. Hypercorn would also wait for idle connections of clients and functions.
         await asyncio.wait([serving], timeout=STOP_SECONDS)

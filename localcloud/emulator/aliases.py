@@ -36,6 +36,25 @@ def pick_version(alias: Mapping[str, Any], draw: float) -> str:
     return str(alias["FunctionVersion"])
 
 
+@replaces(lambda_svc, "_update_alias")
+def update_alias(update: Function, name: str, alias: str, change: dict[str, Any]) -> Any:
+    """Refuse weights over two versions with different execution roles, as Lambda does. MiniStack takes them.
+
+    Source: AWS Lambda Developer Guide, "Implement Lambda canary deployments using a weighted alias".
+    """
+    function = lambda_svc._functions.get(name, {})
+    main = change.get("FunctionVersion") or function.get("aliases", {}).get(alias, {}).get("FunctionVersion")
+    versions = [main, *((change.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {})]
+    roles = {function["versions"][each]["config"]["Role"] for each in versions if each in function.get("versions", {})}
+    if len(roles) > 1:
+        return lambda_svc.error_response_json(
+            "InvalidParameterValueException",
+            f"The versions {' and '.join(versions)} have different execution roles: an alias can't point to both",
+            400,
+        )
+    return update(name, alias, change)
+
+
 @replaces(lambda_svc, "_effective_func_record_for_qualifier")
 def effective_record(find: Function, function: dict[str, Any] | None, qualifier: str | None) -> Any:
     invocation = current.get()

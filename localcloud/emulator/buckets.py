@@ -1,11 +1,14 @@
-"""S3 buckets: the template's lifecycle rules and default encryption, and S3's managed key when no key is named."""
+"""S3 buckets: the template's tags, lifecycle rules and default encryption, and S3's managed key when none is named."""
 
 from typing import Any
 
+from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
+from ministack.core.router import extract_access_key_id
 from ministack.services import s3 as s3_service
 from ministack.services.cloudformation import provisioners
 
+from localcloud.emulator.lifecycle import set_minimum_size
 from localcloud.emulator.own_api import client
 from localcloud.emulator.properties import after_write
 from localcloud.emulator.upstream import Function, replaces
@@ -20,10 +23,27 @@ def encryption_of_write(resolve: Function, headers: Any, bucket_name: str) -> An
     return resolve(headers, bucket_name)
 
 
+@replaces(s3_service, "_get_object")
+def missing_object(get: Function, bucket: str, key: str, headers: Any, query: Any = None) -> Any:
+    """Answer 403 for a missing object to who may not list the bucket, as S3 does. MiniStack answers 404 to all.
+
+    Source: Amazon S3 API Reference, GetObject, "Permissions".
+    """
+    answer = get(bucket, key, headers, query)
+    if answer[0] == 404 and iam_evaluator.enforce(
+        extract_access_key_id(headers, query), "s3:ListBucket", "s3", get_region(), f"arn:aws:s3:::{bucket}"
+    ):
+        return s3_service._error("AccessDenied", "Access Denied", 403, f"/{bucket}/{key}")
+    return answer
+
+
 @after_write("AWS::S3::Bucket")
-def bucket_lifecycle_and_key(name: str, props: Any) -> None:
+def bucket_settings(name: str, props: Any) -> None:
     s3 = client("s3", get_region())
-    declared = (props.get("LifecycleConfiguration") or {}).get("Rules") or []
+    s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [dict(tag) for tag in props.get("Tags") or []]})
+    lifecycle = props.get("LifecycleConfiguration") or {}
+    set_minimum_size(name, lifecycle.get("TransitionDefaultMinimumObjectSize"))
+    declared = lifecycle.get("Rules") or []
     rules = [_lifecycle_rule(number, rule) for number, rule in enumerate(declared)]
     if rules:
         s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": rules})
