@@ -71,6 +71,10 @@ def key_alias(name: str, environment: str) -> str:
     return f"alias/{resource(name, environment)}"
 
 
+EMPTIED_ON_DELETE = "payment:emptied-on-delete"
+"""Tag of the buckets that may be emptied when CloudFormation deletes their ``Custom::EmptyBucket``."""
+
+
 class Colour(StrEnum):
     """The two deployed versions, by the name of their alias and their target group."""
 

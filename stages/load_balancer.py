@@ -89,7 +89,7 @@ class LoadBalancer(Construct):
                 )
             ],
         )
-        self.listener_arn = listener.ref
+        self.listener, self.listener_arn = listener, listener.ref
         elbv2.CfnListenerRule(
             self,
             "CandidateRule",

@@ -58,6 +58,7 @@ class PlatformStack(Stack):
             processing=compute.functions[Function.PROCESSING],
         )
         api = Api(self, "Api", base=base, compute=compute, balancer=balancer)
+        storage.outlive(api.stable_stage, api.candidate_stage, balancer.listener)
         monitoring = Monitoring(
             self,
             "Monitoring",

@@ -1,19 +1,22 @@
 """Tables and buckets: transactions, idempotency, releases, audit records and access logs."""
 
+from functools import cached_property
 from typing import Any, cast
 
 from aws_cdk import (
+    CustomResource,
     Duration,
     RemovalPolicy,
     Stack,
+    Tags,
 )
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
-from constructs import Construct
+from constructs import Construct, IConstruct
 
-from names import Index, Table
+from names import EMPTIED_ON_DELETE, Index, Table
 from stages.function import FunctionBase, PlatformFunction
 
 _PRIVATE: dict[str, Any] = {
@@ -44,9 +47,18 @@ class Storage(Construct):
         self.idempotency = self._table("Idempotency", Table.IDEMPOTENCY, partition_key="id", expires="expiration")
         self.releases = self._table("Releases", Table.RELEASES, partition_key="environment", sort_key="release_id")
 
-        self._emptier: PlatformFunction | None = None
         self.access_logs = self._access_log_bucket()
+        self._audit_emptied: CustomResource | None = None
         self.audit = self._audit_bucket()
+
+    def outlive(self, *entrances: IConstruct) -> None:
+        """Empty the audit bucket after ``entrances`` are deleted, by which payments arrive: each leaves a record.
+
+        CloudFormation deletes a dependent first.
+        """
+        if self._audit_emptied is not None:
+            for entrance in entrances:
+                entrance.node.add_dependency(self._audit_emptied)
 
     def receive_balancer_logs(self, balancer: elbv2.ApplicationLoadBalancer, *, prefix: str) -> None:
         """Let ``balancer`` deliver its access logs under ``prefix``.
@@ -111,7 +123,7 @@ class Storage(Construct):
     def _audit_bucket(self) -> s3.Bucket:
         """One object per decided payment. Objects are versioned, move to Glacier by age, and are locked if the
         environment asks for it."""
-        locked_days = self._base.environment.audit_lock_days
+        locked_days, glacier_days = self._base.environment.audit_lock_days, self._base.environment.audit_glacier_days
         bucket = s3.Bucket(
             self,
             "Audit",
@@ -122,23 +134,29 @@ class Storage(Construct):
                 s3.ObjectLockRetention.compliance(Duration.days(locked_days)) if locked_days else None
             ),
             **_PRIVATE,
+            # Else S3 leaves every object under 128 KB where it is. A record has about 1 KB.
+            transition_default_minimum_object_size=s3.TransitionDefaultMinimumObjectSize.VARIES_BY_STORAGE_CLASS,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="ToGlacier",
                     transitions=[
                         s3.Transition(
-                            storage_class=s3.StorageClass.GLACIER,
-                            transition_after=Duration.days(self._base.environment.audit_glacier_days),
+                            storage_class=s3.StorageClass.GLACIER, transition_after=Duration.days(glacier_days)
                         )
-                    ],
+                    ]
+                    if glacier_days
+                    else None,
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                 )
             ],
             removal_policy=self._base.encryption.data_removal_policy,
         )
         self._log_access(bucket, prefix="audit-bucket/")
-        if not self._base.environment.retain_data:
-            self._empty_on_delete(bucket, "EmptyAudit")
+        if self._base.environment.retain_data:
+            # The update that sets it deletes EmptyAudit, whose function then looks for the tag.
+            self._emptier.allow(iam.PolicyStatement(actions=["s3:GetBucketTagging"], resources=[bucket.bucket_arn]))
+        else:
+            self._audit_emptied = self._empty_on_delete(bucket, "EmptyAudit")
         return bucket
 
     def _access_log_bucket(self) -> s3.Bucket:
@@ -177,25 +195,33 @@ class Storage(Construct):
             destination_bucket_name=self.access_logs.bucket_name, log_file_prefix=prefix
         )
 
-    def _empty_on_delete(self, bucket: s3.Bucket, id: str) -> None:
+    @cached_property
+    def _emptier(self) -> PlatformFunction:
+        return PlatformFunction(
+            self,
+            "Emptier",
+            base=self._base,
+            name="empty-bucket",
+            module="deployment.empty_bucket",
+            description="Custom resource: empties a bucket that is about to be deleted",
+            timeout=Duration.minutes(15),
+            statements=[],
+        )
+
+    def _empty_on_delete(self, bucket: s3.Bucket, id: str) -> CustomResource:
         """CloudFormation can't delete a bucket that holds objects, so a function of ours empties it just before.
+
+        The function empties only a bucket with the tag. Without it, an update that removes the step and keeps the
+        bucket would delete all that it holds.
 
         The bucket's policy depends on that step: it is deleted first, and with it the right of AWS services to
         deliver further logs, so nothing arrives in between.
         """
-        if self._emptier is None:
-            self._emptier = PlatformFunction(
-                self,
-                "Emptier",
-                base=self._base,
-                name="empty-bucket",
-                module="deployment.empty_bucket",
-                description="Custom resource: empties a bucket that is about to be deleted",
-                timeout=Duration.minutes(15),
-                statements=[],
-            )
+        Tags.of(bucket).add(EMPTIED_ON_DELETE, "true")
         self._emptier.allow(
-            iam.PolicyStatement(actions=["s3:ListBucketVersions"], resources=[bucket.bucket_arn]),
+            iam.PolicyStatement(
+                actions=["s3:GetBucketTagging", "s3:ListBucketVersions"], resources=[bucket.bucket_arn]
+            ),
             iam.PolicyStatement(
                 actions=["s3:DeleteObject", "s3:DeleteObjectVersion"], resources=[bucket.arn_for_objects("*")]
             ),
@@ -204,6 +230,7 @@ class Storage(Construct):
             self, id, resource_type="Custom::EmptyBucket", properties={"BucketName": bucket.bucket_name}
         )
         cast(s3.BucketPolicy, bucket.policy).node.add_dependency(emptied)
+        return emptied
 
 
 def _string(name: str) -> dynamodb.Attribute:

@@ -1,6 +1,10 @@
-"""Deletes all versions of all objects of a bucket when the stack that made it is deleted.
+"""Deletes all versions of all objects of a bucket that CloudFormation is about to delete.
 
 Property: ``BucketName``. Nothing happens on create and update.
+
+CloudFormation sends Delete also when an update removes the custom resource only, and keeps the bucket with its data. So
+the bucket itself must say that it may be emptied, by the tag ``TAG``. CloudFormation updates a bucket's tags before it
+deletes what an update removed. CDK's ``auto_delete_objects`` has the same rule.
 """
 
 from typing import Any
@@ -8,6 +12,7 @@ from typing import Any
 from lambdas.adapters import aws
 from lambdas.deployment.custom_resource import Event, Outcome, custom_resource
 
+TAG = {"Key": "payment:emptied-on-delete", "Value": "true"}
 _PAGE = 250
 """Versions a request: few enough to be deleted within the client's read timeout."""
 
@@ -25,12 +30,24 @@ def handler(event: Event) -> Outcome:
 def _empty(bucket: str) -> None:
     client = aws.patient_client("s3")
     try:
+        if not _is_marked(client, bucket):
+            print(f"{bucket} has no tag {TAG['Key']}: its objects stay")
+            return
         for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket, MaxKeys=_PAGE):
             versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
             if versions:
                 _delete(client, bucket, versions)
     except client.exceptions.NoSuchBucket:
         return  # deleted by hand, earlier
+
+
+def _is_marked(client: Any, bucket: str) -> bool:
+    try:
+        return TAG in client.get_bucket_tagging(Bucket=bucket)["TagSet"]
+    except client.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchTagSet":
+            return False
+        raise
 
 
 def _delete(client: Any, bucket: str, versions: list[dict[str, Any]]) -> None:

@@ -22,6 +22,7 @@ KEEPING = replace(
     retain_data=True,
     audit_lock_days=365,
     admin_rotation="rds",
+    audit_glacier_days=None,
     alb_certificate_verified=True,
 )
 """An environment with the settings that no promoted environment uses."""

@@ -4,13 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from environments import PROMOTION_ORDER
+from lambdas.deployment.empty_bucket import TAG
 from localcloud import postgres
 from stages.database import migrations_hash
-from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
+from tests.infrastructure.platform_template import PlatformTemplate, as_list, logical_id, references, text
 
 STATEFUL = {
     "StorageIdempotency5C96D584": "AWS::DynamoDB::Table",
@@ -60,9 +62,19 @@ def test_buckets_are_emptied_after_nothing_can_be_delivered_to_them_any_more(pla
         logical_id(e["Properties"]["BucketName"]): id for id, e in platform.resources("Custom::EmptyBucket").items()
     }
     assert set(emptied) == set(platform.resources("AWS::S3::Bucket"))
+    assert all(map(_is_marked, platform.properties("AWS::S3::Bucket")))
     # A dependent is deleted first: the policy by which AWS services deliver logs goes before the emptying.
     for policy in platform.resources("AWS::S3::BucketPolicy").values():
         assert emptied[logical_id(policy["Properties"]["Bucket"])] in policy["DependsOn"]
+
+
+def test_the_audit_bucket_is_emptied_after_no_payment_can_arrive_any_more(platform: PlatformTemplate) -> None:
+    # A dependent is deleted first. A payment that came later would leave a record, and the bucket could not be deleted.
+    [emptied] = [id for id in platform.resources("Custom::EmptyBucket") if "Audit" in id]
+    entrances = platform.resources("AWS::ApiGateway::Stage", "AWS::ElasticLoadBalancingV2::Listener")
+    assert len(entrances) == 3
+    for id, entrance in entrances.items():
+        assert emptied in entrance["DependsOn"], id
 
 
 def test_each_service_delivers_its_logs_under_its_own_prefix(platform: PlatformTemplate) -> None:
@@ -94,6 +106,11 @@ def test_one_setting_keeps_the_data(platforms: Mapping[str, PlatformTemplate]) -
     for id in (*kept, audit, data_key):
         assert template.body["Resources"][id]["DeletionPolicy"] == "Retain", id
     assert audit not in text(template.properties("Custom::EmptyBucket"))
+    # Without the tag the update that sets this setting deletes nothing, and the function may look for the tag.
+    assert not _is_marked(template.resources()[audit]["Properties"])
+    allowed = {a for _, s in template.statements() if audit in references(s["Resource"]) for a in as_list(s["Action"])}
+    assert "s3:GetBucketTagging" in allowed
+    assert "s3:DeleteObjectVersion" not in allowed
 
 
 def test_only_prod_has_deletion_protection(platforms: Mapping[str, PlatformTemplate]) -> None:
@@ -138,9 +155,18 @@ def test_audit_records_are_versioned_encrypted_and_moved_to_glacier(platform: Pl
     [audit] = [b["Properties"] for id, b in platform.resources("AWS::S3::Bucket").items() if "Audit" in id]
     assert audit["VersioningConfiguration"] == {"Status": "Enabled"}
     assert "aws:kms" in text(audit["BucketEncryption"])
-    [rule] = audit["LifecycleConfiguration"]["Rules"]
+    lifecycle = audit["LifecycleConfiguration"]
+    # The default skips objects under 128 KB, and a record has 1 KB.
+    assert lifecycle["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"
+    [rule] = lifecycle["Rules"]
     assert rule["Transitions"] == [{"StorageClass": "GLACIER", "TransitionInDays": 90}]
     assert audit["LoggingConfiguration"]["LogFilePrefix"]
+
+
+def test_an_environment_may_leave_its_audit_records_where_they_are(platforms: Mapping[str, PlatformTemplate]) -> None:
+    [rule] = platforms["keeping"].resources()["StorageAudit9012A908"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert "Transitions" not in rule
+    assert rule["AbortIncompleteMultipartUpload"]
 
 
 def test_no_bucket_is_public(platform: PlatformTemplate) -> None:
@@ -282,6 +308,10 @@ def test_logs_are_encrypted_and_expire(platforms: Mapping[str, PlatformTemplate]
 def test_keys_rotate(platform: PlatformTemplate) -> None:
     for key in platform.properties("AWS::KMS::Key"):
         assert key["EnableKeyRotation"] is True
+
+
+def _is_marked(bucket: Mapping[str, Any]) -> bool:
+    return TAG in bucket["Tags"]
 
 
 def _keys(table: dict[str, list[dict[str, str]]]) -> list[str]:

@@ -4,20 +4,31 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 
 from lambdas.adapters import aws
 from lambdas.deployment import custom_resource, empty_bucket
 
+MARKED = [{"Key": "environment", "Value": "dev"}, empty_bucket.TAG]
+
 
 class Bucket:
     """Versions and delete markers, two pages of them."""
 
-    exceptions = SimpleNamespace(NoSuchBucket=KeyError)
+    exceptions = boto3.client("s3", region_name="us-east-1").exceptions
 
     def __init__(self) -> None:
+        self.tags = MARKED
+        self.refuses: str | None = None
+        """The error code with which it answers questions about its tags."""
         self.versions = [("a", "1"), ("a", "2"), ("b", "1")]
         self.asked: list[str] = []
+
+    def get_bucket_tagging(self, *, Bucket: str) -> Any:
+        if self.refuses:
+            raise self.exceptions.from_code(self.refuses)({"Error": {"Code": self.refuses}}, "GetBucketTagging")
+        return {"TagSet": self.tags}
 
     def get_paginator(self, name: str) -> Any:
         assert name == "list_object_versions"
@@ -79,3 +90,25 @@ def test_nothing_else_deletes_anything(
 def test_the_end_of_a_creation_that_failed_empties_nothing(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(monkeypatch, "Delete", physical="an id that CloudFormation made up")["Status"] == "SUCCESS"
     assert bucket.asked == []
+
+
+@pytest.mark.parametrize("tags", [[], [{"Key": "environment", "Value": "dev"}]], ids=["no tags", "other tags"])
+def test_an_update_that_keeps_the_bucket_keeps_all_that_it_holds(
+    tags: list[dict[str, str]], bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a bucket whose stack no longer deletes it: the update took its tag, then removed the custom resource
+    bucket.tags, bucket.refuses = tags, None if tags else "NoSuchTagSet"
+    # When CloudFormation tells of the removal, then it succeeds, and nothing is deleted
+    assert ask(monkeypatch, "Delete", physical="audit")["Status"] == "SUCCESS"
+    assert bucket.asked == []
+
+
+def test_a_bucket_whose_tags_can_not_be_read_is_not_emptied(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.refuses = "AccessDenied"
+    assert ask(monkeypatch, "Delete", physical="audit")["Status"] == "FAILED"
+    assert bucket.asked == []
+
+
+def test_a_bucket_that_is_gone_already_needs_no_emptying(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.refuses = "NoSuchBucket"
+    assert ask(monkeypatch, "Delete", physical="audit")["Status"] == "SUCCESS"
