@@ -174,7 +174,9 @@ class Index(StrEnum):
 
     BY_CUSTOMER = "by-customer"
     BY_CARD = "by-card"
+    BY_DAY = "by-day"
     BY_STATUS = "by-status"
+    """Of the same use as ``BY_DAY``, and one hot partition for each status. A later release drops it."""
 
 
 class Parameter(StrEnum):

@@ -40,6 +40,7 @@ class Storage(Construct):
             (Index.BY_CUSTOMER, "customer_id"),
             (Index.BY_CARD, "card_fingerprint"),
             (Index.BY_STATUS, "status"),
+            (Index.BY_DAY, "day_shard"),
         ):
             self.transactions.add_global_secondary_index(
                 index_name=index, partition_key=_string(key), sort_key=_string("created_at")

@@ -1,4 +1,4 @@
-"""The ledger in DynamoDB: table ``transaction_id``, indexes ``by-customer``, ``by-card``, ``by-status``."""
+"""The ledger in DynamoDB: table ``transaction_id``, indexes ``by-customer``, ``by-card``, ``by-day``."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -94,6 +94,7 @@ def _to_item(transaction: Transaction) -> dict[str, Any]:
     values = {field.name: getattr(transaction, field.name) for field in fields(transaction)}
     card = values.pop("card")
     values |= {name: getattr(card, name.removeprefix("card_")) for name in _CARD_FIELDS}
+    values["day_shard"] = transactions.day_shard(transaction)
     return {name: _attribute(value) for name, value in values.items() if value is not None}
 
 

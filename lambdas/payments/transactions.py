@@ -1,6 +1,7 @@
 """Transactions: one per idempotency key of a principal. Each is decided once, then settled."""
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,10 @@ from lambdas.payments.fraud import PastPayment
 
 PENDING = "pending"
 """The transaction is decided and written, but not yet in the audit log. The client has no answer yet."""
+
+
+SHARDS = 8
+"""Parts of a day. DynamoDB takes 1,000 writes a second in one partition, and a transaction is written twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,17 @@ def transaction_id(principal: str, idempotency_key: str) -> str:
     """The id of the only transaction of ``principal`` with ``idempotency_key``."""
     scope = f"{len(principal)}:{principal}{idempotency_key}"
     return "txn_" + hashlib.sha256(scope.encode()).hexdigest()[:32]
+
+
+def day_shard(transaction: Transaction) -> str:
+    """The part of its day to which ``transaction`` belongs. A day has several, so that no partition gets all writes."""
+    shard = zlib.crc32(transaction.transaction_id.encode()) % SHARDS
+    return f"{transaction.created_at[:10]}#{shard}"
+
+
+def day_shards(day: str) -> list[str]:
+    """All parts of ``day`` (UTC, ``YYYY-MM-DD``)."""
+    return [f"{day}#{shard}" for shard in range(SHARDS)]
 
 
 def timestamp(moment: datetime) -> str:

@@ -16,7 +16,8 @@ from enum import IntEnum
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline.audit.day import Day
+from lambdas.payments.transactions import timestamp
+from pipeline.audit.day import Day, RecordNotRead
 from pipeline.audit.verification import verify
 
 _MOST_BREAKS_SHOWN = 20
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _verify(options.env, options.day)
+    except RecordNotRead as error:
+        print(f"{options.env} {options.day}: not verified, because a record can't be read: {error}", file=sys.stderr)
+        return ExitCode.NOT_READ
     except (BotoCoreError, ClientError) as error:
         print(f"{options.env} {options.day}: not verified, because AWS did not answer: {error}", file=sys.stderr)
         return ExitCode.NOT_READ
@@ -49,8 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _verify(environment: str, day: date) -> int:
     stored = Day.of_environment(boto3.Session(), environment, day)
-    result = verify(stored.records(), stored.settled(), stored.earlier)
-    unfinished = stored.pending(before=datetime.now(UTC) - timedelta(minutes=1))
+    ledger, under_way_since = stored.transactions(), timestamp(datetime.now(UTC) - timedelta(minutes=1))
+    result = verify(stored.records(), ledger, stored.record)
+    unfinished = [each.transaction_id for each in ledger if not each.settled and each.created_at < under_way_since]
     print(f"{environment} {day}: {result.records} records in {result.chains} chains")
     if unfinished:
         print(f"{len(unfinished)} transactions are pending without an outcome, the first {unfinished[0]}")

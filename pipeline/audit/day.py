@@ -1,9 +1,9 @@
 """One day of the audit log in S3, and of the ledger in DynamoDB."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import boto3
@@ -12,10 +12,19 @@ from botocore.exceptions import ClientError
 import names
 from lambdas.payments import transactions
 from lambdas.payments.audit import prefix
-from pipeline.audit.verification import SettledTransaction
+from pipeline.audit.verification import LedgerEntry
 
 _READERS = 8
+_REASONS = {
+    "AccessDenied": "access is denied; to who may not list the bucket, S3 answers so for a missing record too",
+    "InvalidObjectState": "it is archived; restore the records of its day, then verify again (docs/payments.md)",
+}
+"""What S3's error codes mean for a record."""
 _OUTCOMES = ("approved", "review", "declined")
+
+
+class RecordNotRead(Exception):
+    """S3 holds or may hold a record, and does not give it. The message names the record and the reason."""
 
 
 @dataclass(kw_only=True)
@@ -42,51 +51,57 @@ class Day:
         )
 
     def records(self) -> Iterator[tuple[str, bytes]]:
-        """Keys and bodies of the day's records."""
+        """Keys and bodies of the day's records. Raises ``RecordNotRead``."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=prefix(self.day.isoformat())
         )
         with ThreadPoolExecutor(_READERS) as readers:
             for page in pages:
                 keys = [found["Key"] for found in page.get("Contents", [])]
-                yield from zip(keys, readers.map(self._read, keys), strict=True)
+                for key, body in zip(keys, readers.map(self.record, keys), strict=True):
+                    if body is not None:  # else it was deleted after the listing, and is missing
+                        yield key, body
 
-    def settled(self) -> Iterator[SettledTransaction]:
-        """The day's transactions that have an outcome."""
-        for outcome in _OUTCOMES:
-            for item in self._transactions(outcome):
-                yield SettledTransaction(
-                    transaction_id=item["transaction_id"]["S"],
-                    created_at=item["created_at"]["S"],
-                    audit_hash=item["audit_hash"]["S"],
-                )
+    def transactions(self) -> list[LedgerEntry]:
+        """The day's transactions.
 
-    def pending(self, before: datetime) -> list[str]:
-        """Ids of the day's pending transactions that were created before this time: a crash left them pending."""
-        limit = transactions.timestamp(before)
-        pending = self._transactions(transactions.PENDING)
-        return [item["transaction_id"]["S"] for item in pending if item["created_at"]["S"] < limit]
+        Those from before the index ``by-day`` are in ``by-status`` only, so both are read.
+        """
+        by_day = [("day_shard", shard) for shard in transactions.day_shards(self.day.isoformat())]
+        by_status = [("status", status) for status in (transactions.PENDING, *_OUTCOMES)]
+        found = [item for key in by_day for item in self._items(names.Index.BY_DAY, *key)]
+        found += [item for key in by_status for item in self._items(names.Index.BY_STATUS, *key)]
+        # An index may show a transaction as it was a moment ago. The outcome is the newer state.
+        found.sort(key=lambda item: item["status"]["S"] != transactions.PENDING)
+        return list({item["transaction_id"]["S"]: _entry(item) for item in found}.values())
 
-    def earlier(self, key: str) -> bytes | None:
-        """The body of the record under ``key``, of any day; ``None`` when there is none."""
+    def record(self, key: str) -> bytes | None:
+        """The body of the record under ``key``, of any day; ``None`` when there is none. Raises ``RecordNotRead``."""
         try:
-            return self._read(key)
+            body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchKey":
+            code = error.response["Error"]["Code"]
+            if code == "NoSuchKey":
                 return None
-            raise
-
-    def _read(self, key: str) -> bytes:
-        body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            raise RecordNotRead(f"{key}: {_REASONS.get(code, error)}") from error
         return body
 
-    def _transactions(self, status: str) -> Iterator[dict[str, Any]]:
+    def _items(self, index: str, key: str, value: str) -> Iterator[dict[str, Any]]:
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.table,
-            IndexName=names.Index.BY_STATUS,
-            KeyConditionExpression="#status = :status AND begins_with(created_at, :day)",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues={":status": {"S": status}, ":day": {"S": self.day.isoformat()}},
+            IndexName=index,
+            KeyConditionExpression="#key = :value AND begins_with(created_at, :day)",
+            ExpressionAttributeNames={"#key": key},
+            ExpressionAttributeValues={":value": {"S": value}, ":day": {"S": self.day.isoformat()}},
         )
         for page in pages:
             yield from page["Items"]
+
+
+def _entry(item: Mapping[str, Any]) -> LedgerEntry:
+    return LedgerEntry(
+        transaction_id=item["transaction_id"]["S"],
+        created_at=item["created_at"]["S"],
+        settled=item["status"]["S"] != transactions.PENDING,
+        audit_hash=item.get("audit_hash", {}).get("S", ""),
+    )

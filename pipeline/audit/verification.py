@@ -29,12 +29,14 @@ class VerificationResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SettledTransaction:
-    """A settled transaction in the ledger, with the hash of its audit record."""
+class LedgerEntry:
+    """A transaction in the ledger."""
 
     transaction_id: str
     created_at: str
+    settled: bool
     audit_hash: str
+    """Of its audit record; empty before it is settled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +51,16 @@ class _Entry:
 
 
 def verify(
-    records: Iterable[tuple[str, bytes]], settled: Iterable[SettledTransaction], earlier: Callable[[str], bytes | None]
+    records: Iterable[tuple[str, bytes]], ledger: Iterable[LedgerEntry], earlier: Callable[[str], bytes | None]
 ) -> VerificationResult:
-    """Verify the ``records`` of a day, keys with bodies, against the day's ``settled`` transactions.
+    """Verify the ``records`` of a day, keys with bodies, against the day's settled transactions in the ``ledger``.
+
+    Read the ledger before the records, which may take minutes. A record is written before its transaction settles, so
+    every settled transaction has its record. An additional record is of a payment under way.
 
     ``earlier`` returns the body of a record that is not among ``records``, or ``None``. Such a record is of the day
     before (a chain may cross midnight), or of a payment made during the verification.
     """
-    # Read the transactions before the records, which may take minutes. A record is written before its transaction
-    # settles, so every transaction in this list has its record. An additional record is of a payment under way.
-    settled = list(settled)
     entries: dict[str, _Entry] = {}
     breaks = []
     for key, body in records:
@@ -67,7 +69,7 @@ def verify(
         except (ValueError, KeyError, TypeError) as error:
             breaks.append(Break(created_at="", key=key, reason=f"is no audit record: {error}"))
     breaks += _chain_breaks(entries, earlier)
-    breaks += _ledger_breaks(entries, settled)
+    breaks += _ledger_breaks(entries, (each for each in ledger if each.settled))
     first_of_each = {found.key: found for found in sorted(breaks, reverse=True)}
     return VerificationResult(
         records=len(entries),
@@ -115,7 +117,7 @@ def _chain_breaks(entries: Mapping[str, _Entry], earlier: Callable[[str], bytes 
             yield Break(created_at=at, key=entry.previous_key, reason=f"was changed after {entry.key} was written")
 
 
-def _ledger_breaks(entries: Mapping[str, _Entry], settled: Iterable[SettledTransaction]) -> Iterable[Break]:
+def _ledger_breaks(entries: Mapping[str, _Entry], settled: Iterable[LedgerEntry]) -> Iterable[Break]:
     """Breaks against the ledger: a settled transaction without its record, or with a record of another hash."""
     for transaction in settled:
         key = key_of_id(transaction.transaction_id, transaction.created_at)

@@ -133,13 +133,14 @@ def test_tables_are_recoverable_encrypted_and_paid_by_request(platform: Platform
         assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_transactions_are_found_by_customer_card_and_status(dev: PlatformTemplate) -> None:
+def test_transactions_are_found_by_customer_card_status_and_day(dev: PlatformTemplate) -> None:
     table = dev.named("AWS::DynamoDB::Table", TableName="payment-transactions-dev")
     assert _keys(table) == ["transaction_id"]
     assert {index["IndexName"]: _keys(index) for index in table["GlobalSecondaryIndexes"]} == {
         "by-customer": ["customer_id", "created_at"],
         "by-card": ["card_fingerprint", "created_at"],
         "by-status": ["status", "created_at"],
+        "by-day": ["day_shard", "created_at"],
     }
 
 

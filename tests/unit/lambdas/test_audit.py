@@ -8,7 +8,7 @@ import pytest
 from lambdas.payments.audit import Chain, canonical, digest, key_of
 from lambdas.payments.cards import Card
 from lambdas.payments.transactions import PENDING, Transaction
-from pipeline.audit.verification import SettledTransaction, VerificationResult, verify
+from pipeline.audit.verification import LedgerEntry, VerificationResult, verify
 from tests.unit.lambdas.stores import MemoryAuditLog
 
 
@@ -39,9 +39,10 @@ class Log:
         self.keys = [writers[n % 2].append(transaction(n), store).key for n in range(10)]
         self.bodies = {key: record.body for key, record in store.records.items()}
         self.settled = [
-            SettledTransaction(
+            LedgerEntry(
                 transaction_id=transaction(n).transaction_id,
                 created_at=transaction(n).created_at,
+                settled=True,
                 audit_hash=store.records[self.keys[n]].hash,
             )
             for n in range(10)

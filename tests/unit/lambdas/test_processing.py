@@ -18,7 +18,7 @@ from lambdas.payments.fraud import Rules
 from lambdas.payments.payment import Payment
 from lambdas.payments.processing import Examiner, Processor
 from lambdas.payments.transactions import PENDING, Transaction, transaction_id
-from pipeline.audit.verification import SettledTransaction, verify
+from pipeline.audit.verification import LedgerEntry, verify
 from tests.unit.lambdas.stores import KillAt, Killed, MemoryAuditLog, MemoryLedger, OneCustomer
 
 RULES = Rules.parse(json.loads(Path(fraud.__file__).with_name("fraud_rules.json").read_text()))
@@ -61,9 +61,10 @@ class Bench:
         verdict = verify(
             ((key, record.body) for key, record in self.audit_log.records.items()),
             [
-                SettledTransaction(
+                LedgerEntry(
                     transaction_id=item.transaction_id,
                     created_at=item.created_at,
+                    settled=True,
                     audit_hash=self.ledger.audited[item.transaction_id][1],
                 )
                 for item in settled
