@@ -88,7 +88,7 @@ def private_bucket(scope: Construct, id: str, *, keep: Mapping[str | None, int],
         versioned=True,
         lifecycle_rules=rules,
         removal_policy=cdk.RemovalPolicy.DESTROY,
-        # CloudFormation deletes empty buckets only; CDK's function also stops deliveries during the deletion.
+        # CloudFormation deletes empty buckets only.
         auto_delete_objects=True,
         **options,
     )

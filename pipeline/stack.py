@@ -36,6 +36,8 @@ from stages.platform_stage import PlatformStage
 
 EVIDENCE_DAYS = 3 * 365
 """Assessors look back a year, and come months after that year."""
+EMPTIER = "Custom::S3AutoDeleteObjectsCustomResourceProvider"
+"""CDK's function that empties buckets before they are deleted."""
 PACKAGE_JSON = Path(__file__).parent.parent / "package.json"
 
 
@@ -91,8 +93,10 @@ class PipelineStack(cdk.Stack):
         declare_promotion(engine, platforms, notices=notices, archive=archive)
         engine.build_pipeline()
         self._protect_evidence(engine, artifacts)
+        # By its ARN: for the topic itself CDK would let the service use the key without any condition.
+        target = sns.Topic.from_topic_arn(self, "FailureNotices", notices.topic_arn)
         engine.pipeline.notify_on(
-            "Failures", notices, events=[codepipeline.PipelineNotificationEvents.PIPELINE_EXECUTION_FAILED]
+            "Failures", target, events=[codepipeline.PipelineNotificationEvents.PIPELINE_EXECUTION_FAILED]
         )
         self._report_groups(engine)
         _allow_codeconnections(engine.pipeline, connection)
@@ -131,7 +135,8 @@ class PipelineStack(cdk.Stack):
                 principals=[iam.ServicePrincipal("codestar-notifications.amazonaws.com")],
                 actions=["kms:Decrypt", "kms:GenerateDataKey"],
                 resources=["*"],
-                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+                # This service sends no aws:SourceAccount. It uses the key through SNS only.
+                conditions={"StringEquals": {"kms:ViaService": f"sns.{self.region}.amazonaws.com"}},
             )
         )
         return key
@@ -151,6 +156,14 @@ class PipelineStack(cdk.Stack):
     def _notices(self, settings: PipelineSettings, key: kms.Key) -> sns.Topic:
         topic = sns.Topic(self, "Notices", topic_name=f"{STACK_NAME}-notices", master_key=key, enforce_ssl=True)
         topic.add_subscription(subscriptions.EmailSubscription(settings.approver_email))
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="FailureNotices",
+                principals=[iam.ServicePrincipal("codestar-notifications.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+            )
+        )
         return topic
 
     def _protect_evidence(self, engine: pipelines.CodePipeline, artifacts: s3.Bucket) -> None:
@@ -158,6 +171,18 @@ class PipelineStack(cdk.Stack):
         bucket, because they store artifacts there."""
         steps = [step for step in _post_steps(engine) if isinstance(step, CollectEvidence)]
         roles = [cast(iam.IRole, step.project.role).role_arn for step in steps]
+        # CDK lets the function that empties the bucket replace this policy, and with it the rules below. The function
+        # can do without: it then empties the bucket and only logs that it could not forbid further writes.
+        emptier = cast(cdk.CustomResourceProviderBase, self.node.find_child(EMPTIER))
+        artifacts.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="PolicyIsNotWrittenByTheEmptier",
+                effect=iam.Effect.DENY,
+                principals=[iam.ArnPrincipal(emptier.role_arn)],
+                actions=["s3:PutBucketPolicy"],
+                resources=[artifacts.bucket_arn],
+            )
+        )
         rules: dict[str, dict[str, Any]] = {
             "EvidenceIsWrittenByItsSteps": {"ArnNotEquals": {"aws:PrincipalArn": roles}},
             "EvidenceIsWrittenOnce": {"Null": {"s3:if-none-match": "true"}},

@@ -46,18 +46,11 @@ class DeliveryRoles(Construct):
             "Release controller: moves traffic between the versions",
             [
                 reads_outputs,
-                # IAM cannot limit the describe actions of the load balancer service to a resource.
-                iam.PolicyStatement(
-                    actions=[
-                        "elasticloadbalancing:DescribeListeners",
-                        "elasticloadbalancing:DescribeTargetGroups",
-                        "elasticloadbalancing:DescribeTargetHealth",
-                    ],
-                    resources=["*"],
-                ),
+                # IAM cannot limit this action to a resource.
+                iam.PolicyStatement(actions=["elasticloadbalancing:DescribeListeners"], resources=["*"]),
                 iam.PolicyStatement(actions=["elasticloadbalancing:ModifyListener"], resources=[balancer.listener_arn]),
                 iam.PolicyStatement(
-                    actions=["lambda:GetAlias", "lambda:UpdateAlias", "lambda:GetFunctionConfiguration"],
+                    actions=["lambda:GetAlias", "lambda:UpdateAlias"],
                     resources=[*functions, *(f"{arn}:*" for arn in functions)],
                 ),
                 # IAM cannot limit these to a resource. Composite alarms are described only with access to all alarms.
@@ -80,8 +73,6 @@ class DeliveryRoles(Construct):
                 encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[monitoring.topic.topic_arn]),
                 encryption.use_operations_key("sns", "kms:Decrypt", "kms:GenerateDataKey"),
-                # For the synthetic traffic during a shift.
-                iam.PolicyStatement(actions=["execute-api:Invoke"], resources=api.invoke_arns(environment.name)),
             ],
         )
         self.load_test = self._role(

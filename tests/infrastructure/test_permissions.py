@@ -1,16 +1,20 @@
 """The statements of every policy in every template."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from tests.infrastructure.promotion import promotion
 
+ROOT = Path(__file__).resolve().parents[2]
 POLICIES = ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::Role")
 WITHOUT_RESOURCE = {
     "cloudwatch:DescribeAlarms": "CloudWatch describes composite alarms only to who may describe all",
@@ -26,7 +30,6 @@ WITHOUT_RESOURCE = {
     "elasticloadbalancing:DescribeListeners": "Elastic Load Balancing knows no resource for descriptions",
     "elasticloadbalancing:DescribeLoadBalancers": "Elastic Load Balancing knows no resource for descriptions",
     "elasticloadbalancing:DescribeTargetGroups": "Elastic Load Balancing knows no resource for descriptions",
-    "elasticloadbalancing:DescribeTargetHealth": "Elastic Load Balancing knows no resource for descriptions",
     "secretsmanager:GetRandomPassword": "A password that belongs to no secret yet",
     "xray:PutTelemetryRecords": "X-Ray knows no resource for traces",
     "xray:PutTraceSegments": "X-Ray knows no resource for traces",
@@ -121,6 +124,61 @@ def test_traffic_is_moved_by_the_release_role_and_taken_back_before_a_deployment
     }
 
 
+CLIENT_NAMES = {"elbv2": "elasticloadbalancing"}
+"""SDK clients whose actions have another prefix."""
+BY_ANOTHER_SERVICE = ("kms:",)
+"""Actions that DynamoDB and SNS take in the caller's name, because their data is encrypted."""
+
+
+def calls(*modules: Path) -> set[str]:
+    """The actions that these modules take through SDK clients, from their source: ``self._x = aws.client("lambda")``
+    and ``self._x.get_alias(…)``."""
+    found = set()
+    for module in modules:
+        tree = ast.parse(module.read_text())
+        services = {}
+        for node in ast.walk(tree):
+            match node:
+                case ast.Assign(
+                    targets=[ast.Attribute(attr=name)],
+                    value=ast.Call(func=ast.Attribute(attr="client"), args=[ast.Constant(value=str(service)), *_]),
+                ):
+                    services[name] = service
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Call(func=ast.Attribute(attr="client"), args=[ast.Constant(value=str(service)), *_]),
+                        attr=method,
+                    )
+                ):
+                    found.add(action(service, method))
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Attribute(attr=name), attr="get_paginator"),
+                    args=[ast.Constant(value=str(method))],
+                ) if name in services:
+                    found.add(action(services[name], method))
+                case ast.Attribute(value=ast.Attribute(attr=name), attr=method) if name in services and method not in (
+                    "get_paginator",
+                    "exceptions",
+                ):
+                    found.add(action(services[name], method))
+    return found
+
+
+def action(service: str, method: str) -> str:
+    client: Any = boto3.client(service, region_name="us-east-1")  # type: ignore[call-overload]
+    return f"{CLIENT_NAMES.get(service, service)}:{client.meta.method_to_api_mapping[method]}"
+
+
+def test_the_release_role_may_do_what_the_controller_does_and_nothing_else() -> None:
+    used = calls(ROOT / "pipeline/aws.py", *(ROOT / "pipeline/release").rglob("*.py"))
+    for environment in ("Dev", "Staging", "Prod"):
+        path = f"{environment}/Platform/DeliveryRoles/ReleasePolicy/Resource"
+        granted = {each for grant in grants() if grant.path == path for each in grant.actions}
+        assert {each for each in granted if not each.startswith(BY_ANOTHER_SERVICE)} == used
+
+
 def test_only_the_evidence_steps_may_sign() -> None:
     assert {grant.path for grant in grants() if "kms:Sign" in grant.actions} == {
         f"payment-pipeline/Pipeline/Pipeline/{stage}/Evidence/Evidence/Role/DefaultPolicy/Resource"
@@ -139,7 +197,6 @@ def test_only_the_load_test_role_calls_the_candidate(environment: str) -> None:
     }
     roles = f"{environment}/Platform/DeliveryRoles"
     assert called == {
-        (f"{roles}/ReleasePolicy/Resource", environment.lower()),
         (f"{roles}/LoadTestPolicy/Resource", environment.lower()),
         (f"{roles}/LoadTestPolicy/Resource", "candidate"),
     }

@@ -17,6 +17,7 @@ from pipeline.evidence.codepipeline import ASSEMBLY, PipelineExecution
 from pipeline.stack import PipelineStack
 from pipeline_app import committed_context
 from stages.platform_stage import PlatformStage
+from tests.infrastructure.platform_template import as_list
 from tests.infrastructure.promotion import elsewhere, pipeline_template, promotion, resources
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +106,25 @@ def test_approvers_are_notified_of_approvals_and_of_failures() -> None:
     assert rule["Targets"] == [{"TargetAddress": {"Ref": topic}, "TargetType": "SNS"}]
 
 
+def test_failure_notices_reach_the_encrypted_topic() -> None:
+    # CodeStar Notifications sends no aws:SourceAccount: a condition on it would never be met.
+    [statement] = [
+        each
+        for key in resources(pipeline_template(), "AWS::KMS::Key").values()
+        for each in key["KeyPolicy"]["Statement"]
+        if each["Principal"].get("Service") == "codestar-notifications.amazonaws.com"
+    ]
+    [condition] = statement["Condition"].values()
+    assert list(condition) == ["kms:ViaService"]
+    assert json.dumps(condition["kms:ViaService"]).startswith(('"sns.', '{"Fn::Join": ["", ["sns."'))
+    assert {"kms:Decrypt", "kms:GenerateDataKey"} <= set(statement["Action"])
+    [topic_policy] = resources(pipeline_template(), "AWS::SNS::TopicPolicy").values()
+    allowed = [s for s in topic_policy["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+    assert ("sns:Publish", {"Service": "codestar-notifications.amazonaws.com"}) in [
+        (each["Action"], each["Principal"]) for each in allowed
+    ]
+
+
 def test_artifacts_logs_and_notices_are_encrypted_with_the_pipelines_own_rotated_key() -> None:
     template = pipeline_template()
     [key] = [id for id, each in resources(template, "AWS::KMS::Key").items() if each.get("EnableKeyRotation")]
@@ -129,13 +149,28 @@ def test_evidence_outlives_the_artifacts() -> None:
     assert pipeline()["Name"][:20] == "payment-pipeline"
 
 
-def evidence_rules() -> dict[str, dict[str, Any]]:
-    """The denials of the artifact bucket's policy under ``evidence/``, by the statement's name."""
+def policy_of_artifacts() -> list[dict[str, Any]]:
     [policy] = [each for each in resources(pipeline_template(), "AWS::S3::BucketPolicy").values()
                 if each["Bucket"] == {"Ref": artifact_bucket()[0]}]  # fmt: skip
+    found: list[dict[str, Any]] = policy["PolicyDocument"]["Statement"]
+    return found
+
+
+def test_the_function_that_empties_the_evidence_bucket_can_not_change_who_may_write_to_it() -> None:
+    by_action = {
+        effect: [s["Principal"] for s in policy_of_artifacts()
+                 if s["Effect"] == effect and "s3:PutBucketPolicy" in as_list(s["Action"])]
+        for effect in ("Allow", "Deny")
+    }  # fmt: skip
+    assert by_action["Allow"], "CDK allows it no longer: delete the denial"
+    assert by_action["Deny"] == by_action["Allow"]
+
+
+def evidence_rules() -> dict[str, dict[str, Any]]:
+    """The denials of the artifact bucket's policy under ``evidence/``, by the statement's name."""
     return {
         each["Sid"]: each["Condition"]
-        for each in policy["PolicyDocument"]["Statement"]
+        for each in policy_of_artifacts()
         if (each["Effect"], each["Action"], each["Principal"]) == ("Deny", "s3:PutObject", {"AWS": "*"})
         and each["Resource"]["Fn::Join"][1][1] == "/evidence/*"
     }
