@@ -76,6 +76,7 @@ class PipelineStack(cdk.Stack):
         source = pipelines.CodePipelineSource.connection(
             settings.repository, settings.branch, connection_arn=connection, action_name="Source", trigger_on_push=True
         )
+        tools = json.loads(PACKAGE_JSON.read_text())["devDependencies"]
         engine = pipelines.CodePipeline(
             self,
             "Pipeline",
@@ -85,7 +86,8 @@ class PipelineStack(cdk.Stack):
             synth=Synth(source=source),
             self_mutation=True,
             **_stores(artifacts, settings.region, replicas),
-            cli_version=json.loads(PACKAGE_JSON.read_text())["devDependencies"]["aws-cdk"],
+            cli_version=tools["aws-cdk"],
+            cdk_assets_cli_version=tools["cdk-assets"],
             publish_assets_in_parallel=False,
             code_build_defaults=self._builds(settings, key),
         )

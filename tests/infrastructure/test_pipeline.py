@@ -80,6 +80,21 @@ def test_the_pipeline_updates_itself_before_it_touches_an_environment() -> None:
     assert command.startswith("cdk -a . deploy payment-pipeline ")
 
 
+def test_every_tool_that_a_build_installs_globally_is_pinned() -> None:
+    pinned = {
+        f"{name}@{version}"
+        for name, version in json.loads((ROOT / "package.json").read_text())["devDependencies"].items()
+    }
+    specifications = [
+        each["Source"]["BuildSpec"] for each in resources(pipeline_template(), "AWS::CodeBuild::Project").values()
+    ]
+    specifications += [file.read_text() for file in promotion().folder.rglob("buildspec-*.yaml")]
+    installed = {
+        tool for each in specifications for tool in re.findall(r"npm install -g (?:\S+=\S+ )*([^\s\"]+)", each)
+    }
+    assert installed == pinned
+
+
 def test_the_synthesis_tests_the_commit_with_pinned_tools_only() -> None:
     phases = json.loads(project("Build", "Synth")["Source"]["BuildSpec"])["phases"]
     install, build = phases["install"]["commands"], phases["build"]["commands"]
