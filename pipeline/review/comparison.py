@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.review import acknowledgements, costs, findings, templates
+from pipeline.review import acknowledgements, costs, findings, stable, templates
 from pipeline.review.acknowledgements import Acknowledgements
 from pipeline.review.costs.estimate import Cost
 from pipeline.review.findings import Findings
@@ -33,7 +33,7 @@ def compare(base: Synthesis, head: Synthesis, *, name: str) -> Comparison:
     """``name``: the base, as the reports name it."""
     return Comparison(
         base=name,
-        findings=findings.compare(base.findings, head.findings),
+        findings=findings.compare(base.findings, [*head.findings, *stable.taken(base.stacks, head.stacks, base.code)]),
         acknowledgements=acknowledgements.compare(base.acknowledgements, head.acknowledgements),
         changes=tuple(templates.condense(templates.compare(base.stacks, head.stacks))),
         costs=costs.compare(base.stacks, head.stacks),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.review import NotCompared, acknowledgements
+from pipeline.review import NotCompared, acknowledgements, stable
 from pipeline.review.findings import REPORT, Finding
 from pipeline.review.findings import read as read_findings
 from pipeline.review.templates import stack
@@ -33,6 +33,8 @@ class Synthesis:
     acknowledgements: acknowledgements.Table
     stacks: Mapping[str, Stack]
     """By path."""
+    code: frozenset[str] = frozenset()
+    """The names that the functions' code uses (``stable.words``)."""
 
 
 def check_out(commit: str, tree: Path) -> None:
@@ -85,6 +87,7 @@ def synthesise(name: str, tree: Path, assembly: Path) -> Synthesis:
             findings=tuple(read_findings(report, tree)),
             acknowledgements=acknowledgements.read(tree),
             stacks=stack.read(assembly),
+            code=stable.words(tree),
         )
     except NotCompared as error:
         raise NotCompared(f"{name}: {error}") from error

@@ -71,8 +71,9 @@ def side(
     findings: Sequence[Finding] = (),
     stacks: Mapping[str, Stack],
     acknowledgements: Table = NOTHING,
+    code: frozenset[str] = frozenset(),
 ) -> Synthesis:
-    return Synthesis(findings=tuple(findings), stacks=stacks, acknowledgements=acknowledgements)
+    return Synthesis(findings=tuple(findings), stacks=stacks, acknowledgements=acknowledgements, code=code)
 
 
 def comparison(
