@@ -140,7 +140,10 @@ class LocalCloud:
     def _launch(self, account: str | None, region: str | None) -> None:
         with self._listening_socket() as listening:
             port = listening.getsockname()[1]
-            settings = Settings.generate(self.name, self.folder, port, account=account, region=region)
+            try:
+                settings = Settings.generate(self.name, self.folder, port, account=account, region=region)
+            except ValueError as error:
+                raise LocalCloudError(str(error)) from error
             certificates.issue(settings.tls, self.name, settings.region)
             settings.write()
             if self.log_path.exists():

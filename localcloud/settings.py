@@ -25,6 +25,12 @@ def account_of(environment_name: str) -> str:
     return ACCOUNTS.get(environment_name, str(10**11 + digest % (9 * 10**11)))
 
 
+def _index_lag(text: str) -> int:
+    if text and not text.isdecimal():
+        raise ValueError(f"INDEX_LAG_MS={text}: use a whole number of milliseconds, from 0")
+    return int(text or INDEX_LAG_MS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One start of one local cloud. Its credentials are generated at the start and are valid until it stops."""
@@ -51,7 +57,7 @@ class Settings:
             region=region or DEFAULT_REGION,
             access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
             secret_access_key=secrets.token_urlsafe(30),
-            index_lag_ms=int(os.environ.get("INDEX_LAG_MS", INDEX_LAG_MS)),
+            index_lag_ms=_index_lag(os.environ.get("INDEX_LAG_MS", "")),
         )
 
     @classmethod

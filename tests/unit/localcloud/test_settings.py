@@ -30,6 +30,15 @@ def test_credentials_differ_from_start_to_start_and_are_private(tmp_path: Path) 
     assert stat.S_IMODE((tmp_path / "settings.json").stat().st_mode) == 0o600
 
 
+def test_a_lag_that_is_no_number_is_named_and_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.generate("dev", tmp_path, 4571).index_lag_ms > 0, "as on AWS, unless somebody wants another lag"
+    monkeypatch.setenv("INDEX_LAG_MS", "0")
+    assert Settings.generate("dev", tmp_path, 4571).index_lag_ms == 0
+    monkeypatch.setenv("INDEX_LAG_MS", "a while")
+    with pytest.raises(LocalCloudError, match="INDEX_LAG_MS=a while: use a whole number of milliseconds"):
+        LocalCloud("dev", tmp_path).start()
+
+
 def test_the_certificate_is_trusted_by_its_authority_which_keeps_no_key(tmp_path: Path) -> None:
     certificates.issue(tmp_path, "dev", "eu-west-1")
 
