@@ -1,7 +1,10 @@
 """Buckets: what CloudFormation's updates and S3's lifecycle rules do to their objects."""
 
+import json
+from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -9,60 +12,94 @@ from lambdas.deployment.empty_bucket import TAG
 from tests.integration.conftest import Platform
 from tests.integration.test_local_cloud_services import eventually
 
+BUCKET, EMPTYING = "StorageAccessLogs96FB524C", "StorageEmptyAccessLogs"
+"""A bucket of the platform that holds nothing here, and the beginning of the id of the step that empties it."""
 
-def audit_bucket_that_stays(platform: Platform, *, tagged: bool) -> dict[str, Any]:
-    """The platform's template without the step that empties the audit bucket."""
+
+def keeping_the_bucket(platform: Platform, *, tagged: bool) -> dict[str, Any]:
+    """The platform's template without the step that empties the bucket."""
     template = platform.template()
     resources = template["Resources"]
-    [emptying] = [id for id in resources if id.startswith("StorageEmptyAudit")]
+    [emptying] = [id for id in resources if id.startswith(EMPTYING)]
     del resources[emptying]
     for resource in resources.values():
         if emptying in resource.get("DependsOn", []):
             resource["DependsOn"].remove(emptying)
     if not tagged:
-        resources["StorageAudit9012A908"]["Properties"]["Tags"].remove(TAG)
+        resources[BUCKET]["Properties"]["Tags"].remove(TAG)
     return template
 
 
 @pytest.mark.parametrize(("tagged", "kept"), [(False, True), (True, False)])
-def test_an_update_that_keeps_the_audit_bucket_keeps_its_records_unless_the_bucket_says_otherwise(
+def test_an_update_that_keeps_a_bucket_keeps_its_objects_unless_the_bucket_says_otherwise(
     platform: Platform, *, tagged: bool, kept: bool
 ) -> None:
-    # Given an environment that would delete its audit records with its stack
-    s3, bucket = platform.client("s3"), platform.outputs["AuditLogBucket"]
+    # Given a bucket that is emptied and deleted with its stack
+    s3, stacks = platform.client("s3"), platform.client("cloudformation")
+    found = stacks.describe_stack_resource(StackName=platform.outputs.stack_name, LogicalResourceId=BUCKET)
+    bucket = found["StackResourceDetail"]["PhysicalResourceId"]
     assert TAG in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
-    s3.put_object(Bucket=bucket, Key="audit/kept", Body=b"record")
-    # When an update removes the step that empties the bucket, as one that sets `retain_data` does
-    platform.update_stack(audit_bucket_that_stays(platform, tagged=tagged))
+    s3.put_object(Bucket=bucket, Key="kept", Body=b"record")
+    # When an update removes the step that empties it, as one that sets `retain_data` does with the audit bucket
+    platform.update_stack(keeping_the_bucket(platform, tagged=tagged))
     # Then its function was called, and the tag has decided
     log = (platform.cloud.folder / "logs" / "payment-empty-bucket-dev.log").read_text()
-    assert (f"{bucket} has no tag {TAG['Key']}" in log) or not kept
-    assert bool(s3.list_objects_v2(Bucket=bucket, Prefix="audit/kept")["KeyCount"]) is kept
+    assert f"{bucket} has no tag {TAG['Key']}" in log
+    assert bool(s3.list_objects_v2(Bucket=bucket, Prefix="kept")["KeyCount"]) is kept
     platform.update_stack(platform.template())
 
 
-def test_a_small_audit_record_goes_to_glacier_after_90_days_and_no_sooner(platform: Platform) -> None:
-    # Given a record of one kilobyte, and an object of the same size where S3's default applies
-    s3, bucket = platform.client("s3"), platform.outputs["AuditLogBucket"]
-    s3.put_object(Bucket=bucket, Key="audit/small", Body=b"x" * 1000)
+def test_small_audit_records_go_to_glacier_after_90_days_and_are_verified_when_restored(platform: Platform) -> None:
+    # Given a payment, whose record has one kilobyte, and objects where S3's default applies
+    s3, bucket, day = platform.client("s3"), platform.outputs["AuditLogBucket"], datetime.now(UTC).date().isoformat()
+    platform.api().pay("/process")
     rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     s3.create_bucket(Bucket="by-default")
     s3.put_bucket_lifecycle_configuration(Bucket="by-default", LifecycleConfiguration={"Rules": rules})
     s3.put_object(Bucket="by-default", Key="small", Body=b"x" * 1000)
     s3.put_object(Bucket="by-default", Key="large", Body=b"x" * 128 * 1024)
+    here = ("--state", str(platform.cloud.folder.parent))
+
+    def classes() -> set[str]:
+        return {each["StorageClass"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+
     # When the records are 89 days old, and then one day more
-    platform.run("localcloud", "age", "dev", "--days", "89", "--state", str(platform.cloud.folder.parent))
-    early = s3.head_object(Bucket=bucket, Key="audit/small").get("StorageClass")
-    said = platform.run("localcloud", "age", "dev", "--state", str(platform.cloud.folder.parent))
-    # Then the record is archived on the second, and the small object without the setting never
-    assert early is None
-    assert f"{bucket}/audit/small GLACIER" in said.stdout.splitlines(), said.stderr
-    assert s3.head_object(Bucket=bucket, Key="audit/small")["StorageClass"] == "GLACIER"
+    platform.run("localcloud", "age", "dev", "--days", "89", *here)
+    early = classes()
+    said = platform.run("localcloud", "age", "dev", *here)
+    # Then they are archived on the second, and the small object without the setting never
+    assert (early, classes()) == ({"STANDARD"}, {"GLACIER"}), said.stderr
+    assert f"{bucket}/audit/" in said.stdout
     assert "StorageClass" not in s3.head_object(Bucket="by-default", Key="small")
     assert s3.head_object(Bucket="by-default", Key="large")["StorageClass"] == "GLACIER"
-    # And it can't be read until it is restored
-    with pytest.raises(ClientError, match="InvalidObjectState"):
-        s3.get_object(Bucket=bucket, Key="audit/small")
+    # And the verification names a record until all are restored
+    verify = ("pipeline.audit", "verify", "--env", platform.cloud.name, "--day", day)
+    archived = platform.run(*verify)
+    assert archived.returncode == 3
+    assert ".json: it is archived" in archived.stderr
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    for key in keys:
+        s3.restore_object(Bucket=bucket, Key=key, RestoreRequest={"Days": 7})
+    assert eventually(lambda: all('"false"' in s3.head_object(Bucket=bucket, Key=key)["Restore"] for key in keys))
+    assert platform.run(*verify).returncode in (0, 1)  # 1: after tests that break records on purpose
+
+
+def test_a_missing_object_is_a_secret_to_who_may_not_list_the_bucket(platform: Platform) -> None:
+    # Given a user who reads objects, and lists none
+    key, bucket = "audit/missing.json", platform.outputs["AuditLogBucket"]
+    iam, s3, variables = platform.client("iam"), platform.client("s3"), platform.cloud.environ()
+    iam.create_user(UserName="reader")
+    reading = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [reading]})
+    iam.put_user_policy(UserName="reader", PolicyName="reads", PolicyDocument=document)
+    granted = iam.create_access_key(UserName="reader")["AccessKey"]
+    session = boto3.Session(granted["AccessKeyId"], granted["SecretAccessKey"], region_name=platform.cloud.region)
+    reader: Any = session.client("s3", endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])
+    # When the user asks for a record that is missing, then nothing is learnt; who may list learns it
+    with pytest.raises(ClientError, match="AccessDenied"):
+        reader.get_object(Bucket=bucket, Key=key)
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        s3.get_object(Bucket=bucket, Key=key)
 
 
 def test_an_index_follows_its_table_a_moment_later(platform: Platform) -> None:
