@@ -19,6 +19,7 @@ _ADVICE: Mapping[str, str] = {
     "required": "This field is required.",
     "additionalProperties": "The contract has no such field.",
     "type": "The value has the wrong type.",
+    "enum": "The contract does not list this value.",
     "pattern": "The value doesn't have the form that the contract asks for.",
 }
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from lambdas.payments.card_text import holds_card_number
 from lambdas.payments.cards import CardNumber
-from lambdas.payments.countries import COUNTRIES
 from lambdas.payments.errors import InvalidField
 from lambdas.payments.money import Currency, Money
 
@@ -43,7 +42,7 @@ class Payment:
             card_expiry=body.get("card_expiry"),
             merchant_reference=body.get("merchant_reference"),
             client_ip=_address(body.get("client_ip")),
-            country=_country(body.get("country")),
+            country=body.get("country"),
         )
 
     def fingerprint(self, key: bytes) -> str:
@@ -72,10 +71,3 @@ def _address(text: str | None) -> str | None:
         except ValueError:
             raise InvalidField("client_ip", "client_ip_malformed", "Not an IPv4 or IPv6 address.") from None
     return text
-
-
-def _country(code: str | None) -> str | None:
-    """Raises ``InvalidField`` for a code that ISO 3166-1 does not assign."""
-    if code is not None and code not in COUNTRIES:
-        raise InvalidField("country", "country_unknown", "Not an ISO 3166-1 alpha-2 code.")
-    return code
