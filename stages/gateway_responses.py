@@ -25,9 +25,28 @@ _GATEWAYS_OWN_STATUS = {"unavailable": 504}
 """Where the gateway's status is not the functions'."""
 
 _OTHER_REFUSALS = {
-    "refused": apigateway.ResponseType.DEFAULT_4_XX,
-    "internal": apigateway.ResponseType.DEFAULT_5_XX,
+    401: [apigateway.ResponseType.UNAUTHORIZED],
+    403: [
+        apigateway.ResponseType.EXPIRED_TOKEN,
+        apigateway.ResponseType.INVALID_API_KEY,
+        apigateway.ResponseType.INVALID_SIGNATURE,
+    ],
+    404: [apigateway.ResponseType.RESOURCE_NOT_FOUND],
+    415: [apigateway.ResponseType.UNSUPPORTED_MEDIA_TYPE],
+    429: [apigateway.ResponseType.QUOTA_EXCEEDED],
+    400: [apigateway.ResponseType.DEFAULT_4_XX],
+    500: [
+        apigateway.ResponseType.API_CONFIGURATION_ERROR,
+        apigateway.ResponseType.AUTHORIZER_CONFIGURATION_ERROR,
+        apigateway.ResponseType.AUTHORIZER_FAILURE,
+    ],
+    # What is left is a function that died, or whose answer API Gateway could not read.
+    502: [apigateway.ResponseType.DEFAULT_5_XX],
 }
+"""The types without a problem of their own, by status (API Gateway Developer Guide, "Gateway response types").
+
+Each is named, because a template can't read the status of its own answer, and a problem document has one.
+"""
 
 
 def refuse_with_problems(api: apigateway.RestApi) -> None:
@@ -38,16 +57,23 @@ def refuse_with_problems(api: apigateway.RestApi) -> None:
         title = _PROBLEMS[code]["title"]
         problem = {"type": _FILE["type_prefix"] + code, "title": title, "status": status, "request_id": request_id}
         _answer(api, code, type_, json.dumps(problem))
-    for code, type_ in _OTHER_REFUSALS.items():
+    for status, types in _OTHER_REFUSALS.items():
+        code = "refused" if status < 500 else "internal"
         # API Gateway puts its message in quotes by itself.
-        head = f'{{"type": "{_FILE["type_prefix"] + code}", "title": $context.error.messageString'
-        _answer(api, code, type_, head + f', "request_id": "{request_id}"}}')
+        problem = f'{{"type": "{_FILE["type_prefix"] + code}", "title": $context.error.messageString'
+        problem += f', "status": {status}, "request_id": "{request_id}"}}'
+        for type_ in types:
+            is_default = type_.response_type.startswith("DEFAULT")
+            _answer(api, code if is_default else type_.response_type, type_, problem, status=str(status))
 
 
-def _answer(api: apigateway.RestApi, code: str, type_: apigateway.ResponseType, problem: str) -> None:
+def _answer(
+    api: apigateway.RestApi, id: str, type_: apigateway.ResponseType, problem: str, status: str | None = None
+) -> None:
     api.add_gateway_response(
-        code,
+        id,
         type=type_,
+        status_code=status,
         response_headers={"Content-Type": "'application/problem+json'"},
         templates={"application/json": problem},
     )

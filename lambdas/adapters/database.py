@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lambdas.adapters import deadline, tracing
+from lambdas.adapters.breaker import Breaker
 from lambdas.payments.errors import Unavailable
 
 _DEPENDENCY = "customer database"
@@ -38,6 +39,7 @@ class Database:
     def __init__(self, login: Login, clock: Callable[[], float] = time.monotonic) -> None:
         self._login = login
         self._clock = clock
+        self._breaker = Breaker(_DEPENDENCY, clock)
         self._connection: Any = None
         self._opened_at = 0.0
 
@@ -45,8 +47,13 @@ class Database:
         """The rows of ``sql``, a statement that may be repeated.
 
         A failed connection gets one retry on a new one. A refused password gets one retry with the password read again,
-        because it may have been rotated. Raises ``Unavailable``.
+        because it may have been rotated. Raises ``Unavailable``, for a pause after that at once.
         """
+        deadline.check(_DEPENDENCY)  # before the breaker: a request without time says nothing about the database
+        with self._breaker.guarded():
+            return self._query(sql, parameters)
+
+    def _query(self, sql: str, parameters: Mapping[str, Any]) -> list[list[Any]]:
         from pg8000.exceptions import DatabaseError, InterfaceError
 
         failure: Exception | None = None

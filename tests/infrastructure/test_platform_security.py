@@ -1,14 +1,24 @@
 """Network access, data access and permissions are limited to the needed ones."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jsonschema
 import pytest
 
 from environments import PIPELINE
+from lambdas.api.contract import OPENAPI
 from names import Function, Role
 from tests.infrastructure.platform_template import PlatformTemplate, as_list, logical_id, text
 
+GATEWAY_RESPONSE_TYPES = """
+ACCESS_DENIED API_CONFIGURATION_ERROR AUTHORIZER_CONFIGURATION_ERROR AUTHORIZER_FAILURE BAD_REQUEST_BODY
+BAD_REQUEST_PARAMETERS DEFAULT_4XX DEFAULT_5XX EXPIRED_TOKEN INTEGRATION_FAILURE INTEGRATION_TIMEOUT INVALID_API_KEY
+INVALID_SIGNATURE MISSING_AUTHENTICATION_TOKEN QUOTA_EXCEEDED REQUEST_TOO_LARGE RESOURCE_NOT_FOUND THROTTLED
+UNAUTHORIZED UNSUPPORTED_MEDIA_TYPE WAF_FILTERED
+"""
+"""All of API Gateway's (Developer Guide, "Gateway response types for API Gateway")."""
 EVERY_FUNCTION = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -177,6 +187,17 @@ def test_the_gateways_own_refusals_repeat_nothing_that_the_client_sent(platform:
     for response in responses:
         assert response["ResponseParameters"] == {"gatewayresponse.header.Content-Type": "'application/problem+json'"}
         assert "validationErrorString" not in text(response["ResponseTemplates"])
+
+
+def test_every_refusal_of_the_gateway_is_a_problem_document_with_its_status(platform: PlatformTemplate) -> None:
+    responses = {each["ResponseType"]: each for each in platform.properties("AWS::ApiGateway::GatewayResponse")}
+    problem = json.loads(OPENAPI.read_bytes())["components"]["schemas"]["Problem"]
+    for type_ in GATEWAY_RESPONSE_TYPES.split():
+        template = responses[type_]["ResponseTemplates"]["application/json"]
+        document = json.loads(template.replace("$context.error.messageString", '"The message"'))
+        jsonschema.validate(document, problem)
+        if "StatusCode" in responses[type_]:
+            assert responses[type_]["StatusCode"] == str(document["status"])
 
 
 def test_both_stages_are_throttled_logged_and_behind_the_firewall(platform: PlatformTemplate) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -238,7 +239,8 @@ def test_a_database_that_hangs_is_named_and_the_retry_completes_the_payment(api:
     assert (unanswered.status, unanswered.headers["content-type"]) == (503, "application/problem+json")
     assert int(unanswered.headers["retry-after"]) > 0
     assert _count(platform) == before
-    # And the same request, when the database is back, makes one payment with its audit record
+    # And the same request, when the database is back and that time is over, makes one payment with its audit record
+    time.sleep(int(unanswered.headers["retry-after"]))
     assert api.post("/process", customer(8), key=key).status == 201
     assert _count(platform) == (before[0] + 1, before[1] + 1)
 

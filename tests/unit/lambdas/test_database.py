@@ -95,6 +95,28 @@ def test_a_database_that_is_down_is_unavailable_after_one_retry(monkeypatch: pyt
     assert server.opened == 2
 
 
+def test_while_the_database_is_down_requests_are_refused_at_once_and_one_at_a_time_tries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a database that hangs, and a request that waited for it in vain
+    now, server = [0.0], Server(*[TimeoutError()] * 6, runs=[[["answer"]], [["answer"]]])
+    monkeypatch.setattr(database, "connect", server.connect)
+    kept = Database(Logins(), clock=lambda: now[0])
+
+    def opened_by_a_request_at(moment: float) -> int:
+        now[0], before = moment, server.opened
+        with pytest.raises(Unavailable, match="customer database"):
+            kept.query("SELECT 1")
+        return server.opened - before
+
+    assert opened_by_a_request_at(0.0) == 2
+    # When more requests come, then they do not wait: each pause ends with one that tries, and the next one is longer
+    assert [opened_by_a_request_at(moment) for moment in (0.0, 0.9, 1.1, 2.9, 3.2, 7.0)] == [0, 0, 2, 0, 2, 0]
+    # And when the database is back, the next one that tries is answered, and all after it
+    now[0] = 7.3
+    assert [kept.query("SELECT 1"), kept.query("SELECT 1")] == [[["answer"]]] * 2
+
+
 def test_a_mistake_in_a_statement_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(runs=[UNDEFINED_TABLE])
     monkeypatch.setattr(database, "connect", server.connect)
