@@ -60,11 +60,11 @@ def refuse_with_problems(api: apigateway.RestApi) -> None:
     for status, types in _OTHER_REFUSALS.items():
         code = "refused" if status < 500 else "internal"
         # API Gateway puts its message in quotes by itself.
-        problem = f'{{"type": "{_FILE["type_prefix"] + code}", "title": $context.error.messageString'
-        problem += f', "status": {status}, "request_id": "{request_id}"}}'
+        document = f'{{"type": "{_FILE["type_prefix"] + code}", "title": $context.error.messageString'
+        document += f', "status": {status}, "request_id": "{request_id}"}}'
         for type_ in types:
             is_default = type_.response_type.startswith("DEFAULT")
-            _answer(api, code if is_default else type_.response_type, type_, problem, status=str(status))
+            _answer(api, code if is_default else type_.response_type, type_, document, status=str(status))
 
 
 def _answer(
