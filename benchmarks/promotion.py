@@ -20,8 +20,8 @@ import psutil
 
 from environments import ReleaseSettings, environment
 from loadtest.p99 import look_times
+from localcloud.settings import TIME_SCALE
 from names import Function
-from pipeline.local.promotion import LOCAL_BAKE_SCALE
 from pipeline.release.analysis import Limits
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +78,7 @@ def _floor(name: str, step: str) -> float:
 def _step_floor(release: ReleaseSettings, weight: int) -> float:
     """Seconds of one weight: its bake, or until each route and all together have the requests that a verdict needs."""
     requests = max(release.minimum_requests, Limits().minimum_per_route * len(Function))
-    return max(release.bake_seconds * LOCAL_BAKE_SCALE, requests / (release.traffic_rate * weight / 100))
+    return max(release.bake_seconds * TIME_SCALE, requests / (release.traffic_rate * weight / 100))
 
 
 def _change_the_functions(clone: Path) -> None:

@@ -1,7 +1,9 @@
-"""``python -m localcloud start|stop|status|env|age ENVIRONMENT``: manage one local cloud by hand.
+"""``python -m localcloud start|stop|status|env|age|set ENVIRONMENT``: manage one local cloud by hand.
 
 ``age --days N`` makes all objects in S3 N days older and applies the buckets' lifecycle transitions, as S3 does daily.
 ``env`` prints the variables that a client needs, as shell exports: ``eval "$(python -m localcloud env dev)"``.
+``set dev NAME=VALUE`` changes a setting of the running cloud, until it stops: ``metric_minute_seconds=0`` to see
+metrics at once, or ``executed_version=always``.
 Exit codes: 0 done (``status``: it runs), 1 failed (``status``: it does not run), 2 usage.
 """
 
@@ -33,19 +35,30 @@ class ExitCode(IntEnum):
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m localcloud", description=__doc__)
-    parser.add_argument("command", choices=("start", "stop", "status", "env", "age"))
+    parser.add_argument("command", choices=("start", "stop", "status", "env", "age", "set"))
     parser.add_argument("environment", help="dev, staging, prod or the name of an ephemeral environment")
+    parser.add_argument("assignment", nargs="?", metavar="NAME=VALUE", help="of set: the setting")
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of the local clouds' files")
     parser.add_argument("--days", type=int, default=1, help="for age: days by which objects in S3 get older, default 1")
     chosen = parser.parse_args(arguments)
     if chosen.days < 1:
         parser.error("--days: at least 1, because objects get no younger")
+    if (chosen.command == "set") != (chosen.assignment is not None):
+        parser.error("`set` needs NAME=VALUE, and no other command has it")
     try:
         settings = environment(chosen.environment)
+        cloud = LocalCloud(settings.name, chosen.state)
+        if chosen.command == "set":
+            cloud.change(chosen.assignment)
+            print(f"{cloud.name}: {chosen.assignment}")
+            return ExitCode.DONE
     except ValueError as error:
         parser.error(str(error))
+    except LocalCloudError as error:
+        print(error, file=sys.stderr)
+        return ExitCode.FAILED
     try:
-        return _run(chosen.command, settings, LocalCloud(settings.name, chosen.state), days=chosen.days)
+        return _run(chosen.command, settings, cloud, days=chosen.days)
     except LocalCloudError as error:
         print(error, file=sys.stderr)
         return ExitCode.FAILED

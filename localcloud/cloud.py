@@ -94,6 +94,14 @@ class LocalCloud:
             self._end()
             self._launch(account, region)
 
+    def change(self, assignment: str) -> None:
+        """Change a setting of the running cloud: see ``Settings.change``, which raises ``ValueError``. Raises
+        ``LocalCloudError`` when it does not run."""
+        with self._exclusively():
+            if self._process() is None:
+                raise LocalCloudError(f"the local cloud {self.name} does not run, and a start resets its settings")
+            self._settings().change(assignment).write()
+
     def stop(self) -> None:
         """End the cloud and every process that it started, and wait until they have ended. Its state is lost."""
         if self.folder.exists():

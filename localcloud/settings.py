@@ -1,4 +1,4 @@
-"""The settings that a local cloud's process gets at its start, in one private file of its folder."""
+"""The settings of a local cloud's process, in one private file of its folder."""
 
 import dataclasses
 import hashlib
@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from environments import DEFAULT_REGION
@@ -13,7 +14,25 @@ from localcloud.files import write_private
 
 INDEX_LAG_MS = 50
 """AWS: indexes follow "within a fraction of a second, under normal conditions" (DynamoDB Developer Guide)."""
+SETTINGS_FILE = "settings.json"
 ACCOUNTS = {"dev": "111111111111", "staging": "222222222222", "prod": "333333333333"}
+
+
+TIME_SCALE = 1 / 60
+"""Where AWS makes people wait, a minute is a second here: the bakes of a release, and the minutes of CloudWatch."""
+
+
+MOST_MINUTE_SECONDS = 60.0
+CHANGEABLE = f"use metric_minute_seconds=0 to {MOST_MINUTE_SECONDS:g}, or executed_version=weighted or always"
+
+
+class ExecutedVersion(StrEnum):
+    """The invocations that Lambda counts under the metrics' dimension ``ExecutedVersion``."""
+
+    WEIGHTED = "weighted"
+    """Those of an alias that divides them between two versions. For these the dimension is documented."""
+    ALWAYS = "always"
+    """Those of every alias."""
 
 
 def account_of(environment_name: str) -> str:
@@ -33,7 +52,10 @@ def _index_lag(text: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One start of one local cloud. Its credentials are generated at the start and are valid until it stops."""
+    """One start of one local cloud. Its credentials are generated at the start and are valid until it stops.
+
+    Those with a default say how it behaves, and may be changed while it runs: see ``change``.
+    """
 
     environment: str
     folder: str
@@ -44,6 +66,9 @@ class Settings:
     region: str
     index_lag_ms: int
     """How long DynamoDB's global secondary indexes take to follow their table (variable ``INDEX_LAG_MS``)."""
+    metric_minute_seconds: float = 60 * TIME_SCALE
+    """The length of CloudWatch's minutes: metrics appear by whole minutes, two minutes late. 0: they appear at once."""
+    executed_version: ExecutedVersion = ExecutedVersion.WEIGHTED
 
     @classmethod
     def generate(
@@ -64,12 +89,26 @@ class Settings:
     def read(cls, folder: Path) -> "Settings":
         """Raises ``OSError`` or ``ValueError`` when the file is missing or incomplete."""
         try:
-            return cls(**json.loads((folder / "settings.json").read_text()))
-        except TypeError as error:
-            raise ValueError(f"{folder / 'settings.json'} is of another version: {error}") from error
+            stored = json.loads((folder / SETTINGS_FILE).read_text())
+            return cls(**stored | {"executed_version": ExecutedVersion(stored["executed_version"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"{folder / SETTINGS_FILE} is of another version: {error}") from error
 
     def write(self) -> None:
-        write_private(Path(self.folder) / "settings.json", json.dumps(dataclasses.asdict(self), indent=1))
+        write_private(Path(self.folder) / SETTINGS_FILE, json.dumps(dataclasses.asdict(self), indent=1))
+
+    def change(self, assignment: str) -> "Settings":
+        """These settings with one changed, from text such as ``executed_version=always``. The cloud that runs with
+        them obeys as soon as they are written. Raises ``ValueError`` for an unknown name or value."""
+        name, _, value = assignment.partition("=")
+        try:
+            if name == "metric_minute_seconds" and 0 <= float(value) <= MOST_MINUTE_SECONDS:
+                return dataclasses.replace(self, metric_minute_seconds=float(value))
+            if name == "executed_version":
+                return dataclasses.replace(self, executed_version=ExecutedVersion(value))
+        except ValueError:
+            pass  # no number, or none of the modes
+        raise ValueError(f"{assignment!r}: {CHANGEABLE}")
 
     @property
     def endpoint(self) -> str:

@@ -1,7 +1,8 @@
 """CloudWatch alarms, evaluated on a clock: dimensions, percentiles, M out of N, missing data, metric math.
 
 MiniStack ignores dimensions, and evaluates an alarm only when a caller puts metric data. Here every alarm is evaluated
-each ``TICK_SECONDS``. The windows end now, while CloudWatch aligns them to the clock. Composite alarms follow their
+each ``TICK_SECONDS``. The windows end now, while CloudWatch aligns them to the clock; the newest points are not yet in
+them (:func:`localcloud.emulator.metrics.published`). Composite alarms follow their
 children by MiniStack's own rules.
 """
 
@@ -101,7 +102,8 @@ def _expression(queries: Sequence[Mapping[str, Any]], now: float, back: int) -> 
 def _statistic(metric: Mapping[str, Any], statistic: str, start: float, end: float) -> Value:
     dimensions = {d["Name"]: d["Value"] for d in metric.get("Dimensions") or []}
     key = (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(dimensions))
-    points = [p for p in list(cloudwatch._metrics.get(key) or ()) if start <= p["Timestamp"] < end]
+    known = metrics.published(list(cloudwatch._metrics.get(key) or ()), time.time())
+    points = [p for p in known if start <= p["Timestamp"] < end]
     value: Value = cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points) if points else None
     return value
 

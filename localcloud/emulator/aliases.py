@@ -21,15 +21,21 @@ class Invocation:
 
     qualifier: str | None = None
     failed: bool = False
+    weighted: bool = False
+    """Whether ``qualifier`` is an alias that divides its invocations between two versions."""
 
 
 current: contextvars.ContextVar[Invocation | None] = contextvars.ContextVar("invocation", default=None)
 
 
+def weights(alias: Mapping[str, Any]) -> Mapping[str, float]:
+    """The share of each additional version of ``alias``."""
+    return (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+
+
 def pick_version(alias: Mapping[str, Any], draw: float) -> str:
     """The version that an invocation of ``alias`` runs, for a ``draw`` from [0, 1)."""
-    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
-    for version, weight in weights.items():
+    for version, weight in weights(alias).items():
         draw -= float(weight)
         if draw < 0:
             return str(version)
@@ -64,6 +70,7 @@ def effective_record(find: Function, function: dict[str, Any] | None, qualifier:
     alias = function.get("aliases", {}).get(qualifier)
     if alias is None:
         return find(function, qualifier)
+    invocation.weighted = bool(weights(alias))
     return find(function, pick_version(alias, random.random()))  # noqa: S311
 
 
@@ -78,11 +85,13 @@ async def invoke(
 ) -> Any:
     """Pick the version first: MiniStack's Invoke API would resolve the alias to its main version."""
     qualifier = lambda_svc._qualifier_from_path_or_query(path_qualifier, query_params)
-    token = current.set(Invocation(qualifier))
+    invocation = Invocation(qualifier)
+    token = current.set(invocation)
     try:
         function = lambda_svc._functions.get(name)
         alias = (function or {}).get("aliases", {}).get(qualifier)
         if alias is not None:
+            invocation.weighted = bool(weights(alias))
             path_qualifier = pick_version(alias, random.random())  # noqa: S311
         return await invoke_version(name, event, headers, path_qualifier, query_params)
     finally:

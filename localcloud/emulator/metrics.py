@@ -3,22 +3,29 @@
 Names, units and dimensions are those of the AWS documentation: "Types of metrics for Lambda functions", "Amazon API
 Gateway dimensions and metrics", "CloudWatch metrics for your Application Load Balancer". Points are dropped after
 ``KEEP_SECONDS`` so that the emulator's memory does not grow with every request.
+
+As on AWS, points appear late and by whole minutes: :func:`published`. The settings say how long a minute is here.
 """
 
+import math
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import cloudwatch, lambda_svc
 
-from localcloud.emulator import aliases
+from localcloud.emulator import aliases, own_api
 from localcloud.emulator.upstream import Function, original, replaces
+from localcloud.settings import ExecutedVersion
 
 KEEP_SECONDS = 15 * 60
+DELAY_MINUTES = 2
+"""How long after its end a minute is published. AWS promises none; one to three minutes are seen."""
 TRIMMED_COUNT = re.compile(r"TC\(([\d.]*):([\d.]*)\)")
 
 Dimensions = Mapping[str, str]
@@ -28,18 +35,33 @@ original(cloudwatch, "_metric_bucket")
 original(cloudwatch, "_point_stats")
 
 
-def record(namespace: str, name: str, value: float, unit: str, *dimension_sets: Dimensions) -> None:
-    """Store one measurement under each set of dimensions, in the current account and region."""
-    now = time.time()
+def published(points: Iterable[Any], now: float) -> list[Any]:
+    """The points that CloudWatch shows ``now``: those of the minutes that ended ``DELAY_MINUTES`` ago."""
+    minute = own_api.settings().metric_minute_seconds
+    if not minute:
+        return list(points)
+    end = math.floor((now - DELAY_MINUTES * minute) / minute) * minute
+    return [point for point in points if point["Timestamp"] < end]
+
+
+def record(
+    namespace: str, name: str, value: float, unit: str, *dimension_sets: Dimensions, at: float | None = None
+) -> None:
+    """Store one measurement under each set of dimensions, in the current account and region.
+
+    ``at``: its time, in seconds since the epoch; now, where it is not given.
+    """
+    at = time.time() if at is None else at
     with _writing:
         for dimensions in dimension_sets:
             points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
             last = points[-1] if points else None
-            if last and last["Value"] == value and last["Unit"] == unit and now - last["Timestamp"] < 1:
-                last["Count"] = last.get("Count", 1) + 1  # equal values within a second share one point
+            same_second = last and int(last["Timestamp"]) == int(at)
+            if last and same_second and last["Value"] == value and last["Unit"] == unit:
+                last["Count"] = last.get("Count", 1) + 1  # equal values of a second share one point
                 continue
             kept = last["Dimensions"] if last else dict(dimensions)
-            points.append({"Timestamp": now, "Value": value, "Unit": unit, "Dimensions": kept})
+            points.append({"Timestamp": at, "Value": value, "Unit": unit, "Dimensions": kept})
 
 
 @replaces(cloudwatch, "_stat_value")
@@ -54,7 +76,7 @@ def statistic(value: Function, stats: Any, name: str, points: Any = None) -> Any
 
 
 class Store(AccountRegionScopedDict):  # type: ignore[misc]
-    """MiniStack's points by metric. Inside ``get_metric_data`` it lists only the points that the call asks for."""
+    """MiniStack's points by metric. Inside a call that reads them it lists only those that the call asks for."""
 
     __slots__ = ()
 
@@ -76,19 +98,39 @@ def get_metric_data(answer: Function, params: Any, request: Any, is_cbor: bool, 
     """
     if not (is_cbor or is_json):
         return answer(params, request, is_cbor, is_json)
-    start = cloudwatch._parse_ts(request.get("StartTime")) or 0.0
     asked = [query["MetricStat"]["Metric"] for query in request.get("MetricDataQueries", []) if "MetricStat" in query]
     dimensions = [{each["Name"]: each["Value"] for each in metric.get("Dimensions") or []} for metric in asked]
     keys = {
         (metric["Namespace"], metric["MetricName"], cloudwatch._dims_key(named))
         for metric, named in zip(asked, dimensions, strict=True)
     }
-    points = {key: list(cloudwatch._metrics.get(key) or ()) for key in keys}
-    narrowed = _asked_for.set([(key, [p for p in points[key] if p["Timestamp"] >= start]) for key in keys])
-    try:
+    with _narrowed(keys, request):
         return answer(params, request, is_cbor, is_json)
+
+
+@replaces(cloudwatch, "_get_metric_statistics")
+def get_metric_statistics(answer: Function, params: Any, request: Any, is_cbor: bool, is_json: bool = False) -> Any:
+    if not (is_cbor or is_json):
+        return answer(params, request, is_cbor, is_json)
+    dimensions = {each["Name"]: each["Value"] for each in request.get("Dimensions") or []}
+    with _narrowed([(request["Namespace"], request["MetricName"], cloudwatch._dims_key(dimensions))], request):
+        return answer(params, request, is_cbor, is_json)
+
+
+@contextmanager
+def _narrowed(keys: Iterable[Any], request: dict[str, Any]) -> Iterator[None]:
+    """Let the call see the published points of the metrics ``keys`` since its start time, which is rounded down to the
+    whole minute."""
+    start, now = cloudwatch._parse_ts(request.get("StartTime")) or 0.0, time.time()
+    if minute := own_api.settings().metric_minute_seconds:
+        start = math.floor(start / minute) * minute
+    request["StartTime"] = start
+    points = [(key, published(list(cloudwatch._metrics.get(key) or ()), now)) for key in keys]
+    token = _asked_for.set([(key, [point for point in found if point["Timestamp"] >= start]) for key, found in points])
+    try:
+        yield
     finally:
-        _asked_for.reset(narrowed)
+        _asked_for.reset(token)
 
 
 @replaces(cloudwatch, "_evict_old_metrics")
@@ -153,9 +195,12 @@ def execute(run: Function, func: Any, config: Any, event: Any, request_id: str, 
     sets: list[Dimensions] = [{"FunctionName": name}]
     if invocation.qualifier and invocation.qualifier != "$LATEST":
         by_alias = {"FunctionName": name, "Resource": f"{name}:{invocation.qualifier}"}
-        sets += [by_alias, {**by_alias, "ExecutedVersion": str(config.get("Version", "$LATEST"))}]
-    record("AWS/Lambda", "Invocations", 1, "Count", *sets)
-    record("AWS/Lambda", "Errors", float(failed), "Count", *sets)
-    record("AWS/Lambda", "Duration", (time.time() - started) * 1000, "Milliseconds", *sets)
-    record("AWS/Lambda", "Throttles", 0, "Count", *sets)
+        sets.append(by_alias)
+        if invocation.weighted or own_api.settings().executed_version is ExecutedVersion.ALWAYS:
+            sets.append({**by_alias, "ExecutedVersion": str(config.get("Version", "$LATEST"))})
+    # The time of a point is that at which the function was invoked.
+    record("AWS/Lambda", "Invocations", 1, "Count", *sets, at=started)
+    record("AWS/Lambda", "Errors", float(failed), "Count", *sets, at=started)
+    record("AWS/Lambda", "Duration", (time.time() - started) * 1000, "Milliseconds", *sets, at=started)
+    record("AWS/Lambda", "Throttles", 0, "Count", *sets, at=started)
     return result

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud import LocalCloud, LocalCloudError
+from localcloud.settings import TIME_SCALE
 from pipeline.bootstrap.account import toolkit_command
 from pipeline.local import source
 from pipeline.local.approval import Rejected, decide
@@ -22,9 +23,6 @@ from pipeline.local.plan_reader import PlanReader, run_stage, run_step
 from pipeline.local.process import clean_environment, run_commands, signals_ignored
 from pipeline.local.run import Run, Stage, Step, all_runs, create
 from pipeline.local.state import State
-
-LOCAL_BAKE_SCALE = 0.04
-"""Factor on all bake times, the only difference of a local run: 5 minutes become 12 seconds."""
 
 OWN_CODE = Path(__file__).resolve().parents[2]
 """The folder of the code that runs now. The code under promotion is another copy, perhaps of another version."""
@@ -222,7 +220,7 @@ class Promotion:
         return {
             **clean_environment(),
             **cloud.environ(),
-            "BAKE_SCALE": str(LOCAL_BAKE_SCALE),
+            "BAKE_SCALE": str(TIME_SCALE),
             "SOURCE_COMMIT": self.run.revision,
             "RUN_FOLDER": str(self.run.folder),
         }

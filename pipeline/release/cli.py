@@ -21,7 +21,7 @@ from pipeline.output import discard_unwritten_output, replace_unencodable_charac
 from pipeline.release.aws import calling
 from pipeline.release.aws.alarms import AwsAlarms
 from pipeline.release.aws.announcer import AwsAnnouncer
-from pipeline.release.aws.metrics import AwsMetrics
+from pipeline.release.aws.metrics import AwsMetrics, MetricTiming
 from pipeline.release.aws.records import AwsRecords
 from pipeline.release.aws.traffic import AwsTraffic
 from pipeline.release.clock import SystemClock
@@ -29,7 +29,7 @@ from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.git import Disagreement, GitError, current_commit
 from pipeline.release.outcome import ExitCode, Outcome
-from pipeline.release.plan import Plan
+from pipeline.release.plan import Plan, bake_scale
 from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable
 from pipeline.release.record import Release
 from pipeline.release.report import write_reports
@@ -189,7 +189,7 @@ def _commands(arguments: argparse.Namespace) -> Commands:
                 freeze=settings.release.freeze_alarms,
                 green=outputs["GreenTargetGroupArn"],
             ),
-            metrics=AwsMetrics(aws, outputs),
+            metrics=AwsMetrics(aws, outputs, MetricTiming.scaled(bake_scale())),
             records=AwsRecords(aws, table=outputs["ReleaseTableName"], environment=settings.name, holder=who),
             announcer=AwsAnnouncer(aws, outputs),
             clock=clock,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from names import Colour
 from pipeline.release.machine import Observation, advance, roll_back, wants_samples
 from pipeline.release.ports import (
     Alarms,
@@ -154,8 +153,7 @@ class Controller:
         return self._try(call)
 
     def _samples(self, release: Release, now: float) -> tuple[Samples, Samples]:
-        read = partial(self._world.metrics.read, since=release.since, until=now)
-        return read(Colour.STABLE, release.stable), read(Colour.CANDIDATE, release.candidate)
+        return self._world.metrics.read(release.stable, release.candidate, release.since, now)
 
     def _write(self, decided: Release) -> None:
         """Write the decision down before anything moves.

@@ -12,7 +12,7 @@ from names import Function
 from pipeline.release.analysis import AnalysisRun, AnalysisVerdict, judge
 from pipeline.release.ports import OperatorRequest, RequestCommand
 from pipeline.release.record import EventKind, Phase, Release
-from pipeline.release.samples import Samples
+from pipeline.release.samples import Samples, total
 from pipeline.release.traffic import Traffic, Versions
 
 
@@ -193,7 +193,8 @@ def _analysed(release: Release, seen: Observation, stable: Samples, candidate: S
 
 def _last_stable(release: Release) -> Samples | None:
     """Stable as it was at the step before: at 100 % it has no traffic."""
-    return next((run.stable for run in reversed(release.analysis_runs) if run.weight < release.weight), None)
+    before = (run.stable for run in reversed(release.analysis_runs) if run.weight < release.weight)
+    return next((stable for stable in before if total(stable.values()).requests), None)
 
 
 def _next_step(release: Release, seen: Observation, why: str) -> Release:

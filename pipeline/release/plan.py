@@ -10,6 +10,17 @@ from pipeline.release.analysis import Limits
 from pipeline.release.stored import known
 
 
+def bake_scale(environ: Mapping[str, str] = os.environ) -> float:
+    """The factor ``BAKE_SCALE`` on bakes, and on the minutes and the delay of the metrics that judge them: 1 on AWS.
+
+    Raises ``ValueError`` for what is no such factor.
+    """
+    scale = float(environ.get("BAKE_SCALE") or 1)
+    if not 0 <= scale < float("inf"):
+        raise ValueError(f"BAKE_SCALE must be a number from 0 up, not {scale}")
+    return scale
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """Stored in the release's record at its start, so that every controller of the release follows the same plan."""
@@ -45,13 +56,10 @@ class Plan:
 
     @classmethod
     def of(cls, settings: ReleaseSettings, environ: Mapping[str, str] = os.environ) -> "Plan":
-        """The plan of an environment; ``BAKE_SCALE`` multiplies bake times. Raises ``ValueError`` for a bad scale."""
-        scale = float(environ.get("BAKE_SCALE") or 1)
-        if not 0 <= scale < float("inf"):
-            raise ValueError(f"BAKE_SCALE must be a number from 0 up, not {scale}")
+        """The plan of an environment; ``bake_scale`` multiplies bake times. Raises ``ValueError`` for a bad scale."""
         return cls(
             weights=settings.weights,
-            bake_seconds=settings.bake_seconds * scale,
+            bake_seconds=settings.bake_seconds * bake_scale(environ),
             hold_seconds=settings.hold_seconds,
             pause_seconds=settings.pause_seconds,
             limits=Limits(minimum_requests=settings.minimum_requests),

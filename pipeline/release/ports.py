@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from names import Colour
 from pipeline.release.record import Release
 from pipeline.release.samples import Samples
 from pipeline.release.traffic import Move, Traffic, Versions
@@ -77,8 +76,10 @@ class Alarms(Protocol):
 
 
 class Metrics(Protocol):
-    def read(self, colour: Colour, versions: Versions, since: float, until: float) -> Samples:
-        """The data of ``colour`` (blue: stable, green: candidate) with these ``versions``. Raises ``Unavailable``."""
+    def read(self, stable: Versions, candidate: Versions, since: float, now: float) -> tuple[Samples, Samples]:
+        """What stable and candidate did since ``since``, over the same time; nothing at all where no metric of that
+        time is there ``now``. A function whose version is the same on both sides has one sample for both. Raises
+        ``Unavailable``."""
         ...
 
 

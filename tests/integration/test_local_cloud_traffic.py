@@ -1,6 +1,7 @@
 """The route of a request through the local cloud: weights, stages, headers and request validation."""
 
 import json
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -8,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from localcloud.settings import TIME_SCALE
 from tests.integration.conftest import Platform
 from tests.integration.merchant import PAYMENT, Merchant
+
+DELAY_MINUTES = 2
+"""After which CloudWatch's minutes are there, in the local cloud's minutes."""
 
 
 @pytest.fixture
@@ -91,23 +96,41 @@ def test_alias_weights_share_the_traffic(platform: Platform, api: Merchant, cand
         weigh(0)
 
 
-def test_the_service_metrics_tell_the_versions_apart(platform: Platform, candidate: str) -> None:
-    # Given requests to the candidate
-    for _ in range(3):
-        platform.candidate_api().pay("/validate")
-    # When a caller asks for the metrics by alias and executed version
-    name = platform.outputs["ValidationFunctionName"]
-    dimensions = [
-        {"Name": "FunctionName", "Value": name},
-        {"Name": "Resource", "Value": f"{name}:green"},
-        {"Name": "ExecutedVersion", "Value": candidate},
-    ]
-    metric = {"Namespace": "AWS/Lambda", "MetricName": "Invocations", "Dimensions": dimensions}
+def invocations(platform: Platform, **dimensions: str) -> float:
+    """The invocations of /validate's function that CloudWatch knows by now."""
+    named = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+    metric = {"Namespace": "AWS/Lambda", "MetricName": "Invocations", "Dimensions": named}
     query = {"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
     cloudwatch: Any = platform.client("cloudwatch")
     found = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=0, EndTime=2**32)["MetricDataResults"]
-    # Then they count these requests and no others
-    assert sum(found[0]["Values"]) == 3
+    return sum(found[0]["Values"])
+
+
+def test_the_service_metrics_are_late_and_tell_the_versions_apart(
+    platform: Platform, api: Merchant, candidate: str
+) -> None:
+    # Given requests to the candidate by its own alias, and by an alias that divides its requests
+    functions: Any = platform.client("lambda")
+    name = platform.outputs["ValidationFunctionName"]
+    green, blue = ({"FunctionName": name, "Resource": f"{name}:{colour}"} for colour in ("green", "blue"))
+    before = invocations(platform, **green)
+    try:
+        functions.update_alias(
+            FunctionName=name, Name="blue", RoutingConfig={"AdditionalVersionWeights": {candidate: 1.0}}
+        )
+        for _ in range(3):
+            platform.candidate_api().pay("/validate")
+            api.pay("/validate")
+    finally:
+        functions.update_alias(FunctionName=name, Name="blue", RoutingConfig={"AdditionalVersionWeights": {}})
+    # When a caller asks at once, then the last ones are not there
+    assert invocations(platform, **green) < before + 3
+    # When it asks later, then they are
+    time.sleep((DELAY_MINUTES + 1) * 60 * TIME_SCALE)
+    assert invocations(platform, **green) == before + 3
+    # And those of the divided alias are counted by the version that ran, those of the other are not
+    assert invocations(platform, **blue, ExecutedVersion=candidate) == 3
+    assert invocations(platform, **green, ExecutedVersion=candidate) == 0
 
 
 def test_a_body_that_the_model_refuses_reaches_no_function(api: Merchant) -> None:

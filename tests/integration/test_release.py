@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
+from localcloud.settings import TIME_SCALE, ExecutedVersion
+
 from .conftest import Platform
 
 FUNCTIONS = {
@@ -26,11 +28,13 @@ FUNCTIONS = {
 Versions = dict[str, str]
 """The versions by route, because each function counts its own."""
 RATE = "30"
+DELAY_MINUTES = 2
+"""After which CloudWatch's minutes are there, in the local cloud's minutes."""
 ALARM_FIELDS = (
     "AlarmName", "AlarmDescription", "AlarmActions", "MetricName", "Namespace", "ExtendedStatistic", "Dimensions",
     "Period", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator", "TreatMissingData",
 )  # fmt: skip
-QUICK = {"BAKE_SCALE": "0.05"}
+QUICK = {"BAKE_SCALE": str(TIME_SCALE)}
 
 
 @dataclass
@@ -84,11 +88,12 @@ class Releases:
             time.sleep(0.25)
         raise AssertionError(f"never arrived there: {release}")
 
-    def deploy(self, *, warm: bool = True, **environ: str) -> Versions:
-        """Deploy and warm up, as a deployment and its load gate do. Returns the new versions."""
+    def deploy(self, *routes: str, warm: bool = True, **environ: str) -> Versions:
+        """Deploy the functions of ``routes``, or all, and warm up, as a deployment and its load gate do. Returns
+        the new versions."""
         client, deployed = self.platform.client("lambda"), {}
-        for route, output in FUNCTIONS.items():
-            name = self.platform.outputs[output]
+        for route in routes or FUNCTIONS:
+            name = self.platform.outputs[FUNCTIONS[route]]
             variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
             variables |= {"RELEASE_TEST": str(time.time())} | environ
             client.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
@@ -228,6 +233,33 @@ def test_a_terminated_controller_and_an_abort_from_another_process_lose_no_reque
     code, output = finish(shift)
     assert code == 1, output
     assert (releases.traffic()["lost"], releases.traffic()["wrong"]) == (0, 0)
+
+
+@pytest.fixture(params=ExecutedVersion)
+def counting(request: pytest.FixtureRequest, platform: Platform) -> Iterator[ExecutedVersion]:
+    """Lambda counts by executed version for weighted aliases only, as it is documented, or for all."""
+    platform.cloud.change(f"executed_version={request.param}")
+    yield request.param
+    platform.cloud.change(f"executed_version={ExecutedVersion.WEIGHTED}")
+
+
+def test_a_change_of_one_function_is_judged_and_promoted(releases: Releases, counting: ExecutedVersion) -> None:
+    # Given a change of one function; the aliases of the others get no weights
+    old, new = releases.stable(), releases.deploy("/validate")
+
+    # When it is shifted
+    output = finish_shift(releases, releases.shift())
+
+    # Then it is stable, the other functions are what they were, and no step waited for what never comes
+    assert releases.stable() == {**old, **new}, output
+    record = json.loads((releases.folder / "reports" / "dev" / "release.json").read_text())
+    assert record["phase"] == "promoted"
+    # And no step passed before a minute of its own was published
+    published = (DELAY_MINUTES + 1) * 60 * TIME_SCALE
+    begun = {event["weight"]: event["at"] for event in record["events"] if event["phase"] == "baking"}
+    for run in record["looks"]:
+        assert run["at"] >= begun[run["weight"]] + published - 60 * TIME_SCALE
+        assert all(sample["requests"] >= 5 for sample in run["candidate"].values()), run
 
 
 def test_a_candidate_whose_database_is_out_of_reach_is_found_at_the_first_step(releases: Releases) -> None:

@@ -1,13 +1,20 @@
-"""The data of each colour from CloudWatch: Lambda's metrics by alias and version, the functions' own by version.
+"""The data of stable and candidate from CloudWatch: Lambda's metrics by alias and version, the functions' by version.
 
 Latencies come as counts per class (the statistic ``TC(low:high)``, "trimmed count": how many values are above ``low``
 and not above ``high``), so that a rank test can use every request although CloudWatch keeps no single values.
-CloudWatch serves minutes: the first one may hold some seconds of the step before, for both colours alike.
+
+**Minutes.** CloudWatch rounds ``StartTime`` down to the whole minute (API reference of GetMetricData), and Lambda sends
+once a minute, some time after it. So only whole minutes that lie inside the asked time and are old enough are read.
+
+**Versions.** Lambda documents the dimension ``ExecutedVersion`` for weighted aliases ("Types of metrics for Lambda
+functions"). An alias without weights may have no such series, so a function that is not changed by the release is read
+by its aliases alone: both versions are one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -18,15 +25,42 @@ from names import Colour, Function
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import CLIENT_CONFIG, calling
 from pipeline.release.ports import Unavailable
-from pipeline.release.samples import EDGES_MS, Sample
+from pipeline.release.samples import EDGES_MS, Sample, Samples
 from pipeline.release.traffic import ROUTED, Versions
 
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
 
-PERIOD_SECONDS = 60
+MINUTE_SECONDS = 60
+DELAY_SECONDS = 120.0
+"""The age at which a minute is taken for complete. AWS promises none; one to three minutes are seen."""
 CLASSES = [f"TC({low or ''}:{high})" for low, high in pairwise((*EDGES_MS, ""))]
+LAMBDA_METRICS = (
+    ("requests", "Invocations", "Sum"),
+    ("errors", "Errors", "Sum"),
+    *(("latencies", "Duration", statistic) for statistic in CLASSES),
+)
+"""Fields of a sample, each with the metric and the statistic that it comes from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricTiming:
+    """The length of CloudWatch's minutes, in seconds, and how long after its end one is taken for complete."""
+
+    minute: int = MINUTE_SECONDS
+    delay: float = DELAY_SECONDS
+
+    @classmethod
+    def scaled(cls, scale: float) -> MetricTiming:
+        """Of a local cloud, where time is scaled. CloudWatch's periods are whole seconds."""
+        return cls(minute=max(1, round(MINUTE_SECONDS * scale)), delay=DELAY_SECONDS * scale)
+
+    def whole_minutes(self, since: float, now: float) -> tuple[int, int] | None:
+        """Begin and end of the minutes that lie after ``since`` and are complete ``now``; ``None`` without any."""
+        begin = math.ceil(since / self.minute) * self.minute
+        end = math.floor((now - self.delay) / self.minute) * self.minute
+        return (begin, end) if end > begin else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +68,8 @@ class _Series:
     """One metric with one statistic, and where its sum belongs."""
 
     function: Function
+    colours: tuple[Colour, ...]
+    """The colours that it tells about: both, where they have the same version."""
     field: str
     namespace: str
     metric: str
@@ -44,58 +80,65 @@ class _Series:
 class AwsMetrics:
     """``Metrics`` of the platform whose stack has these ``outputs``."""
 
-    def __init__(self, aws: boto3.Session, outputs: PlatformOutputs):
+    def __init__(self, aws: boto3.Session, outputs: PlatformOutputs, timing: MetricTiming = MetricTiming()):
         self._cloudwatch = aws.client("cloudwatch", config=CLIENT_CONFIG)
+        self._timing = timing
         self._names = {function: outputs[function.name_output] for function in Function}
 
-    def read(self, colour: Colour, versions: Versions, since: float, until: float) -> Mapping[Function, Sample]:
-        wanted = [series for function in versions for series in self._series(function, colour, versions[function])]
-        sums = self._sums(wanted, since, until)
-        samples = {}
-        for function in versions:
-            mine = [(series, value) for series, value in zip(wanted, sums, strict=True) if series.function is function]
-            errors = sum(value for series, value in mine if series.field == "errors")
-            samples[function] = Sample(
-                # Server errors come by log: before Lambda's count, or of a request to the candidate's own stage.
-                requests=max(errors, sum(value for series, value in mine if series.field == "requests")),
-                errors=errors,
-                latencies=tuple(value for series, value in mine if series.field == "latencies"),
+    def read(self, stable: Versions, candidate: Versions, since: float, now: float) -> tuple[Samples, Samples]:
+        wanted = [series for function in stable for series in self._series(function, stable, candidate)]
+        window = self._timing.whole_minutes(since, now)
+        sums = self._sums(wanted, *window) if window else [0] * len(wanted)
+        values = list(zip(wanted, sums, strict=True))
+        return _samples(stable, Colour.STABLE, values), _samples(candidate, Colour.CANDIDATE, values)
+
+    def _series(self, function: Function, stable: Versions, candidate: Versions) -> list[_Series]:
+        if stable[function] == candidate[function]:
+            aliases = (Colour.STABLE,) if function in ROUTED else tuple(Colour)
+            return self._version_series(function, tuple(Colour), stable[function], aliases)
+        found = []
+        for colour, versions in ((Colour.STABLE, stable), (Colour.CANDIDATE, candidate)):
+            alias = Colour.STABLE if function in ROUTED else colour
+            found += self._version_series(
+                function, (colour,), versions[function], (alias,), by_version=function in ROUTED
             )
-        return samples
+        return found
 
-    def _series(self, function: Function, colour: Colour, version: str) -> list[_Series]:
+    def _version_series(
+        self,
+        function: Function,
+        colours: tuple[Colour, ...],
+        version: str,
+        aliases: Sequence[Colour],
+        *,
+        by_version: bool = False,
+    ) -> list[_Series]:
+        """The series of one version of a function, as it is called by ``aliases``; it is that of ``colours``."""
         name = self._names[function]
-        alias = Colour.STABLE if function in ROUTED else colour
-        dimensions = {"FunctionName": name, "Resource": f"{name}:{alias}"}
-        if function in ROUTED:
-            dimensions["ExecutedVersion"] = version
 
-        def of_lambda(field: str, metric: str, statistic: str = "Sum") -> _Series:
+        def series(field: str, namespace: str, metric: str, statistic: str, dimensions: Mapping[str, str]) -> _Series:
             return _Series(
                 function=function,
+                colours=colours,
                 field=field,
-                namespace="AWS/Lambda",
+                namespace=namespace,
                 metric=metric,
                 statistic=statistic,
                 dimensions=dimensions,
             )
 
-        found = [of_lambda("requests", "Invocations"), of_lambda("errors", "Errors")]
-        found += [of_lambda("latencies", "Duration", statistic) for statistic in CLASSES]
+        found = []
+        for alias in aliases:
+            dimensions = {"FunctionName": name, "Resource": f"{name}:{alias}"}
+            if by_version:
+                dimensions["ExecutedVersion"] = version
+            found += [series(field, "AWS/Lambda", metric, stat, dimensions) for field, metric, stat in LAMBDA_METRICS]
         # Server errors that the function answered itself; those that it died of are Lambda's errors above.
-        found.append(
-            _Series(
-                function=function,
-                field="errors",
-                namespace=names.METRICS,
-                metric="ServerErrors",
-                statistic="Sum",
-                dimensions={"service": names.service(function), "FunctionVersion": version},
-            )
-        )
+        own = {"service": names.service(function), "FunctionVersion": version}
+        found.append(series("errors", names.METRICS, "ServerErrors", "Sum", own))
         return found
 
-    def _sums(self, wanted: list[_Series], since: float, until: float) -> list[int]:
+    def _sums(self, wanted: list[_Series], begin: int, end: int) -> list[int]:
         queries: list[MetricDataQueryTypeDef] = [
             {
                 "Id": f"m{index}",
@@ -105,7 +148,7 @@ class AwsMetrics:
                         "MetricName": series.metric,
                         "Dimensions": [{"Name": key, "Value": value} for key, value in series.dimensions.items()],
                     },
-                    "Period": PERIOD_SECONDS,
+                    "Period": self._timing.minute,
                     "Stat": series.statistic,
                 },
             }
@@ -117,8 +160,8 @@ class AwsMetrics:
         with calling("reading the metrics"):
             pages = self._cloudwatch.get_paginator("get_metric_data").paginate(
                 MetricDataQueries=queries,
-                StartTime=datetime.fromtimestamp(since, UTC),
-                EndTime=datetime.fromtimestamp(until, UTC),
+                StartTime=datetime.fromtimestamp(begin, UTC),
+                EndTime=datetime.fromtimestamp(end, UTC),
             )
             for page in pages:
                 for result in page["MetricDataResults"]:
@@ -128,3 +171,21 @@ class AwsMetrics:
             if status != "Complete":
                 raise Unavailable(f"reading the metrics: {series.metric} of {series.function} is {status}")
         return [round(value) for value in sums]
+
+
+def _samples(functions: Iterable[Function], colour: Colour, values: Sequence[tuple[_Series, int]]) -> Samples:
+    return {
+        function: _sample([each for each in values if each[0].function is function and colour in each[0].colours])
+        for function in functions
+    }
+
+
+def _sample(values: Sequence[tuple[_Series, int]]) -> Sample:
+    errors = sum(value for series, value in values if series.field == "errors")
+    classes = [[value for series, value in values if series.statistic == statistic] for statistic in CLASSES]
+    return Sample(
+        # Server errors come by log: before Lambda's count, or of a request to the candidate's own stage.
+        requests=max(errors, sum(value for series, value in values if series.field == "requests")),
+        errors=errors,
+        latencies=tuple(map(sum, classes)),
+    )

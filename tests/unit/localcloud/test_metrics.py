@@ -1,23 +1,29 @@
-"""The answers of the local CloudWatch, and how many points it reads for them."""
+"""The answers of the local CloudWatch: when points appear, under which dimensions, and how many it reads for them."""
 
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ministack.core.responses import request_scope
 from ministack.services import cloudwatch
 
-from localcloud.emulator import metrics
+from localcloud.emulator import alarms, aliases, metrics, own_api
+from localcloud.settings import Settings
 
 DURATION = {"Namespace": "Test", "MetricName": "Duration", "Dimensions": [{"Name": "FunctionName", "Value": "f"}]}
 
 
 @pytest.fixture(autouse=True)
-def account() -> Iterator[None]:
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """Of a cloud that shows metrics at once."""
+    settings = Settings.generate("dev", tmp_path, 4571).change("metric_minute_seconds=0")
+    settings.write()
+    own_api.use(settings)
     with request_scope("111111111111", "eu-west-1"):
-        yield
+        yield settings
         cloudwatch._metrics._data.clear()
 
 
@@ -65,3 +71,83 @@ def test_points_are_kept_for_a_quarter_of_an_hour() -> None:
     metrics.drop_old_points()
     # Then only the new point is left
     assert [point["Value"] for point in points] == [7.0]
+
+
+LAST_WEEK = 1_700_000_000.0
+"""A whole minute of every length that the tests use."""
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+    monkeypatch.setattr(time, "time", lambda: now)
+
+
+def seen(monkeypatch: pytest.MonkeyPatch, now: float, *, since: float) -> float:
+    """How many durations of the function a caller sees at ``now``."""
+    set_clock(monkeypatch, now)
+    return sum(sum(values) for values in get_metric_data("SampleCount", since=since))
+
+
+def test_a_point_appears_when_its_whole_minute_is_two_minutes_old(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a cloud whose minutes have three seconds, and a point in the middle of one
+    settings.change("metric_minute_seconds=3").write()
+    begin = LAST_WEEK // 3 * 3
+    set_clock(monkeypatch, begin + 1.5)
+    metrics.record("Test", "Duration", 3.0, "Milliseconds", {"FunctionName": "f"})
+    # Then it is there when two minutes have passed after the end of its minute, and not before
+    assert seen(monkeypatch, begin + 8.9, since=begin) == 0
+    assert seen(monkeypatch, begin + 9.0, since=begin) == 1
+    # And the start time of a call is rounded down to the minute
+    assert seen(monkeypatch, begin + 9.0, since=begin + 2.9) == 1
+    assert seen(monkeypatch, begin + 9.0, since=begin + 3.0) == 0
+
+
+def test_an_alarm_and_the_statistics_see_what_the_data_show(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a point that is not published yet
+    settings.change("metric_minute_seconds=1").write()
+    set_clock(monkeypatch, LAST_WEEK)
+    metrics.record("Test", "Duration", 7.0, "Milliseconds", {"FunctionName": "f"})
+    alarm = {**DURATION, "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1}
+    request = {**DURATION, "Period": 60, "Statistics": ["Sum"], "StartTime": LAST_WEEK - 60, "EndTime": LAST_WEEK + 60}
+
+    def statistics() -> Any:
+        return json.loads(cloudwatch._get_metric_statistics({}, dict(request), False, True)[2])["Datapoints"]
+
+    # Then neither knows it
+    assert alarms.datapoints(alarm, time.time() + 0.1) == [None]
+    assert statistics() == []
+    # When it is published, then both do
+    set_clock(monkeypatch, LAST_WEEK + 3)
+    assert alarms.datapoints(alarm, time.time()) == [7.0]
+    assert [point["Sum"] for point in statistics()] == [7.0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "weighted", "counted"),
+    [("weighted", True, True), ("weighted", False, False), ("always", True, True), ("always", False, True)],
+)
+def test_executed_version_is_counted_for_weighted_aliases_or_for_all(
+    settings: Settings, mode: str, weighted: bool, counted: bool
+) -> None:
+    # Given how Lambda counts here, and an invocation of alias blue
+    settings.change(f"executed_version={mode}").write()
+    token = aliases.current.set(aliases.Invocation("blue", weighted=weighted))
+    # When it runs version 7
+    metrics.execute(lambda *_: {}, {}, {"FunctionName": "f", "Version": "7"}, {}, "id", time.time())
+    aliases.current.reset(token)
+    # Then the alias has a series, and alias and version together may have one
+    by_alias = {"FunctionName": "f", "Resource": "f:blue"}
+    assert cloudwatch._metrics.get(("AWS/Lambda", "Invocations", cloudwatch._dims_key(by_alias)))
+    by_version = cloudwatch._dims_key({**by_alias, "ExecutedVersion": "7"})
+    assert bool(cloudwatch._metrics.get(("AWS/Lambda", "Invocations", by_version))) is counted
+
+
+@pytest.mark.parametrize(
+    "wrong", ["executed_version=never", "metric_minute_seconds=-1", "metric_minute_seconds", "port=1"]
+)
+def test_a_setting_that_makes_no_sense_is_refused(settings: Settings, wrong: str) -> None:
+    with pytest.raises(ValueError, match="use metric_minute_seconds=0 to 60"):
+        settings.change(wrong)

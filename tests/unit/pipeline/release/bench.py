@@ -6,7 +6,7 @@ from typing import Any
 from environments import ReleaseSettings
 from pipeline.release.aws.alarms import AwsAlarms
 from pipeline.release.aws.announcer import AwsAnnouncer
-from pipeline.release.aws.metrics import AwsMetrics
+from pipeline.release.aws.metrics import AwsMetrics, MetricTiming
 from pipeline.release.aws.records import AwsRecords
 from pipeline.release.aws.traffic import AwsTraffic
 from pipeline.release.commands import Commands
@@ -57,6 +57,8 @@ class Bench:
         self.aws = FakeAws(stable=stable, candidate=candidate)
         self.clock = FakeClock()
         self.plan = plan
+        self.timing = MetricTiming(minute=1, delay=0.0)
+        """At once, so that tests need not wait; those of late metrics set another."""
         self.settings = ReleaseSettings()
         self.commit = "c0ffee"
         self.messages: list[str] = []
@@ -76,7 +78,7 @@ class Bench:
                     freeze=self.settings.freeze_alarms,
                     green=OUTPUTS["GreenTargetGroupArn"],
                 ),
-                metrics=AwsMetrics(aws, OUTPUTS),
+                metrics=AwsMetrics(aws, OUTPUTS, self.timing),
                 records=AwsRecords(
                     aws,
                     table=OUTPUTS["ReleaseTableName"],
