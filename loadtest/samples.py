@@ -78,6 +78,10 @@ class Samples:
         self.versions.update(other.versions)
         self.reconnects += other.reconnects
 
+    def counts(self) -> tuple[int, int]:
+        """How many requests have failed so far, and how many got a right answer."""
+        return sum(map(len, self.errors.values())), sum(map(len, self.answers.values()))
+
     def count_before(self, end: float) -> int:
         """The number of requests with a planned start before ``end`` that have ended, right or wrong."""
         every = [*self.answers.values(), *self.errors.values()]

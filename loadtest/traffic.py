@@ -2,13 +2,16 @@
 
     python -m loadtest.traffic --env dev -- python -m pipeline.release shift --env dev
 
-A shift needs traffic by which the versions are compared, and a count that shows that no request was lost. This sends
-signed payments of synthetic customers at a low, fixed rate while the command runs. It counts the requests that were
-sent, lost and answered wrongly, and the function versions that answered, and writes traffic.json into reports/<env>/.
+A shift needs traffic by which the versions are compared, and a count of the requests that were lost. This sends signed
+payments of synthetic customers at a low, fixed rate while the command runs. It counts the requests that were sent, lost
+and answered wrongly, and the function versions that answered, and writes traffic.json into reports/<env>/.
 
-Exit codes: the command's own; 10 if the command succeeded but a request was lost or answered wrongly (the command's
-changes stay); 2 for a wrong command line; the load gate's code if the traffic could not start (then the command was not
-run). Ctrl-C, termination and a closed terminal go to the command, and this program waits for its end.
+Losses have the load gate's error budget. When they prove that it is overspent, the command is told (SIGUSR1): a shift
+then rolls back, unless it is promoting already. Commands that do not know the signal end.
+
+Exit codes: the command's own; 10 if the command succeeded but the budget is overspent (the command's changes stay); 2
+for a wrong command line; the load gate's code if the traffic could not start (then the command was not run). Ctrl-C,
+termination and a closed terminal go to the command, and this program waits for its end.
 """
 
 import locust  # noqa: F401  # isort: skip  First: it makes the standard library cooperative before anything uses it.
@@ -27,6 +30,7 @@ import gevent
 from loadtest.access import first_answers, platform_url
 from loadtest.engine import LoadPlan
 from loadtest.generator import Generator
+from loadtest.losses import LossBudget
 from loadtest.options import Workforce, add_target_options, number
 from loadtest.result import GateError, timestamp
 from loadtest.samples import Samples
@@ -67,6 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) -> int:
     settings = arguments.env.gate
+    budget = LossBudget(settings)
     try:
         url = arguments.url or platform_url(arguments.env, "ApiGatewayUrl")
         rate = arguments.rate or arguments.env.release.traffic_rate
@@ -81,7 +86,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         generator.start()
         while generator.elapsed < 0:  # the command must not start before the traffic
             gevent.sleep(POLL_SECONDS)
-        code = _run_command(command, arguments.most_seconds, generator)
+        code, told = _run_command(command, arguments.most_seconds, generator, budget)
         sent = generator.finish(settings.timeout_seconds)
     finally:
         generator.close()
@@ -93,6 +98,9 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         "command": command,
         "command_exit_code": code,
     }
+    bad = report["lost"] + report["wrong"]
+    overspent = told or bad >= budget.fewest(sent)
+    report["budget"] = {"share": budget.share, "confidence": settings.confidence, "overspent": overspent}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "traffic.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -102,32 +110,39 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         f"  traffic {arguments.env.name}: {report['sent']} sent, {report['lost']} lost, {report['wrong']} wrong; "
         f"answered by {report['versions'] or 'nobody'}"
     )
-    bad = report["lost"] + report["wrong"]
-    if code or not bad:
+    if not overspent:
         return code
     what = " or ".join(word for kind, word in (("lost", "lost"), ("wrong", "answered wrongly")) if report[kind])
     say(
-        f"{bad} of {report['sent']} requests {'was' if bad == 1 else 'were'} {what} while the command ran; "
-        f"what it did stands: see {folder / 'traffic.json'}"
+        f"{bad} of {sent} requests {'was' if bad == 1 else 'were'} {what} while the command ran, more than the budget "
+        f"of {budget.share:.2%}; it ended with {code}, and what it did stands: see {folder / 'traffic.json'}"
     )
-    return ExitCode.LOST
+    return code or ExitCode.LOST
 
 
-def _run_command(command: list[str], most_seconds: float, generator: Generator) -> int:
-    """Run ``command`` to its end and return its exit code, as a shell would. After ``most_seconds`` only the traffic
-    ends. The command has a process group of its own, so that it gets a Ctrl-C once."""
+def _run_command(command: list[str], most_seconds: float, generator: Generator, budget: LossBudget) -> tuple[int, bool]:
+    """Run ``command`` to its end. Returns its exit code, as a shell would, and whether it was told that ``budget`` is
+    overspent. After ``most_seconds`` only the traffic ends. The command has a process group of its own, so that it gets
+    a Ctrl-C once."""
     try:
         child = subprocess.Popen(command, process_group=0)
     except OSError as error:
         say(f"can't run {command[0]}: {error.strerror}", sys.stderr)
-        return ExitCode.NOT_RUN
+        return ExitCode.NOT_RUN, False
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal_number is signal.SIGHUP and signal.getsignal(signal_number) is signal.SIG_IGN:
             continue  # nohup: the command ignores it too
         gevent.signal_handler(signal_number, child.send_signal, signal_number)
     generator.end_at(most_seconds)
-    code: int = child.wait()
-    return code if code >= 0 else 128 - code
+    told = False
+    while (code := child.poll()) is None:
+        gevent.sleep(POLL_SECONDS)
+        bad, right = generator.samples.counts()
+        if not told and budget.is_overspent_meanwhile(bad, bad + right):
+            told = True
+            say(f"  {bad} of {bad + right} requests were lost or answered wrongly: the command is told")
+            child.send_signal(signal.SIGUSR1)
+    return (code if code >= 0 else 128 - code), told
 
 
 def _report(samples: Samples, sent: int) -> dict[str, Any]:

@@ -8,10 +8,14 @@ from types import FrameType
 
 
 class SystemClock:
-    """``Clock`` that notes SIGINT, SIGTERM and SIGHUP instead of dying: no signal leaves traffic half-shifted."""
+    """``Clock`` that notes signals instead of dying: no signal leaves traffic half-shifted.
+
+    SIGINT, SIGTERM and SIGHUP interrupt. By SIGUSR1 ``loadtest.traffic`` tells that its requests are lost.
+    """
 
     def __init__(self) -> None:
         self._signals = 0
+        self._loses_requests = False
         self._wake: SimpleQueue[None] = SimpleQueue()  # a signal handler may put into it, unlike an Event
 
     def listen(self) -> None:
@@ -19,9 +23,14 @@ class SystemClock:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._note)
+        signal.signal(signal.SIGUSR1, self._note_losses)
 
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
         self._signals += 1
+        self._wake.put(None)
+
+    def _note_losses(self, _signal: int, _frame: FrameType | None) -> None:
+        self._loses_requests = True
         self._wake.put(None)
 
     def now(self) -> float:
@@ -38,3 +47,7 @@ class SystemClock:
     @property
     def interrupted_twice(self) -> bool:
         return self._signals > 1
+
+    @property
+    def loses_requests(self) -> bool:
+        return self._loses_requests

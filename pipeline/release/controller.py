@@ -145,6 +145,7 @@ class Controller:
             failures=self._failed_rounds + bool(self._errors),
             last_failure=self._errors[-1] if self._errors else "a call was refused",
             interrupted=world.clock.interrupted,
+            loses_requests=world.clock.loses_requests,
         )
 
     def _read(self, call: Callable[[], T]) -> T | None:

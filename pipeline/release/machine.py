@@ -32,6 +32,8 @@ class Observation:
     """Rounds in a row in which a call failed, this one included."""
     last_failure: str = ""
     interrupted: bool = False
+    loses_requests: bool = False
+    """The traffic around the command has lost more requests than its error budget allows."""
 
 
 def advance(release: Release, seen: Observation) -> Release:
@@ -84,6 +86,10 @@ def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
         return roll_back(release, seen.now, "interrupted (Ctrl-C, SIGTERM or a closed terminal)")
     if ringing := [alarm for alarm in seen.alarms or () if alarm not in release.ignored_alarms]:
         return roll_back(release, seen.now, f"alarm: {', '.join(ringing)}", rejected=True)
+    # An undo leaves the version that loses them.
+    if seen.loses_requests and not release.undoes:
+        cause = "clients lost more requests than the error budget allows: see traffic.json"
+        return roll_back(release, seen.now, cause, rejected=release.phase is not Phase.PENDING)
     if seen.failures >= release.plan.failures_allowed:
         return roll_back(release, seen.now, f"{seen.failures} failures in a row, the last: {seen.last_failure}")
     if drift := _drift(release, seen.traffic, seen.deployed):

@@ -168,3 +168,8 @@ class Clock(Protocol):
     def interrupted_twice(self) -> bool:
         """Whether it was asked more than once."""
         ...
+
+    @property
+    def loses_requests(self) -> bool:
+        """Whether the traffic around this process has lost more requests than its error budget allows."""
+        ...

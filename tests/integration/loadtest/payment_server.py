@@ -4,9 +4,9 @@
 
 SCRIPT is a JSON object: ``latency_ms``: answers take this long; ``slow_ms``, ``slow_every``: every so manieth answer
 takes that long instead; ``stall_at``, ``stall_for``: seconds after the first request at which the whole server stands
-still, and for how long; ``status``: what every answer has; ``wrong_every``: every so manieth body is wrong;
-``asleep``: so many first requests get an error of API Gateway, and reach no function; ``capacity``: answers that may
-be worked on at once; ``only_route``: the others behave perfectly.
+still, and for how long; ``status``: what every answer has, or with ``fail_at`` the one of that number alone;
+``wrong_every``: every so manieth body is wrong; ``asleep``: so many first requests get an error of API Gateway, and
+reach no function; ``capacity``: answers that may be worked on at once; ``only_route``: the others behave perfectly.
 With PORT 0 it takes a free port. It prints the port, and on SIGTERM the exact latencies it injected.
 """
 
@@ -80,7 +80,7 @@ class PaymentServer:
                 await self._sleep_until(arrived if "capacity" not in script else time.perf_counter(), number)
             if number % script.get("wrong_every", sys.maxsize) == 0:
                 return _ANSWERS[route][0], {"surprise": True}
-            if "status" in script:
+            if "status" in script and number == script.get("fail_at", number):
                 return script["status"], {"message": "as the script says"}
         status, make = _ANSWERS[route]
         sent = json.loads(body)

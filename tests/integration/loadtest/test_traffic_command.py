@@ -22,28 +22,58 @@ def test_counts_requests_and_the_versions_that_answered(serve: Serve, cli: Cli, 
 
 
 @pytest.mark.parametrize(("command", "code"), [("exit 0", 10), ("exit 7", 7)])
-def test_a_lost_request_fails_a_command_that_succeeded(
+def test_more_losses_than_the_budget_allows_fail_a_command_that_succeeded(
     serve: Serve, cli: Cli, report: Report, command: str, code: int
 ) -> None:
+    # Given a command that does not heed that it is told
     url = serve(status=502, only_route="/process")
-    shell = ("--", "sh", "-c", f"sleep 2; {command}")
+    shell = ("--", "sh", "-c", f"trap '' USR1; sleep 2; {command}")
     done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "20", *shell)
     assert done.returncode == code, done.stderr
     found = report("traffic.json")
     assert found["reasons"] == {"/process: status 502": found["lost"]}
     assert found["command_exit_code"] == int(command[-1])
+    assert found["budget"] == {"share": 0.001, "confidence": 0.95, "overspent": True}
+
+
+def test_a_command_is_told_while_requests_are_lost(serve: Serve, cli: Cli, report: Report) -> None:
+    # Given a command that would run for a minute, and goes back when it is told
+    url = serve(status=502, only_route="/process")
+    script = "trap 'echo went back; exit 1' USR1; while true; do sleep 0.1; done"
+    # When one route loses its requests
+    done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "40", "--", "sh", "-c", script)
+    # Then it went back, its exit code counts, and the conclusion says why
+    assert done.returncode == 1, done.stderr
+    assert "went back" in done.stdout
+    conclusion = [line for line in done.stdout.splitlines() if not line.startswith(" ")][-1]
+    assert "were lost while the command ran, more than the budget of 0.10 %; it ended with 1" in conclusion
+    assert report("traffic.json")["sent"] < 40 * 30
+
+
+def test_a_loss_within_the_budget_is_told_and_fails_nothing(serve: Serve, cli: Cli, report: Report) -> None:
+    # Given an API that loses one request in 60
+    url = serve(status=502, fail_at=60)
+    # When a command sends some more than that
+    done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "40", "--", "sleep", "3")
+    # Then it succeeds, and the loss is in the report
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = report("traffic.json")
+    assert (found["lost"], found["wrong"], found["budget"]["overspent"]) == (1, 0, False)
+    assert "1 lost, 0 wrong" in done.stdout
 
 
 def test_a_wrong_answer_counts_too(serve: Serve, cli: Cli, report: Report) -> None:
     url = serve(wrong_every=5)
-    done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "20", "--", "sleep", "2")
+    deaf = ("sh", "-c", "trap '' USR1; sleep 2")
+    done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "20", "--", *deaf)
     assert done.returncode == 10
     found = report("traffic.json")
     assert found["wrong"] > 0
     # And the conclusion, the last line that is not indented, says so
     conclusion = [line for line in done.stdout.splitlines() if not line.startswith(" ")][-1]
     assert conclusion.startswith(f"{found['wrong']} of {found['sent']} requests ")
-    assert "answered wrongly while the command ran; what it did stands: see reports/dev/traffic.json" in conclusion
+    assert "answered wrongly while the command ran, more than the budget of 0.10 %; it ended with 0" in conclusion
+    assert "what it did stands: see reports/dev/traffic.json" in conclusion
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -25,6 +25,7 @@ class FakeClock:
         self.time = 1_800_000_000.0
         self.interrupted = False
         self.interrupted_twice = False
+        self.loses_requests = False
         self._planned: list[tuple[float, Callable[[], None]]] = []
 
     def now(self) -> float:

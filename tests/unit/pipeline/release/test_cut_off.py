@@ -191,16 +191,19 @@ def test_a_command_that_nobody_hears_keeps_its_exit_code(to: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in ENDS | {signal.SIGUSR1}}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("handlers")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", sorted(ENDS))
 def test_every_end_is_noted_and_cuts_a_wait_short(number: signal.Signals) -> None:
     clock = SystemClock()
     clock.listen()
@@ -210,6 +213,19 @@ def test_every_end_is_noted_and_cuts_a_wait_short(number: signal.Signals) -> Non
         clock.sleep(60)
         assert clock.now() - began < 60
         assert (clock.interrupted, clock.interrupted_twice) == (True, interrupted_twice)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_that_clients_lose_requests_is_noted_and_cuts_a_wait_short() -> None:
+    clock = SystemClock()
+    clock.listen()
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    began = clock.now()
+
+    clock.sleep(60)
+
+    assert clock.now() - began < 60
+    assert (clock.interrupted, clock.loses_requests) == (False, True)
 
 
 @pytest.mark.usefixtures("handlers")

@@ -111,6 +111,41 @@ def test_an_interruption_at_any_step_leaves_no_half_shifted_traffic(seconds: flo
     assert bench.all_on("1")
 
 
+@pytest.mark.parametrize("seconds", [1, 65, 200])
+def test_a_candidate_with_which_clients_lose_too_many_requests_goes_back_and_is_rejected(seconds: float) -> None:
+    bench = Bench()
+    bench.clock.after(seconds, lambda: setattr(bench.clock, "loses_requests", True))
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert "clients lost more requests than the error budget allows" in outcome.text
+    assert bench.all_on("1")
+    assert outcome.release
+    assert outcome.release.rejected
+
+
+def test_losses_before_any_traffic_moved_do_not_reject_the_candidate() -> None:
+    bench = Bench()
+    bench.clock.loses_requests = True
+
+    outcome = bench.controller().shift()
+
+    assert outcome.code is ExitCode.ROLLED_BACK
+    assert outcome.release
+    assert not outcome.release.rejected
+
+
+def test_an_undo_goes_on_while_the_version_that_it_leaves_loses_requests() -> None:
+    bench = Bench()
+    assert bench.controller().shift().code is ExitCode.DONE
+    bench.clock.loses_requests = True
+
+    assert bench.controller().undo().code is ExitCode.DONE
+
+    assert bench.all_on("1")
+
+
 def test_a_candidate_that_was_found_bad_is_not_shifted_again_but_an_interrupted_one_is() -> None:
     bench = Bench()
     bench.clock.after(10, bench.clock.interrupt)

@@ -33,8 +33,8 @@ COMMANDS: dict[str, Callable[[Commands], Outcome]] = {
 }
 BEHAVIOURS = [Behaviour(), Behaviour(), Behaviour(errors=0.5), Behaviour(milliseconds=700),
               Behaviour(server_errors=1000)]  # fmt: skip
-MEANWHILE = ["nothing", "nothing", "alarm", "signal", "pause", "abort", "promote", "promote-now", "deploy", "meddle",
-             "second controller", "stalled"]  # fmt: skip
+MEANWHILE = ["nothing", "nothing", "alarm", "signal", "losses", "pause", "abort", "promote", "promote-now", "deploy",
+             "meddle", "second controller", "stalled"]  # fmt: skip
 
 
 TROUBLES = ["none", "crash", "hang", "late move", "few failures", "many failures", "unforeseen"]
@@ -139,7 +139,7 @@ class Releases(RuleBasedStateMachine):
         before = self.record()
         self.controllers += 1
         self.running = f"{name} {self.controllers}"
-        self.clock.interrupted = False
+        self.clock.interrupted = self.clock.loses_requests = False
         self.aws.alarms["api-errors"] = "OK"
         self.clock.after(delay, lambda: self.meanwhile(event))
         self.clock.after(400, lambda: self.ask("resume"))
@@ -191,6 +191,8 @@ class Releases(RuleBasedStateMachine):
                 self.aws.alarms["api-errors"] = "ALARM"
             case "signal":
                 self.clock.interrupt()
+            case "losses":
+                self.clock.loses_requests = True
             case "pause" | "abort" | "promote" | "promote-now":
                 self.ask(event)
             case "deploy":
@@ -255,7 +257,7 @@ class Releases(RuleBasedStateMachine):
         """After all troubles, one command without faults brings everything in order."""
         if not hasattr(self, "bench"):
             return
-        self.clock.interrupted = False
+        self.clock.interrupted = self.clock.loses_requests = False
         self.aws.alarms = dict.fromkeys(self.aws.alarms, "OK")
         self.clock.after(400, lambda: self.ask("resume"))
         outcome = self.bench.controller("the last").rollback()
