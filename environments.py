@@ -64,7 +64,7 @@ class ReleaseSettings:
     """When a release may start, in UTC, such as ``"Mon-Fri 08:00-16:30"``. Empty: always."""
     freeze_alarms: tuple[str, ...] = ()
     """CloudWatch alarms of others (a parent service, a company-wide freeze) during which no release starts."""
-    traffic_rate: float = 20.0
+    traffic_rate: float = 30.0
     """Synthetic requests a second during a shift, so that every step has data to judge."""
 
     @property

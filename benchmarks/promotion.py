@@ -3,7 +3,8 @@
 Clones the commit that is checked out, sets it up and promotes it twice, the second time with a change of the functions:
 ``python -m benchmarks.promotion``. Takes about ten minutes. The floor of a step is the time that the environment's own
 settings ask for: the gate's warm-up and the measured time after which it may pass, and for each weight of a shift its
-bake at the local scale, or longer, until the candidate can have had the requests that a verdict needs. The ratio of a
+bake at the local scale, or longer, until the candidate can have had the requests that a verdict needs and their
+metrics are there. The ratio of a
 promotion is its time to the sum of these floors, over the steps that did their work: a first shift has nothing to do.
 """
 
@@ -23,6 +24,7 @@ from loadtest.p99 import look_times
 from localcloud.settings import TIME_SCALE
 from names import Function
 from pipeline.release.analysis import Limits
+from pipeline.release.aws.metrics import DELAY_SECONDS, MINUTE_SECONDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,7 +80,8 @@ def _floor(name: str, step: str) -> float:
 def _step_floor(release: ReleaseSettings, weight: int) -> float:
     """Seconds of one weight: its bake, or until each route and all together have the requests that a verdict needs."""
     requests = max(release.minimum_requests, Limits().minimum_per_route * len(Function))
-    return max(release.bake_seconds * TIME_SCALE, requests / (release.traffic_rate * weight / 100))
+    late = (DELAY_SECONDS + MINUTE_SECONDS) * TIME_SCALE
+    return max(release.bake_seconds * TIME_SCALE, requests / (release.traffic_rate * weight / 100) + late)
 
 
 def _change_the_functions(clone: Path) -> None:

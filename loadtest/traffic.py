@@ -110,14 +110,21 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         f"  traffic {arguments.env.name}: {report['sent']} sent, {report['lost']} lost, {report['wrong']} wrong; "
         f"answered by {report['versions'] or 'nobody'}"
     )
-    if not overspent:
-        return code
+    if overspent:
+        _tell_of_losses(report, budget, code, folder)
+        return code or ExitCode.LOST
+    return code
+
+
+def _tell_of_losses(report: dict[str, Any], budget: LossBudget, code: int, folder: Path) -> None:
+    """Say that ``budget`` is overspent. A command that failed has said the conclusion; this is a detail of it."""
+    bad = report["lost"] + report["wrong"]
     what = " or ".join(word for kind, word in (("lost", "lost"), ("wrong", "answered wrongly")) if report[kind])
     say(
-        f"{bad} of {sent} requests {'was' if bad == 1 else 'were'} {what} while the command ran, more than the budget "
-        f"of {budget.share:.2%}; it ended with {code}, and what it did stands: see {folder / 'traffic.json'}"
+        f"{'  ' if code else ''}{bad} of {report['sent']} requests {'was' if bad == 1 else 'were'} {what} while the "
+        f"command ran, more than the budget of {budget.share:.2%}; it ended with {code}, and what it did stands: "
+        f"see {folder / 'traffic.json'}"
     )
-    return code or ExitCode.LOST
 
 
 def _run_command(command: list[str], most_seconds: float, generator: Generator, budget: LossBudget) -> tuple[int, bool]:

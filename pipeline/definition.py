@@ -6,7 +6,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import pipelines
 
 from environments import Environment
-from pipeline.steps import Approval, Archive, BlueGreenShift, CollectEvidence, LoadGate
+from pipeline.steps import Approval, Archive, BlueGreenShift, CollectEvidence, EvidenceSource, LoadGate
 from stages.platform_stage import PlatformStage
 
 
@@ -24,13 +24,12 @@ def declare_promotion(
     """
     for environment, stage in platforms.items():
         outputs = stage.platform.outputs
-        gate = LoadGate(environment=environment, outputs=outputs)
-        shift = BlueGreenShift(environment=environment, outputs=outputs)
-        evidence = CollectEvidence(
-            environment=environment, assembly=pipeline.synth, gate=gate, shift=shift, archive=archive
-        )
+        evidence = EvidenceSource.of(pipeline.synth, archive)
+        gate = LoadGate(environment=environment, outputs=outputs, evidence=evidence)
+        shift = BlueGreenShift(environment=environment, outputs=outputs, gate=gate, evidence=evidence)
+        collect = CollectEvidence(environment=environment, gate=gate, shift=shift, evidence=evidence)
         pipeline.add_stage(
             stage,
             pre=[Approval(environment=environment, notices=notices)] if environment.requires_approval else [],
-            post=pipelines.Step.sequence([gate, shift, evidence]),
+            post=pipelines.Step.sequence([gate, shift, collect]),
         )

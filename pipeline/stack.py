@@ -31,7 +31,7 @@ from pipeline.artifacts import ARTIFACT_DAYS, ARTIFACT_FOLDER, KEY_ALIAS, Region
 from pipeline.definition import declare_promotion
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
-from pipeline.steps import REPORT_NAME, Archive, CollectEvidence, Synth
+from pipeline.steps import REPORT_NAME, Archive, CollectEvidence, PlatformStep, Synth
 from stages.platform_stage import PlatformStage
 
 EVIDENCE_DAYS = 3 * 365
@@ -144,7 +144,7 @@ class PipelineStack(cdk.Stack):
         return key
 
     def _signing_key(self) -> kms.Key:
-        """Only the evidence steps may sign with this key. The public key is enough to verify, without AWS."""
+        """Only the steps of a release may sign with this key. The public key is enough to verify, without AWS."""
         return kms.Key(
             self,
             "SigningKey",
@@ -169,10 +169,8 @@ class PipelineStack(cdk.Stack):
         return topic
 
     def _protect_evidence(self, engine: pipelines.CodePipeline, artifacts: s3.Bucket) -> None:
-        """Let only the evidence steps write evidence, and each object once. Other steps may write anywhere in the
-        bucket, because they store artifacts there."""
-        steps = [step for step in _post_steps(engine) if isinstance(step, CollectEvidence)]
-        roles = [cast(iam.IRole, step.project.role).role_arn for step in steps]
+        """Let only the steps of a release write evidence of its environment, and each object once. They and others may
+        write anywhere else in the bucket, because they store artifacts there."""
         # CDK lets the function that empties the bucket replace this policy, and with it the rules below. The function
         # can do without: it then empties the bucket and only logs that it could not forbid further writes.
         emptier = cast(cdk.CustomResourceProviderBase, self.node.find_child(EMPTIER))
@@ -185,21 +183,28 @@ class PipelineStack(cdk.Stack):
                 resources=[artifacts.bucket_arn],
             )
         )
-        rules: dict[str, dict[str, Any]] = {
-            "EvidenceIsWrittenByItsSteps": {"ArnNotEquals": {"aws:PrincipalArn": roles}},
-            "EvidenceIsWrittenOnce": {"Null": {"s3:if-none-match": "true"}},
-        }
-        for sid, condition in rules.items():
+
+        def deny(sid: str, folder: str, condition: Mapping[str, Any]) -> None:
             artifacts.add_to_resource_policy(
                 iam.PolicyStatement(
                     sid=sid,
                     effect=iam.Effect.DENY,
                     principals=[iam.AnyPrincipal()],
                     actions=["s3:PutObject"],
-                    resources=[artifacts.arn_for_objects(f"{EVIDENCE}/*")],
+                    resources=[artifacts.arn_for_objects(f"{folder}/*")],
                     conditions=condition,
                 )
             )
+
+        everybody: list[str] = []
+        for stage in (stage for wave in engine.waves for stage in wave.stages):
+            steps = [step for step in stage.post if isinstance(step, PlatformStep | CollectEvidence)]
+            roles = [cast(iam.IRole, step.project.role).role_arn for step in steps]
+            everybody += roles
+            folder = f"{EVIDENCE}/{stage.stage_name.lower()}"
+            deny(f"EvidenceOf{stage.stage_name}", folder, {"ArnNotEquals": {"aws:PrincipalArn": roles}})
+        deny("EvidenceIsWrittenByItsSteps", EVIDENCE, {"ArnNotEquals": {"aws:PrincipalArn": everybody}})
+        deny("EvidenceIsWrittenOnce", EVIDENCE, {"Null": {"s3:if-none-match": "true"}})
 
     def _builds(self, settings: PipelineSettings, key: kms.Key) -> pipelines.CodeBuildOptions:
         log_group = logs.LogGroup(

@@ -5,7 +5,7 @@ are for CodeBuild; other engines ignore them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aws_cdk import Aws, CfnOutput, Duration, pipelines
 from aws_cdk import aws_codebuild as codebuild
@@ -19,6 +19,8 @@ import names
 from environments import Environment
 from names import Role
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
+from pipeline.evidence.codepipeline import ASSEMBLY
+from pipeline.evidence.reports import GATE_REPORTS
 
 REPORT_NAME = "results"
 """CodeBuild puts a project's test results in the report group ``<project>-results``."""
@@ -47,6 +49,13 @@ def junit_report(directory: str, pattern: str) -> codebuild.BuildSpec:
     return codebuild.BuildSpec.from_object({"version": "0.2", "reports": {REPORT_NAME: report}})
 
 
+def or_evidence(command: str, name: str) -> str:
+    """``command``. When it fails, the evidence of the failed release is kept, with the step's own credentials, and its
+    exit code stays. No engine runs a further step then."""
+    collect = f"env -u PLATFORM_ROLE_ARN python -m pipeline.evidence collect --env {name} --failed"
+    return f"{command} || {{ code=$?; {collect} || true; (exit $code); }}"
+
+
 class Synth(pipelines.CodeBuildStep):
     """Test the commit and synthesise its cloud assembly; a finding of a rule pack, of cfn-lint or checkov fails it."""
 
@@ -64,98 +73,6 @@ class Synth(pipelines.CodeBuildStep):
             primary_output_directory="cdk.out",
             project_name=names.SYNTH_PROJECT,
             partial_build_spec=junit_report("reports", "unit.junit.xml"),
-        )
-
-
-class PlatformStep(pipelines.CodeBuildStep):
-    """Commands against a deployed platform, under roles of its account that only this step may assume.
-
-    The step's output is the folder of the commands' reports.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        environment: Environment,
-        project: str,
-        commands: Sequence[str],
-        roles: Mapping[str, CfnOutput],
-        assumed: Sequence[Role],
-        minutes: float,
-        report: str | None = None,
-    ) -> None:
-        """``roles``: environment variables, each with the stack output that holds a role's ARN. ``assumed``:
-        those roles. ``report``: JUnit file in ``reports/<environment>``."""
-        account = environment.account or Aws.ACCOUNT_ID
-        super().__init__(
-            name,
-            install_commands=install("loadtest"),
-            commands=commands,
-            env_from_cfn_outputs=roles,
-            primary_output_directory=f"reports/{environment.name}",
-            project_name=names.resource(project, environment.name),
-            partial_build_spec=junit_report(f"reports/{environment.name}", report) if report else None,
-            role_policy_statements=[
-                iam.PolicyStatement(
-                    actions=["sts:AssumeRole"],
-                    resources=[
-                        f"arn:{Aws.PARTITION}:iam::{account}:role/{role.of(environment.name)}" for role in assumed
-                    ],
-                )
-            ],
-            timeout=Duration.minutes(round(minutes)),
-        )
-
-
-class LoadGate(PlatformStep):
-    """Measure the candidate under load before it gets production traffic. Fails when the candidate is too slow."""
-
-    def __init__(self, *, environment: Environment, outputs: Mapping[str, CfnOutput]) -> None:
-        name, workers, gate = environment.name, environment.load_workers, environment.gate
-        command, output, role, minutes = (
-            f"python -m loadtest.gate --env {name}",
-            "LoadTestRoleArn",
-            Role.LOAD_TEST,
-            15 + gate.duration_seconds / 60,
-        )
-        if workers:
-            command, output, role, minutes = (
-                f"python -m loadtest.fargate --env {name} --workers {workers}",
-                "LoadRunnerRoleArn",
-                Role.LOAD_RUNNER,
-                30 + gate.max_seconds / 60,
-            )
-        super().__init__(
-            "LoadGate",
-            environment=environment,
-            project="load-gate",
-            commands=[command],
-            roles={"PLATFORM_ROLE_ARN": outputs[output]},
-            assumed=[role],
-            minutes=minutes,
-            report="gate.junit.xml",
-        )
-
-
-class BlueGreenShift(PlatformStep):
-    """Shift production traffic to the candidate in steps. The first alarm returns it to the stable version.
-
-    Synthetic traffic runs at the same time, so that every step has data to judge. The traffic uses the load test's
-    role; the shift uses the release role.
-    """
-
-    def __init__(self, *, environment: Environment, outputs: Mapping[str, CfnOutput]) -> None:
-        name = environment.name
-        shift = f"env PLATFORM_ROLE_ARN=$RELEASE_ROLE_ARN python -m pipeline.release shift --env {name}"
-        super().__init__(
-            "BlueGreenShift",
-            environment=environment,
-            project="shift",
-            commands=[f"python -m loadtest.traffic --env {name} -- {shift}"],
-            roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"], "RELEASE_ROLE_ARN": outputs["ReleaseRoleArn"]},
-            assumed=[Role.LOAD_TEST, Role.RELEASE],
-            minutes=15 + environment.release.most_seconds / 60,
         )
 
 
@@ -191,26 +108,134 @@ class Archive:
         return [iam.PolicyStatement(actions=[action], resources=[arn]) for action, arn in allowed.items()]
 
 
-class CollectEvidence(pipelines.CodeBuildStep):
-    """Keep the evidence of a release: findings, gate, shift, approval, templates. Runs only after a successful shift.
+@dataclass(frozen=True, kw_only=True)
+class EvidenceSource:
+    """What a step needs to keep evidence.
 
-    With an ``archive``, the bundle is signed and kept there. Without one, the engine keeps it itself.
+    ``inputs``: the outputs of earlier steps, by folder. With an ``archive``, a bundle is signed and kept there. Without
+    one, the engine keeps it itself.
+    """
+
+    inputs: Mapping[str, pipelines.IFileSetProducer]
+    archive: Archive | None
+
+    @classmethod
+    def of(cls, assembly: pipelines.IFileSetProducer, archive: Archive | None) -> "EvidenceSource":
+        return cls(inputs={str(ASSEMBLY): assembly}, archive=archive)
+
+
+class PlatformStep(pipelines.CodeBuildStep):
+    """A command against a deployed platform, under roles of its account that only this step may assume.
+
+    The step's output is the folder of the command's reports. When the command fails, the step itself keeps the evidence
+    of the release.
     """
 
     def __init__(
         self,
+        name: str,
         *,
         environment: Environment,
-        assembly: pipelines.IFileSetProducer,
-        gate: LoadGate,
-        shift: BlueGreenShift,
-        archive: Archive | None,
+        project: str,
+        command: str,
+        evidence: EvidenceSource,
+        roles: Mapping[str, CfnOutput],
+        assumed: Sequence[Role],
+        minutes: float,
+        report: str | None = None,
+    ) -> None:
+        """``roles``: environment variables, each with the stack output that holds a role's ARN. ``assumed``:
+        those roles. ``report``: JUnit file in ``reports/<environment>``."""
+        account = environment.account or Aws.ACCOUNT_ID
+        super().__init__(
+            name,
+            install_commands=install("loadtest"),
+            additional_inputs=evidence.inputs,
+            commands=[or_evidence(command, environment.name)],
+            env=evidence.archive.variables if evidence.archive else {},
+            env_from_cfn_outputs=roles,
+            primary_output_directory=f"reports/{environment.name}",
+            project_name=names.resource(project, environment.name),
+            partial_build_spec=junit_report(f"reports/{environment.name}", report) if report else None,
+            role_policy_statements=[
+                iam.PolicyStatement(
+                    actions=["sts:AssumeRole"],
+                    resources=[
+                        f"arn:{Aws.PARTITION}:iam::{account}:role/{role.of(environment.name)}" for role in assumed
+                    ],
+                ),
+                *(evidence.archive.statements(environment.name) if evidence.archive else []),
+            ],
+            timeout=Duration.minutes(round(minutes)),
+        )
+
+
+class LoadGate(PlatformStep):
+    """Measure the candidate under load before it gets production traffic. Fails when the candidate is too slow."""
+
+    def __init__(self, *, environment: Environment, outputs: Mapping[str, CfnOutput], evidence: EvidenceSource) -> None:
+        name, workers, gate = environment.name, environment.load_workers, environment.gate
+        command, output, role, minutes = (
+            f"python -m loadtest.gate --env {name}",
+            "LoadTestRoleArn",
+            Role.LOAD_TEST,
+            15 + gate.duration_seconds / 60,
+        )
+        if workers:
+            command, output, role, minutes = (
+                f"python -m loadtest.fargate --env {name} --workers {workers}",
+                "LoadRunnerRoleArn",
+                Role.LOAD_RUNNER,
+                30 + gate.max_seconds / 60,
+            )
+        super().__init__(
+            "LoadGate",
+            environment=environment,
+            project="load-gate",
+            command=command,
+            evidence=evidence,
+            roles={"PLATFORM_ROLE_ARN": outputs[output]},
+            assumed=[role],
+            minutes=minutes,
+            report="gate.junit.xml",
+        )
+
+
+class BlueGreenShift(PlatformStep):
+    """Shift production traffic to the candidate in steps. The first alarm returns it to the stable version.
+
+    Synthetic traffic runs at the same time, so that every step has data to judge. The traffic uses the load test's
+    role; the shift uses the release role.
+    """
+
+    def __init__(
+        self, *, environment: Environment, outputs: Mapping[str, CfnOutput], gate: LoadGate, evidence: EvidenceSource
     ) -> None:
         name = environment.name
+        shift = f"env PLATFORM_ROLE_ARN=$RELEASE_ROLE_ARN python -m pipeline.release shift --env {name}"
+        super().__init__(
+            "BlueGreenShift",
+            environment=environment,
+            project="shift",
+            command=f"python -m loadtest.traffic --env {name} -- {shift}",
+            evidence=replace(evidence, inputs={**evidence.inputs, str(GATE_REPORTS): gate}),
+            roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"], "RELEASE_ROLE_ARN": outputs["ReleaseRoleArn"]},
+            assumed=[Role.LOAD_TEST, Role.RELEASE],
+            minutes=15 + environment.release.most_seconds / 60,
+        )
+
+
+class CollectEvidence(pipelines.CodeBuildStep):
+    """Keep the evidence of a release: findings, gate, shift, approval, templates. Runs after a successful shift."""
+
+    def __init__(
+        self, *, environment: Environment, gate: LoadGate, shift: BlueGreenShift, evidence: EvidenceSource
+    ) -> None:
+        name, archive = environment.name, evidence.archive
         super().__init__(
             "Evidence",
             # CodePipeline copies each input into a folder that must not exist yet.
-            additional_inputs={"cdk.out": assembly, f"reports/{name}/gate": gate, f"reports/{name}/shift": shift},
+            additional_inputs={**evidence.inputs, f"reports/{name}/gate": gate, f"reports/{name}/shift": shift},
             install_commands=install("loadtest"),
             commands=[f"python -m pipeline.evidence collect --env {name}"],
             env=archive.variables if archive else {},

@@ -1,6 +1,7 @@
 """The evidence of a release.
 
     python -m pipeline.evidence collect --env prod      write the bundle at the end of a release; engines run this step
+    python -m pipeline.evidence collect --env prod --failed   the same of a release whose gate or shift has failed
     python -m pipeline.evidence verify FILE             check later that the bundle is unchanged
 
 Exit codes: 0 done; 1 no bundle was written, or the bundle is not trustworthy (the message says what is missing or
@@ -25,6 +26,7 @@ from pipeline.evidence.codepipeline import PipelineExecution
 from pipeline.evidence.errors import EvidenceError, Mismatch
 from pipeline.evidence.local import LocalRun
 from pipeline.evidence.promotion import PromotionContext
+from pipeline.evidence.reports import GATE_REPORTS
 
 
 class ExitCode(IntEnum):
@@ -43,10 +45,11 @@ def main(argv: list[str] | None = None) -> int:
     return ExitCode.DONE
 
 
-def collect(settings: Environment, promotion: PromotionContext, *, now: datetime) -> str:
+def collect(settings: Environment, promotion: PromotionContext, *, now: datetime, failed: bool) -> str:
     """Write and keep the bundle of an environment's release. Returns its location. Raises ``EvidenceError``."""
     name = settings.name
-    found = release.read(name, assembly=promotion.assembly, reports=Path("reports") / name)
+    folders = [Path("reports") / name, GATE_REPORTS]
+    found = release.read(name, assembly=promotion.assembly, reports=folders, failed=failed)
     if settings.requires_approval and not found.approvals:
         raise EvidenceError(f"{name} requires an approval, and the plan has none")
     facts = {
@@ -55,9 +58,7 @@ def collect(settings: Environment, promotion: PromotionContext, *, now: datetime
         "promotion": {"engine": promotion.engine, "id": promotion.id},
         "created": now.isoformat(timespec="seconds"),
         "approvals": [asdict(promotion.approval(found.stage, step)) for step in found.approvals],
-        "gate": release.PASS,
-        "shift": found.shift,
-        "release": found.release,
+        **asdict(found.conclusions),
         "acknowledged_findings": found.findings,
     }
     file = f"{name}-{now:%Y%m%dT%H%M%SZ}-{promotion.commit[:12]}.zip"
@@ -74,8 +75,13 @@ def current_promotion(environ: Mapping[str, str]) -> PromotionContext:
 
 
 def _collect(arguments: argparse.Namespace) -> str:
-    where = collect(arguments.env, current_promotion(os.environ), now=datetime.now(UTC))
-    return f"evidence {arguments.env.name}: {where}"
+    where = collect(arguments.env, current_promotion(os.environ), now=datetime.now(UTC), failed=arguments.failed)
+    return f"{detail(arguments)}evidence {arguments.env.name}: {where}"
+
+
+def detail(arguments: argparse.Namespace) -> str:
+    """The indentation of a detail: the conclusion of a failed step is why it failed, not where its evidence is."""
+    return "  " if arguments.failed else ""
 
 
 def _verify(arguments: argparse.Namespace) -> str:
@@ -99,13 +105,15 @@ def printable(line: str) -> str:
 
 
 def _summary(manifest: Mapping[str, Any]) -> list[str]:
-    signature, shifted = manifest["signature"], manifest["release"]
+    signature, shifted, traffic = manifest["signature"], manifest["release"], manifest.get("traffic")
     return [
         f"release   {manifest['environment']}, commit {manifest['commit']}, {manifest['created']}",
         f"promotion {manifest['promotion']['engine']} {manifest['promotion']['id']}",
         *(f"approved  {each['step']} by {each['by']}, {each['at']}" for each in manifest["approvals"]),
+        *([f"FAILED    {manifest['failure']}"] if manifest.get("failure") else []),
         f"gate      {manifest['gate']}",
         f"shift     {manifest['shift']}",
+        *([f"traffic   {', '.join(f'{n} {what}' for what, n in traffic.items())}"] if traffic else []),
         *([f"          release {shifted['id']}, commit {shifted['commit'] or 'unknown'}"] if shifted else []),
         f"signed    with {signature['key']}" if signature else "unsigned: anyone who can write this file can forge it",
     ]
@@ -118,7 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("collect", help="write the bundle of the release that has just finished")
     command.add_argument("--env", required=True, type=environment, help="dev, staging, prod")
-    command.set_defaults(run=_collect, subject=lambda arguments: f"no evidence of {arguments.env.name}")
+    command.add_argument("--failed", action="store_true", help="gate or shift has failed: reports may be missing")
+    command.set_defaults(
+        run=_collect, subject=lambda arguments: f"{detail(arguments)}no evidence of {arguments.env.name}"
+    )
     command = commands.add_parser("verify", help="check a bundle, file by file")
     command.add_argument("file", type=Path, metavar="FILE")
     command.add_argument("--key", type=Path, help="public key (DER) of the signature")

@@ -1,49 +1,41 @@
-"""Reads the reports and templates that a promotion wrote about one environment, and checks them."""
+"""Reads what a promotion wrote about the release of one environment, and checks it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from names import Function
 from pipeline.assembly import top_level_stacks
 from pipeline.compliance.acknowledgements import TABLE
 from pipeline.evidence.errors import EvidenceError
+from pipeline.evidence.reports import Conclusions, Reports
 from pipeline.review.findings import REPORT, NoFindings
 from pipeline.review.findings import read as read_findings
 
 PLAN = "plan.json"
-PASS = "pass"  # noqa: S105  # the load gate's verdict
-DONE = 0
-REPORTS = ("gate.json", "gate.junit.xml", "gate.md", "gate.html", "locust.html", "outcome.json", "traffic.json")
-RELEASE_REPORTS = ("release.json", "release.md", "release.html")
-"""Written only when traffic was shifted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseEvidence:
-    """The evidence of a release that was gated and shifted. ``files``: content by name in the bundle."""
+    """The evidence of a release. ``files``: content by name in the bundle."""
 
     stage: str
     """The environment's stage in the plan."""
     approvals: tuple[str, ...]
     """The plan's approval steps."""
-    shift: str
-    """The conclusion of the release controller."""
-    release: Mapping[str, Any] | None
-    """Id and commit of the shifted release. The commit may be older, because a shift first finishes a release that was
-    interrupted."""
+    conclusions: Conclusions
     findings: int
     """The number of findings. All are acknowledged."""
     files: Mapping[str, bytes]
 
 
-def read(environment: str, *, assembly: Path, reports: Path) -> ReleaseEvidence:
+def read(environment: str, *, assembly: Path, reports: Sequence[Path], failed: bool = False) -> ReleaseEvidence:
     """Read the evidence of a release of ``environment``: the deployed cloud assembly, the reports of gate and shift.
 
-    ``reports`` holds all reports in one folder, or a folder for each step. Raises ``EvidenceError`` for a missing file,
-    and for a report that contradicts the release.
+    Each of the folders ``reports`` holds reports, or a folder of them for each step. Of a release that ``failed``,
+    reports may be missing. Raises ``EvidenceError`` for any other missing file, and for a report that contradicts the
+    release.
     """
     plan = _json(assembly / PLAN)
     stage = next((each for each in plan["stages"] if each["environment"] == environment), None)
@@ -51,17 +43,14 @@ def read(environment: str, *, assembly: Path, reports: Path) -> ReleaseEvidence:
         raise EvidenceError(f"{assembly / PLAN} has no environment {environment!r}")
     others = {each["name"] for each in plan["stages"]} - {stage["name"]}
     found = _findings(assembly, others)
-    written = dict(_reports(reports))
-    outcome = _checked_outcome(environment, written, reports)
-    shifted = outcome["release"]
+    written = Reports.read(environment, reports)
     return ReleaseEvidence(
         stage=stage["name"],
         approvals=tuple(step["name"] for step in stage["pre"] if step["kind"] == "approval"),
-        shift=outcome["text"],
-        release={"id": shifted["release_id"], "commit": shifted["commit"]} if shifted else None,
+        conclusions=written.of_failure() if failed else written.checked(),
         findings=len(found),
         files={
-            **{f"reports/{name}": content for name, content in written.items()},
+            **{f"reports/{name}": content for name, content in written.files.items()},
             **{f"templates/{name}": _bytes(file) for name, file in _templates(assembly, stage)},
             "findings.json": (json.dumps(found, indent=2) + "\n").encode(),
             TABLE.name: _bytes(TABLE),
@@ -90,57 +79,6 @@ def _findings(assembly: Path, other_stages: set[str]) -> list[dict[str, Any]]:
     if unexplained := [each for each in found if each.reason is None]:
         raise EvidenceError(f"{unexplained[0].rule} at {unexplained[0].construct} is not acknowledged")
     return [{k: v for k, v in asdict(each).items() if k not in ("file", "line")} for each in found]
-
-
-def _reports(folder: Path) -> Iterator[tuple[str, bytes]]:
-    seen = set()
-    for file in sorted([*folder.glob("*"), *folder.glob("*/*")]):
-        if file.is_file():
-            if file.name in seen:
-                raise EvidenceError(f"{folder} holds {file.name} twice: it is unknown which one is of this release")
-            seen.add(file.name)
-            yield file.name, file.read_bytes()
-
-
-def _checked_outcome(environment: str, written: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
-    """The shift's outcome. Checks that gate and shift succeeded, on the same versions."""
-    gate = _report("gate.json", environment, written, folder)
-    if gate["verdict"] != PASS:
-        raise EvidenceError(f"gate.json: the verdict is {gate['verdict']!r}, not {PASS!r}")
-    outcome = _report("outcome.json", environment, written, folder)
-    if outcome["command"] != "shift" or outcome["exit_code"] != DONE:
-        raise EvidenceError(f"outcome.json: `{outcome['command']}` ended with {outcome['text']!r}")
-    if release := outcome["release"]:
-        if release != _report("release.json", environment, written, folder):
-            raise EvidenceError("release.json is of another release than outcome.json")
-        for function in Function:  # the gate counts versions by route, the release controller by function
-            loaded, shifted = sorted(gate["versions"].get(function.path, ())), release["candidate"][function]
-            if loaded != [shifted]:
-                answered = " and ".join(loaded) or "none"
-                raise EvidenceError(
-                    f"gate.json: version {answered} answered {function.path}, but {shifted} was shifted"
-                )
-    _report("traffic.json", environment, written, folder)
-    _require([*REPORTS, *(RELEASE_REPORTS if release else ())], written, folder)
-    return outcome
-
-
-def _require(names: Iterable[str], written: Mapping[str, bytes], folder: Path) -> None:
-    for name in names:
-        if name not in written:
-            raise EvidenceError(f"{name} is missing in {folder}: did its step run, and keep its reports?")
-
-
-def _report(name: str, environment: str, written: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
-    _require([name], written, folder)
-    try:
-        report: dict[str, Any] = json.loads(written[name])
-        about = report["environment"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvidenceError(f"{name} in {folder} is no report: {error!r}") from error
-    if about != environment:
-        raise EvidenceError(f"{name} is about {about}, not about {environment}")
-    return report
 
 
 def _json(file: Path) -> Any:

@@ -101,8 +101,19 @@ def _manifest(content: Mapping[str, bytes]) -> dict[str, Any]:
             "signature": None | {"key": str()},
             "files": dict(files),
         } if all(map(_is_approval, approvals)) and all(isinstance(each, str) for each in files.values()):
-            return manifest
+            if _are_conclusions(manifest.get("failure"), manifest.get("traffic")):
+                return manifest
     raise Mismatch(f"{MANIFEST} is missing, or is no manifest")
+
+
+def _are_conclusions(failure: Any, traffic: Any) -> bool:
+    """Older bundles have neither."""
+    match failure, traffic:
+        case (None | str(), None):
+            return True
+        case (None | str(), dict(counts)):
+            return all(isinstance(name, str) and isinstance(count, int) for name, count in counts.items())
+    return False
 
 
 def _is_approval(entry: Any) -> bool:

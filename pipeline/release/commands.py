@@ -169,7 +169,8 @@ class Commands:
             if found := drift(traffic):
                 return refused(found)
             if traffic.stable == candidate:
-                return done(f"nothing to do: {name(candidate)} is stable already")
+                made_stable = previous_stable(candidate, world.records.latest(HISTORY))
+                return done(f"nothing to do: {name(candidate)} is stable already", made_stable)
             ringing = tuple(world.alarms.ringing())
             reasons = list(
                 refusals(

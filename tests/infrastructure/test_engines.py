@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from environments import PROMOTION_ORDER
+from pipeline.steps import or_evidence
 from tests.infrastructure.promotion import elsewhere, one_environment, pipeline_template, promotion, resources
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +87,28 @@ def test_both_engines_run_the_same_commands() -> None:
         for phases in [build_specification(action)["phases"]]
     ]
     assert locally == on_aws
-    assert ("Dev", "LoadGate", ["python -m loadtest.gate --env dev"]) in [(a, b, d) for a, b, _, d in locally]
+    [gate] = [commands for stage, step, _, [commands] in locally if (stage, step) == ("Dev", "LoadGate")]
+    assert gate.startswith("python -m loadtest.gate --env dev ||")
+
+
+def test_a_command_that_fails_keeps_its_exit_code_and_its_conclusion(tmp_path: Path) -> None:
+    # Given a step's command, and machines on which evidence is kept or can't be kept
+    for collected in (0, 1):
+        python = tmp_path / "python"
+        python.write_text(f'#!/bin/sh\necho "  evidence $*, role ${{PLATFORM_ROLE_ARN-none}}"\nexit {collected}\n')
+        python.chmod(0o755)
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PLATFORM_ROLE_ARN": "of the platform"}
+
+        def run(command: str, environment: dict[str, str] = environment) -> "subprocess.CompletedProcess[str]":
+            script = or_evidence(command, "dev")
+            return subprocess.run(["/bin/sh", "-ec", script], env=environment, capture_output=True, text=True)
+
+        # When it fails, then its evidence is collected under the step's own credentials, and its exit code stays
+        failed = run("sh -c 'exit 10'")
+        assert failed.returncode == 10
+        assert failed.stdout == "  evidence -m pipeline.evidence collect --env dev --failed, role none\n"
+        # When it succeeds, then nothing is collected
+        assert (run("true").returncode, run("true").stdout) == (0, "")
 
 
 def test_both_engines_pass_the_same_stack_outputs_to_a_step() -> None:

@@ -179,10 +179,11 @@ def test_the_release_role_may_do_what_the_controller_does_and_nothing_else() -> 
         assert {each for each in granted if not each.startswith(BY_ANOTHER_SERVICE)} == used
 
 
-def test_only_the_evidence_steps_may_sign() -> None:
+def test_only_the_steps_of_a_release_may_sign() -> None:
     assert {grant.path for grant in grants() if "kms:Sign" in grant.actions} == {
-        f"payment-pipeline/Pipeline/Pipeline/{stage}/Evidence/Evidence/Role/DefaultPolicy/Resource"
+        f"payment-pipeline/Pipeline/Pipeline/{stage}/{step}/{step}/Role/DefaultPolicy/Resource"
         for stage in ("Dev", "Staging", "Prod")
+        for step in ("LoadGate", "BlueGreenShift", "Evidence")
     }
 
 

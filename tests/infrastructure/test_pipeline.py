@@ -14,6 +14,7 @@ from aws_cdk import assertions
 from environments import DEV, PIPELINE, PROMOTION_ORDER, Environment, PipelineSettings
 from names import Role
 from pipeline.evidence.codepipeline import ASSEMBLY, PipelineExecution
+from pipeline.evidence.reports import GATE_REPORTS
 from pipeline.stack import PipelineStack
 from pipeline_app import committed_context
 from stages.platform_stage import PlatformStage
@@ -182,23 +183,33 @@ def test_the_function_that_empties_the_evidence_bucket_can_not_change_who_may_wr
 
 
 def evidence_rules() -> dict[str, dict[str, Any]]:
-    """The denials of the artifact bucket's policy under ``evidence/``, by the statement's name."""
+    """The denials of the artifact bucket's policy under ``evidence/``, by the statement's name and folder."""
     return {
-        each["Sid"]: each["Condition"]
+        f"{each['Sid']} {each['Resource']['Fn::Join'][1][1]}": each["Condition"]
         for each in policy_of_artifacts()
         if (each["Effect"], each["Action"], each["Principal"]) == ("Deny", "s3:PutObject", {"AWS": "*"})
-        and each["Resource"]["Fn::Join"][1][1] == "/evidence/*"
+        and each["Resource"]["Fn::Join"][1][1].startswith("/evidence/")
     }
 
 
 def test_evidence_is_never_replaced() -> None:
-    assert evidence_rules()["EvidenceIsWrittenOnce"] == {"Null": {"s3:if-none-match": "true"}}
+    assert evidence_rules()["EvidenceIsWrittenOnce /evidence/*"] == {"Null": {"s3:if-none-match": "true"}}
 
 
-def test_only_the_evidence_steps_write_evidence() -> None:
-    # Steps that hand on artifacts may write everywhere in the bucket.
-    roles = [project(each.name.capitalize(), "Evidence")["ServiceRole"] for each in PROMOTION_ORDER]
-    assert evidence_rules()["EvidenceIsWrittenByItsSteps"] == {"ArnNotEquals": {"aws:PrincipalArn": roles}}
+STEPS = ("LoadGate", "BlueGreenShift", "Evidence")
+"""The steps of a release. Each may have to keep its evidence: the last one, or one that fails."""
+
+
+def test_only_the_steps_of_a_release_write_evidence() -> None:
+    # Steps that hand on artifacts may write everywhere else in the bucket.
+    everybody: list[Any] = []
+    for stage in (each.name.capitalize() for each in PROMOTION_ORDER):
+        roles = [project(stage, step)["ServiceRole"] for step in STEPS]
+        everybody += roles
+        rule = evidence_rules()[f"EvidenceOf{stage} /evidence/{stage.lower()}/*"]
+        assert rule == {"ArnNotEquals": {"aws:PrincipalArn": roles}}
+    rule = evidence_rules()["EvidenceIsWrittenByItsSteps /evidence/*"]
+    assert rule == {"ArnNotEquals": {"aws:PrincipalArn": everybody}}
 
 
 @pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
@@ -225,12 +236,29 @@ def test_evidence_consists_of_the_commit_its_assembly_and_the_reports_of_gate_an
 
 
 @pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
-def test_the_evidence_step_knows_its_execution_and_may_add_evidence_of_its_own_environment_only(name: str) -> None:
+def test_a_step_that_fails_has_the_assembly_and_the_reports_of_the_steps_before(name: str) -> None:
+    stage = name.capitalize()
+    source = action("Source", "Source")["OutputArtifacts"][0]["Name"]
+    synth = action("Build", "Synth")["OutputArtifacts"][0]["Name"]
+    gate = action(stage, "LoadGate")["OutputArtifacts"][0]["Name"]
+    for step, inputs in (("LoadGate", {synth: str(ASSEMBLY)}),
+                         ("BlueGreenShift", {synth: str(ASSEMBLY), gate: str(GATE_REPORTS)})):  # fmt: skip
+        assert {each["Name"] for each in action(stage, step)["InputArtifacts"]} == {source, *inputs}
+        phases = json.loads(project(stage, step)["Source"]["BuildSpec"])["phases"]
+        links = re.findall(r'ln -s -- "\$CODEBUILD_SRC_DIR_(\w+)" "(\S+)"', "\n".join(phases["install"]["commands"]))
+        assert dict(links) == inputs
+        [command] = phases["build"]["commands"]
+        assert f"|| {{ code=$?; env -u PLATFORM_ROLE_ARN python -m pipeline.evidence collect --env {name}" in command
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
+def test_a_step_knows_its_execution_and_may_add_evidence_of_its_own_environment_only(name: str, step: str) -> None:
     # Given
     [key] = [id for id, each in resources(pipeline_template(), "AWS::KMS::Key").items()
              if each.get("KeyUsage") == "SIGN_VERIFY"]  # fmt: skip
     bucket, _ = artifact_bucket()
-    here = project(name.capitalize(), "Evidence")
+    here = project(name.capitalize(), step)
     # Then what it is told
     variables = {each["Name"]: each["Value"] for each in here["Environment"]["EnvironmentVariables"]}
     assert variables == {
@@ -238,8 +266,8 @@ def test_the_evidence_step_knows_its_execution_and_may_add_evidence_of_its_own_e
         "EVIDENCE_BUCKET": {"Ref": bucket},
         "EVIDENCE_KEY_ARN": {"Fn::GetAtt": [key, "Arn"]},
     }
-    [execution] = json.loads(action(name.capitalize(), "Evidence")["Configuration"]["EnvironmentVariables"])
-    assert execution["name"] == "PIPELINE_EXECUTION_ID"
+    told_by_action = json.loads(action(name.capitalize(), step)["Configuration"]["EnvironmentVariables"])
+    [execution] = [each for each in told_by_action if each["name"] == "PIPELINE_EXECUTION_ID"]
     assert execution["value"] == "#{codepipeline.PipelineExecutionId}"
     # And these, with the variables of CodeBuild, are all that the command reads
     told = [*variables, execution["name"], "CODEBUILD_RESOLVED_SOURCE_VERSION"]
@@ -247,7 +275,7 @@ def test_the_evidence_step_knows_its_execution_and_may_add_evidence_of_its_own_e
     # And its permissions
     allowed = {action: each["Resource"] for each in statements(here["ServiceRole"]) for action in each["Action"]}
     bundles = {"Fn::Join": ["", [{"Fn::GetAtt": [bucket, "Arn"]}, f"/evidence/{name}/*"]]}
-    assert [s["Resource"] for s in statements(here["ServiceRole"]) if "s3:PutObject" in s["Action"]] == [[bundles]]
+    assert [bundles] in [s["Resource"] for s in statements(here["ServiceRole"]) if "s3:PutObject" in s["Action"]]
     assert [bundles] in [s["Resource"] for s in statements(here["ServiceRole"]) if "s3:GetObject" in s["Action"]]
     assert allowed["kms:Sign"] == [{"Fn::GetAtt": [key, "Arn"]}]
     assert allowed["codepipeline:GetPipelineState"][0]["Fn::Join"][1][-1] == f":{pipeline()['Name']}"
@@ -392,7 +420,7 @@ def test_evidence_stays_in_the_pipelines_own_region() -> None:
         for variable in project["Environment"].get("EnvironmentVariables", [])
         if variable["Name"] == "EVIDENCE_BUCKET"
     ]
-    assert buckets == [own["Location"]] * len(PROMOTION_ORDER)
+    assert buckets == [own["Location"]] * len(PROMOTION_ORDER) * len(STEPS)
 
 
 def test_an_environment_in_another_region_of_the_same_account_may_read_the_artifacts_too() -> None:

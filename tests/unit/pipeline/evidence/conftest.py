@@ -46,6 +46,12 @@ class Released:
         [bundle] = (self.run.folder / "evidence").iterdir()
         return bundle
 
+    def collect_failed(self) -> Path:
+        """The bundle that the command of a step writes that has failed."""
+        assert main(["collect", "--env", ENVIRONMENT, "--failed"]) == 0
+        [bundle] = (self.run.folder / "evidence").iterdir()
+        return bundle
+
     def refusal(self, capsys: pytest.CaptureFixture[str]) -> str:
         """The message of the command, which must write no bundle."""
         capsys.readouterr()
@@ -91,7 +97,12 @@ def pass_gate(folder: Path, version: str = "2") -> None:
     write(folder / "gate.json", {"environment": ENVIRONMENT, "verdict": GateVerdict.PASS, "versions": versions})
     for page in ("gate.junit.xml", "gate.md", "gate.html", "locust.html"):
         (folder / page).write_text("<testsuites/>")
-    write(folder / "traffic.json", {"environment": ENVIRONMENT, "sent": 100, "lost": 0})
+    write(folder / "traffic.json", traffic())
+
+
+def traffic(*, lost: int = 0, overspent: bool = False) -> dict[str, Any]:
+    """The report of the traffic during the shift."""
+    return {"environment": ENVIRONMENT, "sent": 100, "lost": lost, "wrong": 0, "budget": {"overspent": overspent}}
 
 
 def synthesise(assembly: Path) -> None:

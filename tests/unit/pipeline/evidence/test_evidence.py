@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from loadtest.reports import write_trouble
+from loadtest.result import ExitCode as GateExitCode
+from loadtest.result import GateError
 from pipeline.evidence import __main__ as evidence
 from pipeline.evidence.__main__ import main
-from pipeline.evidence.release import RELEASE_REPORTS, REPORTS
+from pipeline.evidence.reports import GATE_REPORTS, RELEASE_REPORTS, REPORTS
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour
 
-from .conftest import COMMIT, ENVIRONMENT, Frozen, Released, pass_gate, write, write_findings
+from .conftest import COMMIT, ENVIRONMENT, Frozen, Released, pass_gate, traffic, write, write_findings
 
 
 def content(bundle: Path) -> dict[str, bytes]:
@@ -70,8 +72,135 @@ def test_findings_are_those_of_this_environment_and_of_the_pipeline_each_with_it
     ]
 
 
+def test_the_losses_of_a_release_within_its_budget_are_told(
+    released: Released, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a shift during which one request was lost
+    released.approve()
+    write(released.reports / "traffic.json", traffic(lost=1))
+    # When
+    bundle = released.collect()
+    # Then the bundle says so, and so does its verification
+    assert manifest(bundle)["traffic"] == {"sent": 100, "lost": 1, "wrong": 0}
+    assert manifest(bundle)["failure"] is None
+    assert main(["verify", str(bundle)]) == 0
+    assert "traffic   100 sent, 1 lost, 0 wrong" in capsys.readouterr().out
+
+
+def test_a_release_that_went_live_over_its_budget_leaves_evidence(released: Released) -> None:
+    released.approve()
+    write(released.reports / "traffic.json", traffic(lost=40, overspent=True))
+
+    said = manifest(released.collect_failed())
+
+    assert said["shift"] == "promoted: version 2 is stable"
+    assert said["release"]
+    assert said["traffic"]["lost"] == 40
+    assert said["failure"] == "requests were lost or answered wrongly beyond the budget; what the shift did stands"
+
+
+def test_a_retry_after_the_release_went_live_names_it(released: Released) -> None:
+    # Given a release that is promoted, and whose step failed afterwards
+    released.approve()
+    bench = Bench()
+    assert released.shift(bench) == 0
+    first = json.loads((released.reports / "release.json").read_text())["release_id"]
+    # When the stage is tried again, and there is nothing to do
+    assert released.shift(bench) == 0
+    bundle = released.collect()
+    # Then the bundle names the release that made the version stable, and has its story
+    assert manifest(bundle)["shift"] == "nothing to do: version 2 is stable already"
+    assert manifest(bundle)["release"]["id"] == first
+    assert "reports/release.json" in content(bundle)
+
+
+def test_a_release_that_was_rolled_back_leaves_evidence(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a candidate that fails
+    released.approve()
+    bench = Bench()
+    bench.aws.behaviour["2"] = Behaviour(errors=0.5)
+    assert released.shift(bench) == 1
+    capsys.readouterr()
+    # When the step keeps its evidence, then what it prints is a detail of the step's conclusion
+    bundle = released.collect_failed()
+    assert capsys.readouterr().out == f"  evidence test: {bundle}\n"
+    # And the bundle says how it ended, with the findings, templates and approvals of any other
+    said = manifest(bundle)
+    assert said["failure"] == said["shift"]
+    assert said["shift"].startswith("rolled back to version 1: analysis:")
+    assert said["release"]["id"] == json.loads(content(bundle)["reports/release.json"])["release_id"]
+    assert [each["by"] for each in said["approvals"]] == ["ann"]
+    assert "findings.json" in content(bundle)
+    assert main(["verify", str(bundle)]) == 0
+    assert "FAILED    rolled back to version 1" in capsys.readouterr().out
+
+
+def test_a_release_that_failed_at_the_gate_leaves_evidence(released: Released) -> None:
+    # Given a gate without a verdict, and no shift
+    released.approve()
+    write_trouble(
+        ENVIRONMENT, GateError(GateExitCode.BROKEN_ROUTE, "every request to /process failed"), released.reports
+    )
+    for name in ("outcome.json", "traffic.json", *RELEASE_REPORTS):
+        (released.reports / name).unlink()
+
+    said = manifest(released.collect_failed())
+
+    assert (said["gate"], said["shift"], said["release"], said["traffic"]) == ("error", "not begun", None, None)
+    assert said["failure"] == "the load gate did not pass: every request to /process failed"
+
+
+def test_a_shift_that_did_not_begin_leaves_evidence(released: Released) -> None:
+    released.approve()
+    for name in ("outcome.json", "traffic.json", *RELEASE_REPORTS):
+        (released.reports / name).unlink()
+
+    said = manifest(released.collect_failed())
+
+    assert (said["gate"], said["shift"]) == ("pass", "no outcome")
+    assert said["failure"] == "the shift did not begin, or left no outcome"
+
+
+def test_the_gates_reports_may_be_in_the_folder_of_a_build_of_the_shift(released: Released) -> None:
+    released.approve()
+    GATE_REPORTS.mkdir()
+    for file in [*released.reports.glob("gate*.*"), released.reports / "locust.html"]:
+        file.rename(GATE_REPORTS / file.name)
+
+    assert "reports/gate.json" in content(released.collect_failed())
+
+
+@pytest.mark.parametrize("forged", [{"failure": ["x"]}, {"traffic": {"sent": "many"}}, {"traffic": [1]}])
+def test_a_bundle_whose_conclusions_are_no_conclusions_is_refused(
+    released: Released, forged: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    released.approve()
+    bundle = released.collect()
+    files = content(bundle)
+    files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) | forged).encode()
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+    assert main(["verify", str(bundle)]) == 1
+    assert "is no manifest" in capsys.readouterr().err
+
+
+def test_a_bundle_from_before_failures_and_losses_were_told_still_verifies(released: Released) -> None:
+    released.approve()
+    bundle = released.collect()
+    files = content(bundle)
+    told = json.loads(files["manifest.json"])
+    files["manifest.json"] = json.dumps({k: v for k, v in told.items() if k not in ("failure", "traffic")}).encode()
+    with zipfile.ZipFile(bundle, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+    assert main(["verify", str(bundle)]) == 0
+
+
 def test_a_release_with_nothing_to_shift_is_evidence_too(released: Released) -> None:
-    # Given a promotion of the stable version
+    # Given a promotion of the stable version, which is the first
     released.approve()
     assert released.shift(Bench(stable="2", candidate="2")) == 0
     # When, then

@@ -53,10 +53,11 @@ def test_how_the_command_ended_is_kept_even_if_there_was_nothing_to_do(
     assert (first["command"], first["exit_code"]) == ("shift", 0)
     assert first["text"] == "promoted: version 2 is stable"
     assert first["release"]["release_id"] == json.loads((outcome.parent / "release.json").read_text())["release_id"]
-    # And when it is shifted again, it says that there was no release
+    # And when it is shifted again, it says that there was nothing to do, and names the release that has done it
     assert main(["shift", "--env", "test"]) == 0
     again = json.loads(outcome.read_text())
-    assert (again["text"], again["release"]) == ("nothing to do: version 2 is stable already", None)
+    assert again["text"] == "nothing to do: version 2 is stable already"
+    assert again["release"] == first["release"]
 
 
 def test_the_reports_tell_versions_decisions_and_reasons_in_one_self_contained_page(tmp_path: Path) -> None:
