@@ -22,6 +22,8 @@ from localcloud.emulator.upstream import Function, original, replaces
 
 KEEP_EVENTS = 500
 """Events of each stream that are kept in memory. The file keeps all of them."""
+KEEP_STREAMS = 2
+"""Streams of each group whose events are kept: a stream is a version's, and traffic goes to two at most."""
 
 _writing = threading.Lock()
 original(cloudwatch_logs, "_append_log_events")
@@ -107,6 +109,8 @@ def _append(group_name: str, version: str, now: float, lines: list[str]) -> None
         stream, [{"timestamp": milliseconds, "message": line, "ingestionTime": milliseconds} for line in lines]
     )
     del stream["events"][:-KEEP_EVENTS]
+    for older in list(group["streams"].values())[:-KEEP_STREAMS]:
+        older["events"].clear()
 
 
 def _append_to_file(name: str, version: str, now: float, lines: list[str]) -> None:

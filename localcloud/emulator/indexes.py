@@ -12,6 +12,7 @@ from typing import Any
 
 from ministack.services import dynamodb
 
+from localcloud.emulator.compact_items import compact
 from localcloud.emulator.own_api import settings
 from localcloud.emulator.upstream import Function, original, replaces
 
@@ -26,7 +27,7 @@ _recent: deque[tuple[float, Table, Any, Any, Any]] = deque()
 
 @replaces(dynamodb, "_set_item")
 def set_item(_: Function, table: Table, partition: Any, sort: Any, item: Any) -> Any:
-    before = _set(table, partition, sort, item)
+    before = _set(table, partition, sort, compact(item))
     _remember(table, partition, sort, before)
     return before
 

@@ -11,6 +11,7 @@ import math
 import re
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,6 +27,8 @@ from localcloud.settings import ExecutedVersion
 KEEP_SECONDS = 15 * 60
 DELAY_MINUTES = 2
 """How long after its end a minute is published. AWS promises none; one to three minutes are seen."""
+MERGE_SECONDS = 120
+"""Points that are older are merged by minute and value: bakes and alarms read newer ones."""
 TRIMMED_COUNT = re.compile(r"TC\(([\d.]*):([\d.]*)\)")
 
 Dimensions = Mapping[str, str]
@@ -139,12 +142,49 @@ def skip_eviction(_: Function) -> None:
 
 
 def drop_old_points() -> None:
-    """Drop the points that are older than ``KEEP_SECONDS``, in every account and region."""
-    oldest = time.time() - KEEP_SECONDS
+    """Drop the points that are older than ``KEEP_SECONDS`` and merge those older than ``MERGE_SECONDS``, in every
+    account and region."""
+    global _merged_until
+    now = time.time()
     with _writing:
+        end = (now - MERGE_SECONDS) // 60 * 60
         for points in list(cloudwatch._metrics._data.values()):
-            stale = next((i for i, point in enumerate(points) if point["Timestamp"] >= oldest), len(points))
-            del points[:stale]
+            del points[: bisect_left(points, now - KEEP_SECONDS, key=_timestamp)]
+            if end > _merged_until:
+                first, last = (bisect_left(points, bound, key=_timestamp) for bound in (_merged_until, end))
+                points[first:last] = merged(points[first:last])
+        _merged_until = max(end, _merged_until)
+
+
+_merged_until = 0.0
+
+
+def merged(points: Iterable[Any]) -> list[Any]:
+    """The points by minute and value, with their counts.
+
+    Values are rounded up to three significant digits, so that each stays in its class of ``pipeline.release.samples``.
+    """
+    found: dict[Any, Any] = {}
+    for point in points:
+        if "_stat" in point:
+            found[id(point)] = point  # a set of statistics has no single value
+            continue
+        minute, value = point["Timestamp"] // 60 * 60, _rounded_up(point["Value"])
+        none = {**point, "Timestamp": minute, "Value": value, "Count": 0}
+        same = found.setdefault((minute, value, point["Unit"]), none)
+        same["Count"] += point.get("Count", 1)
+    return list(found.values())
+
+
+def _timestamp(point: Any) -> float:
+    return float(point["Timestamp"])
+
+
+def _rounded_up(value: float) -> float:
+    if value <= 0:
+        return value
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return float(f"{math.ceil(round(value / step, 6)) * step:.12g}")
 
 
 def record_api(*, api: str, stage: str, resource: str | None, method: str, milliseconds: float, status: int) -> None:

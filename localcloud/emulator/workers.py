@@ -6,7 +6,7 @@ processors.
 
 The first request to a published version starts all of its environments. Requests use them in turn. Each environment
 therefore gets its slow first request (SDK, connections) early, and not in the middle of a load test. Idle environments
-end, except one for each version that an alias names.
+end soon, the last one of a version that an alias names after ``DORMANT_SECONDS``.
 """
 
 import contextvars
@@ -26,6 +26,10 @@ MAXIMUM_PER_FUNCTION = max(2, os.cpu_count() or 1)
 
 IDLE_SECONDS = 45
 """An idle execution environment ends after this. Each holds 40 to 75 MB, which the next stage's load test needs."""
+
+DORMANT_SECONDS = 180
+"""After this even the last environment of a version ends, as on AWS some time after the last request. A promotion loads
+one cloud after the other; the environments of the others would only hold memory."""
 
 RETIRED_IDLE_SECONDS = 15
 """The same for a version that no alias names: an old version after a release, and $LATEST.
@@ -127,8 +131,10 @@ def end_idle_workers(_: Function, ttl: float | None = None) -> int:
             oldest = time.time() - (most if ttl is None else ttl)
             kept = [worker for worker in workers if worker.in_use or worker.last_used >= oldest]
             idle = [worker for worker in workers if worker not in kept]
-            if idle and not kept and serves:
-                kept.append(idle.pop())
+            last = max(idle, key=lambda worker: worker.last_used, default=None)
+            if last and not kept and serves and last.last_used >= time.time() - DORMANT_SECONDS:
+                idle.remove(last)
+                kept.append(last)
             ended += idle
             if kept:
                 lambda_runtime._workers[pool] = kept

@@ -1,7 +1,12 @@
 """Metrics in the functions' log lines."""
 
 import json
+import time
 
+from ministack.core.responses import request_scope
+from ministack.services import cloudwatch_logs
+
+from localcloud.emulator import function_logs
 from localcloud.emulator.function_logs import embedded_metrics
 
 
@@ -33,3 +38,14 @@ def test_a_line_in_the_embedded_metric_format_gives_its_metrics() -> None:
 def test_other_lines_give_none() -> None:
     for line in ("plain", '{"message": "no metric"}', '{"_aws": {"CloudWatchMetrics": [{}]}}', '{"CloudWatchMetrics"'):
         assert embedded_metrics(line) == []
+
+
+def test_memory_keeps_the_events_of_the_newest_versions_only() -> None:
+    with request_scope("111111111111", "eu-west-1"):
+        for version in ("1", "2", "3"):
+            function_logs._append("/aws/lambda/f", version, time.time(), [f"line of version {version}"])
+        streams = cloudwatch_logs._log_groups["/aws/lambda/f"]["streams"].values()
+
+    assert [[event["message"] for event in stream["events"]] for stream in streams] == [
+        [], ["line of version 2"], ["line of version 3"],
+    ]  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ministack.services import cloudwatch
 
 from localcloud.emulator import alarms, aliases, metrics, own_api
 from localcloud.settings import Settings
+from pipeline.release.samples import EDGES_MS
 
 DURATION = {"Namespace": "Test", "MetricName": "Duration", "Dimensions": [{"Name": "FunctionName", "Value": "f"}]}
 
@@ -151,3 +153,34 @@ def test_executed_version_is_counted_for_weighted_aliases_or_for_all(
 def test_a_setting_that_makes_no_sense_is_refused(settings: Settings, wrong: str) -> None:
     with pytest.raises(ValueError, match="use metric_minute_seconds=0 to 60"):
         settings.change(wrong)
+
+
+def test_old_points_are_merged_by_minute_and_every_class_keeps_its_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_merged_until", 0.0)
+    # Given a request each tenth of a second for ten minutes, with latencies around the bounds of the classes
+    begin, bounds = (time.time() - 600) // 60 * 60, EDGES_MS[1:]
+    latencies = [bound * share for bound in bounds for share in (0.97, 0.9991, 1.0, 1.0003, 1.02)]
+    with request_scope("111111111111", "eu-west-1"):
+        points = cloudwatch._metric_bucket(("Test", "Duration", cloudwatch._dims_key({"FunctionName": "f"})))
+    for n in range(6000):
+        at, value = begin + n / 10, latencies[n % len(latencies)]
+        points.append({"Timestamp": at, "Value": value, "Unit": "Milliseconds", "Dimensions": {"FunctionName": "f"}})
+    statistics = [f"TC({low or ''}:{high})" for low, high in pairwise((*EDGES_MS, ""))]
+    before = get_metric_data(*statistics, since=begin)
+
+    metrics.drop_old_points()
+
+    # Then few points are left of the minutes that are over, and no class has another count
+    old = [point for point in points if point["Timestamp"] < time.time() - metrics.MERGE_SECONDS - 60]
+    assert len(old) <= 10 * len(latencies)
+    assert sum(point.get("Count", 1) for point in points) == 6000
+    assert get_metric_data(*statistics, since=begin) == before
+
+
+def test_new_points_are_not_merged() -> None:
+    metrics.record("Test", "Duration", 12.345, "Milliseconds", {"FunctionName": "f"})
+    points = next(iter(cloudwatch._metrics._data.values()))
+
+    metrics.drop_old_points()
+
+    assert [point["Value"] for point in points] == [12.345], "a new point is as it was"

@@ -43,6 +43,18 @@ def test_idle_environments_end_except_one_of_each_version_that_an_alias_names(mo
     assert len(ended) == 3
 
 
+def test_the_last_environment_of_a_version_ends_when_nobody_calls_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a version under an alias, that nobody has called for minutes
+    alias = {"FunctionVersion": "2"}
+    monkeypatch.setitem(lambda_svc._functions._data, (ACCOUNT, REGION, "f"), {"aliases": {"blue": alias}})
+    running = {f"{ACCOUNT}:{REGION}:f:2": [environment(idle=workers.DORMANT_SECONDS + 1)]}
+    monkeypatch.setattr(lambda_runtime, "_workers", running)
+    monkeypatch.setattr(lambda_runtime, "kill_workers", lambda ended: None)
+    # When the emulator ends the idle ones, then none is left to hold memory
+    assert lambda_svc.reap_idle_workers() == 1
+    assert not running
+
+
 def test_environments_of_a_version_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given two free environments of a version
     just_used, rested = environment(idle=1), environment(idle=50)
