@@ -15,6 +15,8 @@ from localcloud.files import write_private
 INDEX_LAG_MS = 50
 """AWS: indexes follow "within a fraction of a second, under normal conditions" (DynamoDB Developer Guide)."""
 SETTINGS_FILE = "settings.json"
+FUNCTION_ENVIRONMENTS = max(2, os.cpu_count() or 1)
+"""More would only wait for the processor. Races between more requests need more."""
 ACCOUNTS = {"dev": "111111111111", "staging": "222222222222", "prod": "333333333333"}
 
 
@@ -44,10 +46,20 @@ def account_of(environment_name: str) -> str:
     return ACCOUNTS.get(environment_name, str(10**11 + digest % (9 * 10**11)))
 
 
-def _index_lag(text: str) -> int:
-    if text and not text.isdecimal():
-        raise ValueError(f"INDEX_LAG_MS={text}: use a whole number of milliseconds, from 0")
-    return int(text or INDEX_LAG_MS)
+def _whole_number(variable: str, default: int, unit: str, least: int = 0) -> int:
+    """The number in a variable of the environment. Raises ``ValueError`` for something else."""
+    text = os.environ.get(variable) or str(default)
+    if not text.isdecimal() or int(text) < least:
+        raise ValueError(f"{variable}={text}: use a whole number of {unit}, from {least}")
+    return int(text)
+
+
+def _yes_or_no(variable: str) -> bool:
+    """Raises ``ValueError`` for something else."""
+    text = os.environ.get(variable) or "no"
+    if text not in ("yes", "no"):
+        raise ValueError(f"{variable}={text}: use yes or no")
+    return text == "yes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +78,10 @@ class Settings:
     region: str
     index_lag_ms: int
     """How long DynamoDB's global secondary indexes take to follow their table (variable ``INDEX_LAG_MS``)."""
+    function_environments: int
+    """How many requests one version of a function serves at once (variable ``FUNCTION_ENVIRONMENTS``)."""
+    limit_processor: bool
+    """Whether functions get the processor share of their memory, as on AWS (variable ``LIMIT_PROCESSOR``)."""
     metric_minute_seconds: float = 60 * TIME_SCALE
     """The length of CloudWatch's minutes: metrics appear by whole minutes, two minutes late. 0: they appear at once."""
     executed_version: ExecutedVersion = ExecutedVersion.WEIGHTED
@@ -82,7 +98,11 @@ class Settings:
             region=region or DEFAULT_REGION,
             access_key_id="AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
             secret_access_key=secrets.token_urlsafe(30),
-            index_lag_ms=_index_lag(os.environ.get("INDEX_LAG_MS", "")),
+            index_lag_ms=_whole_number("INDEX_LAG_MS", INDEX_LAG_MS, "milliseconds"),
+            function_environments=_whole_number(
+                "FUNCTION_ENVIRONMENTS", FUNCTION_ENVIRONMENTS, "environments of each version of a function", least=1
+            ),
+            limit_processor=_yes_or_no("LIMIT_PROCESSOR"),
         )
 
     @classmethod

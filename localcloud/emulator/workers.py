@@ -1,8 +1,8 @@
 """The Lambda execution environments of the local cloud: a small number that answers quickly.
 
 MiniStack starts an interpreter for every request that finds none free, so a burst starts dozens at once. Here a request
-waits for one of ``MAXIMUM_PER_FUNCTION`` environments, and only as many interpreters start at once as there are
-processors.
+waits for one of a few environments (``Settings.function_environments``), and only as many interpreters start at once as
+there are processors.
 
 The first request to a published version starts all of its environments. Requests use them in turn. Each environment
 therefore gets its slow first request (SDK, connections) early, and not in the middle of a load test. Idle environments
@@ -15,14 +15,16 @@ import threading
 import time
 from typing import Any
 
+import psutil
 from ministack.core import lambda_runtime
 from ministack.core.lambda_runtime import Worker
 from ministack.services import lambda_svc
 
+from localcloud.emulator import own_api, processor_share
 from localcloud.emulator.upstream import Function, original, replaces
 
-MAXIMUM_PER_FUNCTION = max(2, os.cpu_count() or 1)
-"""Execution environments of one version of a function. More would only wait for the processor."""
+LEAST_FREE_BYTES = 512 * 2**20
+"""With less free memory on the machine, a version gets no second environment."""
 
 IDLE_SECONDS = 45
 """An idle execution environment ends after this. Each holds 40 to 75 MB, which the next stage's load test needs."""
@@ -61,7 +63,7 @@ def acquire_worker(
             rested = _longest_unused(pool)
             if rested is not None:
                 return rested, "reused"
-            leased = acquire(func_name, config, code_zip, qualifier, max_concurrency or MAXIMUM_PER_FUNCTION)
+            leased = acquire(func_name, config, code_zip, qualifier, max_concurrency or _most_environments())
             left = deadline - time.monotonic()
             if leased[0] is not None or left <= 0:
                 break
@@ -70,6 +72,10 @@ def acquire_worker(
         start_others = contextvars.copy_context().run
         threading.Thread(target=start_others, args=(_start_others, pool, func_name, config, code_zip)).start()
     return leased
+
+
+def _most_environments() -> int:
+    return own_api.settings().function_environments if psutil.virtual_memory().available > LEAST_FREE_BYTES else 1
 
 
 def _longest_unused(pool: str) -> Any:
@@ -86,7 +92,7 @@ def _start_others(pool: str, func_name: str, config: Any, code_zip: bytes) -> No
     while True:
         with lambda_runtime._lock:
             workers = lambda_runtime._workers.setdefault(pool, [])
-            if len(workers) >= MAXIMUM_PER_FUNCTION:
+            if len(workers) >= _most_environments():
                 return
             worker = lambda_runtime._worker_class_for(config)(func_name, config, code_zip)
             worker.in_use, worker.last_used = True, time.time()
@@ -118,6 +124,8 @@ def invalidate_worker(invalidate: Function, *args: Any, **kwargs: Any) -> None:
 def spawn(start: Function, worker: Any) -> None:
     with _starting:
         start(worker)
+    if own_api.settings().limit_processor:
+        processor_share.limit(worker._proc.pid, int(worker.config["MemorySize"]))
 
 
 @replaces(lambda_runtime, "reap_idle_workers", lambda_svc)

@@ -39,6 +39,23 @@ def test_a_lag_that_is_no_number_is_named_and_starts_nothing(tmp_path: Path, mon
         LocalCloud("dev", tmp_path).start()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("FUNCTION_ENVIRONMENTS", "0"), ("FUNCTION_ENVIRONMENTS", "-1"), ("LIMIT_PROCESSOR", "1")]
+)
+def test_a_variable_with_another_value_starts_nothing(
+    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(LocalCloudError, match=f"{variable}={value}: use "):
+        LocalCloud("dev", tmp_path).start()
+
+
+def test_the_processor_is_limited_only_on_demand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not Settings.generate("dev", tmp_path, 4571).limit_processor
+    monkeypatch.setenv("LIMIT_PROCESSOR", "yes")
+    assert Settings.generate("dev", tmp_path, 4571).limit_processor
+
+
 def test_the_certificate_is_trusted_by_its_authority_which_keeps_no_key(tmp_path: Path) -> None:
     certificates.issue(tmp_path, "dev", "eu-west-1")
 

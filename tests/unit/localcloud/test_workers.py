@@ -1,16 +1,26 @@
 """The execution environments of the functions: their start, their turns and their end."""
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
-from localcloud.emulator import workers
+from localcloud.emulator import own_api, workers
+from localcloud.settings import Settings
 
 LONG = workers.IDLE_SECONDS + 1
 ACCOUNT, REGION = "111111111111", "us-east-1"
+ENVIRONMENTS = 5
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of a cloud whose functions may have five environments."""
+    monkeypatch.setenv("FUNCTION_ENVIRONMENTS", str(ENVIRONMENTS))
+    monkeypatch.setattr(own_api, "_settings", Settings.generate("dev", tmp_path, 4571))
 
 
 CONFIGURATION = {"FunctionArn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"}
@@ -79,8 +89,14 @@ def test_the_first_request_to_a_version_starts_all_its_environments(monkeypatch:
     # Then the others are started at the same time, and are free
     deadline = time.monotonic() + 5
     pool = lambda_runtime._worker_key("f", CONFIGURATION, "7")
-    while len(started) < workers.MAXIMUM_PER_FUNCTION - 1 or sum(w.in_use for w in lambda_runtime._workers[pool]) > 1:
+    while len(started) < ENVIRONMENTS - 1 or sum(w.in_use for w in lambda_runtime._workers[pool]) > 1:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert how == "spawn"
-    assert len(lambda_runtime._workers[pool]) == workers.MAXIMUM_PER_FUNCTION
+    assert len(lambda_runtime._workers[pool]) == ENVIRONMENTS
+
+
+def test_with_little_free_memory_a_version_gets_one_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers.psutil, "virtual_memory", lambda: SimpleNamespace(available=100 * 2**20))
+
+    assert workers._most_environments() == 1

@@ -1,0 +1,93 @@
+"""The memory of a local cloud under load, and its growth: ``python -m benchmarks.local_cloud_memory``.
+
+Deploys the platform on one local cloud and sends payments at a fixed rate for five minutes. Prints the proportional set
+size (memory that processes share counts once) of the emulator, of the functions' environments and of PostgreSQL before
+the load and after each minute of it, and once more when the last environments have ended. Takes ten minutes.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from environments import DEV
+from localcloud import LocalCloud
+from pipeline.local.process import clean_environment
+from pipeline.local.promotion import bootstrap_commands
+from pipeline_app import create_app
+
+ROOT = Path(__file__).parents[1]
+MINUTES, RATE = 5, 25
+REST_SECONDS = 200
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name, _platform(Path(name)) as (cloud, environ):
+        print(f"MiB{'':<22}{'emulator':>10}{'functions':>10}{'PostgreSQL':>11}{'all':>7}")
+        begin = _show("deployed", cloud)
+        for minute in range(1, MINUTES + 1):
+            _run(environ, "loadtest.traffic", "--env", DEV.name, "--rate", str(RATE), "--", "sleep", "60")
+            end = _show(f"{minute * 60 * RATE} requests more", cloud)
+        print(f"emulator: {(end - begin) / MINUTES / 60 / RATE * 1024:.1f} KiB a request")
+        time.sleep(REST_SECONDS)
+        _show(f"{REST_SECONDS} s later", cloud)
+
+
+@contextlib.contextmanager
+def _platform(folder: Path) -> Iterator[tuple[LocalCloud, dict[str, str]]]:
+    """A local cloud with dev's platform, and the variables of a client."""
+    folder.chmod(0o711)
+    cloud = LocalCloud(DEV.name, folder / "clouds")
+    cloud.start(account=DEV.account, region=DEV.region)
+    try:
+        environ = {**clean_environment(), **cloud.environ(), "PYTHONPATH": str(ROOT)}
+        here = folder / "here"
+        here.mkdir()
+        commands = "\n".join(bootstrap_commands(cloud, DEV.name))
+        subprocess.run(["sh", "-ec", commands], cwd=here, env=environ, check=True, stdout=subprocess.DEVNULL)
+        assembly = folder / "cdk.out"
+        create_app(context={"environmentSuffix": DEV.name}, outdir=str(assembly)).synth()
+        template, assets = (str(next(assembly.glob(f"*Platform*.{kind}.json"))) for kind in ("template", "assets"))
+        deploy = ("pipeline.local.deploy", DEV.stack_name, "--template", template, "--assets", assets)
+        _run(environ, *deploy, "--outputs", str(folder / "outputs.json"))
+        yield cloud, environ
+    finally:
+        cloud.remove()
+
+
+def _run(environ: dict[str, str], *module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", *module], cwd=ROOT, env=environ, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(module)} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+
+
+def _show(moment: str, cloud: LocalCloud) -> float:
+    """Print the memory by kind of process; returns the emulator's, MiB."""
+    sizes = dict.fromkeys(("emulator", "functions", "PostgreSQL"), 0.0)
+    leader = _leader(cloud)
+    for process in [leader, *leader.children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            kind = "emulator" if process == leader else "functions" if "_worker" in command else "PostgreSQL"
+            sizes[kind] += process.memory_full_info().pss / 2**20
+    shown = "".join(f"{size:10.0f}" for size in sizes.values())
+    print(f"{moment:<25}{shown}{sum(sizes.values()):8.0f}", flush=True)
+    return sizes["emulator"]
+
+
+def _leader(cloud: LocalCloud) -> psutil.Process:
+    def serves(process: psutil.Process) -> bool:
+        return {"localcloud.emulator", str(cloud.folder)} <= set(process.info["cmdline"] or ())
+
+    return next(filter(serves, psutil.process_iter(["cmdline"])))
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    main()
