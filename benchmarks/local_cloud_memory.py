@@ -1,6 +1,6 @@
 """The memory of a local cloud under load, and its growth: ``python -m benchmarks.local_cloud_memory``.
 
-Deploys the platform on one local cloud and sends payments at a fixed rate for five minutes. Prints the proportional set
+Deploys the platform on one local cloud and sends payments at a fixed rate for four minutes. Prints the proportional set
 size (memory that processes share counts once) of the emulator, of the functions' environments and of PostgreSQL before
 the load and after each minute of it, and once more when the last environments have ended. Takes ten minutes.
 """
@@ -23,7 +23,7 @@ from pipeline.local.promotion import bootstrap_commands
 from pipeline_app import create_app
 
 ROOT = Path(__file__).parents[1]
-MINUTES, RATE = 5, 25
+MINUTES, RATE = 4, 15
 REST_SECONDS = 200
 
 
@@ -50,7 +50,7 @@ def _platform(folder: Path) -> Iterator[tuple[LocalCloud, dict[str, str]]]:
         here = folder / "here"
         here.mkdir()
         commands = "\n".join(bootstrap_commands(cloud, DEV.name))
-        subprocess.run(["sh", "-ec", commands], cwd=here, env=environ, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["sh", "-ec", commands], cwd=here, env=environ, check=True, capture_output=True)
         assembly = folder / "cdk.out"
         create_app(context={"environmentSuffix": DEV.name}, outdir=str(assembly)).synth()
         template, assets = (str(next(assembly.glob(f"*Platform*.{kind}.json"))) for kind in ("template", "assets"))
