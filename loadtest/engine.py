@@ -16,7 +16,7 @@ import gevent
 from environments import GateSettings
 from loadtest.client import PaymentClient, PaymentOutcome
 from loadtest.health import Monitor
-from loadtest.samples import Samples
+from loadtest.samples import Samples, Series
 from loadtest.scenario import PaymentRequest, Scenario
 from loadtest.schedule import Schedule, Ticket
 from loadtest.signing import signer_for
@@ -121,6 +121,8 @@ class Engine:
             samples.versions[request.route, outcome.version] += 1
         if outcome.fault is None:
             samples.answer(request.route, ticket.start, latency)
+            if outcome.processor is not None:
+                samples.processor.setdefault(request.route, Series()).add(ticket.start, outcome.processor)
         else:
             samples.error(request.route, ticket.start, latency, outcome.fault)
         self._observer(request, latency, outcome)

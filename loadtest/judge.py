@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from environments import GateSettings
 from loadtest.health import Health
 from loadtest.p99 import GateVerdict, RouteJudgement, judge_route, worst
-from loadtest.result import ExitCode, GeneratorHealth, Result, Subject, Warmth
+from loadtest.result import ExitCode, GeneratorHealth, ProcessorTime, Result, Subject, Warmth
 from loadtest.samples import Samples, histogram
 from loadtest.timeline import timeline
 
@@ -88,6 +90,7 @@ def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, 
         looks=moment.look,
         aborted=moment.aborted,
         routes=routes,
+        processor={route: _processor_time(samples, route, begin, moment.end) for route, _ in settings.mix},
         warmth={route: _warmth(samples, route, begin, measured.first_ms) for route, _ in settings.mix},
         versions=samples.versions_by_route(),
         generator=generator,
@@ -144,6 +147,14 @@ def _generator_health(measured: RunMeasurements, settings: GateSettings, moment:
         machine_cpu_share=measured.machine_cpu_share,
         reconnects=samples.reconnects,
     )
+
+
+def _processor_time(samples: Samples, route: str, begin: float, end: float) -> ProcessorTime:
+    times = samples.processor_times(route, begin, end)
+    if not len(times):
+        return ProcessorTime(p50_ms=None, p99_ms=None)
+    p50, p99 = (float(value) / 1000 for value in np.quantile(times, (0.5, 0.99), method="higher"))
+    return ProcessorTime(p50_ms=p50, p99_ms=p99)
 
 
 def _warmth(samples: Samples, route: str, begin: float, first_ms: dict[str, float]) -> Warmth:

@@ -58,6 +58,14 @@ class Warmth:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProcessorTime:
+    """The processor time of a request in the function (ms); ``None`` if the function did not tell it."""
+
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class GeneratorHealth:
     """The generator's own state during the run. Rates: requests a second. ``unaccounted``: requests that were due and
     have no known end. ``reconnects``: kept-alive connections that the server had closed.
@@ -114,6 +122,7 @@ class Result:
     aborted: bool
     routes: list[RouteJudgement]
     warmth: dict[str, Warmth]
+    processor: dict[str, ProcessorTime]
     versions: dict[str, dict[str, int]]
     generator: GeneratorHealth
     timeline: list[TimelinePoint]

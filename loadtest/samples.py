@@ -56,13 +56,15 @@ class Samples:
     """All measurements of one process or of several.
 
     ``answers``: right answers, by route. ``errors``: the others, by (route, fault); their latencies are kept apart so
-    that fast errors can't improve a percentile. ``versions``: answers by (route, function version).
+    that fast errors can't improve a percentile. ``versions``: answers by (route, function version). ``processor``: the
+    processor time of right answers, by route, as far as the functions told it.
     """
 
     answers: dict[str, Series] = field(default_factory=dict)
     errors: dict[tuple[str, Fault], Series] = field(default_factory=dict)
     versions: Counter[tuple[str, str]] = field(default_factory=Counter)
     reconnects: int = 0
+    processor: dict[str, Series] = field(default_factory=dict)
 
     def answer(self, route: str, start: float, latency: float) -> None:
         self.answers.setdefault(route, Series()).add(start, latency)
@@ -73,6 +75,8 @@ class Samples:
     def merge(self, other: "Samples") -> None:
         for route, series in other.answers.items():
             self.answers.setdefault(route, Series()).extend(series)
+        for route, series in other.processor.items():
+            self.processor.setdefault(route, Series()).extend(series)
         for key, series in other.errors.items():
             self.errors.setdefault(key, Series()).extend(series)
         self.versions.update(other.versions)
@@ -100,6 +104,11 @@ class Samples:
         series = self.answers.get(route)
         return series.window(begin, end) if series else np.empty(0, np.uint32)
 
+    def processor_times(self, route: str, begin: float, end: float) -> NDArray[np.uint32]:
+        """Processor times (microseconds) of the right answers that told it."""
+        series = self.processor.get(route)
+        return series.window(begin, end) if series else np.empty(0, np.uint32)
+
     def faults(self, route: str, begin: float, end: float) -> dict[str, int]:
         """The number of wrong answers by reason, the most frequent first."""
         counts = {
@@ -120,6 +129,9 @@ class Samples:
         """The samples in a form for locust's transport (msgpack)."""
         return {
             "answers": [[route, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for route, s in self.answers.items()],
+            "processor": [
+                [route, s.starts_ms.tobytes(), s.latencies_us.tobytes()] for route, s in self.processor.items()
+            ],
             "errors": [
                 [route, fault.kind, fault.text, s.starts_ms.tobytes(), s.latencies_us.tobytes()]
                 for (route, fault), s in self.errors.items()
@@ -133,6 +145,8 @@ class Samples:
         samples = cls(reconnects=message["reconnects"])
         for route, starts, latencies in message["answers"]:
             samples.answers[route] = Series(array("I", starts), array("I", latencies))
+        for route, starts, times in message["processor"]:
+            samples.processor[route] = Series(array("I", starts), array("I", times))
         for route, kind, text, starts, latencies in message["errors"]:
             samples.errors[route, Fault(FaultKind(kind), text)] = Series(array("I", starts), array("I", latencies))
         for route, version, count in message["versions"]:

@@ -1,5 +1,6 @@
 """The frame of every function's use case: read the request, answer problems, log one line, name the version."""
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -39,13 +40,14 @@ def endpoint(route: str) -> Callable[[UseCase], Callable[[dict[str, Any], Any], 
         @logger.inject_lambda_context(clear_state=True)
         def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             deadline.start()
+            began = time.process_time()
             request = Request.of(event, context.aws_request_id)
             logger.append_keys(correlation_id=request.request_id)
             answer = _answer(use_case, route, request, context)
             if answer.status >= 500:
                 metrics.server_error()
             logger.info("answered", route=route, status=answer.status, **_log_fields(answer))
-            return answer.to_event(request)
+            return answer.to_event(request, time.process_time() - began)
 
         return handler
 

@@ -14,6 +14,9 @@ from lambdas.api.problems import Fault, Problem
 _LARGEST_BODY: Final = 8 * 1024
 """Bytes. The largest valid body is under 1 KB."""
 
+_CANDIDATE: Final = "candidate"
+"""The API's stage that only the delivery pipeline may call, and what it sets as ``X-Release``."""
+
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 _JSON: Final = re.compile(r"application/json(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
 
@@ -34,6 +37,8 @@ class Request:
     content: str | None
     content_is_base64: bool
     from_load_balancer: bool
+    to_candidate: bool
+    """Whether it came through the candidate's stage: from the load gate, not from a merchant."""
 
     @classmethod
     def of(cls, event: Mapping[str, Any], invocation_id: str) -> "Request":
@@ -47,10 +52,12 @@ class Request:
             caller = callers[0] if len(callers) == 1 else None  # with two, one may be the client's own
             forwarded = next(iter(headers.get("x-request-id", ())), "")
             request_id = forwarded if _REQUEST_ID.fullmatch(forwarded) else invocation_id
+            to_candidate = headers.get("x-release") == (_CANDIDATE,)
         else:
             identity = context.get("identity") or {}
             caller = identity.get("caller")
             request_id = context.get("requestId") or invocation_id
+            to_candidate = context.get("stage") == _CANDIDATE
         return cls(
             method=event["httpMethod"],
             path=event["path"],
@@ -60,6 +67,7 @@ class Request:
             content=event.get("body"),
             content_is_base64=bool(event.get("isBase64Encoded")),
             from_load_balancer=from_load_balancer,
+            to_candidate=to_candidate,
         )
 
     def json(self) -> Any:
@@ -120,8 +128,12 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
 
-    def to_event(self, request: Request) -> dict[str, Any]:
-        """The answer as a Lambda result for the REST API and the load balancer."""
+    def to_event(self, request: Request, processor_seconds: float) -> dict[str, Any]:
+        """The answer as a Lambda result for the REST API and the load balancer.
+
+        The load gate also gets the processor time of the request (W3C Server Timing), because it decides how long a
+        request takes at a function's memory size. Merchants do not: it may tell which rules were applied.
+        """
         headers = {
             "Content-Type": self.media_type,
             "Cache-Control": "no-store",
@@ -129,6 +141,8 @@ class Answer:
             "X-Function-Version": os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", ""),
             **self.headers,
         }
+        if request.to_candidate:
+            headers["Server-Timing"] = f"cpu;dur={1000 * processor_seconds:.3f}"
         return {
             "statusCode": self.status,
             "multiValueHeaders": {name: [value] for name, value in headers.items()},

@@ -164,6 +164,8 @@ def _numbers(result: Result) -> Iterator[Row]:
     yield "max, ms", [ms(each.max_ms) for each in of]
     yield "over limit (allowed)", [f"{each.over_limit} ({max(each.allowed_over, 0)})" for each in of]
     yield "errors", [str(each.errors) for each in of]
+    yield "processor time p50, ms", [ms(result.processor[each.route].p50_ms) for each in of]
+    yield "processor time p99, ms", [ms(result.processor[each.route].p99_ms) for each in of]
     yield "first answer, ms", [ms(result.warmth[each.route].first_ms) for each in of]
     yield "slowest of warm-up, ms", [ms(result.warmth[each.route].slowest_ms) for each in of]
     yield "answers by function version", [_versions(result, each.route) for each in of]

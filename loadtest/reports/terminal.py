@@ -24,7 +24,8 @@ def summary(result: Result) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("route", "verdict"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("answers", "p50", "p99", "p99 ≤", "max ms", f"> {result.limit_ms:g} ms", "errors"):
+    limit = f"> {result.limit_ms:g} ms"
+    for heading in ("answers", "p50", "p99", "p99 ≤", "max ms", limit, "errors", "CPU p50", "CPU p99"):
         table.add_column(heading, justify="right", no_wrap=True)
     for route in result.routes:
         table.add_row(
@@ -37,6 +38,8 @@ def summary(result: Result) -> RenderableType:
             ms(route.max_ms),
             f"{route.over_limit} ({max(route.allowed_over, 0)})",
             str(route.errors),
+            ms(result.processor[route.route].p50_ms),
+            ms(result.processor[route.route].p99_ms),
         )
     generator = result.generator
     return Group(

@@ -51,6 +51,8 @@ def test_each_route_answers_on_both_stages(stage: str, request: pytest.FixtureRe
     assert (fraud.status, fraud.body["decision"], fraud.body["score"]) == (200, "approve", 0)
     assert (made.status, made.body["status"], made.body["amount"]) == (201, "approved", "99.99")
     assert all(reply.headers["x-function-version"].isdigit() for reply in (valid, fraud, made))
+    # And only the candidate's stage tells the processor time
+    assert all(("server-timing" in reply.headers) is (stage == "candidate") for reply in (valid, fraud, made))
 
 
 @pytest.mark.parametrize(

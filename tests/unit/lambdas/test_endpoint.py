@@ -16,6 +16,8 @@ from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
 from lambdas.payments.errors import Unavailable
 from lambdas.payments.payment import Payment
+from loadtest.client import processor_seconds
+from names import CANDIDATE_RELEASE, RELEASE_HEADER, STABLE_RELEASE
 
 CARD = "4111111111111111"
 BODY = {"customer_id": "cust-12345", "amount": 99.99, "currency": "USD", "card_number": CARD}
@@ -317,3 +319,33 @@ def test_a_key_with_the_card_number_is_refused_with_any_separators(sent: str) ->
     with pytest.raises(Problem) as refused:
         key_of(sent)
     assert refused.value.code == "card_number_misplaced"
+
+
+@pytest.mark.parametrize(
+    "through_the_candidate",
+    [
+        {"requestContext": {"requestId": "request-1", "stage": CANDIDATE_RELEASE, "identity": {"caller": "AIDA"}}},
+        {
+            "requestContext": {"elb": {}},
+            "multiValueHeaders": {"content-type": ["application/json"], RELEASE_HEADER.lower(): [CANDIDATE_RELEASE]},
+        },
+    ],
+)
+def test_the_load_gate_is_told_the_processor_time(through_the_candidate: dict[str, Any]) -> None:
+    _, _, headers = call(event(**through_the_candidate))
+
+    assert 0 <= (processor_seconds(headers["Server-Timing"]) or -1) < 1
+
+
+@pytest.mark.parametrize(
+    "through_the_stable_stage",
+    [
+        {"requestContext": {"requestId": "request-1", "stage": "prod", "identity": {"caller": "AIDA"}}},
+        {
+            "requestContext": {"elb": {}},
+            "multiValueHeaders": {"content-type": ["application/json"], RELEASE_HEADER.lower(): [STABLE_RELEASE]},
+        },
+    ],
+)
+def test_a_merchant_is_not(through_the_stable_stage: dict[str, Any]) -> None:
+    assert "Server-Timing" not in call(event(**through_the_stable_stage))[2]

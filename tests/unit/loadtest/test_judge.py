@@ -13,8 +13,8 @@ from loadtest.health import Health
 from loadtest.judge import Moment, RunMeasurements, conclude
 from loadtest.p99 import GateVerdict, alphas, look_times
 from loadtest.reports import html, junit, markdown
-from loadtest.result import ExitCode, Result, Subject
-from loadtest.samples import Samples
+from loadtest.result import ExitCode, ProcessorTime, Result, Subject
+from loadtest.samples import Samples, Series
 from loadtest.schedule import Schedule
 from tests.unit.reporting.reading import accessible, self_contained
 
@@ -41,6 +41,8 @@ def run(
         if ticket.index % 100 < share * 100:
             extra = stall if 10 <= ticket.start < 11 else straggler if ticket.index == due - 2 else 0.0
             samples.answer(route, ticket.start, latency + 0.000_01 * (ticket.index % 97) + extra)
+            if route == "/process":
+                samples.processor.setdefault(route, Series()).add(ticket.start, 0.4 if ticket.start < 5 else 0.012)
     samples.versions["/process", "7"] = 400
     measured = RunMeasurements(
         samples=samples, health=health, machine_cpu_share=0.3, expected=due, first_ms={"/process": 812.0}
@@ -56,6 +58,16 @@ def test_a_healthy_run_passes() -> None:
     assert (result.verdict, result.exit_code) == (GateVerdict.PASS, ExitCode.PASS)
     assert result.generator.achieved_rate == pytest.approx(40, rel=0.01)
     assert result.warmth["/process"].first_ms == 812.0
+
+
+def test_the_processor_time_of_a_request_is_told_where_the_function_told_it() -> None:
+    # Given a function that took longer during the warm-up, and two that tell nothing
+    result = run()
+    # Then the measured time counts, and the others have a dash
+    assert result.processor["/process"] == ProcessorTime(p50_ms=12.0, p99_ms=12.0)
+    assert result.processor["/validate"] == ProcessorTime(p50_ms=None, p99_ms=None)
+    assert "| 12.0 and 12.0 |" in markdown.render(result)
+    assert "| - and - |" in markdown.render(result)
 
 
 def test_a_stall_shows_in_full() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from loadtest.faults import Fault, FaultKind
-from loadtest.samples import Samples, histogram, microseconds
+from loadtest.samples import Samples, Series, histogram, microseconds
 
 
 def measured(count: int) -> list[tuple[float, float]]:
@@ -77,6 +77,15 @@ def test_a_fault_travels_to_the_control_with_its_kind() -> None:
     samples.error("/process", 1.0, 0.1, fault)
     arrived = Samples.from_message(msgpack.unpackb(msgpack.packb(samples.to_message())))
     assert list(arrived.errors) == [("/process", fault)]
+
+
+def test_processor_times_travel_to_the_control() -> None:
+    samples = Samples(processor={"/process": Series()})
+    samples.processor["/process"].add(1.0, 0.0123)
+    together = Samples()
+    for _ in range(2):
+        together.merge(Samples.from_message(msgpack.unpackb(msgpack.packb(samples.to_message()))))
+    assert together.processor_times("/process", 0, 5).tolist() == [12_300, 12_300]
 
 
 def test_how_many_ended_in_a_window_whenever_they_began() -> None:

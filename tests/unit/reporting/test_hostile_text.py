@@ -45,6 +45,7 @@ def of_gate(text: str) -> str:
             reasons=[text],
             routes=[replace(route, route=name)],
             warmth={name: RESULT.warmth[route.route]},
+            processor={name: RESULT.processor[route.route]},
             versions={name: {text: 400}},
             histograms={name: RESULT.histograms[route.route]},
             timeline=[replace(point, route=name) for point in RESULT.timeline if point.route == route.route],
