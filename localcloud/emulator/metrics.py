@@ -146,14 +146,16 @@ def drop_old_points() -> None:
     account and region."""
     global _merged_until
     now = time.time()
-    with _writing:
-        end = (now - MERGE_SECONDS) // 60 * 60
-        for points in list(cloudwatch._metrics._data.values()):
+    end = max((now - MERGE_SECONDS) // 60 * 60, _merged_until)
+    for points in list(cloudwatch._metrics._data.values()):
+        with _writing:
             del points[: bisect_left(points, now - KEEP_SECONDS, key=_timestamp)]
-            if end > _merged_until:
-                first, last = (bisect_left(points, bound, key=_timestamp) for bound in (_merged_until, end))
-                points[first:last] = merged(points[first:last])
-        _merged_until = max(end, _merged_until)
+            first, last = (bisect_left(points, bound, key=_timestamp) for bound in (_merged_until, end))
+        if last > first:
+            few = merged(points[first:last])  # without the lock, because requests wait for it: others only append
+            with _writing:
+                points[first:last] = few
+    _merged_until = end
 
 
 _merged_until = 0.0
@@ -170,9 +172,10 @@ def merged(points: Iterable[Any]) -> list[Any]:
             found[id(point)] = point  # a set of statistics has no single value
             continue
         minute, value = point["Timestamp"] // 60 * 60, _rounded_up(point["Value"])
-        none = {**point, "Timestamp": minute, "Value": value, "Count": 0}
-        same = found.setdefault((minute, value, point["Unit"]), none)
-        same["Count"] += point.get("Count", 1)
+        key = (minute, value, point["Unit"])
+        if key not in found:
+            found[key] = {**point, "Timestamp": minute, "Value": value, "Count": 0}
+        found[key]["Count"] += point.get("Count", 1)
     return list(found.values())
 
 
