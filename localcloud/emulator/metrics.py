@@ -164,15 +164,18 @@ _merged_until = 0.0
 def merged(points: Iterable[Any]) -> list[Any]:
     """The points by minute and value, with their counts.
 
-    Values are rounded up to three significant digits, so that each stays in its class of ``pipeline.release.samples``.
+    Times are rounded up to three significant digits, so that each stays in its class of ``pipeline.release.samples``.
+    Other values, such as amounts, stay exact.
     """
     found: dict[Any, Any] = {}
     for point in points:
         if "_stat" in point:
             found[id(point)] = point  # a set of statistics has no single value
             continue
-        minute, value = point["Timestamp"] // 60 * 60, _rounded_up(point["Value"])
-        key = (minute, value, point["Unit"])
+        minute, value, unit = point["Timestamp"] // 60 * 60, point["Value"], point["Unit"]
+        if unit in ("Milliseconds", "Seconds"):
+            value = _rounded_up(value)
+        key = (minute, value, unit)
         if key not in found:
             found[key] = {**point, "Timestamp": minute, "Value": value, "Count": 0}
         found[key]["Count"] += point.get("Count", 1)

@@ -177,6 +177,14 @@ def test_old_points_are_merged_by_minute_and_every_class_keeps_its_count(monkeyp
     assert get_metric_data(*statistics, since=begin) == before
 
 
+def test_amounts_keep_their_sum() -> None:
+    amounts = [{"Timestamp": n, "Value": 1234.56, "Unit": "None", "Dimensions": {}} for n in range(30)]
+
+    [point] = metrics.merged(amounts)
+
+    assert (point["Value"], point["Count"]) == (1234.56, 30)
+
+
 def test_new_points_are_not_merged() -> None:
     metrics.record("Test", "Duration", 12.345, "Milliseconds", {"FunctionName": "f"})
     points = next(iter(cloudwatch._metrics._data.values()))
