@@ -100,3 +100,24 @@ def test_with_little_free_memory_a_version_gets_one_environment(monkeypatch: pyt
     monkeypatch.setattr(workers.psutil, "virtual_memory", lambda: SimpleNamespace(available=100 * 2**20))
 
     assert workers._most_environments() == 1
+
+
+@pytest.mark.parametrize(("wanted", "limits"), [("yes", [(4711, 1024)]), ("no", [])])
+def test_an_environment_gets_its_processor_share_once_it_has_initialised(
+    wanted: str, limits: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given a cloud that limits the processor, or does not
+    monkeypatch.setenv("LIMIT_PROCESSOR", wanted)
+    monkeypatch.setattr(own_api, "_settings", Settings.generate("dev", tmp_path, 4571))
+    limited: list[tuple[int, int]] = []
+    monkeypatch.setattr(workers.processor_share, "limit", lambda pid, memory_mb: limited.append((pid, memory_mb)))
+    worker = SimpleNamespace(config={"MemorySize": 1024}, _proc=None)
+
+    def start(starting: SimpleNamespace) -> None:
+        starting._proc = SimpleNamespace(pid=4711)
+        assert limited == [], "the initialisation is not limited"
+
+    # When an environment starts
+    workers.spawn(start, worker)
+    # Then its requests are limited, or are not
+    assert limited == limits
