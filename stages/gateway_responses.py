@@ -27,6 +27,8 @@ _GATEWAYS_OWN_STATUS = {"unavailable": 504}
 _OTHER_REFUSALS = {
     401: [apigateway.ResponseType.UNAUTHORIZED],
     403: [
+        # What is left is a signature of credentials that do not exist.
+        apigateway.ResponseType.DEFAULT_4_XX,
         apigateway.ResponseType.EXPIRED_TOKEN,
         apigateway.ResponseType.INVALID_API_KEY,
         apigateway.ResponseType.INVALID_SIGNATURE,
@@ -34,7 +36,6 @@ _OTHER_REFUSALS = {
     404: [apigateway.ResponseType.RESOURCE_NOT_FOUND],
     415: [apigateway.ResponseType.UNSUPPORTED_MEDIA_TYPE],
     429: [apigateway.ResponseType.QUOTA_EXCEEDED],
-    400: [apigateway.ResponseType.DEFAULT_4_XX],
     500: [
         apigateway.ResponseType.API_CONFIGURATION_ERROR,
         apigateway.ResponseType.AUTHORIZER_CONFIGURATION_ERROR,
