@@ -116,6 +116,9 @@ class Database(Construct):
             removal_policy=encryption.data_removal_policy,
         )
         cluster.node.add_dependency(logs)
+        for part in cluster.node.find_all():  # CDK gives its instances and subnets no policy but RETAIN
+            if environment.retain_data and isinstance(part, (rds.CfnDBInstance, rds.CfnDBSubnetGroup)):
+                part.apply_removal_policy(encryption.data_removal_policy)
         return cluster
 
     def _monitoring_role(self) -> iam.Role:

@@ -71,7 +71,7 @@ class Encryption(Construct):
     @property
     def data_removal_policy(self) -> RemovalPolicy:
         """Whether databases, tables, buckets and their key are kept when the stack is deleted."""
-        return RemovalPolicy.RETAIN if self._environment.retain_data else RemovalPolicy.DESTROY
+        return RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if self._environment.retain_data else RemovalPolicy.DESTROY
 
     def log_group(self, scope: Construct, id: str, *, name: str) -> logs.LogGroup:
         """An encrypted log group with the environment's retention."""

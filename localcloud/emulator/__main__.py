@@ -53,6 +53,7 @@ def configure(settings: Settings) -> None:
 def extend() -> None:
     """Import MiniStack and install the extensions. Raises ``UpstreamChanged``."""
     from localcloud.emulator import (  # noqa: F401
+        account_facts,
         alarms,
         aliases,
         aurora,
@@ -60,6 +61,7 @@ def extend() -> None:
         custom_resources,
         deployments,
         expressions,
+        failed_stacks,
         function_logs,
         gateway,
         identity,

@@ -3,6 +3,12 @@
 For an environment: a certificate for its private load balancer, the parameters that give its stack the certificate and
 the host name, and the role under which API Gateway writes logs. For the pipeline: the connection to the repository.
 
+--check asks what could stop a first deployment, and changes nothing: quotas, zones, certificate, settings. Alone it
+asks for all environments and the pipeline. What it may not ask, or AWS does not answer, is "unknown" and stops nobody.
+
+--recover clears away what a failed first creation of an environment's stack left behind: docs/runbooks says when. It
+refuses a stack that was complete once or holds data. Without --yes it only shows what it would do, and ends with 1.
+
 --renew-roots changes a file here, not an account: it brings the root certificates of Amazon RDS for regions that have
 none yet. Without a FILE it downloads the bundles of AWS. It believes known bundles and known certificates only.
 """
@@ -20,7 +26,16 @@ import names
 from environments import PIPELINE, PROMOTION_ORDER, Environment, environment
 from names import CONNECTION_PARAMETER, Parameter
 from pipeline import aws
-from pipeline.bootstrap import account, certificate, connection, rds_root_renewal, rds_roots
+from pipeline.bootstrap import (
+    account,
+    certificate,
+    connection,
+    preflight,
+    preflight_report,
+    rds_root_renewal,
+    rds_roots,
+    recovery,
+)
 
 
 class ExitCode(IntEnum):
@@ -32,20 +47,18 @@ class ExitCode(IntEnum):
 def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
-    if bool(options.certificate_arn) != bool(options.host_name):
-        parser.error("--certificate-arn and --host-name go together")
+    _require_sense(parser, options)
     try:
-        if options.renew_roots is not None:
-            _renew_roots(options.renew_roots)
-        elif options.pipeline:
-            _prepare_pipeline(aws.session(PIPELINE.region), options)
-        else:
-            target = environment(options.env)
-            _prepare_environment(aws.session(target.region), target, options)
+        return _run(options)
     except ValueError as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return ExitCode.USAGE
-    except (account.WrongAccount, certificate.UnusableCertificate, connection.ConnectionNotReady) as error:
+    except (
+        account.WrongAccount,
+        certificate.UnusableCertificate,
+        connection.ConnectionNotReady,
+        recovery.NotRecoverable,
+    ) as error:
         print(f"bootstrap: {error}", file=sys.stderr)
         return ExitCode.NOT_READY
     except (rds_root_renewal.UnverifiedRoots, OSError) as error:
@@ -54,6 +67,36 @@ def main(arguments: list[str] | None = None) -> int:
     except (BotoCoreError, ClientError) as error:
         print(f"bootstrap: AWS refused: {error}", file=sys.stderr)
         return ExitCode.NOT_READY
+
+
+def _require_sense(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if bool(options.certificate_arn) != bool(options.host_name):
+        parser.error("--certificate-arn and --host-name go together")
+    if not (options.env or options.pipeline or options.check or options.renew_roots is not None):
+        parser.error("one of --env, --pipeline, --check and --renew-roots is needed")
+    if options.json and not options.check:
+        parser.error("--json needs --check")
+    if options.check and options.recover:
+        parser.error("--check and --recover exclude each other")
+    if options.recover and not options.env:
+        parser.error("--recover needs --env")
+    if options.yes and not options.recover:
+        parser.error("--yes needs --recover")
+
+
+def _run(options: argparse.Namespace) -> ExitCode:
+    if options.check:
+        return _check(options)
+    if options.renew_roots is not None:
+        _renew_roots(options.renew_roots)
+    elif options.pipeline:
+        _prepare_pipeline(aws.session(PIPELINE.region), options)
+    else:
+        target = environment(options.env)
+        session = aws.session(target.region)
+        if options.recover:
+            return _recover(session, target, confirmed=options.yes)
+        _prepare_environment(session, target, options)
     return ExitCode.READY
 
 
@@ -91,6 +134,36 @@ def _prepare_pipeline(session: boto3.Session, options: argparse.Namespace) -> No
     print("Ready: `cdk deploy payment-pipeline` creates the pipeline. After that it updates itself at every push.")
 
 
+def _check(options: argparse.Namespace) -> ExitCode:
+    checks: list[preflight.Check] = []
+    everything = not (options.env or options.pipeline)
+    if options.pipeline or everything:
+        others = sorted({each.region for each in PROMOTION_ORDER if each.region} - {PIPELINE.region})
+        checks += preflight.check_pipeline(aws.session(PIPELINE.region), PIPELINE, others)
+    for target in [environment(options.env)] if options.env else PROMOTION_ORDER if everything else []:
+        checks += preflight.check_environment(aws.session(target.region), target, cdk_out=Path("cdk.out"))
+    print(preflight_report.as_json(checks) if options.json else preflight_report.table(checks))
+    return ExitCode.READY if preflight.ready(checks) else ExitCode.NOT_READY
+
+
+def _recover(session: boto3.Session, target: Environment, *, confirmed: bool) -> ExitCode:
+    _report("account", account.check(session, account=target.account))
+    remains = recovery.survey(session, target.stack_name)
+    if remains is None:
+        print(f"There is no stack {target.stack_name}, so nothing stands in the way of its creation.")
+        return ExitCode.READY
+    if not confirmed:
+        print(f"The first creation of {target.stack_name} failed. To clear it away, --recover --yes would")
+        for action in remains.actions():
+            print(f"  - {action}")
+        return ExitCode.NOT_READY
+    recovery.remove(session, remains, lambda text: print(text, flush=True))
+    print(f"{target.stack_name} is gone. Now let the pipeline run that stage again, with all its actions:")
+    print(f"  aws codepipeline retry-stage-execution --pipeline-name {names.PIPELINE} \\")
+    print(f"    --stage-name {target.name.capitalize()} --retry-mode ALL_ACTIONS --pipeline-execution-id ID")
+    return ExitCode.READY
+
+
 def _renew_roots(files: list[Path]) -> None:
     wanted = {each.region for each in PROMOTION_ORDER if each.region}
     bundles = [file.read_bytes() for file in files] or [
@@ -117,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 ready, 1 not ready (the message says what to do), 2 usage.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    target = parser.add_mutually_exclusive_group(required=True)
+    target = parser.add_mutually_exclusive_group()
     target.add_argument("--env", metavar="NAME", help="prepare the account of this environment")
     target.add_argument("--pipeline", action="store_true", help="prepare the account of the pipeline")
     target.add_argument(
@@ -127,6 +200,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="renew the root certificates of Amazon RDS, from these bundles or else from AWS",
     )
+    before = parser.add_argument_group("before the first deployment")
+    before.add_argument("--check", action="store_true", help="only ask what could stop it; alone, for everything")
+    before.add_argument("--json", action="store_true", help="with --check: print JSON")
+    failed = parser.add_argument_group("with --env, after a failed first creation of its stack")
+    failed.add_argument("--recover", action="store_true", help="show what it takes to clear the stack away")
+    failed.add_argument("--yes", action="store_true", help="with --recover: do it")
     own = parser.add_argument_group("with --env, a certificate of your own domain instead of a generated one")
     own.add_argument("--certificate-arn", metavar="ARN", help="certificate in ACM, in the environment's region")
     own.add_argument("--host-name", metavar="NAME", help="a host name of that certificate; it needs no DNS record")

@@ -22,11 +22,12 @@ import boto3
 from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
+import names
 from pipeline.local.errors import ExitCode, StepFailed
 
 TIME_LIMIT_SECONDS = 600
-NEVER_DEPLOYED = ("REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
-"""A stack with one of these states has no working first version. It is deleted and created again."""
+PLANNED_ONLY = "REVIEW_IN_PROGRESS"
+"""The state of a stack that has a change set and no resources. Nothing is at work on it."""
 
 Progress = Callable[[str], None]
 
@@ -96,11 +97,7 @@ class _Stack:
 
     def bring_to(self, template_url: str) -> Deployment:
         status = self._wait_while_busy(since=time.time())  # CloudFormation continues an earlier deployment by itself
-        if status in NEVER_DEPLOYED:
-            self._progress("removing the remains of a failed first deployment")
-            self._cloudformation.delete_stack(StackName=self._name)
-            status = self._wait_while_busy(since=time.time())
-        exists = status not in (None, "DELETE_COMPLETE")
+        exists = status not in (None, "DELETE_COMPLETE", PLANNED_ONLY)
         change_set = f"promotion-{int(time.time() * 1000)}"
         actions = self._plan(change_set, template_url, "UPDATE" if exists else "CREATE")
         if actions:
@@ -130,13 +127,18 @@ class _Stack:
 
     def _plan(self, name: str, template_url: str, kind: Any) -> list[str]:
         """Create a change set. Returns its action for each resource; an empty list when nothing differs."""
-        self._cloudformation.create_change_set(
-            StackName=self._name,
-            ChangeSetName=name,
-            ChangeSetType=kind,
-            TemplateURL=template_url,
-            Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        )
+        try:
+            self._cloudformation.create_change_set(
+                StackName=self._name,
+                ChangeSetName=name,
+                ChangeSetType=kind,
+                TemplateURL=template_url,
+                Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
+            )
+        except ClientError as error:
+            if "state and can not be updated" in str(error):
+                raise StepFailed(f"{error.response['Error']['Message']} {self._recovery()}") from error
+            raise
         while (found := self._read_change_set(name))["Status"].endswith(("PENDING", "IN_PROGRESS")):
             time.sleep(0.2)
         if found["Status"] == "FAILED":
@@ -146,6 +148,13 @@ class _Stack:
                 return []
             raise StepFailed(f"CloudFormation can't plan {self._name}: {reason}")
         return [change["ResourceChange"]["Action"] for change in found["Changes"]]
+
+    def _recovery(self) -> str:
+        environment = self._name.removeprefix(names.stack(""))
+        return (
+            "If that was its first creation, this shows how to clear it away:"
+            f" python -m pipeline.bootstrap --env {environment} --recover"
+        )
 
     def _read_change_set(self, name: str) -> dict[str, Any]:
         """The change set with the changes of all pages."""
@@ -168,7 +177,7 @@ class _Stack:
     def _wait_while_busy(self, *, since: float, expected: int = 0) -> str | None:
         deadline = time.monotonic() + TIME_LIMIT_SECONDS
         time.sleep(0.2)
-        while (status := self._status()) and status.endswith("IN_PROGRESS") and status not in NEVER_DEPLOYED:
+        while (status := self._status()) and status.endswith("IN_PROGRESS") and status != PLANNED_ONLY:
             if time.monotonic() > deadline:
                 raise StepFailed(f"{self._name} was still {status} after {TIME_LIMIT_SECONDS} s")
             events = list(self._events(since))

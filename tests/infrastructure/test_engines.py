@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from environments import PROMOTION_ORDER
+from pipeline.bootstrap import questions
 from pipeline.steps import or_evidence
 from tests.infrastructure.promotion import elsewhere, one_environment, pipeline_template, promotion, resources
 
@@ -192,3 +193,12 @@ def test_the_commands_of_a_step_start_with_the_packages_that_it_installs(tmp_pat
         for module in modules:
             done = subprocess.run([python, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
+
+
+def test_the_preflight_asks_for_the_database_and_build_image_that_the_templates_use() -> None:
+    [cluster] = resources(
+        promotion().read("assembly-Dev/DevPlatform7388A222.template.json"), "AWS::RDS::DBCluster"
+    ).values()
+    assert (cluster["Engine"], cluster["EngineVersion"]) == (questions.ENGINE, questions.ENGINE_VERSION)
+    projects = resources(pipeline_template(), "AWS::CodeBuild::Project").values()
+    assert {each["Environment"]["Image"] for each in projects} == {questions.BUILD_IMAGE}

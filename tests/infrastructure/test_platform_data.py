@@ -100,11 +100,17 @@ def test_enhanced_monitoring_may_make_its_log_group(platform: PlatformTemplate) 
 
 def test_one_setting_keeps_the_data(platforms: Mapping[str, PlatformTemplate]) -> None:
     template = platforms["keeping"]
-    kept = template.resources("AWS::RDS::DBCluster", "AWS::DynamoDB::Table")
+    database = ("AWS::RDS::DBCluster", "AWS::RDS::DBInstance", "AWS::RDS::DBSubnetGroup")
+    kept = template.resources(*database, "AWS::DynamoDB::Table")
     [audit] = [id for id in template.resources("AWS::S3::Bucket") if "Audit" in id]
     [data_key] = [id for id in template.resources("AWS::KMS::Key") if "DataKey" in id]
     for id in (*kept, audit, data_key):
-        assert template.body["Resources"][id]["DeletionPolicy"] == "Retain", id
+        policies = (
+            template.body["Resources"][id]["DeletionPolicy"],
+            template.body["Resources"][id]["UpdateReplacePolicy"],
+        )
+        # A creation that fails must leave nothing behind: the names would be taken when it is tried again.
+        assert policies == ("RetainExceptOnCreate", "Retain"), id
     assert audit not in text(template.properties("Custom::EmptyBucket"))
     # Without the tag the update that sets this setting deletes nothing, and the function may look for the tag.
     assert not _is_marked(template.resources()[audit]["Properties"])

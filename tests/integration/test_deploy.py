@@ -61,15 +61,14 @@ def test_a_template_that_the_cloud_cannot_take_is_refused_by_the_resource_name(
     assert "Traceback" not in refused.stdout + refused.stderr
 
 
-def test_the_next_deployment_replaces_a_failed_first_one(cloud: LocalCloud, tmp_path: Path) -> None:
+def test_a_first_deployment_that_failed_must_be_cleared_away_before_the_next(cloud: LocalCloud, tmp_path: Path) -> None:
     # Given a first deployment that failed and was rolled back
     broken = {"One": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "four", "Colour": "blue"}}}
     failed = deploy(cloud, tmp_path, "again", broken)
     assert failed.returncode == 1
     assert "AWS::SQS::Queue One" in failed.stdout.splitlines()[-1]
     assert "Colour" in failed.stdout.splitlines()[-1]
-    # When a valid template is deployed under the same name
-    mended = deploy(cloud, tmp_path, "again", {"One": queue("four")})
-    # Then it succeeds without a manual clean-up
-    assert mended.returncode == 0, mended.stdout
-    assert mended.stdout.splitlines()[-1] == "1 resources added, 0 modified, 0 removed"
+    # When a whole template is deployed under the same name, then it is refused as CodePipeline's change set would be
+    refused = deploy(cloud, tmp_path, "again", {"One": queue("four")})
+    assert refused.returncode == 1
+    assert "is in ROLLBACK_COMPLETE state and can not be updated" in refused.stdout.splitlines()[-1]

@@ -1,0 +1,30 @@
+"""What the preflight asks of an account, and MiniStack answers as no account of AWS would.
+
+Zone ``c`` of us-east-1 is not ``use1-az3`` here, where API Gateway has no VPC links: zones' letters differ by account.
+RDS offers the serverless class of Aurora PostgreSQL.
+"""
+
+from typing import Any
+
+from ministack.services import ec2, rds
+
+from localcloud.emulator.upstream import Function, replaces
+
+SERVERLESS = "db.serverless"
+
+
+@replaces(ec2, "_az_id_for_zone_name")
+def zone_id(find: Function, zone_name: str) -> str:
+    return "use1-az4" if zone_name == "us-east-1c" else str(find(zone_name))
+
+
+@replaces(rds, "_describe_orderable_options")
+def orderable(describe: Function, params: Any) -> Any:
+    if rds._p(params, "DBInstanceClass") != SERVERLESS or rds._p(params, "Engine") != "aurora-postgresql":
+        return describe(params)
+    like = "db.r5.large"
+    status, headers, body = describe({**params, "DBInstanceClass": [like]})
+    return status, headers, body.replace(like.encode(), SERVERLESS.encode())
+
+
+rds._ACTION_MAP["DescribeOrderableDBInstanceOptions"] = rds._describe_orderable_options
