@@ -17,7 +17,7 @@ from pipeline import assembly
 from pipeline.bootstrap import account, rds_roots
 
 EXAMPLE_DOMAIN = "@example.com"
-ENGINE, ENGINE_VERSION, INSTANCE_CLASS = "aurora-postgresql", "17.9", "db.serverless"
+ENGINE, ENGINE_VERSION, INSTANCE_CLASS = "aurora-postgresql", "18.6", "db.serverless"
 BUILD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 """It has the runtimes that the builds ask for, Python 3.13 and Node.js 22."""
 WAF_CAPACITY = 1500

@@ -118,7 +118,7 @@ def test_an_account_in_order_is_ready(cdk_out: Path) -> None:
         ({"describe_addresses": {"Addresses": [{}] * 5}}, "elastic IPs", Status.FAILED, "L-0263D0A3"),
         (
             {"describe_orderable_db_instance_options": {"OrderableDBInstanceOptions": []}},
-            "Aurora", Status.FAILED, "us-east-1 has no serverless aurora-postgresql 17.9",
+            "Aurora", Status.FAILED, f"us-east-1 has no serverless aurora-postgresql {questions.ENGINE_VERSION}",
         ),
         (
             {"describe_availability_zones": {"AvailabilityZones": [{"ZoneName": n, "ZoneId": i} for n, i in ZONES]}},
