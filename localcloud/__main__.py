@@ -1,10 +1,11 @@
-"""``python -m localcloud start|stop|status|env|age|set ENVIRONMENT``: manage one local cloud by hand.
+"""``python -m localcloud start|stop|status|env|age|failover|set ENVIRONMENT``: manage one local cloud by hand.
 
 ``age --days N`` makes all objects in S3 N days older and applies the buckets' lifecycle transitions, as S3 does daily.
 ``env`` prints the variables that a client needs, as shell exports: ``eval "$(python -m localcloud env dev)"``.
+``failover`` makes the database's reader its writer and waits: every connection ends, and none is accepted meanwhile.
 ``set dev NAME=VALUE`` changes a setting of the running cloud, until it stops: ``metric_minute_seconds=0`` to see
 metrics at once, or ``executed_version=always``.
-Exit codes: 0 done (``status``: it runs), 1 failed (``status``: it does not run), 2 usage.
+Exit codes: 0 done (``status``: it runs), 1 failed (``status``: it or its database does not run), 2 usage.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from environments import Environment, environment
 from localcloud import LocalCloud, LocalCloudError
+from localcloud.failover import database, fail_over
 
 UNSET_REAL_ACCOUNT = "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE PLATFORM_ROLE_ARN"
 UNREACHABLE_CLOUD = (
@@ -35,7 +37,7 @@ class ExitCode(IntEnum):
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m localcloud", description=__doc__)
-    parser.add_argument("command", choices=("start", "stop", "status", "env", "age", "set"))
+    parser.add_argument("command", choices=("start", "stop", "status", "env", "age", "failover", "set"))
     parser.add_argument("environment", help="dev, staging, prod or the name of an ephemeral environment")
     parser.add_argument("assignment", nargs="?", metavar="NAME=VALUE", help="of set: the setting")
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of the local clouds' files")
@@ -81,10 +83,29 @@ def _run(command: str, settings: Environment, cloud: LocalCloud, *, days: int) -
         print(*moved, f"{cloud.name}: objects are {days} days older, {len(moved)} moved", sep="\n")
     elif command == "status":
         print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
+        return _report_database(cloud)
+    elif command == "failover":
+        after, seconds = fail_over(cloud)
+        print(f"{cloud.name}: the database failed over in {seconds:.0f} s, its writer is {after.writer}")
     else:
         print(UNSET_REAL_ACCOUNT)
         for name, value in cloud.environ().items():
             print(f"export {name}={shlex.quote(value)}")
+    return ExitCode.DONE
+
+
+def _report_database(cloud: LocalCloud) -> int:
+    found = database(cloud)
+    if found is None:
+        return ExitCode.DONE
+    if found.status == "failed":
+        print(
+            f"{cloud.name}: its database is gone, and the data with it: read {cloud.log_path}, then start"
+            f" again with `python -m localcloud stop {cloud.name}`",
+            file=sys.stderr,
+        )
+        return ExitCode.FAILED
+    print(f"{cloud.name}: database {found.cluster} {found.status}, writer {found.writer}")
     return ExitCode.DONE
 
 

@@ -92,6 +92,12 @@ class Postgres:
         self._sockets = Path(tempfile.mkdtemp(prefix="local-cloud-pg-"))
         self._give_to_server(self._server_folder, self._sockets)
         self._initialise()
+        self.resume()
+
+    def resume(self) -> None:
+        """Run the server on its data: at the start, and after it was killed. It recovers what was committed."""
+        if self._sockets is None:
+            raise PostgresError("PostgreSQL was never started")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [_binary("postgres", self._user), "-D", self._data, "-k", self._sockets],
@@ -104,12 +110,15 @@ class Postgres:
                 raise PostgresError(f"PostgreSQL did not start; its log {self.log} ends with:\n{self._last_lines()}")
             time.sleep(0.02)
 
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def ensure_database(self, user: str, password: str, database: str) -> None:
         """Create the master user and its database. If they exist, set the user's password."""
         self._psql(ENSURE_DATABASE, MASTER_USER=user, MASTER_PASSWORD=password, DATABASE=database)
 
     def stop(self) -> None:
-        if self._process is not None:
+        if self._process is not None and self.runs():  # otherwise its pid may be another process's by now
             _end(self._process.pid)
             self._process.wait()
         if self._sockets is not None:

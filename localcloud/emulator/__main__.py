@@ -74,6 +74,7 @@ def extend() -> None:
         permissions,
         private_integration,
         properties,
+        reachability,
         resources,
         signatures,
         tasks,
@@ -88,7 +89,7 @@ def serve(settings: Settings, listening: int) -> None:
     from ministack.app import app
     from ministack.core import lambda_runtime
 
-    from localcloud.emulator import alarms, aurora, control, tasks
+    from localcloud.emulator import alarms, aurora, control, reachability, tasks
 
     config = Config()
     config.bind = [f"fd://{listening}"]
@@ -103,7 +104,8 @@ def serve(settings: Settings, listening: int) -> None:
             asyncio.get_running_loop().add_signal_handler(sign, stop.set)
         alarms.start_clock()
         avoid_long_garbage_collections()
-        serving = asyncio.create_task(serve_asgi(control.with_commands(app), config, shutdown_trigger=stop.wait))
+        application = control.with_commands(reachability.enforced(app))
+        serving = asyncio.create_task(serve_asgi(application, config, shutdown_trigger=stop.wait))
         await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
         # Running requests may finish. Hypercorn would also wait for idle connections of clients and functions.
         await asyncio.wait([serving], timeout=STOP_SECONDS)

@@ -1,18 +1,19 @@
 """Aurora PostgreSQL as a real PostgreSQL server, one for each local cloud.
 
 The cluster's writer endpoint and reader endpoint both lead to this server. A master password that RDS manages becomes
-a secret, as on AWS.
+a secret, as on AWS. RDS's APIs state whether the server is available.
 """
 
 import atexit
 import contextlib
 import json
+import logging
 import os
+import queue
 import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,16 @@ from ministack.services.cloudformation import provisioners
 from localcloud import postgres
 from localcloud.emulator.own_api import settings
 from localcloud.emulator.properties import Attributes, after_write
+from localcloud.emulator.reachability import VPC_PORT, database_admits
 from localcloud.emulator.upstream import Function, replaces
 
+logger = logging.getLogger(__name__)
+
 CLUSTER = "AWS::RDS::DBCluster"
+
+FAILOVER_SECONDS = 10.0
+"""How long a fail-over takes. Aurora's takes usually less than 60 s, often less than 30 s (Aurora User Guide, "High
+availability for Amazon Aurora")."""
 
 
 class Server:
@@ -33,48 +41,69 @@ class Server:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
-        self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        self._writing = threading.Lock()
+        self._answers: queue.Queue[Any] = queue.Queue()
         self.port = 0
 
     def ensure_database(self, user: str, password: str, database: str) -> None:
         """Raises ``ValueError`` with the reason when PostgreSQL does not start or refuses. The deployment fails."""
-        with self._lock:
+        with self._asking:
             if self._process is None or self._process.poll() is not None:
                 self._start()
             self._ask({"user": user, "password": password, "database": database})
 
+    def fail_over(self, seconds: float) -> None:
+        """Begin to refuse clients for ``seconds``, and end their connections. Raises ``ValueError`` as above."""
+        with self._asking:
+            self._ask({"fail_over": seconds})
+
     def stop(self) -> None:
-        with self._lock:
-            if self._process is not None and self._process.stdin is not None:
-                self._process.stdin.close()
-                self._process.wait()
-            self._process = None
+        with self._asking:
+            process, self._process = self._process, None
+            if process is not None and process.stdin is not None:
+                process.stdin.close()
+                process.wait()
 
     def _start(self) -> None:
         own = settings()
+        self._answers = queue.Queue()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "localcloud.database"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip
+        threading.Thread(target=self._listen, args=(self._process, self._answers), daemon=True).start()
         files = {"certificate": str(own.tls / "server.pem"), "key": str(own.tls / "server.key")}
         self.port = self._ask({"folder": str(Path(own.folder) / "postgres"), **files})["port"]
 
-    def _ask(self, question: dict[str, str]) -> Any:
-        answer = "".join(self._lines(json.dumps(question)))
-        content = json.loads(answer or '{"error": "its process ended"}')
+    def _ask(self, question: dict[str, Any]) -> Any:
+        self._write(question)
+        content = self._answers.get()
         if "error" in content:
             raise ValueError(f"PostgreSQL: {content['error']}")
         return content
 
-    def _lines(self, question: str) -> Iterator[str]:
-        """The one line of the answer; no line when the process has ended."""
+    def _write(self, message: dict[str, Any]) -> None:
         process = self._process
-        if process is not None and process.stdin is not None and process.stdout is not None:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(question + "\n")
+        if process is not None and process.stdin is not None:
+            with self._writing, contextlib.suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(message) + "\n")
                 process.stdin.flush()
-                yield process.stdout.readline()
+
+    def _listen(self, process: "subprocess.Popen[str]", answers: "queue.Queue[Any]") -> None:
+        """Take what the process writes, until it ends."""
+        for line in process.stdout or ():
+            message = json.loads(line)
+            if "client" in message:
+                self._write({**message, "admitted": _admits(message["client"])})
+            elif "status" in message:
+                _set_status(message["status"])
+            else:
+                answers.put(message)
+        answers.put({"error": "its process ended"})
+        if process is self._process:  # it was not stopped
+            _set_status("failed")
 
 
 server = Server()
@@ -95,7 +124,8 @@ def serve_cluster(cluster_id: str, props: Any) -> Attributes:
     else:
         password = str(props["MasterUserPassword"])
     server.ensure_database(user, password, props.get("DatabaseName") or "postgres")
-    cluster.update(Endpoint="127.0.0.1", ReaderEndpoint="127.0.0.1", Port=server.port)
+    declared = {VPC_PORT: int(props.get("Port") or 5432)}
+    cluster.update(Endpoint="127.0.0.1", ReaderEndpoint="127.0.0.1", Port=server.port, **declared)
     return provisioners._rds_db_cluster_attrs(cluster)  # type: ignore[no-any-return]
 
 
@@ -117,6 +147,43 @@ def cluster_attributes(attributes: Function, cluster: Any) -> Any:
     found = attributes(cluster)
     managed = cluster.get("MasterUserSecret")
     return {**found, "MasterUserSecret.SecretArn": managed["SecretArn"]} if managed else found
+
+
+@after_write("AWS::RDS::DBInstance")
+def write_by_the_first_instance_only(_: str, props: Any) -> None:
+    """MiniStack takes each instance of a template for a writer."""
+    members = rds._clusters.get(props.get("DBClusterIdentifier"), {}).get("DBClusterMembers", [])
+    writers = [member for member in members if member["IsClusterWriter"]]
+    for reader in writers[1:]:
+        reader["IsClusterWriter"] = False
+
+
+def _admits(client_port: int) -> bool:
+    try:
+        return database_admits(client_port)
+    except Exception:
+        logger.exception(
+            "the connection from port %s is refused, because the network could not be looked at", client_port
+        )
+        return False
+
+
+def _set_status(status: str) -> None:
+    """Give all clusters and their instances the server's state: ``available``, ``failing-over`` or ``failed``."""
+    logger.warning("database: %s", status)
+    for _, cluster in rds._clusters.all_items():
+        cluster["Status"] = status
+    for _, instance in rds._instances.all_items():
+        instance["DBInstanceStatus"] = "rebooting" if status == "failing-over" else status
+
+
+@replaces(rds, "_failover_db_cluster_impl")
+def fail_over(promote: Function, params: Any) -> Any:
+    """Promote a reader, and end every connection of the one server: each instance has a new role, or has restarted."""
+    response, later = promote(params)
+    if response is not None and response[0] == 200:
+        server.fail_over(FAILOVER_SECONDS)
+    return response, later
 
 
 def delete_cluster(cluster_id: str, props: Any) -> None:

@@ -1,6 +1,7 @@
 """When the function of a custom resource fails, the deployment fails at once and states the reason.
 
-MiniStack would wait an hour for the answer of a function that died before it sent one.
+MiniStack would wait an hour for the answer of a function that died before it sent one. The answer is an object that the
+function puts into Amazon S3 by a URL without its own signature, so the function must have a way to S3.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from ministack.services import lambda_svc
 from ministack.services.cloudformation import custom_resource
 
 from localcloud.emulator.own_api import settings
+from localcloud.emulator.reachability import Interface, refusal_of_service
 from localcloud.emulator.upstream import Function, original, replaces
 
 original(custom_resource, "invoke_custom_resource")
@@ -17,13 +19,22 @@ original(custom_resource, "deliver_response")
 
 @replaces(lambda_svc, "_execute_function_with_config_scope")
 def execute(run: Function, func: Any, event: Any) -> Any:
-    result = run(func, event)
-    if isinstance(event, dict) and "ResponseURL" in event and result.get("error"):
+    if not (isinstance(event, dict) and "ResponseURL" in event):
+        return run(func, event)
+    lost = _lost_answer(func.get("config") or func)
+    result = {"error": True, "body": {"errorMessage": lost}} if lost else run(func, event)
+    if result.get("error"):
         token = event["ResponseURL"].rsplit("/", 1)[-1]
         waiting = custom_resource._pending.get(token)
         if waiting is not None and waiting["result"] is None:
             custom_resource.deliver_response(token, {"Status": "FAILED", "Reason": _reason(func, result)})
     return result
+
+
+def _lost_answer(config: Any) -> str | None:
+    """Why the function's answer to CloudFormation can't arrive. On AWS the stack waits an hour for such an answer."""
+    interface = Interface.of_function(config)
+    return refusal_of_service(interface, "s3") if interface else None
 
 
 def _reason(func: Any, result: Any) -> str:

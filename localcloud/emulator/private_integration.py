@@ -1,7 +1,8 @@
 """The private integration of a REST API: mapped headers, VPC link, and TLS to the load balancer.
 
 The request stays inside the emulator. What API Gateway checks on the way is checked here: that the link exists, that
-the target is a load balancer, and that the listener's certificate suits the host name of the integration's URI.
+the target is a load balancer that the link reaches, and that the listener's certificate suits the host name of the
+integration's URI. Where the link's packets are lost, the client gets its 504 at once, and not after the timeout.
 """
 
 import functools
@@ -19,12 +20,13 @@ from ministack.services import acm, alb, apigateway_v1
 from ministack.services.cloudformation import provisioners
 
 from localcloud.emulator.calls import current_call
+from localcloud.emulator.reachability import Interface, refusal_of_load_balancer
 from localcloud.emulator.upstream import Function, replaces
 
 logger = logging.getLogger(__name__)
 
-links: set[str] = set()
-"""The ids of the VPC links that exist."""
+links: dict[str, Interface] = {}
+"""The network interfaces of the VPC links that exist, by the link's id."""
 
 
 class NotReachable(Exception):
@@ -55,7 +57,10 @@ async def invoke_http_proxy(
     target = urllib.parse.urlsplit(uri)
     port = target.port or (443 if target.scheme == "https" else 80)
     try:
-        balancer = _balancer_behind(call.with_variables(integration.get("connectionId") or ""), integration)
+        link = call.with_variables(integration.get("connectionId") or "")
+        balancer = _balancer_behind(link, integration)
+        if refusal_of_load_balancer(links[link], balancer, port):
+            return apigateway_v1._gw_error("INTEGRATION_TIMEOUT", "Endpoint request timed out")
         if target.scheme == "https":
             verified = not provisioners._cfn_bool((integration.get("tlsConfig") or {}).get("insecureSkipVerification"))
             check_certificate(_certificate(balancer, port), target.hostname or "", verified=verified)

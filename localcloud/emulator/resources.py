@@ -14,6 +14,7 @@ from ministack.services.cloudformation import provisioners
 
 from localcloud.emulator import private_integration
 from localcloud.emulator.own_api import client
+from localcloud.emulator.reachability import Interface
 from localcloud.emulator.upstream import UpstreamChanged, original
 
 Made = tuple[str, dict[str, Any]]
@@ -101,8 +102,15 @@ def _permissions(props: Any) -> list[dict[str, Any]]:
     return [permission]
 
 
+EVERYTHING_OUT: list[dict[str, Any]] = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+"""The egress rules of a group whose template declares none. CloudFormation removes them with the first egress rule that
+is a resource of its own (aws-cdk issue 987)."""
+
+
 def _security_group_rule(direction: str) -> tuple[Create, Delete]:
     def create(_logical_id: str, props: Any, _stack: str) -> Made:
+        if direction == "egress":
+            _ec2().revoke_security_group_egress(GroupId=props["GroupId"], IpPermissions=EVERYTHING_OUT)
         authorize = getattr(_ec2(), f"authorize_security_group_{direction}")
         authorize(GroupId=props["GroupId"], IpPermissions=_permissions(props))
         identifier = _unique("sgr")
@@ -131,12 +139,18 @@ def _delete_alarm(name: str, _props: Any) -> None:
 
 
 def _vpc_link(_logical_id: str, props: Any, _stack: str) -> Made:
-    """Only an id, without which no integration reaches the load balancer."""
+    """An id and its network interfaces. A request stays inside the emulator, which asks whether they let it pass."""
     if not props.get("SubnetIds"):
         raise ValueError("a VPC link needs SubnetIds")
     identifier = new_uuid().replace("-", "")[:10]
-    private_integration.links.add(identifier)
+    private_integration.links[identifier] = Interface(
+        f"VPC link {identifier}", tuple(props["SubnetIds"]), tuple(props.get("SecurityGroupIds") or ())
+    )
     return identifier, {"VpcLinkId": identifier}
+
+
+def _delete_vpc_link(identifier: str, _props: Any) -> None:
+    private_integration.links.pop(identifier, None)
 
 
 def _rotation_schedule(_logical_id: str, props: Any, _stack: str) -> Made:
@@ -185,7 +199,7 @@ _register("AWS::EC2::FlowLog", _flow_log, lambda i, _: _ec2().delete_flow_logs(F
 _register("AWS::EC2::SecurityGroupIngress", *_security_group_rule("ingress"))
 _register("AWS::EC2::SecurityGroupEgress", *_security_group_rule("egress"))
 _register("AWS::CloudWatch::CompositeAlarm", _composite_alarm, _delete_alarm)
-_register("AWS::ApiGatewayV2::VpcLink", _vpc_link, lambda i, _: private_integration.links.discard(i))
+_register("AWS::ApiGatewayV2::VpcLink", _vpc_link, _delete_vpc_link)
 _register("AWS::SecretsManager::RotationSchedule", _rotation_schedule, _delete_nothing)
 _register("AWS::SecretsManager::ResourcePolicy", _secret_policy, _delete_secret_policy)
 _register("AWS::WAFv2::WebACLAssociation", _web_acl_association, _delete_web_acl_association)

@@ -271,6 +271,49 @@ def test_a_private_certificate_is_accepted_by_setting_only(platforms: Mapping[st
     assert platforms["keeping"].only("Custom::IntegrationTls")["InsecureSkipVerification"] == "false"
 
 
+def test_security_groups_have_the_rules_that_connections_need_and_no_other(platform: PlatformTemplate) -> None:
+    # Given the groups at both ends of each connection, taken from the resources that connect
+    def ids(groups: Any) -> str:
+        [group] = groups
+        return logical_id(group)
+
+    [functions] = {ids(each["VpcConfig"]["SecurityGroupIds"]) for each in platform.properties("AWS::Lambda::Function")}
+    link = ids(platform.only("AWS::ApiGatewayV2::VpcLink")["SecurityGroupIds"])
+    balancer = ids(platform.only("AWS::ElasticLoadBalancingV2::LoadBalancer")["SecurityGroups"])
+    database = ids(platform.only("AWS::RDS::DBCluster")["VpcSecurityGroupIds"])
+    port = platform.only("AWS::ElasticLoadBalancingV2::Listener")["Port"]
+    # A load balancer invokes functions by Lambda's API, so that no rule stands between the two.
+    needed = {
+        ("egress", link, balancer, port),
+        ("ingress", balancer, link, port),
+        ("egress", functions, database, 5432),
+        ("ingress", database, functions, 5432),
+        ("egress", functions, "0.0.0.0/0", 443),
+    }
+    # Then those are the rules, besides the one by which CDK says that a group allows nothing
+    assert (
+        set(_rules(platform)) - {("egress", balancer, "nothing", 252), ("egress", database, "nothing", 252)} == needed
+    )
+
+
+def _rules(platform: PlatformTemplate) -> Iterator[tuple[str, str, str, int]]:
+    """Each rule's direction, group, peer and port."""
+    rules = [
+        (kind, {"GroupId": {"Ref": id}, **rule})
+        for id, group in platform.resources("AWS::EC2::SecurityGroup").items()
+        for kind in ("Ingress", "Egress")
+        for rule in group["Properties"].get(f"SecurityGroup{kind}", [])
+    ]
+    for kind in ("Ingress", "Egress"):
+        rules += [(kind, rule) for rule in platform.properties(f"AWS::EC2::SecurityGroup{kind}")]
+    for kind, rule in rules:
+        peer = rule.get("SourceSecurityGroupId") or rule.get("DestinationSecurityGroupId")
+        address = {"255.255.255.255/32": "nothing"}.get(rule.get("CidrIp"), rule.get("CidrIp"))
+        assert rule["IpProtocol"] in ("tcp", "icmp")
+        assert rule["FromPort"] == rule["ToPort"] or address == "nothing"
+        yield kind.lower(), logical_id(rule["GroupId"]), logical_id(peer) if peer else address, rule["FromPort"]
+
+
 def test_the_load_balancer_is_private_and_reachable_only_through_the_link(platform: PlatformTemplate) -> None:
     assert platform.only("AWS::ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internal"
     [link_group] = platform.only("AWS::ApiGatewayV2::VpcLink")["SecurityGroupIds"]

@@ -156,6 +156,14 @@ def test_the_picture_of_the_layers_shows_each_package_of_the_contract() -> None:
     assert {package for layer in layers for package in layer.split(" | ")} <= shown
 
 
+def test_the_table_of_the_local_cloud_names_each_extension() -> None:
+    """An extension without a row would be a behaviour that nobody is told of."""
+    machinery = {"__init__", "__main__", "control", "own_api", "upstream"}
+    extensions = {Path(name).stem for name in FILES if re.fullmatch(r"localcloud/emulator/\w+\.py", name)} - machinery
+    rows = re.findall(r"^\|.*\| ((?:`\w+`(?:, )?)+) \|$", text_of("docs/local-cloud.md"), re.M)
+    assert {name for row in rows for name in re.findall(r"\w+", row)} == extensions
+
+
 def test_the_table_of_optional_features_agrees_with_the_settings() -> None:
     """Each setting that is off by default, and in which environments it is on."""
     rows = re.findall(r"^\| `(\w+)` \| `([^`]*)` \| ([\w, ]*) ?\|", text_of("docs/optional-features.md"), re.M)
