@@ -162,6 +162,8 @@ class Table(StrEnum):
 
     TRANSACTIONS = "transactions"
     IDEMPOTENCY = "idempotency"
+    VELOCITY = "velocity"
+    """What customers, cards and callers did lately: what limits and velocity rules count."""
     RELEASES = "releases"
     """Records and lease of the release controller."""
 

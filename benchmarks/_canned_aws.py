@@ -24,9 +24,10 @@ class Answers(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-        self._answer(json.dumps(ANSWERS.get(operation, {})).encode(), "application/x-amz-json-1.0")
+        answer = ANSWERS[operation](**sent) if operation in ANSWERS else {}
+        self._answer(json.dumps(answer).encode(), "application/x-amz-json-1.0")
 
     def do_PUT(self) -> None:
         """S3's PutObject: the SDK sends chunks, because their checksum follows them."""
@@ -52,9 +53,9 @@ class Answers(BaseHTTPRequestHandler):
 
 
 ANSWERS = {
-    "Query": SDK.query(),
-    "GetParameter": SDK.get_parameter(),
-    "GetSecretValue": SDK.get_secret_value(),
+    "BatchGetItem": SDK.batch_get_item,
+    "GetParameter": SDK.get_parameter,
+    "GetSecretValue": SDK.get_secret_value,
 }
 
 

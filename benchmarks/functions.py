@@ -18,11 +18,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from lambdas.payments.velocity import DAY, State, Sums
 from names import METRICS, Function, Table
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +119,7 @@ def request(handler: Callable[[Any, Any], Any], route: str, n: int) -> float:
         "path": f"/dev/{route}",
         "multiValueHeaders": {
             "content-type": ["application/json"], "x-caller": ["AIDA"], "idempotency-key": [f"key-{n}"],
+            "x-caller-arn": ["arn:aws:iam::111111111111:user/shop"],
         },
         "body": json.dumps(body),
         "isBase64Encoded": False,
@@ -140,26 +141,34 @@ def _top(profile: cProfile.Profile) -> str:
 
 
 class CannedDatabase:
-    """A PostgreSQL connection that knows an active customer by every id."""
+    """A PostgreSQL connection that knows a merchant of every caller, and an active customer by every id."""
 
     def run(self, sql: str, **parameters: Any) -> list[list[Any]]:
-        return [["active", "US", ["USD", "EUR"], {}]]
+        merchant = ["shop", "active", ["USD", "EUR"], {}, []]
+        return [[*merchant, "active", "US", ["USD", "EUR"], {}, {}]]
 
 
 class CannedSdk:
-    """Every AWS client that the functions use; it answers at once, with a full page of history."""
+    """Every AWS client that the functions use. It answers at once, for a customer and a card that pay every hour
+    of a month."""
 
     def __init__(self) -> None:
-        now = datetime.now(UTC)
-        self._page = {"Items": [_past(now - timedelta(minutes=n + 1)) for n in range(50)]}
+        paid = Sums()
+        for ago in range(31 * DAY, 0, -3600):
+            paid = paid.plus(int(time.time()) - ago, 1)
+        state = {"state_version": {"N": "7"}, "state": {"S": State(key="busy", paid=paid).to_json()}}
+        self._state = state
         never = type("Never", (Exception,), {})
-        self.exceptions = SimpleNamespace(ConditionalCheckFailedException=never)
+        self.exceptions = SimpleNamespace(ConditionalCheckFailedException=never, TransactionCanceledException=never)
         self.meta = SimpleNamespace(
             events=SimpleNamespace(register_first=lambda *a, **k: None, register=lambda *a, **k: None)
         )
 
-    def query(self, **arguments: Any) -> Any:
-        return self._page
+    def batch_get_item(self, **arguments: Any) -> Any:
+        [(table, wanted)] = arguments["RequestItems"].items()
+        # Nothing was declined, so the customer has no state at the merchant.
+        keys = [key for key in wanted["Keys"] if not key["counter"]["S"].startswith("at-merchant#")]
+        return {"Responses": {table: [key | self._state for key in keys]}}
 
     def get_parameter(self, **arguments: Any) -> Any:
         return {"Parameter": {"Value": (ROOT / "lambdas/payments/fraud_rules.json").read_text()}}
@@ -169,17 +178,6 @@ class CannedSdk:
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         return lambda **arguments: {}
-
-
-def _past(moment: datetime) -> dict[str, dict[str, str]]:
-    return {
-        "created_at": {"S": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")},
-        "customer_id": {"S": "load-00001"},
-        "card_fingerprint": {"S": "f"},
-        "currency": {"S": "USD"},
-        "minor": {"N": "1250"},
-        "status": {"S": "approved"},
-    }
 
 
 CONTEXT = SimpleNamespace(
@@ -196,6 +194,7 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "benchmark",
     "POWERTOOLS_METRICS_NAMESPACE": METRICS,
     "TRANSACTION_TABLE": Table.TRANSACTIONS,
+    "VELOCITY_TABLE": Table.VELOCITY,
     "IDEMPOTENCY_TABLE": Table.IDEMPOTENCY,
     "AUDIT_BUCKET": "audit",
     "AUDIT_KEY_ID": "key",

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.functions import ENVIRONMENT, FUNCTIONS, ROOT, request, silence
+from lambdas.schema import migrator
 from localcloud import certificates
 
 MEMORY_MB = (256, 512, 1024, 1769)
@@ -108,11 +109,16 @@ def _fill(addresses: dict[str, str]) -> None:
 
     trust = ssl.create_default_context(cafile=addresses["DATABASE_CA_BUNDLE"])
     connection = Connection(**LOGIN, host="localhost", port=int(addresses["DATABASE_PORT"]), ssl_context=trust)
-    connection.run((ROOT / "lambdas/schema/migrations/0001_customers.sql").read_text())
+    migrator.apply(connection, migrator.load())
     connection.run(
         "INSERT INTO customers (customer_id, status, country, allowed_currencies)"
         " SELECT 'load-' || lpad(n::text, 5, '0'), 'active', 'US', ARRAY['USD', 'EUR'] FROM generate_series(0, 1999) n"
     )
+    connection.run(
+        "INSERT INTO merchants (merchant_id, status, allowed_currencies, required_fields, platform_wide)"
+        " VALUES ('shop', 'active', ARRAY['USD', 'EUR'], '{}', true)"
+    )
+    connection.run("INSERT INTO merchant_principals VALUES ('111111111111', 'shop')")
     connection.close()
 
 

@@ -80,7 +80,8 @@ class Scenario:
         customer_id = f"load-9{customer:04d}" if kind is Kind.UNKNOWN_CUSTOMER else f"load-{customer:05d}"
         card = card_number(customer, check_digit_off_by=1 if kind is Kind.BAD_CARD else 0)
         body = (
-            f'{{"customer_id": "{customer_id}", "amount": {amount}, "currency": "{currency}", "card_number": "{card}"}}'
+            f'{{"customer_id": "{customer_id}", "amount": {amount}, "currency": "{currency}", '
+            f'"card_number": "{card}", "client_ip": "{client_address(customer)}"}}'
         )
         route = self._shuffled[place]
         method = _METHODS[route]
@@ -101,6 +102,12 @@ def card_number(customer: int, check_digit_off_by: int = 0) -> str:
     digits = CARD_PREFIXES[customer % len(CARD_PREFIXES)] + f"{customer:09d}"
     total = sum(int(digit) if place % 2 else sum(divmod(2 * int(digit), 10)) for place, digit in enumerate(digits))
     return f"{digits}{(check_digit_off_by - total) % 10}"
+
+
+def client_address(customer: int) -> str:
+    """The address of a synthetic customer, of the range for benchmarks (RFC 2544). Each has its own, because many cards
+    from one address are card testing."""
+    return f"198.18.{customer // 256}.{customer % 256}"
 
 
 def fault(request: PaymentRequest, status: int, body: bytes) -> Fault | None:

@@ -50,57 +50,61 @@ class Compute(Construct):
             removal_policy=encryption.data_removal_policy,
         )
 
-        customers = {
+        settings = {
             "DATABASE_HOST": database.reader_host,
             "DATABASE_PORT": database.port,
             "DATABASE_NAME": NAME,
             "DATABASE_SECRET_ARN": database.app_secret.secret_arn,
-        }
-        read_customers = encryption.read_secret(database.app_secret.secret_arn)
-        fraud = {
-            **customers,
-            "TRANSACTION_TABLE": storage.transactions.table_name,
+            "VELOCITY_TABLE": storage.velocity.table_name,
             "FRAUD_RULES_PARAMETER": parameters.fraud_rules.parameter_name,
             "FINGERPRINT_SECRET_ARN": fingerprint.secret_arn,
         }
-        check_fraud = [
-            *read_customers,
-            iam.PolicyStatement(
-                actions=["dynamodb:Query"],
-                resources=[
-                    f"{storage.transactions.table_arn}/index/{index}" for index in (Index.BY_CUSTOMER, Index.BY_CARD)
-                ],
-            ),
-            iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[parameters.fraud_rules.parameter_arn]),
+        velocity = storage.velocity.table_arn
+        # Every route counts cards against card testing.
+        use_velocity = [
+            *encryption.read_secret(database.app_secret.secret_arn),
             *encryption.read_secret(fingerprint.secret_arn),
+            iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[parameters.fraud_rules.parameter_arn]),
+            # Each also reads the merchant's total of the day.
+            iam.PolicyStatement(actions=["dynamodb:BatchGetItem", "dynamodb:UpdateItem"], resources=[velocity]),
+            encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
         ]
-        use_tables = encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")
+        # Of the version before, which is stable until the shift. A later release takes it away.
+        query_history = iam.PolicyStatement(
+            actions=["dynamodb:Query"],
+            resources=[
+                f"{storage.transactions.table_arn}/index/{index}" for index in (Index.BY_CUSTOMER, Index.BY_CARD)
+            ],
+        )
 
         self._release(
             Function.VALIDATION,
-            "card, amount, currency and customer",
-            environment=customers,
-            statements=read_customers,
+            "card, amount, currency, customer and merchant",
+            environment=settings,
+            statements=use_velocity,
             database=database,
         )
         self._release(
             Function.FRAUD_DETECTION,
-            "rules over the customer's transactions",
-            environment=fraud,
-            statements=[*check_fraud, encryption.use_data_key("dynamodb", "kms:Decrypt")],
+            "rules over what customer and card did lately",
+            environment=settings,
+            statements=[*use_velocity, query_history],
             database=database,
         )
         self._release(
             Function.PROCESSING,
             "decides a payment once, records it and its audit trail",
             environment={
-                **fraud,
+                **settings,
+                "TRANSACTION_TABLE": storage.transactions.table_name,
                 "IDEMPOTENCY_TABLE": storage.idempotency.table_name,
                 "AUDIT_BUCKET": storage.audit.bucket_name,
                 "AUDIT_KEY_ID": encryption.data_key.key_id,
             },
             statements=[
-                *check_fraud,
+                *use_velocity,
+                query_history,
+                iam.PolicyStatement(actions=["dynamodb:PutItem"], resources=[velocity]),
                 iam.PolicyStatement(
                     actions=["dynamodb:PutItem", "dynamodb:UpdateItem"], resources=[storage.transactions.table_arn]
                 ),
@@ -108,7 +112,6 @@ class Compute(Construct):
                     actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
                     resources=[storage.idempotency.table_arn],
                 ),
-                use_tables,
                 iam.PolicyStatement(
                     actions=["s3:PutObject", "s3:GetObject"], resources=[storage.audit.arn_for_objects("audit/*")]
                 ),

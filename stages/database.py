@@ -11,6 +11,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 import names
+from names import Role
 from stages.bundling import SOURCE
 from stages.function import FunctionBase, PlatformFunction
 from stages.rotation import rotate_passwords
@@ -183,6 +184,7 @@ class Database(Construct):
                 "MasterSecretArn": admin_secret.secret_arn,
                 "AppSecretArn": self.app_secret.secret_arn,
                 "DemoCustomers": "true" if self._base.environment.demo_customers else "false",
+                **self._seeded_callers(),
                 "MigrationsHash": migrations_hash(SOURCE / "schema"),
             },
         )
@@ -190,6 +192,16 @@ class Database(Construct):
         network = self._base.network
         schema.node.add_dependency(self.cluster, network.functions_group, network.database_group)
         return schema
+
+    def _seeded_callers(self) -> dict[str, list[str]]:
+        """Who calls the API as the seeded merchants. The roles are named: they depend on what depends on the schema."""
+        stack, name = Stack.of(self), self._base.environment.name
+        arn = f"arn:{stack.partition}:iam::{stack.account}"
+        roles = [f"{arn}:role/{role.of(name)}" for role in (Role.LOAD_TEST, Role.RELEASE, Role.LOAD_RUNNER)]
+        return {
+            "SyntheticPrincipals": [*roles, f"{arn}:root"],
+            "DemoPrincipals": [stack.account, f"{arn}:root"],
+        }
 
 
 def migrations_hash(folder: Path) -> str:

@@ -59,6 +59,7 @@ class PrivateIntegration(Construct):
                 request_parameters={
                     f"integration.request.header.{names.RELEASE_HEADER}": "stageVariables.release",
                     "integration.request.header.X-Caller": "context.identity.caller",
+                    "integration.request.header.X-Caller-Arn": "context.identity.userArn",
                     "integration.request.header.X-Request-Id": "context.requestId",
                 },
             ),

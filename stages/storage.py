@@ -1,4 +1,4 @@
-"""Tables and buckets: transactions, idempotency, releases, audit records and access logs."""
+"""Tables and buckets: transactions, idempotency, velocity, releases, audit records and access logs."""
 
 from functools import cached_property
 from typing import Any, cast
@@ -46,6 +46,7 @@ class Storage(Construct):
                 index_name=index, partition_key=_string(key), sort_key=_string("created_at")
             )
         self.idempotency = self._table("Idempotency", Table.IDEMPOTENCY, partition_key="id", expires="expiration")
+        self.velocity = self._table("Velocity", Table.VELOCITY, partition_key="counter", expires="expires")
         self.releases = self._table("Releases", Table.RELEASES, partition_key="environment", sort_key="release_id")
 
         self.access_logs = self._access_log_bucket()

@@ -73,6 +73,8 @@ _TRANSIENT_CODES = (
     "ProvisionedThroughputExceededException",  # DynamoDB, also for a hot key in an on-demand table
     "RequestLimitExceeded",
     "SlowDown",
+    "TransactionConflictException",  # DynamoDB, during a transaction on the same item
+    "TransactionInProgressException",
 )
 
 

@@ -1,46 +1,86 @@
 """The ledger in DynamoDB: table ``transaction_id``, indexes ``by-customer``, ``by-card``, ``by-day``."""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime
 from typing import Any
 
-from lambdas.adapters import aws
+from lambdas.adapters import aws, velocity
 from lambdas.payments import transactions
 from lambdas.payments.cards import Card
-from lambdas.payments.fraud import PastPayment
+from lambdas.payments.errors import Unavailable
 from lambdas.payments.transactions import Transaction
-
-_HISTORY_ITEMS = 50
-"""The most items that are read of a history: one page, about 10 KB."""
+from lambdas.payments.velocity import Addition, Contended, State
 
 _CARD_FIELDS = tuple(f"card_{field.name}" for field in fields(Card))
 
+_DEPENDENCY = "transactions"
+_CONTENDED = {"ConditionalCheckFailed", "TransactionConflict"}
+"""Why a transaction of DynamoDB was cancelled: a version has changed, or another transaction holds the item."""
+_OVERLOADED = {"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded"}
+
 
 class DynamoLedger:
-    """``transactions.Ledger`` on the table ``TRANSACTION_TABLE``."""
+    """``transactions.Ledger`` on the tables ``TRANSACTION_TABLE`` and ``VELOCITY_TABLE``."""
 
     def __init__(self) -> None:
         self._table = os.environ["TRANSACTION_TABLE"]
+        self._velocity_table = os.environ["VELOCITY_TABLE"]
 
-    def open(self, transaction: Transaction) -> Transaction:
-        client = aws.client("dynamodb")
-        with aws.available("transactions"):
+    def open(
+        self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()
+    ) -> Transaction:
+        put = {
+            "TableName": self._table,
+            "Item": _to_item(transaction),
+            "ConditionExpression": "attribute_not_exists(transaction_id)",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        taken = self._write({"Put": put}, states, additions)
+        return _from_item(taken["Item"]) if taken else transaction
+
+    def release(self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()) -> None:
+        update = {
+            "TableName": self._table,
+            "Key": {"transaction_id": {"S": transaction.transaction_id}},
+            "UpdateExpression": "SET released = :yes",
+            "ConditionExpression": "attribute_exists(transaction_id) AND attribute_not_exists(released)",
+            "ExpressionAttributeValues": {":yes": {"BOOL": True}},
+        }
+        self._write({"Update": update}, states, additions)
+
+    def _write(
+        self, first: Mapping[str, Any], states: Sequence[State], additions: Sequence[Addition]
+    ) -> Mapping[str, Any] | None:
+        """Write ``first``, states and additions, all or none. Returns why ``first`` was refused, or ``None``.
+
+        Raises ``Contended``.
+        """
+        client, now = aws.client("dynamodb"), int(time.time())
+        parts = [
+            first,
+            *(velocity.put(self._velocity_table, state, now) for state in states),
+            *(velocity.add(self._velocity_table, addition, now) for addition in additions),
+        ]
+        with aws.available(_DEPENDENCY):
             try:
-                client.put_item(
-                    TableName=self._table,
-                    Item=_to_item(transaction),
-                    ConditionExpression="attribute_not_exists(transaction_id)",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except client.exceptions.ConditionalCheckFailedException as taken:
-                return _from_item(taken.response["Item"])
-        return transaction
+                client.transact_write_items(TransactItems=parts)
+            except client.exceptions.TransactionCanceledException as cancelled:
+                own, *others = cancelled.response["CancellationReasons"]
+                if own["Code"] == "ConditionalCheckFailed":
+                    return own  # type: ignore[no-any-return]
+                codes = {own["Code"], *(other["Code"] for other in others)}
+                if codes & _CONTENDED:
+                    raise Contended from None
+                if codes & _OVERLOADED:
+                    raise Unavailable(_DEPENDENCY) from cancelled
+                raise
+        return None
 
     def settle(self, transaction: Transaction, audit_key: str, audit_hash: str) -> None:
         client = aws.client("dynamodb")
-        with aws.available("transactions"):
+        with aws.available(_DEPENDENCY):
             try:
                 client.update_item(
                     TableName=self._table,
@@ -57,37 +97,6 @@ class DynamoLedger:
                 )
             except client.exceptions.ConditionalCheckFailedException:
                 return  # another attempt at the same payment settled it, with the same outcome
-
-    def by_customer(self, customer_id: str, since: datetime) -> Sequence[PastPayment]:
-        return self._history("by-customer", "customer_id", customer_id, since)
-
-    def by_card(self, fingerprint: str, since: datetime) -> Sequence[PastPayment]:
-        return self._history("by-card", "card_fingerprint", fingerprint, since)
-
-    def _history(self, index: str, attribute: str, value: str, since: datetime) -> Sequence[PastPayment]:
-        with aws.available("transactions"):
-            page = aws.client("dynamodb").query(
-                TableName=self._table,
-                IndexName=index,
-                KeyConditionExpression=f"{attribute} = :value AND created_at > :since",
-                ProjectionExpression="created_at, customer_id, card_fingerprint, currency, minor, #status",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues={":value": {"S": value}, ":since": {"S": transactions.timestamp(since)}},
-                ScanIndexForward=False,
-                Limit=_HISTORY_ITEMS,
-            )
-        return [_past_payment(item) for item in page["Items"]]
-
-
-def _past_payment(item: Mapping[str, Any]) -> PastPayment:
-    return PastPayment(
-        created_at=datetime.fromisoformat(item["created_at"]["S"]),
-        customer_id=item["customer_id"]["S"],
-        card_fingerprint=item["card_fingerprint"]["S"],
-        currency=item["currency"]["S"],
-        minor=int(item["minor"]["N"]),
-        status=item["status"]["S"],
-    )
 
 
 def _to_item(transaction: Transaction) -> dict[str, Any]:

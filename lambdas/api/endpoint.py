@@ -12,14 +12,15 @@ from lambdas.adapters.tracing import tracer
 from lambdas.api import contract, metrics
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
+from lambdas.payments.callers import Caller
 from lambdas.payments.card_text import masked
-from lambdas.payments.errors import InvalidField, Unavailable
+from lambdas.payments.errors import CallerRefused, InvalidField, Unavailable
 from lambdas.payments.payment import Payment
 
 _RETRY_AFTER_SECONDS = 2
 
-UseCase = Callable[[Request, Payment, Any], Answer]
-"""Takes the request, the payment in its body and Lambda's context."""
+UseCase = Callable[[Request, Payment, Caller, Any], Answer]
+"""Takes the request, the payment in its body, who sent it, and Lambda's context."""
 
 
 def _serialize(record: dict[str, Any]) -> str:
@@ -61,11 +62,15 @@ def _answer(use_case: UseCase, route: str, request: Request, context: Any) -> An
         if request.method != "POST":
             raise Problem("method_not_allowed")
         payment = Payment.parse(contract.check(request.json()))
-        return use_case(request, payment, context)
+        if request.caller is None:
+            raise Problem("caller_unknown")
+        return use_case(request, payment, request.caller, context)
     except Problem as problem:
         return _problem_answer(problem, request)
     except InvalidField as invalid:
         return _problem_answer(contract.invalid_field(invalid), request)
+    except CallerRefused as refused:
+        return _problem_answer(Problem(refused.code), request)
     except Unavailable as unavailable:
         logger.warning("dependency unavailable", dependency=unavailable.dependency, cause=repr(unavailable.__cause__))
         return _problem_answer(Problem("unavailable", retry_after=_RETRY_AFTER_SECONDS), request)

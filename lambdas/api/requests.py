@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from lambdas.api.problems import Fault, Problem
+from lambdas.payments.callers import Caller
 
 _LARGEST_BODY: Final = 8 * 1024
 """Bytes. The largest valid body is under 1 KB."""
@@ -30,7 +31,7 @@ class Request:
     """May begin with the stage's name."""
     headers: Mapping[str, tuple[str, ...]]
     """The values of each header by its lower-case name."""
-    caller: str | None
+    caller: Caller | None
     """The signer of the request, verified by API Gateway."""
     request_id: str
     """API Gateway's request id, or the function's if that is unknown."""
@@ -48,21 +49,20 @@ class Request:
         headers = _headers(event)
         from_load_balancer = "elb" in context
         if from_load_balancer:
-            callers = headers.get("x-caller", ())
-            caller = callers[0] if len(callers) == 1 else None  # with two, one may be the client's own
+            id, arn = _only(headers.get("x-caller", ())), _only(headers.get("x-caller-arn", ()))
             forwarded = next(iter(headers.get("x-request-id", ())), "")
             request_id = forwarded if _REQUEST_ID.fullmatch(forwarded) else invocation_id
             to_candidate = headers.get("x-release") == (_CANDIDATE,)
         else:
             identity = context.get("identity") or {}
-            caller = identity.get("caller")
+            id, arn = identity.get("caller"), identity.get("userArn")
             request_id = context.get("requestId") or invocation_id
             to_candidate = context.get("stage") == _CANDIDATE
         return cls(
             method=event["httpMethod"],
             path=event["path"],
             headers=headers,
-            caller=caller,
+            caller=Caller(id, arn) if id and arn else None,
             request_id=request_id,
             content=event.get("body"),
             content_is_base64=bool(event.get("isBase64Encoded")),
@@ -96,6 +96,11 @@ class Request:
             return self.content.encode()
         except ValueError:
             raise Problem("body_not_json") from None
+
+
+def _only(values: tuple[str, ...]) -> str | None:
+    """The only value. With two, one may be the client's own."""
+    return values[0] if len(values) == 1 else None
 
 
 def _headers(event: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

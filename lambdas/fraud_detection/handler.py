@@ -4,34 +4,37 @@ from functools import cache
 from typing import Any
 
 from lambdas.adapters import configuration
-from lambdas.adapters.customers import PostgresCustomers
 from lambdas.adapters.database import Database
-from lambdas.adapters.ledger import DynamoLedger
+from lambdas.adapters.directory import PostgresDirectory
+from lambdas.adapters.velocity import DynamoVelocity
 from lambdas.api import metrics
 from lambdas.api.endpoint import endpoint
 from lambdas.api.initialisation import initialise
 from lambdas.api.requests import Answer, Request
+from lambdas.payments.callers import Caller
+from lambdas.payments.examination import Examiner, assessment, utc_now
 from lambdas.payments.payment import Payment
-from lambdas.payments.processing import Examiner, utc_now
 
 
 @cache
 def _examiner() -> Examiner:
-    customers = PostgresCustomers(Database(configuration.database_login))
-    return Examiner(customers, DynamoLedger(), configuration.fraud_rules, configuration.card_key)
+    directory = PostgresDirectory(Database(configuration.database_login))
+    return Examiner(directory, DynamoVelocity(), configuration.fraud_rules, configuration.card_key)
 
 
 @endpoint("fraud-check")
-def handler(request: Request, payment: Payment, context: Any) -> Answer:
-    assessment = _examiner().examine(payment, utc_now()).assessment
-    metrics.count("FraudDecisions", "Decision", [assessment.decision])
-    metrics.count("FraudReasons", "Reason", assessment.reasons)
+def handler(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
+    examiner = _examiner()
+    facts = examiner.look_up(payment, caller, utc_now())
+    found = assessment(facts, examiner.activity(facts))
+    metrics.count("FraudDecisions", "Decision", [found.decision])
+    metrics.count("FraudReasons", "Reason", found.reasons)
     return Answer(
         status=200,
         body={
-            "decision": assessment.decision,
-            "score": assessment.score,
-            "reasons": assessment.reasons,
+            "decision": found.decision,
+            "score": found.score,
+            "reasons": found.reasons,
             "request_id": request.request_id,
         },
     )

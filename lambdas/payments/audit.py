@@ -73,6 +73,7 @@ def record(transaction: Transaction, link: Link) -> Record:
             "score": transaction.score,
             "customer_id": transaction.customer_id,
             "caller": transaction.caller,
+            "merchant_id": transaction.merchant_id,
             "minor": transaction.minor,
             "currency": transaction.currency,
             "card_brand": transaction.card.brand,

@@ -1,9 +1,8 @@
 """Customers, and the reasons that forbid a customer's payment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
 from lambdas.payments.money import Currency
 from lambdas.payments.payment import Payment
@@ -21,17 +20,12 @@ class Customer:
     allowed_currencies: frozenset[str]
     payment_limits: Mapping[str, int]
     """The largest single payment by currency, in minor units. Absent currencies have the platform's limit."""
+    spending_limits: Mapping[str, int] = field(default_factory=dict)
+    """The most in a ``day`` and a ``month`` (24 hours, 30 days), in minor units of the base currency."""
 
     def limit(self, currency: Currency) -> int:
         """The largest single payment in ``currency``, in minor units."""
         return min(currency.limit, self.payment_limits.get(currency.code, currency.limit))
-
-
-class Customers(Protocol):
-    """The store of customers."""
-
-    def find(self, customer_id: str) -> Customer | None:
-        """The customer, or ``None``. Raises ``Unavailable``."""
 
 
 def refusals(payment: Payment, customer: Customer | None, now: datetime) -> tuple[str, ...]:

@@ -25,3 +25,11 @@ class KeyReused(Exception):
 
 class InFlight(Exception):
     """The first request with this idempotency key is still being processed."""
+
+
+class CallerRefused(Exception):
+    """The caller belongs to no merchant, or to one that may not pay. ``code`` names the problem."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code

@@ -1,31 +1,20 @@
 """Explainable fraud rules. Each rule that fires adds a reason code and a score. The sum of the scores decides.
 
-This module reads no clock and no store: ``assess`` is a pure function of payment, customer, histories, rules and time.
+This module reads no clock and no store: ``assess`` is a pure function of payment, customer, activity, rules and time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
 from lambdas.payments.customers import Customer
+from lambdas.payments.limits import BASE, in_base, largest_payment
 from lambdas.payments.money import Money
+from lambdas.payments.velocity import DAY, MOST_DISTINCT, Activity, Sums
 
-HISTORY = timedelta(days=1)
-"""The length of the histories. No rule's window may be longer."""
-
-
-class PastPayment(NamedTuple):
-    """An earlier transaction, with the fields that rules read. A tuple, because a request creates a hundred of them."""
-
-    created_at: datetime
-    """UTC."""
-    customer_id: str
-    card_fingerprint: str
-    currency: str
-    minor: int
-    status: str
-    """``pending``, ``approved``, ``review`` or ``declined``."""
+LONGEST_WINDOW = DAY
+"""Seconds. No rule's window may be longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +25,11 @@ class Attempt:
     card_fingerprint: str
     money: Money
     country: str | None
+
+    @property
+    def base_minor(self) -> int:
+        """The amount in minor units of the base currency."""
+        return in_base(self.money.minor, self.money.currency.code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,97 +64,113 @@ class Rules:
         for name, rule in values.items():
             if missing := {"score", *_RULES[name].thresholds} - rule.keys():
                 raise ValueError(f"fraud rule {name}: missing {sorted(missing)}")
-            if timedelta(seconds=rule.get("seconds", 0)) > HISTORY:
-                raise ValueError(f"fraud rule {name}: the window is longer than {HISTORY}")
+            if rule.get("seconds", 0) > LONGEST_WINDOW:
+                raise ValueError(f"fraud rule {name}: the window is longer than {LONGEST_WINDOW} seconds")
+            if max(rule.get("cards", 0), rule.get("customers", 0)) > MOST_DISTINCT:
+                raise ValueError(f"fraud rule {name}: it can count up to {MOST_DISTINCT} only")
         return cls(review_at=int(document["review_at"]), decline_at=int(document["decline_at"]), values=values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """The input of a rule. The ledger limits both histories; they are newest first."""
+    """The input of a rule."""
 
     attempt: Attempt
     customer: Customer | None
-    by_customer: Sequence[PastPayment]
-    by_card: Sequence[PastPayment]
-    now: datetime
+    activity: Activity
+    watched: frozenset[str]
+    now: int
+    """Seconds since 1970."""
 
 
 def assess(
     attempt: Attempt,
     customer: Customer | None,
-    by_customer: Sequence[PastPayment],
-    by_card: Sequence[PastPayment],
+    activity: Activity,
+    watched: frozenset[str],
     rules: Rules,
     now: datetime,
 ) -> Assessment:
-    """Assess ``attempt`` at ``now`` (UTC) by the customer's and the card's earlier payments.
+    """Assess ``attempt`` at ``now`` (UTC) by what its customer and card did before.
 
-    A rule that is not in the configuration is off.
+    ``watched``: the rules against card testing whose sets are full. A rule that is not in the configuration is off.
     """
-    case = _Case(attempt=attempt, customer=customer, by_customer=by_customer, by_card=by_card, now=now)
-    fired = tuple(name for name, values in rules.values.items() if _RULES[name].fires(case, values))
+    case = _Case(attempt=attempt, customer=customer, activity=activity, watched=watched, now=int(now.timestamp()))
+    fired = tuple(name for name, values in rules.values.items() if _RULES[name].fires(name, case, values))
     score = min(100, sum(rules.values[name]["score"] for name in fired))
     decision = "decline" if score >= rules.decline_at else "review" if score >= rules.review_at else "approve"
     return Assessment(decision=decision, score=score, reasons=fired)
 
 
-def _since(history: Iterable[PastPayment], now: datetime, seconds: int) -> Iterator[PastPayment]:
-    """The payments in a sliding window that ends at ``now``. Its start is excluded."""
-    start = now - timedelta(seconds=seconds)
-    return (past for past in history if past.created_at > start)
+def is_near_limit(attempt: Attempt, customer: Customer | None, rules: Rules) -> bool:
+    """Whether the rule ``just_under_limit`` counts this payment."""
+    values = rules.values.get("just_under_limit")
+    return values is not None and _near(attempt, customer, values["percent_of_limit"])
 
 
-def _count_over(history: Sequence[PastPayment], case: _Case, values: Mapping[str, int]) -> bool:
-    earlier = sum(1 for _ in _since(history, case.now, values["seconds"]))
-    return earlier + 1 > values["count"]
+def _near(attempt: Attempt, customer: Customer | None, percent: int) -> bool:
+    money = attempt.money
+    limit = customer.limit(money.currency) if customer else money.currency.limit
+    return limit * percent <= money.minor * 100 <= limit * 100
 
 
-def _sum_over(history: Sequence[PastPayment], case: _Case, values: Mapping[str, int]) -> bool:
-    money = case.attempt.money
-    spent = sum(
-        past.minor
-        for past in _since(history, case.now, values["seconds"])
-        if past.currency == money.currency.code and past.status != "declined"
-    )
-    return (spent + money.minor) * 100 > money.currency.limit * values["percent_of_limit"]
+def _count_over(sums: Sums, case: _Case, values: Mapping[str, int]) -> bool:
+    return sums.count(values["seconds"], case.now) + 1 > values["count"]
 
 
-def _amount_anomaly(case: _Case, values: Mapping[str, int]) -> bool:
-    money = case.attempt.money
-    own = sorted(p.minor for p in case.by_customer if p.currency == money.currency.code and p.status == "approved")
-    return len(own) >= values["at_least"] and money.minor > values["times_median"] * own[(len(own) - 1) // 2]
+def _sum_over(sums: Sums, limit: int, case: _Case, values: Mapping[str, int]) -> bool:
+    total = sums.minor(values["seconds"], case.now) + case.attempt.base_minor
+    return total * 100 > limit * values["percent_of_limit"]
 
 
-def _many_cards(case: _Case, values: Mapping[str, int]) -> bool:
-    cards = {past.card_fingerprint for past in _since(case.by_customer, case.now, values["seconds"])}
-    return len(cards | {case.attempt.card_fingerprint}) > values["cards"]
+def _customer_velocity_count(_: str, case: _Case, values: Mapping[str, int]) -> bool:
+    return _count_over(case.activity.customer.paid, case, values)
 
 
-def _many_customers(case: _Case, values: Mapping[str, int]) -> bool:
-    customers = {past.customer_id for past in _since(case.by_card, case.now, values["seconds"])}
-    return len(customers | {case.attempt.customer_id}) > values["customers"]
+def _customer_velocity_amount(_: str, case: _Case, values: Mapping[str, int]) -> bool:
+    return _sum_over(case.activity.customer.paid, largest_payment(case.customer), case, values)
 
 
-def _country_mismatch(case: _Case, values: Mapping[str, int]) -> bool:
+def _card_velocity_count(_: str, case: _Case, values: Mapping[str, int]) -> bool:
+    return _count_over(case.activity.card.paid, case, values)
+
+
+def _card_velocity_amount(_: str, case: _Case, values: Mapping[str, int]) -> bool:
+    return _sum_over(case.activity.card.paid, BASE.limit, case, values)
+
+
+def _amount_anomaly(_: str, case: _Case, values: Mapping[str, int]) -> bool:
+    own = sorted(case.activity.customer.amounts)
+    if len(own) < max(1, values["at_least"]):
+        return False
+    return case.attempt.base_minor > values["times_median"] * own[(len(own) - 1) // 2]
+
+
+def _many_cards(_: str, case: _Case, values: Mapping[str, int]) -> bool:
+    cards = case.activity.at_merchant
+    return cards.distinct_others(case.attempt.card_fingerprint, values["seconds"], case.now) > values["cards"]
+
+
+def _many_customers(_: str, case: _Case, values: Mapping[str, int]) -> bool:
+    customers = case.activity.card
+    return customers.distinct_others(case.attempt.customer_id, values["seconds"], case.now) > values["customers"]
+
+
+def _country_mismatch(_: str, case: _Case, values: Mapping[str, int]) -> bool:
     return case.customer is not None and case.attempt.country not in (None, case.customer.country)
 
 
-def _just_under_limit(case: _Case, values: Mapping[str, int]) -> bool:
-    money = case.attempt.money
-    limit = case.customer.limit(money.currency) if case.customer else money.currency.limit
-
-    def close(minor: int) -> bool:
-        return limit * values["percent_of_limit"] <= minor * 100 <= limit * 100
-
-    earlier = _since(case.by_customer, case.now, values["seconds"])
-    similar = sum(1 for past in earlier if past.currency == money.currency.code and close(past.minor))
-    return close(money.minor) and similar + 1 >= values["count"]
+def _just_under_limit(_: str, case: _Case, values: Mapping[str, int]) -> bool:
+    earlier = case.activity.customer.near_limit.count(values["seconds"], case.now)
+    return _near(case.attempt, case.customer, values["percent_of_limit"]) and earlier + 1 >= values["count"]
 
 
-def _repeated_declines(case: _Case, values: Mapping[str, int]) -> bool:
-    recent = _since(case.by_customer, case.now, values["seconds"])
-    return sum(1 for past in recent if past.status == "declined") >= values["count"]
+def _repeated_declines(_: str, case: _Case, values: Mapping[str, int]) -> bool:
+    return case.activity.at_merchant.declined.count(values["seconds"], case.now) >= values["count"]
+
+
+def _card_testing(name: str, case: _Case, values: Mapping[str, int]) -> bool:
+    return name in case.watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +179,19 @@ class _Rule:
     thresholds: frozenset[str]
 
 
+_WINDOW = frozenset({"seconds"})
 _RULES: Mapping[str, _Rule] = {
-    "customer_velocity_count": _Rule(lambda c, v: _count_over(c.by_customer, c, v), frozenset({"seconds", "count"})),
-    "customer_velocity_amount": _Rule(
-        lambda c, v: _sum_over(c.by_customer, c, v), frozenset({"seconds", "percent_of_limit"})
-    ),
-    "card_velocity_count": _Rule(lambda c, v: _count_over(c.by_card, c, v), frozenset({"seconds", "count"})),
-    "card_velocity_amount": _Rule(lambda c, v: _sum_over(c.by_card, c, v), frozenset({"seconds", "percent_of_limit"})),
+    "customer_velocity_count": _Rule(_customer_velocity_count, _WINDOW | {"count"}),
+    "customer_velocity_amount": _Rule(_customer_velocity_amount, _WINDOW | {"percent_of_limit"}),
+    "card_velocity_count": _Rule(_card_velocity_count, _WINDOW | {"count"}),
+    "card_velocity_amount": _Rule(_card_velocity_amount, _WINDOW | {"percent_of_limit"}),
     "amount_anomaly": _Rule(_amount_anomaly, frozenset({"at_least", "times_median"})),
-    "many_cards_on_customer": _Rule(_many_cards, frozenset({"seconds", "cards"})),
-    "many_customers_on_card": _Rule(_many_customers, frozenset({"seconds", "customers"})),
+    "many_cards_on_customer": _Rule(_many_cards, _WINDOW | {"cards"}),
+    "many_customers_on_card": _Rule(_many_customers, _WINDOW | {"customers"}),
     "country_mismatch": _Rule(_country_mismatch, frozenset()),
-    "just_under_limit": _Rule(_just_under_limit, frozenset({"seconds", "percent_of_limit", "count"})),
-    "repeated_declines": _Rule(_repeated_declines, frozenset({"seconds", "count"})),
+    "just_under_limit": _Rule(_just_under_limit, _WINDOW | {"percent_of_limit", "count"}),
+    "repeated_declines": _Rule(_repeated_declines, _WINDOW | {"count"}),
+    "many_cards_from_address": _Rule(_card_testing, _WINDOW | {"cards"}),
+    "many_small_payments_in_bin": _Rule(_card_testing, _WINDOW | {"cards", "small"}),
+    "many_small_payments_of_caller": _Rule(_card_testing, _WINDOW | {"cards", "small"}),
 }

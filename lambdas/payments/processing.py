@@ -2,8 +2,9 @@
 
 The order of the writes is the guarantee:
 
-1. ``Ledger.open`` writes the decision as a pending transaction. Its id is derived from principal and idempotency key.
-   A retry finds the transaction of the first attempt, and continues with it.
+1. ``Ledger.open`` writes the decision as a pending transaction, and with it what the payment uses up of the limits. Its
+   id is derived from principal and idempotency key. A retry finds the transaction of the first attempt, and continues
+   with it: it uses up nothing.
 2. ``Chain.append`` writes the audit record, if it is new. Its key is derived from the transaction.
 3. ``Ledger.settle`` changes the status from pending to the outcome, because the audit record now exists.
 
@@ -11,69 +12,39 @@ The client gets its answer after the third step. A crash leaves at most a pendin
 client's retry completes it.
 """
 
+import random
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import TypeVar
 
 from lambdas.payments import transactions
 from lambdas.payments.audit import AuditLog, Chain
-from lambdas.payments.callers import principal
-from lambdas.payments.cards import Card
-from lambdas.payments.customers import Customer, Customers, refusals
+from lambdas.payments.callers import Caller
 from lambdas.payments.errors import KeyReused
-from lambdas.payments.fraud import HISTORY, Assessment, Attempt, Rules, assess
+from lambdas.payments.examination import Examiner, counted, decide, uncounted, utc_now
+from lambdas.payments.merchants import day_total
 from lambdas.payments.payment import Payment
 from lambdas.payments.transactions import Ledger, Transaction
+from lambdas.payments.velocity import Addition, Contended
 
-_OUTCOMES = {"approve": "approved", "review": "review", "decline": "declined"}
+_LONGEST_PAUSE_SECONDS = 0.3
 
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
-    """The result of an examination: customer, card and fraud assessment of a payment."""
-
-    customer: Customer | None
-    card: Card
-    assessment: Assessment
+T = TypeVar("T")
 
 
-class Examiner:
-    """Reads the customer and the histories of a payment, and applies the fraud rules.
+def undisputed(step: Callable[[], T]) -> T:
+    """The result of ``step``, repeated after a random pause while other payments get in between (``Contended``).
 
-    A second thread reads the card's history, while this one reads the customer and the customer's history. Both take
-    about the same time. A third thread would cost more than it saves.
+    Each round lets one of the contenders through. The stores' deadline ends the rounds with ``Unavailable``.
     """
-
-    def __init__(
-        self, customers: Customers, ledger: Ledger, rules: Callable[[], Rules], card_key: Callable[[], bytes]
-    ) -> None:
-        self._customers = customers
-        self._ledger = ledger
-        self._rules = rules
-        self._card_key = card_key
-        self._history_reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="card-history")
-
-    def examine(self, payment: Payment, now: datetime) -> Examination:
-        """Look up customer and histories. Raises ``Unavailable``."""
-        card = Card.of(payment.card_number, self._card_key())
-        since = now - HISTORY
-        by_card = self._history_reader.submit(self._ledger.by_card, card.fingerprint, since)
-        customer = self._customers.find(payment.customer_id)
-        by_customer = self._ledger.by_customer(payment.customer_id, since)
-        attempt = Attempt(
-            customer_id=payment.customer_id, card_fingerprint=card.fingerprint, money=payment.money,
-            country=payment.country,
-        )  # fmt: skip
-        assessment = assess(attempt, customer, by_customer, by_card.result(), self._rules(), now)
-        return Examination(customer=customer, card=card, assessment=assessment)
-
-    def payment_fingerprint(self, payment: Payment) -> str:
-        return payment.fingerprint(self._card_key())
+    longest = 0.005
+    while True:
+        try:
+            return step()
+        except Contended:
+            time.sleep(random.uniform(0, longest))  # noqa: S311  # it spreads contenders, and hides nothing
+            longest = min(2 * longest, _LONGEST_PAUSE_SECONDS)
 
 
 class Processor:
@@ -88,14 +59,47 @@ class Processor:
         self._chain = Chain()
         self._clock = clock
 
-    def process(self, payment: Payment, caller: str, idempotency_key: str, request_id: str) -> Transaction:
+    def process(self, payment: Payment, caller: Caller, idempotency_key: str, request_id: str) -> Transaction:
         """Decide ``payment`` and record the decision, or complete an earlier attempt. Returns the transaction.
 
-        Raises ``KeyReused`` when the caller's principal has used the key for another payment. Raises ``Unavailable``
-        when a store is unavailable; the same call may then be repeated.
+        Raises ``CallerRefused`` for a caller that may not pay, and ``KeyReused`` when the caller's principal has used
+        the key for another payment. Raises ``Unavailable`` when a store is unavailable, or when so many payments of
+        the same customer or card arrive at once that this one did not get its turn; the same call may then be repeated.
         """
-        decided = self._decide(payment, caller, idempotency_key, request_id)
-        stored = self._ledger.open(decided)
+        facts = self._examiner.look_up(payment, caller, self._clock())
+        transaction_id = transactions.transaction_id(caller.principal, idempotency_key)
+        created_at = transactions.timestamp(facts.now)
+        part = day_total(facts.merchant, transaction_id, created_at[:10])
+
+        def open_once() -> tuple[Transaction, Transaction]:
+            activity = self._examiner.activity(facts)
+            decision = decide(facts, activity)
+            decided = Transaction(
+                transaction_id=transaction_id,
+                status=transactions.PENDING,
+                outcome=decision.outcome,
+                created_at=created_at,
+                customer_id=payment.customer_id,
+                caller=caller.recorded,
+                minor=payment.money.minor,
+                currency=payment.money.currency.code,
+                card=facts.card,
+                reasons=decision.reasons,
+                score=decision.score,
+                request_id=request_id,
+                payment_fingerprint=self._examiner.payment_fingerprint(payment),
+                merchant_reference=payment.merchant_reference,
+                client_ip=payment.client_ip,
+                country=payment.country,
+                merchant_id=facts.merchant.merchant_id,
+                base_minor=facts.attempt.base_minor,
+                day_total=part if decision.outcome != "declined" else None,
+            )
+            return decided, self._ledger.open(
+                decided, counted(facts, activity, decision.outcome), _additions(decided, facts.attempt.base_minor)
+            )
+
+        decided, stored = undisputed(open_once)
         if stored.payment_fingerprint != decided.payment_fingerprint:
             raise KeyReused
         if stored.status == transactions.PENDING:
@@ -103,26 +107,18 @@ class Processor:
             self._ledger.settle(stored, audited.key, audited.hash)
         return stored
 
-    def _decide(self, payment: Payment, caller: str, idempotency_key: str, request_id: str) -> Transaction:
-        now = self._clock()
-        examination = self._examiner.examine(payment, now)
-        refused = refusals(payment, examination.customer, now)
-        assessment = examination.assessment
-        return Transaction(
-            transaction_id=transactions.transaction_id(principal(caller), idempotency_key),
-            status=transactions.PENDING,
-            outcome="declined" if refused else _OUTCOMES[assessment.decision],
-            created_at=transactions.timestamp(now),
-            customer_id=payment.customer_id,
-            caller=caller,
-            minor=payment.money.minor,
-            currency=payment.money.currency.code,
-            card=examination.card,
-            reasons=(*refused, *assessment.reasons),
-            score=assessment.score,
-            request_id=request_id,
-            payment_fingerprint=self._examiner.payment_fingerprint(payment),
-            merchant_reference=payment.merchant_reference,
-            client_ip=payment.client_ip,
-            country=payment.country,
-        )
+    def release(self, transaction: Transaction) -> None:
+        """Give back what ``transaction`` uses up of the limits, once: for a payment that was declined or given up after
+        it had been approved or held for review. Raises ``Unavailable``; the call may be repeated."""
+        if transaction.outcome == "declined":
+            return
+
+        def release_once() -> None:
+            states = uncounted(transaction, self._examiner.activity_of(transaction))
+            self._ledger.release(transaction, states, _additions(transaction, -(transaction.base_minor or 0)))
+
+        undisputed(release_once)
+
+
+def _additions(transaction: Transaction, minor: int) -> list[Addition]:
+    return [Addition(transaction.day_total, minor)] if transaction.day_total else []

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from lambdas.payments.cards import Card
-from lambdas.payments.fraud import PastPayment
+from lambdas.payments.velocity import Addition, State
 
 PENDING = "pending"
 """The transaction is decided and written, but not yet in the audit log. The client has no answer yet."""
@@ -42,6 +42,16 @@ class Transaction:
     merchant_reference: str | None = None
     client_ip: str | None = None
     country: str | None = None
+    merchant_id: str | None = None
+    base_minor: int | None = None
+    """The amount in minor units of the base currency, as limits count it. Both are missing in older transactions."""
+    day_total: str | None = None
+    """The part of the merchant's total that counts this payment."""
+
+    @property
+    def moment(self) -> int:
+        """``created_at`` in seconds since 1970."""
+        return int(datetime.fromisoformat(self.created_at).timestamp())
 
 
 def transaction_id(principal: str, idempotency_key: str) -> str:
@@ -69,14 +79,21 @@ def timestamp(moment: datetime) -> str:
 class Ledger(Protocol):
     """The store of transactions. Every method raises ``Unavailable`` when the store is unavailable."""
 
-    def open(self, transaction: Transaction) -> Transaction:
-        """Write ``transaction`` as pending if its id is new. Returns the transaction that the ledger then holds."""
+    def open(
+        self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()
+    ) -> Transaction:
+        """Write ``transaction`` as pending if its id is new, ``states`` as the next versions of theirs, and
+        ``additions``: all or none. Returns the transaction that the ledger then holds.
+
+        Raises ``Contended`` when a state has another version than the one that it was made from.
+        """
 
     def settle(self, transaction: Transaction, audit_key: str, audit_hash: str) -> None:
         """Change a pending transaction's status to its outcome. A settled transaction is not changed."""
 
-    def by_customer(self, customer_id: str, since: datetime) -> Sequence[PastPayment]:
-        """The customer's transactions since this time, newest first, limited in number."""
+    def release(self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()) -> None:
+        """Mark ``transaction`` as released, and write ``states``, which no longer count it, and ``additions``: all or
+        none.
 
-    def by_card(self, fingerprint: str, since: datetime) -> Sequence[PastPayment]:
-        """The card's transactions since this time, newest first, limited in number."""
+        Nothing changes when it was released before. Raises ``Contended`` as ``open`` does.
+        """

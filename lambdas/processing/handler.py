@@ -5,21 +5,23 @@ from typing import Any
 
 from lambdas.adapters import configuration
 from lambdas.adapters.audit_log import S3AuditLog
-from lambdas.adapters.customers import PostgresCustomers
 from lambdas.adapters.database import Database
+from lambdas.adapters.directory import PostgresDirectory
 from lambdas.adapters.idempotency import Idempotency
 from lambdas.adapters.ledger import DynamoLedger
+from lambdas.adapters.velocity import DynamoVelocity
 from lambdas.api import metrics
 from lambdas.api.endpoint import endpoint
 from lambdas.api.idempotency_key import idempotency_key
 from lambdas.api.initialisation import initialise
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
-from lambdas.payments.callers import principal, recorded
+from lambdas.payments.callers import Caller
 from lambdas.payments.errors import InFlight, KeyReused
+from lambdas.payments.examination import Examiner
 from lambdas.payments.money import CURRENCIES, Money
 from lambdas.payments.payment import Payment
-from lambdas.payments.processing import Examiner, Processor
+from lambdas.payments.processing import Processor
 from lambdas.payments.transactions import Transaction
 
 _RETRY_IN_FLIGHT_SECONDS = 1
@@ -27,18 +29,14 @@ _RETRY_IN_FLIGHT_SECONDS = 1
 
 @cache
 def _services() -> tuple[Idempotency, Examiner, Processor]:
-    customers = PostgresCustomers(Database(configuration.database_login))
-    ledger = DynamoLedger()
-    examiner = Examiner(customers, ledger, configuration.fraud_rules, configuration.card_key)
-    return Idempotency(), examiner, Processor(examiner, ledger, S3AuditLog())
+    directory = PostgresDirectory(Database(configuration.database_login))
+    examiner = Examiner(directory, DynamoVelocity(), configuration.fraud_rules, configuration.card_key)
+    return Idempotency(), examiner, Processor(examiner, DynamoLedger(), S3AuditLog())
 
 
 @endpoint("process")
-def handler(request: Request, payment: Payment, context: Any) -> Answer:
+def handler(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
     key = idempotency_key(request, payment)
-    if request.caller is None:
-        raise Problem("caller_unknown")
-    caller = recorded(request.caller)
     idempotency, examiner, processor = _services()
 
     def process() -> dict[str, Any]:
@@ -47,7 +45,7 @@ def handler(request: Request, payment: Payment, context: Any) -> Answer:
         return _body(transaction)
 
     try:
-        body = idempotency.run(process, principal(caller), key, examiner.payment_fingerprint(payment), context)
+        body = idempotency.run(process, caller.principal, key, examiner.payment_fingerprint(payment), context)
     except KeyReused:
         raise Problem("idempotency_key_reused") from None
     except InFlight:

@@ -1,8 +1,9 @@
 """Migrates the customer database to the schema of this version, on create and on update.
 
 Properties: ``Host`` (writer endpoint), ``Port``, ``Database``, ``MasterSecretArn``, ``AppSecretArn``, ``DemoCustomers``
-(``true`` or ``false``), ``MigrationsHash`` (a change triggers another call). No attributes. A delete does
-nothing: the data is deleted or kept with its cluster.
+(``true`` or ``false``), ``SyntheticPrincipals`` and ``DemoPrincipals`` (who calls the API as the seeded merchants),
+``MigrationsHash`` (a change triggers another call). No attributes. A delete does nothing: the data is deleted or kept
+with its cluster.
 """
 
 import json
@@ -16,6 +17,8 @@ from lambdas.payments.money import CURRENCIES
 from lambdas.schema import migrator
 
 _SEEDS = Path(__file__).with_name("seeds")
+
+_READ = ("customers", "merchants", "merchant_principals", "merchant_customers")
 
 _MIGRATION_SECONDS = 240
 """The limit for one migration, which may build an index or wait for another migrator. The function has 5 minutes."""
@@ -31,7 +34,7 @@ def handler(event: Event) -> Outcome:
         try:
             applied = migrator.apply(connection, migrator.load())
             _grant(connection, properties["Database"], _secret(properties["AppSecretArn"]))
-            _seed(connection, demo=properties["DemoCustomers"] == "true")
+            _seed(connection, properties)
         finally:
             connection.close()
         print(json.dumps({"message": "schema is up to date", "applied": applied}))
@@ -57,7 +60,7 @@ def _secret(arn: str) -> dict[str, str]:
 
 
 def _grant(connection: Any, name: str, login: dict[str, str]) -> None:
-    """Create the application's role if it is missing. It may log in and read customers, and nothing else."""
+    """Create the application's role if it is missing. It may log in, read customers and merchants, and nothing else."""
     from pg8000.native import identifier
 
     role = identifier(login["username"])
@@ -68,9 +71,16 @@ def _grant(connection: Any, name: str, login: dict[str, str]) -> None:
     connection.run("REVOKE ALL ON SCHEMA public FROM PUBLIC")
     connection.run(f"GRANT CONNECT ON DATABASE {identifier(name)} TO {role}")
     connection.run(f"GRANT USAGE ON SCHEMA public TO {role}")
-    connection.run(f"GRANT SELECT ON customers TO {role}")
+    connection.run(f"GRANT SELECT ON {', '.join(_READ)} TO {role}")
 
 
-def _seed(connection: Any, *, demo: bool) -> None:
-    for name in ["synthetic", *(["demo"] if demo else [])]:
-        connection.run((_SEEDS / f"{name}.sql").read_text(), currencies=sorted(CURRENCIES))
+def _seed(connection: Any, properties: Event) -> None:
+    for name in ["synthetic", *(["demo"] if properties["DemoCustomers"] == "true" else [])]:
+        for statement in (_SEEDS / f"{name}.sql").read_text().split(";\n"):
+            if statement.strip():
+                connection.run(
+                    statement,
+                    currencies=sorted(CURRENCIES),
+                    synthetic_principals=list(properties["SyntheticPrincipals"]),
+                    demo_principals=list(properties["DemoPrincipals"]),
+                )

@@ -112,6 +112,7 @@ def test_the_stage_chooses_the_alias_of_a_function_and_the_mark_of_a_private_req
     assert private["RequestParameters"] == {
         "integration.request.header.X-Release": "stageVariables.release",
         "integration.request.header.X-Caller": "context.identity.caller",
+        "integration.request.header.X-Caller-Arn": "context.identity.userArn",
         "integration.request.header.X-Request-Id": "context.requestId",
     }
 

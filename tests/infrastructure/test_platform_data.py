@@ -11,6 +11,7 @@ import pytest
 from environments import PROMOTION_ORDER
 from lambdas.deployment.empty_bucket import TAG
 from localcloud import postgres
+from names import Role
 from stages.database import migrations_hash
 from tests.infrastructure.platform_template import PlatformTemplate, as_list, logical_id, references, text
 
@@ -18,6 +19,7 @@ STATEFUL = {
     "StorageIdempotency5C96D584": "AWS::DynamoDB::Table",
     "StorageReleases6BB98AF1": "AWS::DynamoDB::Table",
     "StorageTransactions8E612C29": "AWS::DynamoDB::Table",
+    "StorageVelocityAF8FFF94": "AWS::DynamoDB::Table",
     "SecurityDataKeyA8BBAEFF": "AWS::KMS::Key",
     "SecurityOperationsKey51147136": "AWS::KMS::Key",
     "DatabaseCluster5B53A178": "AWS::RDS::DBCluster",
@@ -131,7 +133,7 @@ def test_only_prod_has_deletion_protection(platforms: Mapping[str, PlatformTempl
 
 def test_tables_are_recoverable_encrypted_and_paid_by_request(platform: PlatformTemplate) -> None:
     tables = platform.properties("AWS::DynamoDB::Table")
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
         assert table["SSESpecification"]["SSEType"] == "KMS"
@@ -150,10 +152,13 @@ def test_transactions_are_found_by_customer_card_status_and_day(dev: PlatformTem
     }
 
 
-def test_idempotency_keys_expire_and_releases_are_kept_by_environment(dev: PlatformTemplate) -> None:
+def test_idempotency_keys_and_counters_expire_and_releases_are_kept_by_environment(dev: PlatformTemplate) -> None:
     idempotency = dev.named("AWS::DynamoDB::Table", TableName="payment-idempotency-dev")
     assert _keys(idempotency) == ["id"]
     assert idempotency["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+    velocity = dev.named("AWS::DynamoDB::Table", TableName="payment-velocity-dev")
+    assert _keys(velocity) == ["counter"]
+    assert velocity["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
     releases = dev.named("AWS::DynamoDB::Table", TableName="payment-releases-dev")
     assert _keys(releases) == ["environment", "release_id"]
 
@@ -284,6 +289,15 @@ def test_migrations_run_when_the_instances_answer(platform: PlatformTemplate) ->
 def test_demonstration_customers_stay_out_of_prod(platforms: Mapping[str, PlatformTemplate]) -> None:
     seeded = {name: platforms[name].only("Custom::DatabaseSchema")["DemoCustomers"] for name in ("dev", "prod", "pr42")}
     assert seeded == {"dev": "true", "prod": "false", "pr42": "true"}
+
+
+def test_the_callers_of_the_release_belong_to_a_merchant_everywhere(platforms: Mapping[str, PlatformTemplate]) -> None:
+    for name in ("dev", "prod"):
+        schema = platforms[name].only("Custom::DatabaseSchema")
+        synthetic = [text(each) for each in schema["SyntheticPrincipals"]]
+        for role in platforms[name].properties("AWS::IAM::Role"):
+            if role.get("RoleName") in {Role.LOAD_TEST.of(name), Role.RELEASE.of(name), Role.LOAD_RUNNER.of(name)}:
+                assert [each for each in synthetic if f":role/{role['RoleName']}" in each]
 
 
 def test_any_changed_migration_runs_the_migrations_again(tmp_path: Path) -> None:

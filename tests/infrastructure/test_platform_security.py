@@ -35,6 +35,17 @@ EVERY_FUNCTION = {
 """The actions of every function: write logs and traces, read settings, run in the VPC."""
 
 
+USES_VELOCITY = {
+    "dynamodb:BatchGetItem",
+    "dynamodb:UpdateItem",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "secretsmanager:GetSecretValue",
+    "ssm:GetParameter",
+}
+"""The actions of every route: read customers, merchants and rules, and count cards against card testing."""
+
+
 def test_no_role_carries_an_inline_or_an_aws_managed_policy(platform: PlatformTemplate) -> None:
     assert not platform.resources("AWS::IAM::Policy")
     for role in platform.properties("AWS::IAM::Role"):
@@ -87,22 +98,18 @@ def test_the_data_key_serves_a_role_only_through_a_service(platform: PlatformTem
 @pytest.mark.parametrize(
     ("function", "own"),
     [
-        ("Validation", {"secretsmanager:GetSecretValue"}),
-        ("FraudDetection", {"dynamodb:Query", "secretsmanager:GetSecretValue", "ssm:GetParameter"}),
+        ("Validation", USES_VELOCITY),
+        ("FraudDetection", {*USES_VELOCITY, "dynamodb:Query"}),
         (
             "Processing",
             {
+                *USES_VELOCITY,
                 "dynamodb:DeleteItem",
                 "dynamodb:GetItem",
                 "dynamodb:PutItem",
                 "dynamodb:Query",
-                "dynamodb:UpdateItem",
-                "kms:Encrypt",
-                "kms:GenerateDataKey",
                 "s3:GetObject",
                 "s3:PutObject",
-                "secretsmanager:GetSecretValue",
-                "ssm:GetParameter",
             },
         ),
     ],
@@ -115,6 +122,20 @@ def test_a_function_has_exactly_its_permissions(dev: PlatformTemplate, function:
         for action in as_list(statement["Action"])
     }
     assert allowed == EVERY_FUNCTION | own
+
+
+def test_only_processing_may_write_what_limits_count(dev: PlatformTemplate) -> None:
+    [velocity] = [id for id in dev.resources("AWS::DynamoDB::Table") if "Velocity" in id]
+    may = {
+        (policy.partition("Policy")[0], action)
+        for policy, statement in dev.statements()
+        if any(velocity in text(resource) for resource in as_list(statement["Resource"]))
+        for action in as_list(statement["Action"])
+    }
+    uses = {
+        (f"Compute{each.id}", f"dynamodb:{action}") for each in Function for action in ("BatchGetItem", "UpdateItem")
+    }
+    assert may == {*uses, ("ComputeProcessing", "dynamodb:PutItem")}
 
 
 def test_only_the_stack_can_delete_the_audit_trail(platform: PlatformTemplate) -> None:

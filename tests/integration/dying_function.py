@@ -11,7 +11,7 @@ from typing import Any
 
 from lambdas.adapters import aws
 
-WRITES = ("PutItem", "UpdateItem", "PutObject", "DeleteItem")
+WRITES = ("PutItem", "UpdateItem", "TransactWriteItems", "PutObject", "DeleteItem")
 EXIT_CODE = 9
 
 

@@ -13,7 +13,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-PAYMENT = {"customer_id": "load-02000", "amount": "12.50", "currency": "EUR", "card_number": "4111111111111111"}
+PAYMENT = {
+    "customer_id": "load-02000", "amount": "12.50", "currency": "EUR", "card_number": "4111111111111111",
+    "client_ip": "198.18.7.208",
+}  # fmt: skip
 """An ordinary payment of a synthetic customer, which each route answers with success."""
 
 

@@ -16,7 +16,7 @@ from botocore.credentials import Credentials
 from pg8000.exceptions import DatabaseError
 
 from lambdas.adapters import database
-from loadtest.scenario import card_number
+from loadtest.scenario import card_number, client_address
 from tests.integration.conftest import Platform
 from tests.integration.merchant import Merchant
 
@@ -39,7 +39,8 @@ def new_key() -> str:
 
 def customer(number: int) -> dict[str, Any]:
     """An ordinary payment of a synthetic customer with a card of its own."""
-    return PAYMENT | {"customer_id": f"load-{number:05}", "card_number": card_number(number)}
+    own = {"card_number": card_number(number), "client_ip": client_address(number)}
+    return PAYMENT | own | {"customer_id": f"load-{number:05}"}
 
 
 @pytest.mark.parametrize("stage", ["api", "candidate"])
@@ -280,12 +281,16 @@ def connect(login: dict[str, str], platform: Platform) -> Any:
     [
         "INSERT INTO customers (customer_id, status, country, allowed_currencies) VALUES ('x', 'active', 'US', '{}')",
         "UPDATE customers SET status = 'active'",
+        "UPDATE merchants SET status = 'active'",
+        "INSERT INTO merchant_principals (principal, merchant_id) VALUES ('x', 'demo')",
         "DELETE FROM customers",
         "CREATE TABLE other (id text)",
         "SELECT * FROM schema_migrations",
     ],
 )
-def test_the_functions_role_may_read_customers_and_nothing_else(statement: str, platform: Platform) -> None:
+def test_the_functions_role_may_read_customers_and_merchants_and_nothing_else(
+    statement: str, platform: Platform
+) -> None:
     connection = connect(login_in(f"payment/database-app-{platform.cloud.name}", platform), platform)
     try:
         assert connection.run("SELECT count(*) FROM customers")[0][0] >= 2000

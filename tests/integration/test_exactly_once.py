@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from loadtest.scenario import card_number
+from loadtest.scenario import card_number, client_address
 from tests.integration.conftest import ROOT, Platform
 from tests.integration.dying_function import EXIT_CODE
 
 DYING_FUNCTION = Path(__file__).with_name("dying_function.py")
-WRITES = ("idempotency record", "transaction", "audit record", "outcome", "answer")
+WRITES = ("idempotency record", "set of cards", "transaction", "audit record", "outcome", "answer")
 STEPS = [f"{when} the {write}" for write in WRITES for when in ("before", "after")]
 
 
@@ -50,7 +50,7 @@ def test_a_payment_killed_at_any_write_is_completed_once_by_its_retry(step: int,
     records = _audit_records(platform, reply.body["transaction_id"])
     assert records == [transaction["audit_key"]["S"]]
     # And a decision before the death was kept
-    if step > 3:
+    if step > 5:
         assert reply.body["request_id"] == "00000000-0000-0000-0000-00000000dead"
 
 
@@ -60,6 +60,7 @@ def _payment(number: int, reference: str) -> dict[str, Any]:
         "amount": "12.50",
         "currency": "USD",
         "card_number": card_number(number),
+        "client_ip": client_address(number),
         "merchant_reference": reference,
     }
 
@@ -76,6 +77,7 @@ def _run_dying(platform: Platform, step: int, key: str, body: dict[str, Any]) ->
             "content-type": ["application/json"],
             "idempotency-key": [key],
             "x-caller": [platform.cloud.account],
+            "x-caller-arn": [f"arn:aws:iam::{platform.cloud.account}:root"],
         },
         "body": json.dumps(body),
         "isBase64Encoded": False,

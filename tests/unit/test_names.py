@@ -79,6 +79,7 @@ def test_names_stay() -> None:
     assert [each.of("dev") for each in Table] == [
         "payment-transactions-dev",
         "payment-idempotency-dev",
+        "payment-velocity-dev",
         "payment-releases-dev",
     ]
     assert [each.target_group("dev") for each in Colour] == ["payment-blue-dev", "payment-green-dev"]

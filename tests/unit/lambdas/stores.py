@@ -1,14 +1,17 @@
 """Stores in memory with the guarantees of the real ones: conditional, atomic writes that all readers see at once."""
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from lambdas.payments.audit import Record
+from lambdas.payments.callers import Caller
 from lambdas.payments.customers import Customer
-from lambdas.payments.fraud import PastPayment
+from lambdas.payments.merchants import Merchant, Parties
+from lambdas.payments.money import CURRENCIES
 from lambdas.payments.transactions import PENDING, Transaction
+from lambdas.payments.velocity import Addition, Contended, State, Watch
 
 Hook = Callable[[str], None]
 
@@ -36,21 +39,67 @@ def nothing(step: str) -> None:
 
 
 class MemoryLedger:
-    """``transactions.Ledger``."""
+    """``transactions.Ledger`` and ``velocity.Velocity``: one store, because a payment is written to both at once."""
 
     def __init__(self) -> None:
         self.items: dict[str, Transaction] = {}
         self.audited: dict[str, tuple[str, str]] = {}
         self.settled_count = 0
+        self.states: dict[str, State] = {}
+        self.totals: Counter[str] = Counter()
+        self.watched: defaultdict[str, set[str]] = defaultdict(set)
+        self.contended = 0
+        self._released: set[str] = set()
         self.hook: Hook = nothing
         self._lock = threading.Lock()
 
-    def open(self, transaction: Transaction) -> Transaction:
+    def open(
+        self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()
+    ) -> Transaction:
         self.hook("before open")
         with self._lock:
-            stored = self.items.setdefault(transaction.transaction_id, transaction)
+            if transaction.transaction_id not in self.items:
+                self._write(states, additions)
+                self.items[transaction.transaction_id] = transaction
+            stored = self.items[transaction.transaction_id]
         self.hook("after open")
         return stored
+
+    def release(self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()) -> None:
+        self.hook("before release")
+        with self._lock:
+            if transaction.transaction_id not in self._released:
+                self._write(states, additions)
+                self._released.add(transaction.transaction_id)
+        self.hook("after release")
+
+    def _write(self, states: Sequence[State], additions: Sequence[Addition]) -> None:
+        if any(self.states.get(state.key, State(key=state.key)).version != state.version for state in states):
+            self.contended += 1
+            raise Contended
+        for state in states:
+            # By its text, as in the real store.
+            self.states[state.key] = State.of(state.key, state.version + 1, state.to_json())
+        for addition in additions:
+            self.totals[addition.key] += addition.minor
+
+    def read(self, keys: Sequence[str]) -> list[State]:
+        with self._lock:
+            return [self.states.get(key, State(key=key)) for key in keys]
+
+    def total(self, keys: Sequence[str]) -> int:
+        with self._lock:
+            return sum(self.totals[key] for key in keys)
+
+    def watch(self, watches: Iterable[Watch]) -> frozenset[str]:
+        with self._lock:
+            return frozenset(watch.rule for watch in watches if self._is_full(self.watched[watch.key], watch))
+
+    @staticmethod
+    def _is_full(cards: set[str], watch: Watch) -> bool:
+        if len(cards) < watch.most:
+            cards.add(watch.card)
+        return watch.card not in cards
 
     def settle(self, transaction: Transaction, audit_key: str, audit_hash: str) -> None:
         self.hook("before settle")
@@ -61,26 +110,6 @@ class MemoryLedger:
                 self.audited[transaction.transaction_id] = (audit_key, audit_hash)
                 self.settled_count += 1
         self.hook("after settle")
-
-    def by_customer(self, customer_id: str, since: datetime) -> Sequence[PastPayment]:
-        return self._history(lambda item: item.customer_id == customer_id)
-
-    def by_card(self, fingerprint: str, since: datetime) -> Sequence[PastPayment]:
-        return self._history(lambda item: item.card.fingerprint == fingerprint)
-
-    def _history(self, wanted: Callable[[Transaction], bool]) -> list[PastPayment]:
-        return [
-            PastPayment(
-                created_at=datetime.fromisoformat(item.created_at),
-                customer_id=item.customer_id,
-                card_fingerprint=item.card.fingerprint,
-                currency=item.currency,
-                minor=item.minor,
-                status=item.status,
-            )
-            for item in list(self.items.values())
-            if wanted(item)
-        ]
 
 
 class MemoryAuditLog:
@@ -99,14 +128,32 @@ class MemoryAuditLog:
         return stored
 
 
-class OneCustomer:
-    """``customers.Customers`` with an active customer for every id."""
+def active_customer(customer_id: str) -> Customer:
+    return Customer(
+        customer_id=customer_id,
+        status="active",
+        country="US",
+        allowed_currencies=frozenset(CURRENCIES),
+        payment_limits={},
+    )
 
-    def find(self, customer_id: str) -> Customer | None:
-        return Customer(
-            customer_id=customer_id,
-            status="active",
-            country="US",
-            allowed_currencies=frozenset({"USD"}),
-            payment_limits={},
+
+MERCHANT = Merchant(
+    merchant_id="shop", status="active", allowed_currencies=frozenset(CURRENCIES), limits={},
+    required_fields=frozenset(),
+)  # fmt: skip
+
+
+@dataclass
+class MemoryDirectory:
+    """``merchants.Directory`` with an active customer for every id, and one merchant for every caller."""
+
+    merchants: dict[str, Merchant] = field(default_factory=dict)
+    """By principal. All others belong to ``MERCHANT``."""
+    customers: dict[str, Customer | None] = field(default_factory=dict)
+
+    def find(self, caller: Caller, customer_id: str) -> Parties | None:
+        return Parties(
+            merchant=self.merchants.get(caller.principal, MERCHANT),
+            customer=self.customers.get(customer_id, active_customer(customer_id)),
         )

@@ -14,12 +14,14 @@ from lambdas.api.endpoint import endpoint, logger
 from lambdas.api.idempotency_key import idempotency_key
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
-from lambdas.payments.errors import Unavailable
+from lambdas.payments.callers import Caller
+from lambdas.payments.errors import CallerRefused, Unavailable
 from lambdas.payments.payment import Payment
 from loadtest.client import processor_seconds
 from names import CANDIDATE_RELEASE, RELEASE_HEADER, STABLE_RELEASE
 
 CARD = "4111111111111111"
+ARN = "arn:aws:iam::111111111111:user/shop"
 BODY = {"customer_id": "cust-12345", "amount": 99.99, "currency": "USD", "card_number": CARD}
 CONTEXT = SimpleNamespace(
     aws_request_id="00000000-0000-0000-0000-000000000001",
@@ -30,14 +32,14 @@ CONTEXT = SimpleNamespace(
 
 
 @endpoint("validate")
-def echo(request: Request, payment: Payment, context: Any) -> Answer:
-    return Answer(status=200, body={"amount": str(payment.money), "caller": request.caller})
+def echo(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
+    return Answer(status=200, body={"amount": str(payment.money), "caller": caller.id})
 
 
 def event(body: Any = BODY, **changes: Any) -> dict[str, Any]:
     text = body if isinstance(body, str) or body is None else json.dumps(body)
     return {
-        "requestContext": {"requestId": "request-1", "identity": {"caller": "AIDA"}},
+        "requestContext": {"requestId": "request-1", "identity": {"caller": "AIDA", "userArn": ARN}},
         "httpMethod": "POST",
         "path": "/validate",
         "headers": {"Content-Type": "application/json"},
@@ -67,7 +69,10 @@ def test_the_path_may_hold_the_stage(path: str) -> None:
 
 
 def test_behind_the_load_balancer_caller_and_id_come_from_the_api_s_headers() -> None:
-    headers = {"content-type": ["application/json"], "x-caller": ["AIDA"], "x-request-id": ["abcdef-123456"]}
+    headers = {
+        "content-type": ["application/json"], "x-caller": ["AIDA"], "x-caller-arn": [ARN],
+        "x-request-id": ["abcdef-123456"],
+    }  # fmt: skip
     status, body, answered = call(event(requestContext={"elb": {}}, multiValueHeaders=headers))
     assert (status, body["caller"], answered["X-Request-Id"]) == (200, "AIDA", "abcdef-123456")
 
@@ -75,6 +80,25 @@ def test_behind_the_load_balancer_caller_and_id_come_from_the_api_s_headers() ->
 def test_the_api_s_caller_is_not_taken_from_a_header() -> None:
     headers = {"content-type": ["application/json"], "X-Caller": ["somebody else"]}
     assert call(event(multiValueHeaders=headers))[1]["caller"] == "AIDA"
+
+
+def test_a_request_that_names_no_caller_is_refused() -> None:
+    unsigned = {"requestContext": {"requestId": "request-1", "identity": {}}}
+    status, document, _ = call(event(**unsigned))
+    assert (status, document["type"]) == (403, "urn:problem-type:payments:caller-unknown")
+
+
+@pytest.mark.parametrize("code", ["caller_unknown", "merchant_not_active"])
+def test_a_caller_that_may_not_pay_gets_a_problem(code: str) -> None:
+    @endpoint("validate")
+    def refusing(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
+        raise CallerRefused(code)
+
+    answer = refusing(event(), CONTEXT)
+    assert (answer["statusCode"], json.loads(answer["body"])["type"].rpartition(":")[2]) == (
+        403,
+        code.replace("_", "-"),
+    )
 
 
 def test_a_body_may_come_in_base64() -> None:
@@ -272,7 +296,7 @@ def test_a_failure_is_logged_without_the_card_and_answered_without_details(
     monkeypatch.setattr(logger.handlers[0], "stream", log)
 
     @endpoint("validate")
-    def failing(request: Request, payment: Payment, context: Any) -> Answer:
+    def failing(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
         raise failure
 
     answer = failing(event(), CONTEXT)

@@ -69,7 +69,8 @@ class Platform:
             "httpMethod": "POST",
             "path": "/process",
             "multiValueHeaders": {
-                "content-type": ["application/json"], "x-caller": [caller], "idempotency-key": [KEY],
+                "content-type": ["application/json"], "x-caller": [caller],
+                "x-caller-arn": [f"arn:aws:iam::111111111111:user/{caller}"], "idempotency-key": [KEY],
                 "x-request-id": [f"request-{self._requests}"],
             },
             "body": json.dumps(body),

@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 
 from lambdas.payments import fraud
 from lambdas.payments.audit import digest
+from lambdas.payments.callers import Caller
 from lambdas.payments.errors import KeyReused, Unavailable
+from lambdas.payments.examination import Examiner
 from lambdas.payments.fraud import Rules
 from lambdas.payments.payment import Payment
-from lambdas.payments.processing import Examiner, Processor
+from lambdas.payments.processing import Processor
 from lambdas.payments.transactions import PENDING, Transaction, transaction_id
 from pipeline.audit.verification import LedgerEntry, verify
-from tests.unit.lambdas.stores import KillAt, Killed, MemoryAuditLog, MemoryLedger, OneCustomer
+from tests.unit.lambdas.stores import KillAt, Killed, MemoryAuditLog, MemoryDirectory, MemoryLedger
 
 RULES = Rules.parse(json.loads(Path(fraud.__file__).with_name("fraud_rules.json").read_text()))
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -31,6 +33,7 @@ class Bench:
     def __init__(self) -> None:
         self.ledger = MemoryLedger()
         self.audit_log = MemoryAuditLog()
+        self.directory = MemoryDirectory()
         self._times = self._ticks()
 
     def _ticks(self) -> Iterator[datetime]:
@@ -40,14 +43,15 @@ class Bench:
             yield now
 
     def examiner(self) -> Examiner:
-        return Examiner(OneCustomer(), self.ledger, lambda: RULES, lambda: b"k" * 32)
+        return Examiner(self.directory, self.ledger, lambda: RULES, lambda: b"k" * 32)
 
     def function(self) -> Processor:
         return Processor(self.examiner(), self.ledger, self.audit_log, clock=lambda: next(self._times))
 
     def pay(self, processor: Processor, key: str = "key", caller: str = "me", **changes: Any) -> Transaction:
         body = {"customer_id": "c", "amount": "12.50", "currency": "USD", "card_number": "4111111111111111"}
-        return processor.process(Payment.parse(body | changes), caller, key, request_id=f"request of {key}")
+        sender = Caller(caller, f"arn:aws:iam::111111111111:user/{caller}")
+        return processor.process(Payment.parse(body | changes), sender, key, request_id=f"request of {key}")
 
     def assert_sound(self) -> None:
         """Each settled transaction has exactly one record with the hash it names; each record has a transaction."""

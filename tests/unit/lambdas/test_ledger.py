@@ -1,0 +1,125 @@
+"""The ledger's transaction in DynamoDB: what each reason of its cancellation means."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lambdas.adapters import aws
+from lambdas.adapters.ledger import DynamoLedger
+from lambdas.adapters.velocity import DynamoVelocity
+from lambdas.payments.cards import Card
+from lambdas.payments.errors import Unavailable
+from lambdas.payments.transactions import PENDING, Transaction
+from lambdas.payments.velocity import Addition, Contended, State, Watch
+
+TRANSACTION = Transaction(
+    transaction_id="txn_1", status=PENDING, outcome="approved", created_at="2026-11-22T12:00:00.000000Z",
+    customer_id="c", caller="AIDA", minor=1, currency="USD", reasons=("a",), score=1, request_id="r",
+    payment_fingerprint="f", card=Card(brand="visa", bin="411111", last4="1111", fingerprint="f"),
+)  # fmt: skip
+STATES = [State(key="new"), State(key="old", version=4)]
+
+
+class Cancelled(Exception):
+    def __init__(self, *reasons: dict[str, Any]) -> None:
+        self.response = {"CancellationReasons": reasons, "Error": {"Code": "TransactionCanceledException"}}
+
+
+class ConditionFailed(Exception):
+    pass
+
+
+class Client:
+    exceptions = SimpleNamespace(
+        TransactionCanceledException=Cancelled, ConditionalCheckFailedException=ConditionFailed
+    )
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self._failure = failure
+        self.transact_write_items = self.update_item = self.batch_get_item = self._call
+
+    def _call(self, **arguments: Any) -> Any:
+        self.sent.append(arguments)
+        if self._failure:
+            raise self._failure
+        return {"Responses": {}, "UnprocessedKeys": {"velocity": {}}}
+
+
+@pytest.fixture(autouse=True)
+def tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSACTION_TABLE", "transactions")
+    monkeypatch.setenv("VELOCITY_TABLE", "velocity")
+
+
+def using(monkeypatch: pytest.MonkeyPatch, failure: Exception | None = None) -> Client:
+    client = Client(failure)
+    monkeypatch.setattr(aws, "client", lambda service: client)
+    return client
+
+
+def test_a_payment_and_its_states_are_one_write_on_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = using(monkeypatch)
+    assert DynamoLedger().open(TRANSACTION, STATES, [Addition("total", 5)]) == TRANSACTION
+    [sent] = client.sent
+    payment, new, old, total = sent["TransactItems"]
+    assert payment["Put"]["ConditionExpression"] == "attribute_not_exists(transaction_id)"
+    assert new["Put"]["ConditionExpression"] == "attribute_not_exists(state_version)"
+    assert old["Put"]["ExpressionAttributeValues"] == {":version": {"N": "4"}}
+    assert old["Put"]["Item"]["state_version"] == {"N": "5"}
+    assert "ConditionExpression" not in total["Update"]
+
+
+FINE, FAILED = {"Code": "None"}, {"Code": "ConditionalCheckFailed"}
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected"),
+    [
+        ([FINE, FAILED, FINE], Contended),
+        ([FINE, FINE, {"Code": "TransactionConflict"}], Contended),
+        ([{"Code": "TransactionConflict"}, FINE, FINE], Contended),
+        ([FINE, {"Code": "ThrottlingError"}, FINE], Unavailable),
+        ([FINE, {"Code": "ValidationError"}, FINE], Cancelled),
+    ],
+)
+def test_a_cancelled_write_is_decided_again_or_fails(
+    reasons: list[dict[str, Any]], expected: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    using(monkeypatch, Cancelled(*reasons))
+    with pytest.raises(expected):
+        DynamoLedger().open(TRANSACTION, STATES)
+
+
+def test_an_earlier_attempt_s_transaction_counts_even_when_the_states_have_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = using(monkeypatch)
+    DynamoLedger().open(TRANSACTION, [])
+    stored = client.sent[0]["TransactItems"][0]["Put"]["Item"] | {"outcome": {"S": "declined"}}
+    using(monkeypatch, Cancelled(FAILED | {"Item": stored}, FAILED, FINE))
+    found = DynamoLedger().open(TRANSACTION, STATES)
+    assert (found.transaction_id, found.outcome, found.card) == ("txn_1", "declined", TRANSACTION.card)
+
+
+def test_a_release_that_was_made_before_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    using(monkeypatch, Cancelled(FAILED, FINE, FINE))
+    DynamoLedger().release(TRANSACTION, STATES)
+    using(monkeypatch, Cancelled(FINE, FAILED, FINE))
+    with pytest.raises(Contended):
+        DynamoLedger().release(TRANSACTION, STATES)
+
+
+def test_a_set_that_takes_no_further_card_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(rule="rule", key="key", card="card", most=10, expires=1)
+    using(monkeypatch)
+    assert DynamoVelocity().watch([watch]) == frozenset()
+    using(monkeypatch, ConditionFailed())
+    assert DynamoVelocity().watch([watch]) == {"rule"}
+
+
+def test_states_that_are_not_all_answered_are_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    using(monkeypatch)
+    with pytest.raises(Unavailable):
+        DynamoVelocity().read(["a"])
