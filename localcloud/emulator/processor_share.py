@@ -74,14 +74,14 @@ class _Stopper:
             self._watched[pid] = (psutil.Process(pid), share)
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._watch_for_ever, name="processor-share", daemon=True).start()
+                threading.Thread(target=self._watch_until_all_have_ended, name="processor-share", daemon=True).start()
 
-    def _watch_for_ever(self) -> None:
+    def _watch_until_all_have_ended(self) -> None:
         credit: dict[int, float] = {}
         used: dict[int, float] = {}
         stopped: set[int] = set()
         last = time.monotonic()
-        while True:
+        while self._is_needed():
             time.sleep(TICK_SECONDS)
             now = time.monotonic()
             elapsed, last = now - last, now
@@ -101,6 +101,12 @@ class _Stopper:
                     stopped.discard(pid)
                     for known in (self._watched, credit, used):
                         known.pop(pid, None)
+
+    def _is_needed(self) -> bool:
+        """Whether there is a process to watch. If not, the next one starts another thread."""
+        with self._lock:
+            self._running = bool(self._watched)
+            return self._running
 
 
 _stopper = _Stopper()

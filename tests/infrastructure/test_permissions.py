@@ -99,7 +99,7 @@ def test_no_role_may_pass_or_change_roles() -> None:
 @pytest.mark.parametrize(
     ("function", "services"),
     [
-        ("Validation", {"ec2", "logs", "kms", "rds-db", "secretsmanager", "ssm", "xray"}),
+        ("Validation", {"dynamodb", "ec2", "logs", "kms", "rds-db", "secretsmanager", "ssm", "xray"}),
         ("FraudDetection", {"dynamodb", "ec2", "logs", "kms", "secretsmanager", "ssm", "xray"}),
         ("Processing", {"dynamodb", "ec2", "logs", "kms", "s3", "secretsmanager", "ssm", "xray"}),
     ],

@@ -105,5 +105,5 @@ def test_an_environment_that_did_not_exist_loses_nothing() -> None:
 
 
 def test_the_functions_calls_are_found_in_their_code(tmp_path: Path) -> None:
-    assert {"put_item", "update_item", "put_object", "query"} <= words(ROOT)
+    assert {"transact_write_items", "update_item", "put_object", "query"} <= words(ROOT)
     assert words(tmp_path) == frozenset()
