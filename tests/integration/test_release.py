@@ -79,12 +79,13 @@ class Releases:
         assert report["sent"] > 0
         return report
 
-    def wait_for(self, arrived: Callable[[dict[str, Any]], bool]) -> None:
-        """Until the release's record says so."""
+    def wait_for(self, shift: "subprocess.Popen[str]", arrived: Callable[[dict[str, Any]], bool]) -> None:
+        """Until the record of ``shift``'s release says so. Fails with its output if it ends before."""
         for _ in range(240):
             release = self.run("status")[1]["release"]
             if release and arrived(release):
                 return
+            assert shift.poll() is None, finish(shift)
             time.sleep(0.25)
         raise AssertionError(f"never arrived there: {release}")
 
@@ -141,7 +142,7 @@ def releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
     latency = {key: latency[key] for key in ALARM_FIELDS if latency.get(key) is not None}
     # A machine that also runs the tests may answer one request in a minute late, which is this alarm's p99.
     alarms.put_metric_alarm(**latency | {"Threshold": 30.0})
-    eventually_quiet(alarms, latency["AlarmName"])
+    eventually_quiet(alarms)
     releases = Releases(platform, tmp_path)
     yield releases
     alarms.put_metric_alarm(**latency)
@@ -152,13 +153,14 @@ def releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
         client.update_function_configuration(FunctionName=name, Environment=environment)
 
 
-def eventually_quiet(alarms: Any, name: str) -> None:
-    """Wait until the test before has no part in how an alarm stands."""
-    for _ in range(60):
-        if alarms.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"] != "ALARM":
+def eventually_quiet(alarms: Any) -> None:
+    """Wait until the tests before have no part in how the alarms stand. A ringing one refuses a release."""
+    for _ in range(120):
+        ringing = [alarm["AlarmName"] for alarm in alarms.describe_alarms(StateValue="ALARM")["MetricAlarms"]]
+        if not ringing:
             return
         time.sleep(0.5)
-    raise AssertionError(f"{name} goes on ringing")
+    raise AssertionError(f"These alarms go on ringing: {', '.join(ringing)}")
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -185,7 +187,7 @@ def test_a_killed_shift_is_continued_and_undone_and_clients_see_the_weights(rele
     # Given a shift whose controller was killed after its first step
     old, new = releases.stable(), releases.deploy()
     killed = releases.shift()
-    releases.wait_for(lambda release: release["phase"] == "baking" and release["step"] == 1)
+    releases.wait_for(killed, lambda release: release["phase"] == "baking" and release["step"] == 1)
     kill(releases.run("status")[1]["release"]["started_by"])
     finish(killed)
     assert (releases.traffic()["lost"], releases.traffic()["wrong"]) == (0, 0)
@@ -219,7 +221,7 @@ def test_a_terminated_controller_and_an_abort_from_another_process_lose_no_reque
     # Given a shift under way, when its controller is terminated, then it rolls back before it ends
     old, _ = releases.stable(), releases.deploy()
     shift = releases.shift()
-    releases.wait_for(lambda release: release["phase"] == "baking")
+    releases.wait_for(shift, lambda release: release["phase"] == "baking")
     shift.terminate()
     code, output = finish(shift)
     assert (code, releases.stable()) == (1, old), output
@@ -227,7 +229,7 @@ def test_a_terminated_controller_and_an_abort_from_another_process_lose_no_reque
 
     # Given it is tried again, when somebody else aborts it, then all traffic is on stable when that returns
     shift = releases.shift("retry")
-    releases.wait_for(lambda release: release["phase"] == "baking")
+    releases.wait_for(shift, lambda release: release["phase"] == "baking")
     aborted, answer = releases.run("abort")
     assert (aborted, releases.stable()) == (0, old), answer
     code, output = finish(shift)
