@@ -33,7 +33,7 @@ class DynamoLedger:
     ) -> Transaction:
         put = {
             "TableName": self._table,
-            "Item": _to_item(transaction),
+            "Item": to_item(transaction),
             "ConditionExpression": "attribute_not_exists(transaction_id)",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
@@ -99,11 +99,10 @@ class DynamoLedger:
                 return  # another attempt at the same payment settled it, with the same outcome
 
 
-def _to_item(transaction: Transaction) -> dict[str, Any]:
-    values = {field.name: getattr(transaction, field.name) for field in fields(transaction)}
-    card = values.pop("card")
-    values |= {name: getattr(card, name.removeprefix("card_")) for name in _CARD_FIELDS}
-    values["day_shard"] = transactions.day_shard(transaction)
+def to_item(transaction: Transaction) -> dict[str, Any]:
+    """``transaction`` as the table holds it when it is written first."""
+    values = transactions.flat(transaction)
+    values["day_shard"] = transactions.day_shard(transaction.transaction_id, transaction.created_at)
     return {name: _attribute(value) for name, value in values.items() if value is not None}
 
 

@@ -9,13 +9,20 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
 
-from lambdas.payments.transactions import Transaction
+from lambdas.payments.transactions import Transaction, flat
 
 GENESIS = "0" * 64
 """The previous hash in the first record of a chain."""
+
+NOT_RECORDED: Final = {
+    "status": "moves on after the record is written, from pending to the recorded outcome",
+    "payment_fingerprint": "recognises a repeated request, and says nothing about the payment",
+    "day_total": "names the counter of a limit",
+}
+"""The fields of a transaction that its record leaves out, and why. It holds all others, also those that are added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,34 +71,8 @@ def prefix(day: str) -> str:
 
 def record(transaction: Transaction, link: Link) -> Record:
     """The record of ``transaction`` at the place ``link`` of a chain."""
-    body = canonical(
-        {
-            "transaction_id": transaction.transaction_id,
-            "created_at": transaction.created_at,
-            "outcome": transaction.outcome,
-            "reasons": transaction.reasons,
-            "score": transaction.score,
-            "customer_id": transaction.customer_id,
-            "caller": transaction.caller,
-            "merchant_id": transaction.merchant_id,
-            "minor": transaction.minor,
-            "currency": transaction.currency,
-            "card_brand": transaction.card.brand,
-            "card_bin": transaction.card.bin,
-            "card_last4": transaction.card.last4,
-            "card_fingerprint": transaction.card.fingerprint,
-            "merchant_reference": transaction.merchant_reference,
-            "client_ip": transaction.client_ip,
-            "country": transaction.country,
-            "request_id": transaction.request_id,
-            "chain": {
-                "writer": link.writer,
-                "sequence": link.sequence,
-                "previous_key": link.previous_key,
-                "previous_hash": link.previous_hash,
-            },
-        }
-    )
+    values = {name: value for name, value in flat(transaction).items() if name not in NOT_RECORDED}
+    body = canonical(values | {"chain": asdict(link)})
     return Record(key=key_of(transaction), body=body, hash=digest(body))
 
 

@@ -3,16 +3,17 @@
 import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from lambdas.payments.cards import Card
 from lambdas.payments.velocity import Addition, State
 
 PENDING = "pending"
 """The transaction is decided and written, but not yet in the audit log. The client has no answer yet."""
-
+OUTCOMES: Final = ("approved", "review", "declined")
+"""What a transaction is after ``PENDING``."""
 
 SHARDS = 8
 """Parts of a day. DynamoDB takes 1,000 writes a second in one partition, and a transaction is written twice."""
@@ -60,10 +61,16 @@ def transaction_id(principal: str, idempotency_key: str) -> str:
     return "txn_" + hashlib.sha256(scope.encode()).hexdigest()[:32]
 
 
-def day_shard(transaction: Transaction) -> str:
-    """The part of its day to which ``transaction`` belongs. A day has several, so that no partition gets all writes."""
-    shard = zlib.crc32(transaction.transaction_id.encode()) % SHARDS
-    return f"{transaction.created_at[:10]}#{shard}"
+def flat(transaction: Transaction) -> dict[str, Any]:
+    """The fields of ``transaction`` by name. Those of its card have the prefix ``card_``."""
+    values = {field.name: getattr(transaction, field.name) for field in fields(transaction)}
+    card = values.pop("card")
+    return values | {f"card_{field.name}": getattr(card, field.name) for field in fields(card)}
+
+
+def day_shard(transaction_id: str, created_at: str) -> str:
+    """The part of its day to which a transaction belongs. A day has several, so that no partition gets all writes."""
+    return f"{created_at[:10]}#{zlib.crc32(transaction_id.encode()) % SHARDS}"
 
 
 def day_shards(day: str) -> list[str]:

@@ -2,10 +2,13 @@
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from lambdas.payments.audit import Record
+from lambdas.adapters.ledger import to_item
+from lambdas.books.agreement import Row
+from lambdas.payments.audit import Record, prefix
 from lambdas.payments.callers import Caller
 from lambdas.payments.customers import Customer
 from lambdas.payments.merchants import Merchant, Parties
@@ -111,6 +114,13 @@ class MemoryLedger:
                 self.settled_count += 1
         self.hook("after settle")
 
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The items of the table, by id, as DynamoDB gives them."""
+        rows = {id: to_item(transaction) for id, transaction in self.items.items()}
+        for id, (key, hash) in self.audited.items():
+            rows[id] |= {"audit_key": {"S": key}, "audit_hash": {"S": hash}}
+        return rows
+
 
 class MemoryAuditLog:
     """``audit.AuditLog``."""
@@ -126,6 +136,27 @@ class MemoryAuditLog:
             stored = self.records.setdefault(record.key, record)
         self.hook("after audit")
         return stored
+
+
+@dataclass
+class MemoryBooks:
+    """``verification.Books`` of a day: its records' bodies by key, its items by id."""
+
+    day: str
+    bodies: dict[str, bytes]
+    items: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def transactions(self) -> list[Row]:
+        return [Row.of(item) for item in self.items.values() if item["created_at"]["S"].startswith(self.day)]
+
+    def records(self) -> Iterable[tuple[str, bytes]]:
+        return [(key, body) for key, body in sorted(self.bodies.items()) if key.startswith(prefix(self.day))]
+
+    def record(self, key: str) -> bytes | None:
+        return self.bodies.get(key)
+
+    def rows(self, transaction_ids: Sequence[str]) -> Mapping[str, Row]:
+        return {id: Row.of(self.items[id]) for id in transaction_ids if id in self.items}
 
 
 def active_customer(customer_id: str) -> Customer:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from lambdas.books.verification import Verification, verify
 from lambdas.payments.audit import Chain, canonical, digest, key_of
 from lambdas.payments.cards import Card
 from lambdas.payments.transactions import PENDING, Transaction
-from pipeline.audit.verification import LedgerEntry, VerificationResult, verify
-from tests.unit.lambdas.stores import MemoryAuditLog
+from tests.unit.lambdas.stores import MemoryAuditLog, MemoryBooks, MemoryLedger
 
 
 def transaction(n: int, day: int = 22) -> Transaction:
@@ -31,55 +31,63 @@ def transaction(n: int, day: int = 22) -> Transaction:
 
 
 class Log:
-    """Records of two writers in turn, and the settled transactions, as the ledger keeps them."""
+    """Records of two writers in turn, and their settled transactions."""
 
     def __init__(self) -> None:
-        store = MemoryAuditLog()
+        store, ledger = MemoryAuditLog(), MemoryLedger()
         writers = (Chain(), Chain())
-        self.keys = [writers[n % 2].append(transaction(n), store).key for n in range(10)]
+        self.keys = []
+        for n in range(10):
+            ledger.open(transaction(n), [])
+            record = writers[n % 2].append(transaction(n), store)
+            ledger.settle(transaction(n), record.key, record.hash)
+            self.keys.append(record.key)
         self.bodies = {key: record.body for key, record in store.records.items()}
-        self.settled = [
-            LedgerEntry(
-                transaction_id=transaction(n).transaction_id,
-                created_at=transaction(n).created_at,
-                settled=True,
-                audit_hash=store.records[self.keys[n]].hash,
-            )
-            for n in range(10)
-        ]
+        self.items = ledger.rows()
 
-    def rewrite(self, n: int, **changes: Any) -> None:
+    def rewrite(self, n: int, *, also_in_ledger: bool = False, **changes: Any) -> None:
+        """Change a record, and with it its transaction, as one who may write both can do."""
         document = json.loads(self.bodies[self.keys[n]]) | changes
         self.bodies[self.keys[n]] = canonical(document)
+        if also_in_ledger:
+            values = {name: {"N": str(value)} for name, value in changes.items()}
+            self.item(n).update(values, audit_hash={"S": digest(self.bodies[self.keys[n]])})
 
-    def verdict(self, *, with_ledger: bool = True) -> VerificationResult:
-        return verify(self.bodies.items(), self.settled if with_ledger else [], lambda key: None)
+    def remove(self, n: int, *, also_in_ledger: bool = False) -> None:
+        del self.bodies[self.keys[n]]
+        if also_in_ledger:
+            del self.items[transaction(n).transaction_id]
+
+    def item(self, n: int) -> dict[str, Any]:
+        return self.items[transaction(n).transaction_id]
+
+    def verdict(self) -> Verification:
+        return verify(MemoryBooks("2026-11-22", self.bodies, self.items))
 
 
 def test_an_unchanged_day_is_whole() -> None:
     verdict = Log().verdict()
-    assert (verdict.records, verdict.chains, verdict.breaks) == (10, 2, ())
+    assert (len(verdict.entries), verdict.chains, verdict.breaks) == (10, 2, ())
 
 
-@pytest.mark.parametrize("with_ledger", [True, False])
+@pytest.mark.parametrize("also_in_ledger", [True, False])
 @pytest.mark.parametrize("n", [0, 3, 7])
-def test_a_changed_record_is_named(n: int, with_ledger: bool) -> None:
+def test_a_changed_record_is_named(n: int, also_in_ledger: bool) -> None:
     log = Log()
-    log.rewrite(n, minor=1)
-    assert log.verdict(with_ledger=with_ledger).breaks[0].key == log.keys[n]
+    log.rewrite(n, minor=1, also_in_ledger=also_in_ledger)
+    assert log.verdict().breaks[0].key == log.keys[n]
 
 
-@pytest.mark.parametrize("with_ledger", [True, False])
-def test_a_removed_record_is_named(with_ledger: bool) -> None:
+@pytest.mark.parametrize("also_in_ledger", [True, False])
+def test_a_removed_record_is_named(also_in_ledger: bool) -> None:
     log = Log()
-    del log.bodies[log.keys[4]]
-    assert {found.key for found in log.verdict(with_ledger=with_ledger).breaks} == {log.keys[4]}
+    log.remove(4, also_in_ledger=also_in_ledger)
+    assert {found.key for found in log.verdict().breaks} == {log.keys[4]}
 
 
 def test_the_removed_end_of_a_chain_is_named_by_the_ledger() -> None:
     log = Log()
-    del log.bodies[log.keys[9]]
-    assert log.verdict(with_ledger=False).breaks == ()
+    log.remove(9)
     assert [found.key for found in log.verdict().breaks] == [log.keys[9]]
 
 
@@ -116,15 +124,19 @@ def test_an_inserted_record_is_named() -> None:
 def test_a_chain_that_crosses_midnight_is_followed_into_the_day_before() -> None:
     store, chain = MemoryAuditLog(), Chain()
     yesterday, today = (chain.append(transaction(n, day), store) for n, day in ((0, 21), (1, 22)))
-    bodies = {yesterday.key: yesterday.body}
-    assert verify([(today.key, today.body)], [], bodies.get).breaks == ()
-    bodies[yesterday.key] = yesterday.body.replace(b"1250", b"1251")
-    [found] = verify([(today.key, today.body)], [], bodies.get).breaks
+    ledger = MemoryLedger()
+    ledger.open(transaction(1, 22), [])
+    books = MemoryBooks("2026-11-22", {each.key: each.body for each in (yesterday, today)}, ledger.rows())
+    assert verify(books).breaks == ()
+    books.bodies[yesterday.key] = yesterday.body.replace(b"1250", b"1251")
+    [found] = verify(books).breaks
     assert found.key == yesterday.key == key_of(transaction(0, 21))
 
 
 def test_two_records_never_share_a_place_even_after_a_write_with_an_unknown_result() -> None:
-    store, chain = MemoryAuditLog(), Chain()
+    store, chain, ledger = MemoryAuditLog(), Chain(), MemoryLedger()
+    for n in range(3):
+        ledger.open(transaction(n), [])
     chain.append(transaction(0), store)
 
     def lost(step: str) -> None:
@@ -137,5 +149,6 @@ def test_two_records_never_share_a_place_even_after_a_write_with_an_unknown_resu
     store.hook = lambda step: None
     chain.append(transaction(2), store)
     chain.append(transaction(1), store)
-    assert verify(((r.key, r.body) for r in store.records.values()), [], lambda key: None).breaks == ()
+    bodies = {key: record.body for key, record in store.records.items()}
+    assert verify(MemoryBooks("2026-11-22", bodies, ledger.rows())).breaks == ()
     assert all(digest(record.body) == record.hash for record in store.records.values())

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lambdas.books.verification import verify
 from lambdas.payments import fraud
 from lambdas.payments.audit import digest
 from lambdas.payments.callers import Caller
@@ -20,8 +21,7 @@ from lambdas.payments.fraud import Rules
 from lambdas.payments.payment import Payment
 from lambdas.payments.processing import Processor
 from lambdas.payments.transactions import PENDING, Transaction, transaction_id
-from pipeline.audit.verification import LedgerEntry, verify
-from tests.unit.lambdas.stores import KillAt, Killed, MemoryAuditLog, MemoryDirectory, MemoryLedger
+from tests.unit.lambdas.stores import KillAt, Killed, MemoryAuditLog, MemoryBooks, MemoryDirectory, MemoryLedger
 
 RULES = Rules.parse(json.loads(Path(fraud.__file__).with_name("fraud_rules.json").read_text()))
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -62,19 +62,8 @@ class Bench:
             assert digest(self.audit_log.records[key].body) == named
         of_records = {json.loads(record.body)["transaction_id"] for record in self.audit_log.records.values()}
         assert {item.transaction_id for item in settled} <= of_records <= self.ledger.items.keys()
-        verdict = verify(
-            ((key, record.body) for key, record in self.audit_log.records.items()),
-            [
-                LedgerEntry(
-                    transaction_id=item.transaction_id,
-                    created_at=item.created_at,
-                    settled=True,
-                    audit_hash=self.ledger.audited[item.transaction_id][1],
-                )
-                for item in settled
-            ],
-            lambda key: None,
-        )
+        bodies = {key: record.body for key, record in self.audit_log.records.items()}
+        verdict = verify(MemoryBooks(START.date().isoformat(), bodies, self.ledger.rows()))
         assert verdict.breaks == ()
 
 

@@ -1,0 +1,99 @@
+"""One transaction in the ledger against its audit record, field by field."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Final
+
+from lambdas.payments import transactions
+from lambdas.payments.audit import NOT_RECORDED
+from lambdas.payments.card_text import masked
+from lambdas.payments.cards import Card
+from lambdas.payments.transactions import OUTCOMES, PENDING, Transaction
+
+LEDGER_ONLY: Final = NOT_RECORDED | {
+    "audit_key": "names the record; verification looks there",
+    "audit_hash": "names the record; verification compares the hash",
+    "day_shard": "follows from id and time; verification computes it",
+    "released": "marks that limits count the payment no more",
+}
+"""What only the ledger holds of a transaction, and why. Every other field is in the record too, with the same value."""
+RECORD_ONLY: Final = {"chain": "the record's place among the others; verification follows it"}
+
+_DEFAULTS: Final = {each.name: each.default for each in fields(Transaction) if each.default is not MISSING}
+_KNOWN: Final = {each.name for each in fields(Transaction)} | {f"card_{each.name}" for each in fields(Card)}
+_LONGEST_SHOWN: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A transaction as it stands in the ledger's table. Anybody may have written it, so any field may be anything."""
+
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, item: Mapping[str, Mapping[str, Any]]) -> "Row":
+        """``item``: as DynamoDB gives it."""
+        return cls({name: _plain(attribute) for name, attribute in item.items()})
+
+    @property
+    def transaction_id(self) -> str:
+        return str(self.values.get("transaction_id"))
+
+    @property
+    def created_at(self) -> str:
+        return str(self.values.get("created_at"))
+
+    @property
+    def settled(self) -> bool:
+        return self.values.get("status") != PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field with another value than the record's, or than it can have. Values are shown without card data."""
+
+    field: str
+    ledger: str
+    record: str
+
+    def __str__(self) -> str:
+        if self.field.startswith("card_"):
+            return f"{self.field} is another one in the ledger than in the record"
+        return f"{self.field} is {self.ledger} in the ledger, and {self.record} in the record"
+
+
+def differences(row: Row, record: Mapping[str, Any]) -> Iterator[Difference]:
+    """What ``row`` and ``record`` do not agree on. A pending transaction has the record's outcome only later."""
+    values = row.values
+    status, outcome = values.get("status"), record.get("outcome")
+    if status not in (PENDING, outcome) or status not in (PENDING, *OUTCOMES):
+        yield _difference("status", status, outcome)
+    for name in sorted((values.keys() | record.keys()) - LEDGER_ONLY.keys() - RECORD_ONLY.keys()):
+        if name not in record and name in _KNOWN:
+            continue  # an older version wrote the record, which did not have this field yet
+        value = values.get(name, _DEFAULTS.get(name))
+        if value != record.get(name) or type(value) is not type(record.get(name)):
+            yield _difference(name, value, record.get(name))
+    shard = transactions.day_shard(row.transaction_id, row.created_at)
+    if values.get("day_shard", shard) != shard:
+        yield _difference("day_shard", values["day_shard"], shard)
+
+
+def _difference(field: str, ledger: Any, record: Any) -> Difference:
+    if field.startswith("card_"):
+        return Difference(field, "not shown", "not shown")
+    return Difference(field, shown(ledger), shown(record))
+
+
+def shown(value: Any) -> str:
+    """``value`` as one short line of ASCII, with possible card numbers masked."""
+    text = json.dumps(masked(value), default=str)
+    return "missing" if value is None else text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+def _plain(attribute: Mapping[str, Any]) -> Any:
+    [(kind, value)] = attribute.items()
+    if kind == "N":
+        return int(value) if value.lstrip("-").isdigit() else float(value)
+    return [_plain(each) for each in value] if kind == "L" else value

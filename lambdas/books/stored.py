@@ -1,0 +1,89 @@
+"""One day of the books: its audit records in S3, its transactions in DynamoDB."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from lambdas.books.agreement import Row
+from lambdas.books.verification import NotRead
+from lambdas.payments import transactions
+from lambdas.payments.audit import prefix
+
+_READERS = 8
+_MOST_KEYS = 100
+"""The most items of one BatchGetItem."""
+_BY_DAY, _BY_STATUS = "by-day", "by-status"
+_REASONS = {
+    "AccessDenied": "access is denied; to who may not list the bucket, S3 answers so for a missing record too",
+    "InvalidObjectState": "it is archived; restore the records of its day, then verify again (docs/payments.md)",
+}
+"""What S3's error codes mean for a record."""
+
+
+@dataclass(kw_only=True)
+class StoredBooks:
+    """``verification.Books`` of ``day`` in ``bucket`` and ``table``."""
+
+    s3: Any
+    dynamodb: Any
+    bucket: str
+    table: str
+    day: str
+
+    def records(self) -> Iterator[tuple[str, bytes]]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix(self.day))
+        with ThreadPoolExecutor(_READERS) as readers:
+            for page in pages:
+                keys = [found["Key"] for found in page.get("Contents", [])]
+                for key, body in zip(keys, readers.map(self.record, keys), strict=True):
+                    if body is not None:  # else it was deleted after the listing, and is missing
+                        yield key, body
+
+    def transactions(self) -> list[Row]:
+        """Those from before the index ``by-day`` are in ``by-status`` only, so both are read."""
+        by_day = [("day_shard", shard) for shard in transactions.day_shards(self.day)]
+        by_status = [("status", status) for status in (transactions.PENDING, *transactions.OUTCOMES)]
+        found = [row for key in by_day for row in self._query(_BY_DAY, *key)]
+        found += [row for key in by_status for row in self._query(_BY_STATUS, *key)]
+        # An index may show a transaction as it was a moment ago. The outcome is the newer state.
+        found.sort(key=lambda row: row.settled)
+        return list({row.transaction_id: row for row in found}.values())
+
+    def record(self, key: str) -> bytes | None:
+        try:
+            body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code == "NoSuchKey":
+                return None
+            raise NotRead(f"{key}: {_REASONS.get(code, error)}") from error
+        return body
+
+    def rows(self, transaction_ids: Sequence[str]) -> Mapping[str, Row]:
+        wanted = [{"transaction_id": {"S": each}} for each in transaction_ids]
+        found: dict[str, Row] = {}
+        while wanted:
+            now, wanted = wanted[:_MOST_KEYS], wanted[_MOST_KEYS:]
+            answer = self.dynamodb.batch_get_item(RequestItems={self.table: {"Keys": now, "ConsistentRead": True}})
+            rows = [Row.of(item) for item in answer["Responses"].get(self.table, [])]
+            found |= {row.transaction_id: row for row in rows}
+            left = answer.get("UnprocessedKeys", {}).get(self.table, {}).get("Keys", [])
+            if left and not rows:
+                time.sleep(1)  # the table is busy
+            wanted += left
+        return found
+
+    def _query(self, index: str, key: str, value: str) -> Iterator[Row]:
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            IndexName=index,
+            KeyConditionExpression="#key = :value AND begins_with(created_at, :day)",
+            ExpressionAttributeNames={"#key": key},
+            ExpressionAttributeValues={":value": {"S": value}, ":day": {"S": self.day}},
+        )
+        for page in pages:
+            yield from map(Row.of, page["Items"])

@@ -1,0 +1,222 @@
+"""Verifies a day of the books: every record by itself, in its chain, and against the ledger, field by field."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lambdas.books.agreement import Row, differences
+from lambdas.payments.audit import GENESIS, canonical, digest, key_of_id, prefix
+
+
+class Books(Protocol):
+    """The stored books of one day. Its methods raise ``NotRead``."""
+
+    day: str
+    """UTC, ``YYYY-MM-DD``."""
+
+    def transactions(self) -> Iterable[Row]:
+        """The day's transactions, as indexes show them: the newest may be missing, or be pending still."""
+
+    def records(self) -> Iterable[tuple[str, bytes]]:
+        """Keys and bodies of the day's records."""
+
+    def record(self, key: str) -> bytes | None:
+        """The body of the record under ``key``, of any day; ``None`` when there is none."""
+
+    def rows(self, transaction_ids: Sequence[str]) -> Mapping[str, Row]:
+        """Those of the transactions that exist, by id, as they are now."""
+
+
+class NotRead(Exception):
+    """A part of the books may exist, and can't be read. The message names it and the reason."""
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Break:
+    """A fault of the books: what was changed, added or removed."""
+
+    created_at: str
+    """The time of its payment; empty when the record is unreadable. Breaks sort by it."""
+    key: str
+    """Of the record at fault."""
+    reason: str
+    transaction_id: str = ""
+    field: str = ""
+    ledger: str = ""
+    record: str = ""
+    """The field with two values, and what is shown of these (``agreement.shown``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A record's identity and its place in its chain."""
+
+    key: str
+    hash: str
+    transaction_id: str
+    created_at: str
+    outcome: str
+    currency: str
+    minor: int
+    writer: str
+    sequence: int
+    previous_key: str | None
+    previous_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """The result of a day's verification."""
+
+    entries: tuple[Entry, ...]
+    """Of every readable record, complete for each chain: a record is among them if a later one of the day is."""
+    pending: tuple[Row, ...]
+    """The transactions that were not settled when the reading began."""
+    breaks: tuple[Break, ...]
+    """In order of time: the first break is the earliest."""
+
+    @property
+    def chains(self) -> int:
+        return len({entry.writer for entry in self.entries})
+
+
+def verify(books: Books) -> Verification:
+    """Verify a day.
+
+    Payments may be made meanwhile. The ledger is read before the records, which may take minutes. A transaction is
+    written before its record, and its record before it settles. So every transaction that was settled has its record,
+    and every record has its transaction, which the indexes may not show yet.
+    """
+    ledger = {row.transaction_id: row for row in books.transactions()}
+    entries: dict[str, Entry] = {}
+    breaks: list[Break] = []
+    doubtful: dict[str, tuple[Entry, Mapping[str, Any]]] = {}
+
+    def add(key: str, body: bytes) -> Entry | None:
+        try:
+            entry, record = _read(key, body)
+        except (ValueError, KeyError, TypeError) as error:
+            breaks.append(Break(created_at="", key=key, reason=f"is no audit record: {error}"))
+            return None
+        entries[key] = entry
+        row = ledger.get(entry.transaction_id)
+        if row is None or next(_row_breaks(row, entry, record), None):
+            doubtful[entry.transaction_id] = entry, record
+        return entry
+
+    for key, body in books.records():
+        add(key, body)
+    for key, body in _written_meanwhile(books, entries):
+        add(key, body)
+    breaks += _chain_breaks(entries, books)
+    for row in ledger.values():
+        key = key_of_id(row.transaction_id, row.created_at)
+        if row.settled and key not in entries:
+            breaks.append(_missing(row, key))
+    current = books.rows(list(doubtful))
+    for transaction_id, (entry, record) in doubtful.items():
+        now = current.get(transaction_id)
+        if now is not None:
+            breaks += _row_breaks(now, entry, record)
+        else:
+            breaks.append(_broken(entry, "has no transaction in the ledger"))
+    first_of_each = {found.key: found for found in sorted(breaks, reverse=True)}
+    return Verification(
+        entries=tuple(entries.values()),
+        pending=tuple(row for row in ledger.values() if not row.settled),
+        breaks=tuple(sorted(first_of_each.values())),
+    )
+
+
+def _read(key: str, body: bytes) -> tuple[Entry, Mapping[str, Any]]:
+    document: dict[str, Any] = json.loads(body)
+    if canonical(document) != body:
+        raise ValueError("its bytes are not in canonical form")
+    if key_of_id(document["transaction_id"], document["created_at"]) != key:
+        raise ValueError("it belongs under another key")
+    chain = document["chain"]
+    if not isinstance(document["minor"], int) or not isinstance(chain["sequence"], int):
+        raise TypeError("an amount or a place in a chain is no whole number")
+    entry = Entry(
+        key=key,
+        hash=digest(body),
+        transaction_id=document["transaction_id"],
+        created_at=document["created_at"],
+        outcome=str(document["outcome"]),
+        currency=str(document["currency"]),
+        minor=document["minor"],
+        writer=str(chain["writer"]),
+        sequence=chain["sequence"],
+        previous_key=chain["previous_key"],
+        previous_hash=chain["previous_hash"],
+    )
+    return entry, document
+
+
+def _written_meanwhile(books: Books, entries: Mapping[str, Entry]) -> Iterator[tuple[str, bytes]]:
+    """The day's records that a listed one follows, and that were written after the listing had passed their keys."""
+    waiting = list(entries.values())
+    seen = set(entries)
+    while waiting:
+        key = waiting.pop().previous_key
+        if key is None or key in seen or not key.startswith(prefix(books.day)):
+            continue
+        seen.add(key)
+        body = books.record(key)
+        if body is not None:
+            yield key, body
+            if key in entries:
+                waiting.append(entries[key])
+
+
+def _chain_breaks(entries: Mapping[str, Entry], books: Books) -> Iterator[Break]:
+    """Breaks of the chains. A record names its predecessor's key and hash, so a mismatch is a broken predecessor."""
+    places: dict[tuple[str, int], str] = {}
+    for entry in sorted(entries.values(), key=lambda entry: (entry.created_at, entry.key)):
+        taken_by = places.setdefault((entry.writer, entry.sequence), entry.key)
+        if taken_by != entry.key:
+            yield _broken(entry, f"takes the place of {taken_by} in its chain")
+        if entry.previous_key is None:
+            if entry.sequence != 0 or entry.previous_hash != GENESIS:
+                yield _broken(entry, "claims to begin a chain in its middle")
+            continue
+        previous = entries.get(entry.previous_key)
+        before = None if previous else books.record(entry.previous_key)
+        found_hash = previous.hash if previous else digest(before) if before is not None else None
+        if found_hash is None:
+            yield Break(created_at=entry.created_at, key=entry.previous_key, reason=f"is missing before {entry.key}")
+        elif found_hash != entry.previous_hash:
+            at = previous.created_at if previous else entry.created_at
+            yield Break(created_at=at, key=entry.previous_key, reason=f"was changed after {entry.key} was written")
+        elif previous and (previous.writer, previous.sequence + 1) != (entry.writer, entry.sequence):
+            yield _broken(entry, f"is not the next in its chain after {entry.previous_key}")
+
+
+def _row_breaks(row: Row, entry: Entry, record: Mapping[str, Any]) -> Iterator[Break]:
+    for each in differences(row, record):
+        yield Break(
+            created_at=entry.created_at,
+            key=entry.key,
+            reason=str(each),
+            transaction_id=entry.transaction_id,
+            field=each.field,
+            ledger=each.ledger,
+            record=each.record,
+        )
+    named = (row.values.get("audit_key"), row.values.get("audit_hash"))
+    if row.settled and named != (entry.key, entry.hash):
+        yield _broken(entry, "is not the record that the ledger names")
+
+
+def _missing(row: Row, key: str) -> Break:
+    return Break(
+        created_at=row.created_at,
+        key=key,
+        reason="is missing for a settled transaction",
+        transaction_id=row.transaction_id,
+    )
+
+
+def _broken(entry: Entry, reason: str) -> Break:
+    return Break(created_at=entry.created_at, key=entry.key, reason=reason, transaction_id=entry.transaction_id)
