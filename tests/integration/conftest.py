@@ -1,4 +1,4 @@
-"""One local cloud for all integration tests, with dev's platform deployed on it."""
+"""A local cloud for the integration tests of each process, with dev's platform deployed on it."""
 
 import json
 import subprocess
@@ -27,15 +27,20 @@ from tests.integration.merchant import Merchant
 ROOT = Path(__file__).parents[2]
 
 
-class OneCloud(LoadScopeScheduling):
-    """One process runs the tests on dev's local cloud, because there is only one. The other runs those in loadtest/."""
+class TwoClouds(LoadScopeScheduling):
+    """Two processes, each with a local cloud of its own, share the tests about evenly.
+
+    Releases stay apart from the tests that make payments fail: those ring an alarm for five minutes, and a ringing
+    alarm refuses a release.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "load generator" if "/loadtest/" in nodeid else "local cloud"
+        file = nodeid.partition("::")[0]
+        return "load and releases" if "/loadtest/" in file or file.endswith("/test_release.py") else "platform"
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneCloud:
-    return OneCloud(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoClouds:
+    return TwoClouds(config, log)
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
     latency = {key: latency[key] for key in ALARM_FIELDS if latency.get(key) is not None}
     # A machine that also runs the tests may answer one request in a minute late, which is this alarm's p99.
     alarms.put_metric_alarm(**latency | {"Threshold": 30.0})
-    eventually_quiet(alarms)
+    eventually_quiet(alarms, platform.outputs["RollbackAlarmNames"].split(","))
     releases = Releases(platform, tmp_path)
     yield releases
     alarms.put_metric_alarm(**latency)
@@ -153,10 +153,14 @@ def releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
         client.update_function_configuration(FunctionName=name, Environment=environment)
 
 
-def eventually_quiet(alarms: Any) -> None:
-    """Wait until the tests before have no part in how the alarms stand. A ringing one refuses a release."""
+def eventually_quiet(alarms: Any, names: list[str]) -> None:
+    """Wait until the tests before have no part in how these alarms stand. A ringing one refuses a release."""
     for _ in range(120):
-        ringing = [alarm["AlarmName"] for alarm in alarms.describe_alarms(StateValue="ALARM")["MetricAlarms"]]
+        ringing = [
+            alarm["AlarmName"]
+            for alarm in alarms.describe_alarms(AlarmNames=names)["MetricAlarms"]
+            if alarm["StateValue"] == "ALARM"
+        ]
         if not ringing:
             return
         time.sleep(0.5)

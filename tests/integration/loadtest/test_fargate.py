@@ -22,7 +22,7 @@ from tests.integration.conftest import ROOT, Platform, bootstrapped, deployed, s
 from tests.integration.test_local_cloud_identity import assumed, client
 
 NAME = "load"
-SHORT = ("--mix", "/validate=1", "--rate", "80", "--duration", "4", "--max-duration", "4", "--warm-up", "2",
+SHORT = ("--mix", "/validate=1", "--rate", "40", "--duration", "8", "--max-duration", "8", "--warm-up", "3",
          "--limit", "5000")  # fmt: skip
 
 Begin = Callable[..., "subprocess.Popen[str]"]
