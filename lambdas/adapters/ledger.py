@@ -38,7 +38,7 @@ class DynamoLedger:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         taken = self._write({"Put": put}, states, additions)
-        return _from_item(taken["Item"]) if taken else transaction
+        return from_item(taken["Item"]) if taken else transaction
 
     def release(self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()) -> None:
         update = {
@@ -116,7 +116,7 @@ def _attribute(value: str | int | tuple[str, ...]) -> dict[str, Any]:
             return {"L": [{"S": text} for text in value]}
 
 
-def _from_item(item: Mapping[str, Any]) -> Transaction:
+def from_item(item: Mapping[str, Any]) -> Transaction:
     values = {name: _value(attribute) for name, attribute in item.items()}
     card = Card(**{name.removeprefix("card_"): values.get(name) for name in _CARD_FIELDS})  # type: ignore[arg-type]
     known = {field.name for field in fields(Transaction)}

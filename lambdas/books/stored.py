@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from lambdas.books.agreement import Row
 from lambdas.books.verification import NotRead
 from lambdas.payments import transactions
+from lambdas.payments.amendments import Status
 from lambdas.payments.audit import prefix
 
 _READERS = 8
@@ -46,7 +47,7 @@ class StoredBooks:
     def transactions(self) -> list[Row]:
         """Those from before the index ``by-day`` are in ``by-status`` only, so both are read."""
         by_day = [("day_shard", shard) for shard in transactions.day_shards(self.day)]
-        by_status = [("status", status) for status in (transactions.PENDING, *transactions.OUTCOMES)]
+        by_status = [("status", status) for status in (transactions.PENDING, *Status)]
         found = [row for key in by_day for row in self._query(_BY_DAY, *key)]
         found += [row for key in by_status for row in self._query(_BY_STATUS, *key)]
         # An index may show a transaction as it was a moment ago. The outcome is the newer state.

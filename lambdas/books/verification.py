@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lambdas.books.agreement import Row, differences
+from lambdas.books.agreement import Row, amendment_differences, differences
+from lambdas.payments import amendments
 from lambdas.payments.audit import GENESIS, canonical, digest, key_of_id, prefix
 
 
@@ -57,8 +58,11 @@ class Entry:
     transaction_id: str
     created_at: str
     outcome: str
+    """Of an amendment its kind: what is given back is no payment."""
     currency: str
     minor: int
+    amendment: int | None
+    """Its number, in the record of an amendment."""
     writer: str
     sequence: int
     previous_key: str | None
@@ -72,7 +76,7 @@ class Verification:
     entries: tuple[Entry, ...]
     """Of every readable record, complete for each chain: a record is among them if a later one of the day is."""
     pending: tuple[Row, ...]
-    """The transactions that were not settled when the reading began."""
+    """The transactions of which something was being recorded when the reading began."""
     breaks: tuple[Break, ...]
     """In order of time: the first break is the earliest."""
 
@@ -102,7 +106,7 @@ def verify(books: Books) -> Verification:
         entries[key] = entry
         row = ledger.get(entry.transaction_id)
         if row is None or next(_row_breaks(row, entry, record), None):
-            doubtful[entry.transaction_id] = entry, record
+            doubtful[entry.key] = entry, record
         return entry
 
     for key, body in books.records():
@@ -114,9 +118,10 @@ def verify(books: Books) -> Verification:
         key = key_of_id(row.transaction_id, row.created_at)
         if row.settled and key not in entries:
             breaks.append(_missing(row, key))
-    current = books.rows(list(doubtful))
-    for transaction_id, (entry, record) in doubtful.items():
-        now = current.get(transaction_id)
+        breaks += _history_breaks(row, entries, books)
+    current = books.rows(list({entry.transaction_id: entry for entry, _ in doubtful.values()}))
+    for entry, record in doubtful.values():
+        now = current.get(entry.transaction_id)
         if now is not None:
             breaks += _row_breaks(now, entry, record)
         else:
@@ -124,7 +129,7 @@ def verify(books: Books) -> Verification:
     first_of_each = {found.key: found for found in sorted(breaks, reverse=True)}
     return Verification(
         entries=tuple(entries.values()),
-        pending=tuple(row for row in ledger.values() if not row.settled),
+        pending=tuple(row for row in ledger.values() if row.under_way_since),
         breaks=tuple(sorted(first_of_each.values())),
     )
 
@@ -133,9 +138,15 @@ def _read(key: str, body: bytes) -> tuple[Entry, Mapping[str, Any]]:
     document: dict[str, Any] = json.loads(body)
     if canonical(document) != body:
         raise ValueError("its bytes are not in canonical form")
-    if key_of_id(document["transaction_id"], document["created_at"]) != key:
+    if not isinstance(document, dict):
+        raise TypeError("it is no object")
+    number = document.get("amendment")
+    own = (document["transaction_id"], document["created_at"])
+    if key != (key_of_id(*own) if number is None else amendments.key_of(own[0], number, own[1])):
         raise ValueError("it belongs under another key")
     chain = document["chain"]
+    if not isinstance(number, int | None) or number == 0:
+        raise TypeError("the number of an amendment is none")
     if not isinstance(document["minor"], int) or not isinstance(chain["sequence"], int):
         raise TypeError("an amount or a place in a chain is no whole number")
     entry = Entry(
@@ -143,9 +154,10 @@ def _read(key: str, body: bytes) -> tuple[Entry, Mapping[str, Any]]:
         hash=digest(body),
         transaction_id=document["transaction_id"],
         created_at=document["created_at"],
-        outcome=str(document["outcome"]),
+        outcome=str(document["outcome"] if number is None else document["kind"]),
         currency=str(document["currency"]),
         minor=document["minor"],
+        amendment=number,
         writer=str(chain["writer"]),
         sequence=chain["sequence"],
         previous_key=chain["previous_key"],
@@ -193,8 +205,29 @@ def _chain_breaks(entries: Mapping[str, Entry], books: Books) -> Iterator[Break]
             yield _broken(entry, f"is not the next in its chain after {entry.previous_key}")
 
 
+def _history_breaks(row: Row, entries: Mapping[str, Entry], books: Books) -> Iterator[Break]:
+    """Breaks of the amendments that the ledger holds, and whose records are of other days or missing."""
+    for number, amended in enumerate(row.history, start=1):
+        try:
+            key = amendments.key_of(row.transaction_id, number, str(amended.get("created_at")))
+        except ValueError:  # somebody wrote another time into the ledger
+            key = f"{row.transaction_id}.{number}"
+        if key in entries:
+            continue
+        body = books.record(key)
+        if body is None:
+            yield _missing(row, key)
+        elif digest(body) != amended.get("audit_hash"):
+            yield Break(
+                created_at=row.created_at,
+                key=key,
+                reason="is not the record that the ledger names",
+                transaction_id=row.transaction_id,
+            )
+
+
 def _row_breaks(row: Row, entry: Entry, record: Mapping[str, Any]) -> Iterator[Break]:
-    for each in differences(row, record):
+    for each in differences(row, record) if entry.amendment is None else amendment_differences(row, record):
         yield Break(
             created_at=entry.created_at,
             key=entry.key,
@@ -204,8 +237,12 @@ def _row_breaks(row: Row, entry: Entry, record: Mapping[str, Any]) -> Iterator[B
             ledger=each.ledger,
             record=each.record,
         )
-    named = (row.values.get("audit_key"), row.values.get("audit_hash"))
-    if row.settled and named != (entry.key, entry.hash):
+    named: tuple[Any, Any] | None = None
+    if entry.amendment is None:
+        named = (row.values.get("audit_key"), row.values.get("audit_hash")) if row.settled else None
+    elif entry.amendment <= len(row.history):
+        named = (entry.key, row.history[entry.amendment - 1].get("audit_hash"))
+    if named not in (None, (entry.key, entry.hash)):
         yield _broken(entry, "is not the record that the ledger names")
 
 

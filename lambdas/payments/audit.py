@@ -1,14 +1,14 @@
-"""The audit log: one record per transaction. Each record holds the hash of its writer's previous record.
+"""The audit log: one record per transaction, and one per amendment.
 
-A writer is one execution environment, so chains need no coordination between writers and no extra round trip. A chain
-alone can't show that its last records are missing. The ledger shows it: each settled transaction holds the hash of its
-record.
+Each record holds the hash of its writer's previous record. A writer is one execution environment, so chains need no
+coordination between writers and no extra round trip. A chain alone can't show that its last records are missing. The
+ledger shows it: each settled transaction holds the hash of its record, and of those of its amendments.
 """
 
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
@@ -97,7 +97,11 @@ class Chain:
 
         Raises ``Unavailable``.
         """
-        mine = record(transaction, self._link)
+        return self.add(lambda link: record(transaction, link), log)
+
+    def add(self, draft: Callable[[Link], Record], log: "AuditLog") -> Record:
+        """Write the record that ``draft`` makes for a place in the chain, as ``append`` does."""
+        mine = draft(self._link)
         try:
             stored = log.put_if_absent(mine)
         except BaseException:

@@ -27,9 +27,13 @@ class InFlight(Exception):
     """The first request with this idempotency key is still being processed."""
 
 
-class CallerRefused(Exception):
-    """The caller belongs to no merchant, or to one that may not pay. ``code`` names the problem."""
+class Refused(Exception):
+    """The request is well formed, and may not be granted. ``code`` names the problem."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class CallerRefused(Refused):
+    """The caller belongs to no merchant, or to one that may not pay, or has another role than the request needs."""

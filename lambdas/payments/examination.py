@@ -104,11 +104,16 @@ class Examiner:
 
     def activity_of(self, transaction: Transaction) -> Activity:
         """What customer and card of ``transaction`` did lately. Raises ``Unavailable``."""
-        keys = Activity.keys(transaction.customer_id, transaction.card.fingerprint, str(transaction.merchant_id))
-        return Activity(*self._velocity.read(keys))
+        return activity_of(self._velocity, transaction)
 
     def payment_fingerprint(self, payment: Payment) -> str:
         return payment.fingerprint(self._card_key())
+
+
+def activity_of(velocity: Velocity, transaction: Transaction) -> Activity:
+    """What customer and card of ``transaction`` did lately. Raises ``Unavailable``."""
+    keys = Activity.keys(transaction.customer_id, transaction.card.fingerprint, str(transaction.merchant_id))
+    return Activity(*velocity.read(keys))
 
 
 def assessment(facts: Facts, activity: Activity) -> Assessment:

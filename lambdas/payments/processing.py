@@ -25,8 +25,8 @@ from lambdas.payments.errors import KeyReused
 from lambdas.payments.examination import Examiner, counted, decide, uncounted, utc_now
 from lambdas.payments.merchants import day_total
 from lambdas.payments.payment import Payment
-from lambdas.payments.transactions import Ledger, Transaction
-from lambdas.payments.velocity import Addition, Contended
+from lambdas.payments.transactions import Ledger, Releasing, Transaction
+from lambdas.payments.velocity import Activity, Addition, Contended
 
 _LONGEST_PAUSE_SECONDS = 0.3
 
@@ -110,14 +110,22 @@ class Processor:
     def release(self, transaction: Transaction) -> None:
         """Give back what ``transaction`` uses up of the limits, once: for a payment that was declined or given up after
         it had been approved or held for review. Raises ``Unavailable``; the call may be repeated."""
-        if transaction.outcome == "declined":
-            return
+        release(transaction, lambda: self._examiner.activity_of(transaction), self._ledger)
 
-        def release_once() -> None:
-            states = uncounted(transaction, self._examiner.activity_of(transaction))
-            self._ledger.release(transaction, states, _additions(transaction, -(transaction.base_minor or 0)))
 
-        undisputed(release_once)
+def release(transaction: Transaction, activity: Callable[[], Activity], ledger: Releasing) -> None:
+    """Give back what ``transaction`` uses up of the limits, once.
+
+    ``activity``: reads what its customer and card did.
+    """
+    if transaction.outcome == "declined":
+        return
+
+    def release_once() -> None:
+        states = uncounted(transaction, activity())
+        ledger.release(transaction, states, _additions(transaction, -(transaction.base_minor or 0)))
+
+    undisputed(release_once)
 
 
 def _additions(transaction: Transaction, minor: int) -> list[Addition]:

@@ -1,6 +1,7 @@
-"""Transactions: one per idempotency key of a principal. Each is decided once, then settled."""
+"""Transactions: one per idempotency key of a principal. Each is decided once, then settled, then perhaps amended."""
 
 import hashlib
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -15,13 +16,17 @@ PENDING = "pending"
 OUTCOMES: Final = ("approved", "review", "declined")
 """What a transaction is after ``PENDING``."""
 
+ID_FORM = re.compile("txn_[0-9a-f]{32}")
+"""The form of every transaction's id."""
+
 SHARDS = 8
 """Parts of a day. DynamoDB takes 1,000 writes a second in one partition, and a transaction is written twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """A decided payment. Status: ``pending``, then once ``outcome`` (``approved``, ``review`` or ``declined``)."""
+    """A decided payment. Status: ``pending``, then ``outcome`` (``approved``, ``review`` or ``declined``), then what
+    amendments make of it (``amendments.Status``)."""
 
     transaction_id: str
     status: str
@@ -83,7 +88,18 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-class Ledger(Protocol):
+class Releasing(Protocol):
+    """The part of the ledger that gives back what a transaction uses up of the limits."""
+
+    def release(self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()) -> None:
+        """Mark ``transaction`` as released, and write ``states``, which no longer count it, and ``additions``: all or
+        none.
+
+        Nothing changes when it was released before. Raises ``Contended`` as ``open`` does.
+        """
+
+
+class Ledger(Releasing, Protocol):
     """The store of transactions. Every method raises ``Unavailable`` when the store is unavailable."""
 
     def open(
@@ -97,10 +113,3 @@ class Ledger(Protocol):
 
     def settle(self, transaction: Transaction, audit_key: str, audit_hash: str) -> None:
         """Change a pending transaction's status to its outcome. A settled transaction is not changed."""
-
-    def release(self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()) -> None:
-        """Mark ``transaction`` as released, and write ``states``, which no longer count it, and ``additions``: all or
-        none.
-
-        Nothing changes when it was released before. Raises ``Contended`` as ``open`` does.
-        """

@@ -65,7 +65,7 @@ def _day(text: str) -> date:
 def _verify(environment: str, day: date, *, as_json: bool) -> int:
     under_way_since = timestamp(datetime.now(UTC) - timedelta(minutes=1))
     result = verify(_books(boto3.Session(), environment, day))
-    unfinished = [row.transaction_id for row in result.pending if row.created_at < under_way_since]
+    unfinished = [row.transaction_id for row in result.pending if str(row.under_way_since) < under_way_since]
     print(json.dumps(_report(environment, day, result, unfinished), indent=2) if as_json else
           "\n".join(_lines(environment, day, result, unfinished)))  # fmt: skip
     return ExitCode.BROKEN if result.breaks else ExitCode.WHOLE
@@ -99,7 +99,9 @@ def _report(environment: str, day: date, result: Verification, unfinished: Seque
 def _lines(environment: str, day: date, result: Verification, unfinished: Sequence[str]) -> list[str]:
     lines = [f"{environment} {day}: {len(result.entries)} records in {result.chains} chains"]
     if unfinished:
-        lines.append(f"{len(unfinished)} transactions are pending without an outcome, the first {unfinished[0]}")
+        lines.append(
+            f"{len(unfinished)} transactions are pending, or one of their amendments is, the first {unfinished[0]}"
+        )
     lines += [f"BROKEN {found.key}: {found.reason}" for found in result.breaks[:_MOST_BREAKS_SHOWN]]
     if result.breaks:
         lines.append(

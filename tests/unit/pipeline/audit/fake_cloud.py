@@ -68,7 +68,8 @@ class Cloud:
     def _query(self, IndexName: str, ExpressionAttributeValues: Any, **_: Any) -> Iterator[dict[str, Any]]:
         value, key = ExpressionAttributeValues[":value"], {"by-day": "day_shard", "by-status": "status"}[IndexName]
         shown = self.items().values() if key == "day_shard" or self.by_status else ()
-        yield {"Items": [item for item in shown if item.get(key) == value]}
+        day = ExpressionAttributeValues[":day"]["S"]
+        yield {"Items": [item for item in shown if item.get(key) == value and item["created_at"]["S"].startswith(day)]}
         self.on_read("items")
 
 

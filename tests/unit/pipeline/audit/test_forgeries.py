@@ -8,9 +8,14 @@ from typing import Any
 import pytest
 
 from lambdas.books.agreement import LEDGER_ONLY, RECORD_ONLY
+from lambdas.payments.amending import Amender
+from lambdas.payments.amendments import Kind, Wish
 from lambdas.payments.audit import Record, canonical, digest
+from lambdas.payments.callers import Caller
 from lambdas.payments.transactions import day_shard
 from pipeline.audit.__main__ import main
+from tests.unit.lambdas.entries import MemoryEntries
+from tests.unit.lambdas.test_processing import START
 from tests.unit.pipeline.audit.fake_cloud import Cloud, Item, verify
 
 Forgery = Callable[[dict[str, Item]], Any]
@@ -156,3 +161,95 @@ def test_a_day_that_has_not_begun_is_refused(cloud: Cloud, capsys: pytest.Captur
     with pytest.raises(SystemExit, match="2"):
         main(["verify", "--env", "dev", "--day", tomorrow.isoformat()])
     assert f"{tomorrow} has not begun" in capsys.readouterr().err
+
+
+@pytest.fixture
+def amended(cloud: Cloud) -> Cloud:
+    """The third payment was refunded in two parts, the second part on the day after."""
+    entries = cloud.bench.ledger = MemoryEntries.of(cloud.bench.ledger)
+    caller = Caller("AIDASHOP", "arn:aws:iam::111111111111:user/shop")
+    for number, day in enumerate((0, 1), start=1):
+        moment = START + timedelta(days=day, hours=1)
+        amender = Amender(entries, cloud.bench.audit_log, entries, four_eyes=False, clock=lambda: moment)  # noqa: B023
+        wish = Wish(
+            kind=Kind.REFUND, reason="why", caller=caller, party="merchant", request_id="r", key=str(number),
+            amount="5.00",
+        )  # fmt: skip
+        amender.amend(list(entries.items)[2], wish, lambda _: True)
+    return cloud
+
+
+def history(change: Callable[[dict[str, Any]], Any], number: int) -> Forgery:
+    """A change of one of the third transaction's amendments in the ledger."""
+
+    def forge(item: Item) -> None:
+        texts = item["history"]["L"]
+        document = json.loads(texts[number - 1]["S"])
+        change(document)
+        texts[number - 1] = {"S": canonical(document).decode()}
+
+    return of_third(forge)
+
+
+def test_amended_payments_are_whole_on_the_day_of_the_payment_and_on_that_of_the_amendment(amended: Cloud) -> None:
+    assert [verify(), main(["verify", "--env", "dev", "--day", "2026-11-23"])] == [0, 0]
+
+
+AMENDMENT_FORGERIES: list[tuple[Forgery, int, str]] = [
+    (history(lambda each: each.update(minor=499), 1), 1, "minor is 499 in the ledger, and 500 in the record"),
+    (history(lambda each: each.update(caller="me"), 1), 1, 'caller is "me" in the ledger, and "AIDASHOP" in the'),
+    (history(lambda each: each.update(audit_hash="0" * 64), 1), 1, "is not the record that the ledger names"),
+    (history(lambda each: each.update(audit_hash="0" * 64), 2), 2, "is not the record that the ledger names"),
+    (history(lambda each: each.update(created_at="never"), 2), 2, "is missing for a settled transaction"),
+    (of_third(lambda item: item["history"]["L"].clear()), 1, "history is missing in the ledger, and 1 in the record"),
+    (
+        of_third(lambda item: item.update(status={"S": "approved"})),
+        0,
+        'status is "approved" in the ledger, and "partly',
+    ),
+]
+
+
+@pytest.mark.parametrize(("forgery", "number", "reason"), AMENDMENT_FORGERIES)
+def test_a_changed_amendment_is_named(
+    forgery: Forgery, number: int, reason: str, amended: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    amended.forge = forgery
+    assert verify() == 1
+    id, name = list(amended.bench.ledger.items)[2], f".{number}" if number else ""
+    assert any(f"{id}{name}" in line and f": {reason}" in line for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_removed_record_of_an_amendment_is_named(
+    number: int, amended: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [key] = [key for key in amended.bench.audit_log.records if key.endswith(f".{number}.json")]
+    del amended.bench.audit_log.records[key]
+    assert verify() == 1
+    assert f"BROKEN {key}: is missing for a settled transaction" in capsys.readouterr().out
+
+
+def test_a_forged_refund_that_the_ledger_does_not_know_is_named(
+    amended: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [record] = [each for key, each in amended.bench.audit_log.records.items() if key.endswith(".1.json")]
+    document = json.loads(record.body) | {"amendment": 7}
+    document["chain"] = {"writer": "w", "sequence": 0, "previous_key": None, "previous_hash": "0" * 64}
+    key = record.key.replace(".1.json", ".7.json")
+    body = canonical(document)
+    amended.bench.audit_log.records[key] = Record(key=key, body=body, hash=digest(body))
+    assert verify() == 1
+    assert f"BROKEN {key}: history is missing in the ledger, and 7 in the record" in capsys.readouterr().out
+
+
+def test_an_amendment_that_a_crash_left_is_counted_as_pending(
+    amended: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(item: Item) -> None:
+        [*_, last] = item["history"]["L"]
+        item["amending"] = last
+
+    amended.forge = of_third(interrupt)
+    verify()
+    assert "1 transactions are pending, or one of their amendments is" in capsys.readouterr().out
