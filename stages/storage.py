@@ -153,6 +153,17 @@ class Storage(Construct):
             ],
             removal_policy=self._base.encryption.data_removal_policy,
         )
+        # Who may write a record could overwrite one. A condition on the key's absence leaves what is there.
+        bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="RecordsAreWrittenOnce",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:PutObject"],
+                resources=[bucket.arn_for_objects("*")],
+                conditions={"Null": {"s3:if-none-match": "true"}},
+            )
+        )
         self._log_access(bucket, prefix="audit-bucket/")
         if self._base.environment.retain_data:
             # The update that sets it deletes EmptyAudit, whose function then looks for the tag.

@@ -1,8 +1,9 @@
-"""S3 buckets: the template's tags, lifecycle rules and default encryption, and S3's managed key when none is named."""
+"""S3 buckets: tags, lifecycle rules and default encryption of the template, and what a bucket's policy may demand."""
 
+import os
 from typing import Any
 
-from ministack.core import iam_evaluator
+from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.core.router import extract_access_key_id
 from ministack.services import s3 as s3_service
@@ -35,6 +36,52 @@ def missing_object(get: Function, bucket: str, key: str, headers: Any, query: An
     ):
         return s3_service._error("AccessDenied", "Access Denied", 403, f"/{bucket}/{key}")
     return answer
+
+
+@replaces(iam_actions, "s3_service_context")
+def s3_context(context: Function, iam_action: str, query: Any, path: str = "", headers: Any = None) -> dict[str, Any]:
+    """Add ``s3:if-none-match``, by which a bucket's policy may demand conditional writes. MiniStack omits it.
+
+    Source: Amazon S3 User Guide, "Enforce conditional writes on Amazon S3 buckets".
+    """
+    found: dict[str, Any] = context(iam_action, query, path, headers)
+    if iam_action == "s3:PutObject" and (headers or {}).get("if-none-match"):
+        found["s3:if-none-match"] = headers["if-none-match"]
+    return found
+
+
+@replaces(iam_evaluator, "enforce")
+def enforce_bucket_policy(
+    check: Function,
+    access_key_id: str,
+    iam_action: str,
+    service: str,
+    region: str,
+    resource_arn: str = "*",
+    service_context: Any = None,
+) -> Any:
+    """Hold the account's root to what a bucket's policy denies, as S3 does. MiniStack lets root do everything.
+
+    Root may always read, replace and delete the policy itself. Source: Amazon S3 API Reference, DeleteBucketPolicy.
+    """
+    refused = check(access_key_id, iam_action, service, region, resource_arn, service_context)
+    if refused or service != "s3" or access_key_id != os.environ["AWS_ACCESS_KEY_ID"] or "BucketPolicy" in iam_action:
+        return refused
+    policy, _ = s3_service.bucket_policy_for_arn(resource_arn) or ("", "")
+    context = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:iam::{get_account_id()}:root",
+        principal_type="Root",
+        principal_account=get_account_id(),
+        action=iam_action,
+        resource_arn=resource_arn,
+        region=region,
+        service_context={key.lower(): value for key, value in (service_context or {}).items()},
+    )
+    found = iam_evaluator.evaluate_resource_policy(policy, context)
+    if found.decision != "Deny":
+        return None
+    found.principal_arn, found.resource_policy_arn = context.principal_arn, resource_arn
+    return found
 
 
 @after_write("AWS::S3::Bucket")

@@ -175,6 +175,18 @@ def test_audit_records_are_versioned_encrypted_and_moved_to_glacier(platform: Pl
     assert audit["LoggingConfiguration"]["LogFilePrefix"]
 
 
+def test_an_audit_record_is_never_overwritten(platform: PlatformTemplate) -> None:
+    [policy] = [
+        each["PolicyDocument"]["Statement"]
+        for each in platform.properties("AWS::S3::BucketPolicy")
+        if "Audit" in logical_id(each["Bucket"])
+    ]
+    [once] = [each for each in policy if each.get("Sid") == "RecordsAreWrittenOnce"]
+    assert (once["Effect"], once["Principal"], once["Action"]) == ("Deny", {"AWS": "*"}, "s3:PutObject")
+    assert once["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    assert text(once["Resource"]).rstrip('"]}').endswith("/*")
+
+
 def test_an_environment_may_leave_its_audit_records_where_they_are(platforms: Mapping[str, PlatformTemplate]) -> None:
     [rule] = platforms["keeping"].resources()["StorageAudit9012A908"]["Properties"]["LifecycleConfiguration"]["Rules"]
     assert "Transitions" not in rule

@@ -316,8 +316,13 @@ def test_the_day_s_audit_log_is_whole_until_a_record_is_changed(api: Merchant, p
     s3: Any = platform.client("s3")
     bucket = platform.outputs["AuditLogBucket"]
     original = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    s3.put_object(Bucket=bucket, Key=key, Body=original.replace(b'"minor":', b'"minor":1'))
+
+    def replace(body: bytes) -> None:
+        s3.delete_object(Bucket=bucket, Key=key)
+        s3.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
+
+    replace(original.replace(b'"minor":', b'"minor":1'))
     broken = platform.run(*verify)
-    s3.put_object(Bucket=bucket, Key=key, Body=original)
+    replace(original)
     assert broken.returncode == 1
     assert f"BROKEN {key}" in broken.stdout

@@ -84,22 +84,44 @@ def test_small_audit_records_go_to_glacier_after_90_days_and_are_verified_when_r
     assert platform.run(*verify).returncode in (0, 1)  # 1: after tests that break records on purpose
 
 
+def test_nobody_may_overwrite_an_audit_record(platform: Platform) -> None:
+    # Given a record, and a user who may write all objects
+    bucket = platform.outputs["AuditLogBucket"]
+    platform.api().pay("/process")
+    key = platform.client("s3").list_objects_v2(Bucket=bucket, Prefix="audit/")["Contents"][0]["Key"]
+    user = s3_user(platform, "writer", "s3:PutObject", f"arn:aws:s3:::{bucket}/*")
+    # When the user, or the account's root, writes without a condition, then the bucket's policy refuses it
+    for s3 in (user, platform.client("s3")):
+        for name in (key, "audit/new.json"):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                s3.put_object(Bucket=bucket, Key=name, Body=b"forged")
+        # And with the condition S3 keeps what is there
+        with pytest.raises(ClientError, match="PreconditionFailed"):
+            s3.put_object(Bucket=bucket, Key=key, Body=b"forged", IfNoneMatch="*")
+    user.put_object(Bucket=bucket, Key="elsewhere/new.json", Body=b"kept", IfNoneMatch="*")
+
+
 def test_a_missing_object_is_a_secret_to_who_may_not_list_the_bucket(platform: Platform) -> None:
     # Given a user who reads objects, and lists none
     key, bucket = "audit/missing.json", platform.outputs["AuditLogBucket"]
-    iam, s3, variables = platform.client("iam"), platform.client("s3"), platform.cloud.environ()
-    iam.create_user(UserName="reader")
-    reading = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [reading]})
-    iam.put_user_policy(UserName="reader", PolicyName="reads", PolicyDocument=document)
-    granted = iam.create_access_key(UserName="reader")["AccessKey"]
-    session = boto3.Session(granted["AccessKeyId"], granted["SecretAccessKey"], region_name=platform.cloud.region)
-    reader: Any = session.client("s3", endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])
+    s3, reader = platform.client("s3"), s3_user(platform, "reader", "s3:GetObject", f"arn:aws:s3:::{bucket}/*")
     # When the user asks for a record that is missing, then nothing is learnt; who may list learns it
     with pytest.raises(ClientError, match="AccessDenied"):
         reader.get_object(Bucket=bucket, Key=key)
     with pytest.raises(ClientError, match="NoSuchKey"):
         s3.get_object(Bucket=bucket, Key=key)
+
+
+def s3_user(platform: Platform, name: str, action: str, resource: str) -> Any:
+    """The client of a new user who may do one thing."""
+    iam, variables = platform.client("iam"), platform.cloud.environ()
+    iam.create_user(UserName=name)
+    allowed = {"Effect": "Allow", "Action": action, "Resource": resource}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName=name, PolicyName="one", PolicyDocument=document)
+    granted = iam.create_access_key(UserName=name)["AccessKey"]
+    session = boto3.Session(granted["AccessKeyId"], granted["SecretAccessKey"], region_name=platform.cloud.region)
+    return session.client("s3", endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])  # type: ignore[no-any-return]
 
 
 def test_an_index_follows_its_table_a_moment_later(platform: Platform) -> None:
