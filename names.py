@@ -30,6 +30,9 @@ RELEASE_METRICS = "Payments/Release"
 CANDIDATE_WEIGHT = "CandidateWeight"
 """The metric of the release controller: percent of production traffic on the candidate, by ``Environment``."""
 
+CONFIGURATION_REFUSED = "ConfigurationRefused"
+"""The metric of functions that read an unusable configuration, by ``Environment`` and ``service``."""
+
 STABLE_RELEASE = "stable"
 CANDIDATE_RELEASE = "candidate"
 """The values of ``RELEASE_HEADER``, which a stage of the API sets. The candidate's stage has this name, too."""

@@ -174,12 +174,14 @@ class CannedSdk:
         return {"Parameter": {"Value": (ROOT / "lambdas/payments/fraud_rules.json").read_text()}}
 
     def get_secret_value(self, **arguments: Any) -> Any:
-        return {"SecretString": json.dumps({"username": "payments_app", "password": "p"})}
+        login = {"username": "payments_app", "password": "p"}
+        return {"SecretString": CARD_KEYS if arguments["SecretId"] == "fingerprint" else json.dumps(login)}
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         return lambda **arguments: {}
 
 
+CARD_KEYS = "k" * 64
 CONTEXT = SimpleNamespace(
     aws_request_id="00000000-0000-0000-0000-000000000001",
     function_name="function",

@@ -11,6 +11,7 @@ from stages.blue_green import BlueAliasProvider, BlueGreenFunction
 from stages.database import NAME, Database
 from stages.function import FunctionBase, PlatformFunction
 from stages.parameters import Parameters
+from stages.rotation import rotate_card_keys
 from stages.steady_state import SteadyState
 from stages.storage import Storage
 
@@ -46,9 +47,11 @@ class Compute(Construct):
             secret_name=names.secret("card-fingerprint", base.environment.name),
             description="HMAC key by which equal cards are recognised without their number",
             encryption_key=encryption.data_key,
+            # Never change this: CloudFormation would generate another value, and all versions of the key would be lost.
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
             removal_policy=encryption.data_removal_policy,
         )
+        rotate_card_keys(self, base=base, secret=fingerprint)
 
         settings = {
             "DATABASE_HOST": database.reader_host,
@@ -106,7 +109,13 @@ class Compute(Construct):
                 query_history,
                 iam.PolicyStatement(actions=["dynamodb:PutItem"], resources=[velocity]),
                 iam.PolicyStatement(
-                    actions=["dynamodb:PutItem", "dynamodb:UpdateItem"], resources=[storage.transactions.table_arn]
+                    actions=[
+                        "dynamodb:BatchGetItem",
+                        "dynamodb:ConditionCheckItem",
+                        "dynamodb:PutItem",
+                        "dynamodb:UpdateItem",
+                    ],
+                    resources=[storage.transactions.table_arn],
                 ),
                 iam.PolicyStatement(
                     actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],

@@ -28,7 +28,7 @@ ONE_DAY = Duration.days(1)
 
 
 class Monitoring(Construct):
-    """Five alarms for operations, and three on the candidate for the release controller. All notify the topic.
+    """Six alarms for operations, and three on the candidate for the release controller. All notify the topic.
 
     ``rollback_alarms``: when one of them is in ALARM during a shift, traffic returns to the stable version. The API's
     latency is not among them, because it may be the stable version's. The release controller compares both versions.
@@ -118,6 +118,26 @@ class Monitoring(Construct):
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             # ACM publishes no metric for an expired certificate. The alarm must stay on without it.
             missing=cloudwatch.TreatMissingData.IGNORE,
+        )
+
+        self._alarm(
+            "ConfigurationRefused",
+            "configuration-refused",
+            "Card keys are unusable: functions go on with those they had, and new ones answer 503 (docs/payments.md)",
+            metric=_sum(
+                [
+                    cloudwatch.Metric(
+                        namespace=names.METRICS,
+                        metric_name=names.CONFIGURATION_REFUSED,
+                        dimensions_map={"Environment": environment.name, "service": names.service(function)},
+                        statistic="Sum",
+                        period=FIVE_MINUTES,
+                    )
+                    for function in compute.functions
+                ],
+                FIVE_MINUTES,
+            ),
+            threshold=0,
         )
 
         candidate_errors = self._alarm(

@@ -1,4 +1,6 @@
-"""Both database passwords rotate. RDS rotates the administrator's, our function the functions' own."""
+"""Secrets rotate: RDS rotates the database administrator's, our functions their own password and the card keys."""
+
+from collections.abc import Sequence
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -8,6 +10,8 @@ from constructs import Construct, IDependable
 from stages.function import FunctionBase, PlatformFunction
 
 ROTATION_DAYS = 30
+CARD_KEY_DAYS = 365
+"""The cryptoperiod of card keys (PCI DSS 3.7.4; NIST SP 800-57 part 1 allows up to two years)."""
 
 
 def rotate_passwords(
@@ -24,42 +28,87 @@ def rotate_passwords(
     A deployment never rotates, because a migration at the same time must be able to log in. ``login_address``: the
     writer's address, as environment variables.
     """
-    rules = secretsmanager.CfnRotationSchedule.RotationRulesProperty(schedule_expression=f"rate({ROTATION_DAYS} days)")
     if base.environment.admin_rotation == "schedule":
         admin = secretsmanager.CfnRotationSchedule(
             scope,
             "AdminRotation",
             secret_id=admin_secret.secret_arn,
-            rotation_rules=rules,
+            rotation_rules=_every(ROTATION_DAYS),
             rotate_immediately_on_update=False,
         )
         # RDS owns the secret and the schedule, and deletes them with the cluster. CloudFormation may not cancel it.
         admin.apply_removal_policy(RemovalPolicy.RETAIN)
         admin.node.add_dependency(after)
 
-    rotator = _rotator(scope, base=base, secret=app_secret, login_address=login_address)
-    app = secretsmanager.CfnRotationSchedule(
-        scope,
-        "AppRotation",
-        secret_id=app_secret.secret_arn,
-        rotation_lambda_arn=rotator.function.function_arn,
-        rotation_rules=rules,
-        rotate_immediately_on_update=False,
-    )
-    app.node.add_dependency(rotator, after)
-
-
-def _rotator(
-    scope: Construct, *, base: FunctionBase, secret: secretsmanager.Secret, login_address: dict[str, str]
-) -> PlatformFunction:
-    rotator = PlatformFunction(
+    rotator = _rotator(
         scope,
         "Rotation",
         base=base,
         name="rotation",
         description="Rotates the password with which the functions log in",
-        timeout=Duration.minutes(1),
+        secret=app_secret,
         environment=login_address,
+        statements=[iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])],
+    )
+    app = _schedule(scope, "AppRotation", secret=app_secret, rotator=rotator, days=ROTATION_DAYS)
+    app.node.add_dependency(after)
+
+
+def rotate_card_keys(scope: Construct, *, base: FunctionBase, secret: secretsmanager.Secret) -> None:
+    """Create the rotation in ``scope``. A deployment never rotates: the stable version may be one that can't read a set
+    of versions yet."""
+    rotator = _rotator(
+        scope,
+        "CardKeyRotation",
+        base=base,
+        name="card-key-rotation",
+        module="rotation.card_keys",
+        description="Adds a version to the keys of card fingerprints",
+        secret=secret,
+    )
+    _schedule(scope, "CardKeySchedule", secret=secret, rotator=rotator, days=CARD_KEY_DAYS)
+
+
+def _schedule(
+    scope: Construct, id: str, *, secret: secretsmanager.Secret, rotator: PlatformFunction, days: int
+) -> secretsmanager.CfnRotationSchedule:
+    schedule = secretsmanager.CfnRotationSchedule(
+        scope,
+        id,
+        secret_id=secret.secret_arn,
+        rotation_lambda_arn=rotator.function.function_arn,
+        rotation_rules=_every(days),
+        rotate_immediately_on_update=False,
+    )
+    schedule.node.add_dependency(rotator)
+    return schedule
+
+
+def _every(days: int) -> secretsmanager.CfnRotationSchedule.RotationRulesProperty:
+    return secretsmanager.CfnRotationSchedule.RotationRulesProperty(schedule_expression=f"rate({days} days)")
+
+
+def _rotator(
+    scope: Construct,
+    id: str,
+    *,
+    base: FunctionBase,
+    name: str,
+    module: str | None = None,
+    description: str,
+    secret: secretsmanager.Secret,
+    environment: dict[str, str] | None = None,
+    statements: Sequence[iam.PolicyStatement] = (),
+) -> PlatformFunction:
+    rotator = PlatformFunction(
+        scope,
+        id,
+        base=base,
+        name=name,
+        module=module,
+        description=description,
+        timeout=Duration.minutes(1),
+        environment=environment,
         statements=[
             iam.PolicyStatement(
                 actions=[
@@ -70,7 +119,7 @@ def _rotator(
                 ],
                 resources=[secret.secret_arn],
             ),
-            iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"]),
+            *statements,
             base.encryption.use_data_key("secretsmanager", "kms:Decrypt", "kms:GenerateDataKey"),
         ],
     )

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from lambdas.adapters import aws
+from lambdas.adapters.last_good import LastGood
+from lambdas.payments.card_keys import CardKeys
 from lambdas.payments.card_testing import CARD_TESTING
 from lambdas.payments.fraud import Rules
 
@@ -21,9 +23,14 @@ def fraud_rules() -> Rules:
     return Rules.parse(document | {"rules": CARD_TESTING | document["rules"]})
 
 
-def card_key() -> bytes:
-    """The key of card fingerprints."""
-    return _secret(os.environ["FINGERPRINT_SECRET_ARN"], fresh=False).encode()
+_last_card_keys = LastGood("card keys", CardKeys.parse, lambda new, former: new.follows(former))
+
+
+def card_keys(*, fresh: bool = False) -> CardKeys:
+    """The keys of card fingerprints, at most five minutes old. ``fresh`` skips the cache, when a record names a newer
+    version. A secret that is unusable is reported, and the last usable one goes on; without one raises ``Unavailable``.
+    """
+    return _last_card_keys.of(_secret(os.environ["FINGERPRINT_SECRET_ARN"], fresh=fresh))
 
 
 def database_login(*, fresh: bool) -> dict[str, str]:

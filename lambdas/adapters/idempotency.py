@@ -17,7 +17,7 @@ class Idempotency:
         from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer, IdempotencyConfig
 
         self._config = IdempotencyConfig(
-            event_key_jmespath="[principal, key]",
+            event_key_jmespath="scope",
             payload_validation_jmespath="payment",
             raise_on_no_idempotency_key=True,
             expires_after_seconds=_KEPT_SECONDS,
@@ -26,18 +26,18 @@ class Idempotency:
         self._store = DynamoDBPersistenceLayer(os.environ["IDEMPOTENCY_TABLE"], boto3_client=aws.client("dynamodb"))
 
     def run(
-        self, function: Callable[[], dict[str, Any]], principal: str, key: str, payment: str, context: Any
+        self, function: Callable[[], dict[str, Any]], scope: list[str], payment: str, context: Any
     ) -> dict[str, Any]:
-        """The answer of ``function``, or the stored answer of the first run with ``principal``'s ``key``.
+        """The answer of ``function``, or the stored answer of the first run with this ``scope``.
 
-        ``payment`` is a keyed digest of the request. Raises ``KeyReused``, ``InFlight`` or ``Unavailable``. Errors of
-        ``function`` pass through, and free the key again.
+        ``payment`` is a keyed digest of the request. Raises ``KeyReused`` when that of the first run was another one,
+        ``InFlight`` or ``Unavailable``. Errors of ``function`` pass through, and free the scope again.
         """
         from aws_lambda_powertools.utilities.idempotency import exceptions, idempotent_function
 
         self._config.register_lambda_context(context)
 
-        def once(*, request: dict[str, str]) -> dict[str, Any]:
+        def once(*, request: dict[str, Any]) -> dict[str, Any]:
             return function()
 
         once = idempotent_function(
@@ -45,7 +45,7 @@ class Idempotency:
             key_prefix="process",
         )  # fmt: skip
         try:
-            return once(request={"principal": principal, "key": key, "payment": payment})
+            return once(request={"scope": scope, "payment": payment})
         except exceptions.IdempotencyValidationError:
             raise KeyReused from None
         except (exceptions.IdempotencyAlreadyInProgressError, exceptions.IdempotencyInconsistentStateError):

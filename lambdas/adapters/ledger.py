@@ -10,7 +10,7 @@ from lambdas.adapters import aws, velocity
 from lambdas.payments import transactions
 from lambdas.payments.cards import Card
 from lambdas.payments.errors import Unavailable
-from lambdas.payments.transactions import Transaction
+from lambdas.payments.transactions import Ids, Transaction
 from lambdas.payments.velocity import Addition, Contended, State
 
 _CARD_FIELDS = tuple(f"card_{field.name}" for field in fields(Card))
@@ -28,16 +28,25 @@ class DynamoLedger:
         self._table = os.environ["TRANSACTION_TABLE"]
         self._velocity_table = os.environ["VELOCITY_TABLE"]
 
+    def find(self, ids: Ids) -> Transaction | None:
+        wanted = {"Keys": [{"transaction_id": {"S": each}} for each in ids], "ConsistentRead": True}
+        with aws.available(_DEPENDENCY):
+            answer = aws.client("dynamodb").batch_get_item(RequestItems={self._table: wanted})
+        if answer.get("UnprocessedKeys"):
+            raise Unavailable(_DEPENDENCY)
+        return next(map(from_item, answer["Responses"].get(self._table, [])), None)
+
     def open(
-        self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()
+        self, transaction: Transaction, other_id: str, states: Sequence[State], additions: Sequence[Addition] = ()
     ) -> Transaction:
-        put = {
+        free = {
             "TableName": self._table,
-            "Item": to_item(transaction),
             "ConditionExpression": "attribute_not_exists(transaction_id)",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        taken = self._write({"Put": put}, states, additions)
+        put = {"Put": {**free, "Item": to_item(transaction)}}
+        check = {"ConditionCheck": {**free, "Key": {"transaction_id": {"S": other_id}}}}
+        taken = self._write([put, check], states, additions)
         return from_item(taken["Item"]) if taken else transaction
 
     def release(self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()) -> None:
@@ -48,18 +57,18 @@ class DynamoLedger:
             "ConditionExpression": "attribute_exists(transaction_id) AND attribute_not_exists(released)",
             "ExpressionAttributeValues": {":yes": {"BOOL": True}},
         }
-        self._write({"Update": update}, states, additions)
+        self._write([{"Update": update}], states, additions)
 
     def _write(
-        self, first: Mapping[str, Any], states: Sequence[State], additions: Sequence[Addition]
+        self, own: Sequence[Mapping[str, Any]], states: Sequence[State], additions: Sequence[Addition]
     ) -> Mapping[str, Any] | None:
-        """Write ``first``, states and additions, all or none. Returns why ``first`` was refused, or ``None``.
+        """Write ``own``, states and additions, all or none. Returns why one of ``own`` was refused, or ``None``.
 
         Raises ``Contended``.
         """
         client, now = aws.client("dynamodb"), int(time.time())
         parts = [
-            first,
+            *own,
             *(velocity.put(self._velocity_table, state, now) for state in states),
             *(velocity.add(self._velocity_table, addition, now) for addition in additions),
         ]
@@ -67,10 +76,11 @@ class DynamoLedger:
             try:
                 client.transact_write_items(TransactItems=parts)
             except client.exceptions.TransactionCanceledException as cancelled:
-                own, *others = cancelled.response["CancellationReasons"]
-                if own["Code"] == "ConditionalCheckFailed":
-                    return own  # type: ignore[no-any-return]
-                codes = {own["Code"], *(other["Code"] for other in others)}
+                reasons = cancelled.response["CancellationReasons"]
+                for reason in reasons[: len(own)]:
+                    if reason["Code"] == "ConditionalCheckFailed":
+                        return reason  # type: ignore[no-any-return]
+                codes = {reason["Code"] for reason in reasons}
                 if codes & _CONTENDED:
                     raise Contended from None
                 if codes & _OVERLOADED:
@@ -118,7 +128,8 @@ def _attribute(value: str | int | tuple[str, ...]) -> dict[str, Any]:
 
 def from_item(item: Mapping[str, Any]) -> Transaction:
     values = {name: _value(attribute) for name, attribute in item.items()}
-    card = Card(**{name.removeprefix("card_"): values.get(name) for name in _CARD_FIELDS})  # type: ignore[arg-type]
+    of_card = {name.removeprefix("card_"): value for name, value in values.items() if name in _CARD_FIELDS}
+    card = Card(**{"brand": None} | of_card)  # type: ignore[arg-type]
     known = {field.name for field in fields(Transaction)}
     return Transaction(card=card, **{name: value for name, value in values.items() if name in known})  # type: ignore[arg-type]
 

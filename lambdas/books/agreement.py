@@ -23,8 +23,10 @@ LEDGER_ONLY: Final = NOT_RECORDED | {
 """What only the ledger holds of a transaction, and why. Every other field is in the record too, with the same value."""
 RECORD_ONLY: Final = {"chain": "the record's place among the others; verification follows it"}
 
-_DEFAULTS: Final = {each.name: each.default for each in fields(Transaction) if each.default is not MISSING}
-_KNOWN: Final = {each.name for each in fields(Transaction)} | {f"card_{each.name}" for each in fields(Card)}
+_NAMES: Final = {each.name: each for each in fields(Transaction)} | {f"card_{each.name}": each for each in fields(Card)}
+_DEFAULTS: Final = {name: each.default for name, each in _NAMES.items() if each.default is not MISSING}
+_KNOWN: Final = {*_NAMES, "card_bin"}
+"""Also a former field. An older version may have left a payment pending with it, whose record then lacks it."""
 _LONGEST_SHOWN: Final = 80
 
 

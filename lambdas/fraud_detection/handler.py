@@ -19,7 +19,7 @@ from lambdas.payments.payment import Payment
 @cache
 def _examiner() -> Examiner:
     directory = PostgresDirectory(Database(configuration.database_login))
-    return Examiner(directory, DynamoVelocity(), configuration.fraud_rules, configuration.card_key)
+    return Examiner(directory, DynamoVelocity(), configuration.fraud_rules, configuration.card_keys)
 
 
 @endpoint("fraud-check")

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from lambdas.payments.cards import Card
+from lambdas.payments.card_keys import CardKeys
 from lambdas.payments.fraud import Rules
 from lambdas.payments.payment import Payment
 from lambdas.payments.velocity import Watch, short
@@ -23,31 +23,38 @@ CARD_TESTING: Final[Mapping[str, Mapping[str, int]]] = json.loads(
 """The rules' values in this version. ``small``: the largest small amount, in minor units of the base currency."""
 
 
-def watches(payment: Payment, base_minor: int, card: Card, caller: str, rules: Rules, now: datetime) -> list[Watch]:
+def watches(payment: Payment, base_minor: int, keys: CardKeys, caller: str, rules: Rules, now: datetime) -> list[Watch]:
     """The sets that this payment's card belongs to. ``caller``: the principal. Empty for an impossible card number."""
     if payment.card_number.faults():
         return []
-    subjects = {
-        "many_cards_from_address": _network(payment.client_ip) or f"unnamed#{caller}",
-        "many_small_payments_in_bin": f"{caller}#{card.bin}",
-        "many_small_payments_of_caller": caller,
-    }
     found = []
-    for rule, subject in subjects.items():
+    for rule in _RULES:
         values = rules.values.get(rule)
         if values is None or base_minor > values.get("small", base_minor):
             continue
         window, seconds = int(now.timestamp()) // values["seconds"], values["seconds"]
+        key = keys.counted(window * seconds)[0].key  # one version for the whole window
         found.append(
             Watch(
                 rule=rule,
-                key=f"{rule}#{subject}#{seconds}#{window}",
-                card=short(card.fingerprint),
+                key=f"{rule}#{_subject(rule, payment, caller, key)}#{seconds}#{window}",
+                card=short(payment.card_number.fingerprint(key)),
                 most=values["cards"],
                 expires=(window + 2) * seconds,
             )
         )
     return found
+
+
+_RULES: Final = ("many_cards_from_address", "many_small_payments_in_bin", "many_small_payments_of_caller")
+
+
+def _subject(rule: str, payment: Payment, caller: str, key: bytes) -> str:
+    if rule == "many_cards_from_address":
+        return _network(payment.client_ip) or f"unnamed#{caller}"
+    if rule == "many_small_payments_in_bin":
+        return f"{caller}#{payment.card_number.issuer_fingerprint(key)}"
+    return caller
 
 
 def _network(address: str | None) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from lambdas.payments.card_keys import Version
 from lambdas.payments.card_text import passes_luhn
 
 
@@ -53,7 +54,7 @@ def _brand_of(digits: str) -> Brand | None:
 class CardNumber:
     """A primary account number. Every text form is masked. It can't be pickled, copied into JSON or compared.
 
-    It gives out only its brand, the first six digits, the last four, and a keyed fingerprint (PCI DSS 3.4 and 3.5).
+    It gives out only its brand, the last four digits, and keyed digests (PCI DSS 3.4 and 3.5).
     """
 
     __slots__ = ("_digits",)
@@ -83,11 +84,6 @@ class CardNumber:
         return found.name if found else None
 
     @property
-    def bin(self) -> str:
-        """The issuer identification number, its first six digits."""
-        return self._digits[:6]
-
-    @property
     def last4(self) -> str:
         return self._digits[-4:]
 
@@ -111,16 +107,23 @@ class CardNumber:
         computed from a number."""
         return hmac.digest(key, self._digits.encode(), "sha256").hex()
 
+    def issuer_fingerprint(self, key: bytes) -> str:
+        """The same of the first six digits, which name the issuer. They are stored nowhere: beside fingerprint and last
+        four digits they would leave 100,000 cards to try for who has the key (PCI DSS 3.5.1)."""
+        return hmac.digest(key, f"issuer {self._digits[:6]}".encode(), "sha256").hex()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """The card data that is stored."""
 
     brand: str | None
-    bin: str
     last4: str
     fingerprint: str
+    key_version: int = 1
+    """Of the key of this fingerprint, and of the payment's. Missing in transactions from before keys had versions."""
 
     @classmethod
-    def of(cls, number: CardNumber, key: bytes) -> "Card":
-        return cls(brand=number.brand, bin=number.bin, last4=number.last4, fingerprint=number.fingerprint(key))
+    def of(cls, number: CardNumber, version: Version) -> "Card":
+        fingerprint = number.fingerprint(version.key)
+        return cls(brand=number.brand, last4=number.last4, fingerprint=fingerprint, key_version=version.number)

@@ -1,14 +1,18 @@
 """Examines a payment: looks up who pays and what they did lately, and decides by limits and fraud rules."""
 
+import hmac
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from lambdas.payments.callers import Caller
+from lambdas.payments.card_keys import CardKeys
 from lambdas.payments.card_testing import watches
 from lambdas.payments.cards import Card
 from lambdas.payments.customers import Customer, refusals
+from lambdas.payments.errors import Unavailable
 from lambdas.payments.fraud import Assessment, Attempt, Rules, assess, is_near_limit
 from lambdas.payments.limits import over_limits
 from lambdas.payments.merchants import Directory, Merchant, day_totals, merchant_refusals, parties
@@ -32,6 +36,7 @@ class Facts:
     merchant: Merchant
     customer: Customer | None
     card: Card
+    keys: CardKeys
     rules: Rules
     watched: frozenset[str]
     """The rules against card testing that fired."""
@@ -58,6 +63,11 @@ class Decision:
     score: int
 
 
+class Keyring(Protocol):
+    def __call__(self, *, fresh: bool = False) -> CardKeys:
+        """The card keys; ``fresh``: as they are now. Raises ``Unavailable``."""
+
+
 class Examiner:
     """Reads what a payment is decided by.
 
@@ -65,24 +75,24 @@ class Examiner:
     """
 
     def __init__(
-        self, directory: Directory, velocity: Velocity, rules: Callable[[], Rules], card_key: Callable[[], bytes]
+        self, directory: Directory, velocity: Velocity, rules: Callable[[], Rules], card_keys: Keyring
     ) -> None:
         self._directory = directory
         self._velocity = velocity
         self._rules = rules
-        self._card_key = card_key
+        self.card_keys = card_keys
         self._watcher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="card-testing")
 
     def look_up(self, payment: Payment, caller: Caller, now: datetime) -> Facts:
         """Look up merchant and customer, and count the card. Raises ``CallerRefused`` and ``Unavailable``."""
         rules = self._rules()
-        card = Card.of(payment.card_number, self._card_key())
+        keys = self.card_keys()
         attempt = Attempt(
-            customer_id=payment.customer_id, card_fingerprint=card.fingerprint, money=payment.money,
+            customer_id=payment.customer_id, card_names=_card_names(payment, keys, now), money=payment.money,
             country=payment.country,
         )  # fmt: skip
         watched = self._watcher.submit(
-            self._velocity.watch, watches(payment, attempt.base_minor, card, caller.principal, rules, now)
+            self._velocity.watch, watches(payment, attempt.base_minor, keys, caller.principal, rules, now)
         )
         try:
             found = parties(self._directory, caller, payment.customer_id)
@@ -93,27 +103,48 @@ class Examiner:
         if "day" in merchant.limits:
             paid_today = self._velocity.total(day_totals(merchant.merchant_id, f"{now:%Y-%m-%d}"))
         return Facts(
-            payment=payment, attempt=attempt, merchant=merchant, customer=found.customer, card=card, rules=rules,
-            watched=full, paid_today=paid_today, now=now,
+            payment=payment, attempt=attempt, merchant=merchant, customer=found.customer,
+            card=Card.of(payment.card_number, keys.newest), keys=keys, rules=rules, watched=full, paid_today=paid_today,
+            now=now,
         )  # fmt: skip
 
     def activity(self, facts: Facts) -> Activity:
         """What customer and card did lately, as of now. Raises ``Unavailable``."""
-        keys = Activity.keys(facts.attempt.customer_id, facts.card.fingerprint, facts.merchant.merchant_id)
-        return Activity(*self._velocity.read(keys))
+        counted = facts.attempt.card_names[: len(facts.keys.counted(int(facts.now.timestamp())))]
+        keys = Activity.keys(facts.attempt.customer_id, counted, facts.merchant.merchant_id)
+        return Activity.of(self._velocity.read(keys))
 
     def activity_of(self, transaction: Transaction) -> Activity:
         """What customer and card of ``transaction`` did lately. Raises ``Unavailable``."""
         return activity_of(self._velocity, transaction)
 
-    def payment_fingerprint(self, payment: Payment) -> str:
-        return payment.fingerprint(self._card_key())
+    def is_of(self, transaction: Transaction, payment: Payment) -> bool:
+        """Whether ``transaction`` was made by this ``payment``. Raises ``Unavailable`` when the version of the keys
+        under which it was made can't be read.
+
+        Once that version was dropped, what is stored in clear decides.
+        """
+        number = transaction.card.key_version
+        keys = self.card_keys()
+        if keys.has_dropped(number):
+            return transaction.shows(payment)
+        version = keys.version(number) or self.card_keys(fresh=True).version(number)
+        if version is None:
+            raise Unavailable(f"version {number} of the card keys")
+        return hmac.compare_digest(transaction.payment_fingerprint, payment.fingerprint(version.key))
+
+
+def _card_names(payment: Payment, keys: CardKeys, now: datetime) -> tuple[str, ...]:
+    """The card's fingerprints: those under which it is counted, then those of former versions."""
+    counted = keys.counted(int(now.timestamp()))
+    former = keys.versions[: -len(counted)]
+    return tuple(payment.card_number.fingerprint(version.key) for version in (*counted, *former))
 
 
 def activity_of(velocity: Velocity, transaction: Transaction) -> Activity:
     """What customer and card of ``transaction`` did lately. Raises ``Unavailable``."""
-    keys = Activity.keys(transaction.customer_id, transaction.card.fingerprint, str(transaction.merchant_id))
-    return Activity(*velocity.read(keys))
+    keys = Activity.keys(transaction.customer_id, [transaction.card.fingerprint], str(transaction.merchant_id))
+    return Activity.of(velocity.read(keys))
 
 
 def assessment(facts: Facts, activity: Activity) -> Assessment:
@@ -140,9 +171,9 @@ def counted(facts: Facts, activity: Activity, outcome: str) -> list[State]:
     """
     if facts.customer is None or facts.payment.card_number.faults():
         return []
-    now, minor, card = int(facts.now.timestamp()), facts.attempt.base_minor, facts.card.fingerprint
-    customer, of_card, at_merchant = activity
-    at_merchant = at_merchant.saw(card, now)
+    now, minor = int(facts.now.timestamp()), facts.attempt.base_minor
+    customer = activity.customer
+    at_merchant = activity.at_merchant.saw(facts.attempt.card_names, now)
     if outcome == "declined":
         return [replace(at_merchant, declined=at_merchant.declined.plus(now, minor))]
     customer = replace(customer, paid=customer.paid.plus(now, minor))
@@ -150,8 +181,11 @@ def counted(facts: Facts, activity: Activity, outcome: str) -> list[State]:
         customer = replace(customer, near_limit=customer.near_limit.plus(now, minor))
     if outcome == "approved":
         customer = customer.approved(minor)
-    of_card = replace(of_card, paid=of_card.paid.plus(now, minor)).saw(facts.attempt.customer_id, now)
-    return [customer, of_card, at_merchant]
+    of_card = [
+        replace(state, paid=state.paid.plus(now, minor)).saw([facts.attempt.customer_id], now)
+        for state in (activity.card, *activity.next_card)
+    ]
+    return [customer, at_merchant, *of_card]
 
 
 def uncounted(transaction: Transaction, activity: Activity) -> list[State]:

@@ -22,7 +22,8 @@ class Attempt:
     """The payment that is assessed."""
 
     customer_id: str
-    card_fingerprint: str
+    card_names: tuple[str, ...]
+    """The card's fingerprints, first the one by which cards are counted."""
     money: Money
     country: str | None
 
@@ -148,12 +149,12 @@ def _amount_anomaly(_: str, case: _Case, values: Mapping[str, int]) -> bool:
 
 def _many_cards(_: str, case: _Case, values: Mapping[str, int]) -> bool:
     cards = case.activity.at_merchant
-    return cards.distinct_others(case.attempt.card_fingerprint, values["seconds"], case.now) > values["cards"]
+    return cards.distinct_others(case.attempt.card_names, values["seconds"], case.now) > values["cards"]
 
 
 def _many_customers(_: str, case: _Case, values: Mapping[str, int]) -> bool:
     customers = case.activity.card
-    return customers.distinct_others(case.attempt.customer_id, values["seconds"], case.now) > values["customers"]
+    return customers.distinct_others([case.attempt.customer_id], values["seconds"], case.now) > values["customers"]
 
 
 def _country_mismatch(_: str, case: _Case, values: Mapping[str, int]) -> bool:

@@ -21,7 +21,7 @@ from typing import TypeVar
 from lambdas.payments import transactions
 from lambdas.payments.audit import AuditLog, Chain
 from lambdas.payments.callers import Caller
-from lambdas.payments.errors import KeyReused
+from lambdas.payments.errors import InFlight, KeyReused
 from lambdas.payments.examination import Examiner, counted, decide, uncounted, utc_now
 from lambdas.payments.merchants import day_total
 from lambdas.payments.payment import Payment
@@ -67,15 +67,15 @@ class Processor:
         the same customer or card arrive at once that this one did not get its turn; the same call may then be repeated.
         """
         facts = self._examiner.look_up(payment, caller, self._clock())
-        transaction_id = transactions.transaction_id(caller.principal, idempotency_key)
+        ids = transactions.transaction_ids(caller.principal, idempotency_key, facts.keys)
         created_at = transactions.timestamp(facts.now)
-        part = day_total(facts.merchant, transaction_id, created_at[:10])
+        part = day_total(facts.merchant, ids.own, created_at[:10])
 
-        def open_once() -> tuple[Transaction, Transaction]:
+        def open_once() -> Transaction:
             activity = self._examiner.activity(facts)
             decision = decide(facts, activity)
             decided = Transaction(
-                transaction_id=transaction_id,
+                transaction_id=ids.own,
                 status=transactions.PENDING,
                 outcome=decision.outcome,
                 created_at=created_at,
@@ -87,7 +87,7 @@ class Processor:
                 reasons=decision.reasons,
                 score=decision.score,
                 request_id=request_id,
-                payment_fingerprint=self._examiner.payment_fingerprint(payment),
+                payment_fingerprint=payment.fingerprint(facts.keys.newest.key),
                 merchant_reference=payment.merchant_reference,
                 client_ip=payment.client_ip,
                 country=payment.country,
@@ -95,12 +95,25 @@ class Processor:
                 base_minor=facts.attempt.base_minor,
                 day_total=part if decision.outcome != "declined" else None,
             )
-            return decided, self._ledger.open(
-                decided, counted(facts, activity, decision.outcome), _additions(decided, facts.attempt.base_minor)
-            )
+            states, additions = counted(facts, activity, decision.outcome), _additions(decided, decided.base_minor or 0)
+            return self._ledger.open(decided, ids.other, states, additions)
 
-        decided, stored = undisputed(open_once)
-        if stored.payment_fingerprint != decided.payment_fingerprint:
+        return self._completed(undisputed(open_once), payment)
+
+    def repeat(self, payment: Payment, caller: Caller, idempotency_key: str) -> Transaction:
+        """The transaction of an earlier request with this key, completed. It needs no decision.
+
+        Raises ``KeyReused`` as ``process`` does, ``InFlight`` when that request has not been decided yet, and
+        ``Unavailable``.
+        """
+        ids = transactions.transaction_ids(caller.principal, idempotency_key, self._examiner.card_keys())
+        stored = self._ledger.find(ids)
+        if stored is None:
+            raise InFlight
+        return self._completed(stored, payment)
+
+    def _completed(self, stored: Transaction, payment: Payment) -> Transaction:
+        if not self._examiner.is_of(stored, payment):
             raise KeyReused
         if stored.status == transactions.PENDING:
             audited = self._chain.append(stored, self._audit_log)

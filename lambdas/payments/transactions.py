@@ -1,14 +1,17 @@
 """Transactions: one per idempotency key of a principal. Each is decided once, then settled, then perhaps amended."""
 
 import hashlib
+import hmac
 import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
+from lambdas.payments.card_keys import CardKeys
 from lambdas.payments.cards import Card
+from lambdas.payments.payment import Payment
 from lambdas.payments.velocity import Addition, State
 
 PENDING = "pending"
@@ -44,7 +47,7 @@ class Transaction:
     score: int
     request_id: str
     payment_fingerprint: str
-    """Keyed digest of the request. It distinguishes a replay from a reused key."""
+    """Digest of the request, keyed like the card's. It distinguishes a replay from a reused key."""
     merchant_reference: str | None = None
     client_ip: str | None = None
     country: str | None = None
@@ -54,16 +57,50 @@ class Transaction:
     day_total: str | None = None
     """The part of the merchant's total that counts this payment."""
 
+    def shows(self, payment: Payment) -> bool:
+        """Whether all that is stored of the request is that of ``payment``: all but the card number's middle and the
+        expiry date."""
+        number = payment.card_number
+        return (
+            self.customer_id, self.minor, self.currency, self.card.brand, self.card.last4, self.merchant_reference,
+            self.client_ip, self.country,
+        ) == (
+            payment.customer_id, payment.money.minor, payment.money.currency.code, number.brand, number.last4,
+            payment.merchant_reference, payment.client_ip, payment.country,
+        )  # fmt: skip
+
     @property
     def moment(self) -> int:
         """``created_at`` in seconds since 1970."""
         return int(datetime.fromisoformat(self.created_at).timestamp())
 
 
-def transaction_id(principal: str, idempotency_key: str) -> str:
-    """The id of the only transaction of ``principal`` with ``idempotency_key``."""
-    scope = f"{len(principal)}:{principal}{idempotency_key}"
-    return "txn_" + hashlib.sha256(scope.encode()).hexdigest()[:32]
+class Ids(NamedTuple):
+    """The ids that the only transaction of a principal with an idempotency key may have."""
+
+    own: str
+    """Which it gets now."""
+    other: str
+    """Which it has if it was made before ids were keyed, or by a function that has not read the keys again since."""
+
+
+def transaction_ids(principal: str, idempotency_key: str, keys: CardKeys) -> Ids:
+    """The ids of the only transaction of ``principal`` with ``idempotency_key``.
+
+    The key of the ids makes them unguessable, and stays the same when card keys rotate.
+    """
+    scope = f"{len(principal)}:{principal}{idempotency_key}".encode()
+    keyed, plain = hmac.digest(keys.ids_key, scope, "sha256").hex(), hashlib.sha256(scope).hexdigest()
+    own, other = (keyed, plain) if keys.ids_keyed else (plain, keyed)
+    return Ids(f"txn_{own[:32]}", f"txn_{other[:32]}")
+
+
+def idempotency_scope(principal: str, idempotency_key: str, keys: CardKeys) -> list[str]:
+    """What an idempotency record is named after: the transaction's id once that is keyed. The record names nothing
+    that could be guessed then, and where another function names it otherwise, the ledger still holds one payment."""
+    if keys.ids_keyed:
+        return [transaction_ids(principal, idempotency_key, keys).own]
+    return [principal, idempotency_key]
 
 
 def flat(transaction: Transaction) -> dict[str, Any]:
@@ -102,11 +139,14 @@ class Releasing(Protocol):
 class Ledger(Releasing, Protocol):
     """The store of transactions. Every method raises ``Unavailable`` when the store is unavailable."""
 
+    def find(self, ids: Ids) -> Transaction | None:
+        """The transaction with one of ``ids``, as of now."""
+
     def open(
-        self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()
+        self, transaction: Transaction, other_id: str, states: Sequence[State], additions: Sequence[Addition] = ()
     ) -> Transaction:
-        """Write ``transaction`` as pending if its id is new, ``states`` as the next versions of theirs, and
-        ``additions``: all or none. Returns the transaction that the ledger then holds.
+        """Write ``transaction`` as pending if neither its id nor ``other_id`` is taken, ``states`` as the next versions
+        of theirs, and ``additions``: all or none. Returns the transaction that the ledger then holds.
 
         Raises ``Contended`` when a state has another version than the one that it was made from.
         """

@@ -101,13 +101,16 @@ class State:
     amounts: tuple[int, ...] = ()
     """The latest approved amounts, newest last."""
 
-    def distinct_others(self, other: str, seconds: int, now: int) -> int:
-        """How many others there are in the window, with ``other``. Exact up to ``MOST_DISTINCT``."""
-        return len({name for name, seen in self.others.items() if seen > now - seconds} | {short(other)})
+    def distinct_others(self, names: Sequence[str], seconds: int, now: int) -> int:
+        """How many others there are in the window, with the one of ``names``. Exact up to ``MOST_DISTINCT``."""
+        own = set(map(short, names))
+        return 1 + len([name for name, seen in self.others.items() if seen > now - seconds and name not in own])
 
-    def saw(self, other: str, now: int) -> "State":
-        """With one more other. The oldest are forgotten above ``MOST_DISTINCT``."""
-        seen = sorted(({**self.others, short(other): now}).items(), key=lambda each: each[1])
+    def saw(self, names: Sequence[str], now: int) -> "State":
+        """With one more other, under the first of its ``names``. The oldest are forgotten above ``MOST_DISTINCT``."""
+        name, *former = map(short, names)
+        others = {each: seen for each, seen in self.others.items() if each not in former}
+        seen = sorted(({**others, name: now}).items(), key=lambda each: each[1])
         return replace(self, others=dict(seen[-MOST_DISTINCT:]))
 
     def approved(self, minor: int) -> "State":
@@ -147,11 +150,20 @@ class Activity(NamedTuple):
     """Over all merchants and customers."""
     at_merchant: State
     """Of the customer at one merchant: declined payments and cards, which count at no other merchant."""
+    next_card: tuple[State, ...] = ()
+    """Of the card, under newer versions of its fingerprint, which count and do not decide yet."""
 
     @staticmethod
-    def keys(customer_id: str, fingerprint: str, merchant_id: str) -> tuple[str, str, str]:
-        """The keys of the three subjects."""
-        return f"customer#{customer_id}", f"card#{fingerprint}", f"at-merchant#{merchant_id}#{customer_id}"
+    def keys(customer_id: str, fingerprints: Sequence[str], merchant_id: str) -> list[str]:
+        """The keys of the subjects. The first of ``fingerprints`` decides."""
+        card, *next_card = [f"card#{each}" for each in fingerprints]
+        return [f"customer#{customer_id}", card, f"at-merchant#{merchant_id}#{customer_id}", *next_card]
+
+    @classmethod
+    def of(cls, states: Sequence[State]) -> "Activity":
+        """From the states of ``keys``, in their order."""
+        customer, card, at_merchant, *next_card = states
+        return cls(customer, card, at_merchant, tuple(next_card))
 
 
 class Addition(NamedTuple):

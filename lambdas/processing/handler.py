@@ -18,26 +18,28 @@ from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
 from lambdas.payments.callers import Caller
 from lambdas.payments.errors import InFlight, KeyReused
-from lambdas.payments.examination import Examiner
+from lambdas.payments.examination import Examiner, Keyring
 from lambdas.payments.money import CURRENCIES, Money
 from lambdas.payments.payment import Payment
 from lambdas.payments.processing import Processor
-from lambdas.payments.transactions import Transaction
+from lambdas.payments.transactions import Transaction, idempotency_scope
 
 _RETRY_IN_FLIGHT_SECONDS = 1
 
 
 @cache
-def _services() -> tuple[Idempotency, Examiner, Processor]:
+def _services() -> tuple[Idempotency, Processor, Keyring]:
     directory = PostgresDirectory(Database(configuration.database_login))
-    examiner = Examiner(directory, DynamoVelocity(), configuration.fraud_rules, configuration.card_key)
-    return Idempotency(), examiner, Processor(examiner, DynamoLedger(), S3AuditLog())
+    examiner = Examiner(directory, DynamoVelocity(), configuration.fraud_rules, configuration.card_keys)
+    return Idempotency(), Processor(examiner, DynamoLedger(), S3AuditLog()), examiner.card_keys
 
 
 @endpoint("process")
 def handler(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
     key = idempotency_key(request, payment)
-    idempotency, examiner, processor = _services()
+    idempotency, processor, keyring = _services()
+    card_keys = keyring()
+    scope = idempotency_scope(caller.principal, key, card_keys)
 
     def process() -> dict[str, Any]:
         transaction = processor.process(payment, caller, key, request.request_id)
@@ -45,7 +47,10 @@ def handler(request: Request, payment: Payment, caller: Caller, context: Any) ->
         return _body(transaction)
 
     try:
-        body = idempotency.run(process, caller.principal, key, examiner.payment_fingerprint(payment), context)
+        try:
+            body = idempotency.run(process, scope, payment.fingerprint(card_keys.newest.key), context)
+        except KeyReused:  # or the same payment, recorded under another version of the card keys
+            body = _body(processor.repeat(payment, caller, key))
     except KeyReused:
         raise Problem("idempotency_key_reused") from None
     except InFlight:

@@ -1,1 +1,1 @@
-"""Secrets Manager rotation of the application role's password."""
+"""Secrets Manager rotation: the password of the application's role, and the keys of card fingerprints."""

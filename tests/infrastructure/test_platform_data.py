@@ -250,13 +250,31 @@ def test_an_environment_may_name_its_zones(platforms: Mapping[str, PlatformTempl
 
 def test_both_passwords_rotate_every_30_days_but_never_during_a_deployment(platform: PlatformTemplate) -> None:
     assert platform.only("AWS::RDS::DBCluster")["ManageMasterUserPassword"] is True
-    schedules = platform.resources("AWS::SecretsManager::RotationSchedule")
+    schedules = [each for name, each in _schedules(platform).items() if "Fingerprint" not in name]
     assert len(schedules) == 2
     [schema] = platform.resources("Custom::DatabaseSchema")
-    for schedule in schedules.values():
+    for schedule in schedules:
         assert schedule["Properties"]["RotationRules"] == {"ScheduleExpression": "rate(30 days)"}
         assert schedule["Properties"]["RotateImmediatelyOnUpdate"] is False
         assert schema in schedule["DependsOn"]
+
+
+def test_the_card_keys_rotate_every_year_but_never_during_a_deployment(platform: PlatformTemplate) -> None:
+    [schedule] = [each["Properties"] for name, each in _schedules(platform).items() if "Fingerprint" in name]
+    assert schedule["RotationRules"] == {"ScheduleExpression": "rate(365 days)"}
+    assert schedule["RotateImmediatelyOnUpdate"] is False
+
+
+def test_the_first_card_key_is_generated_as_it_always_was(platform: PlatformTemplate) -> None:
+    # With other settings CloudFormation would generate another value in place of all versions.
+    secret = platform.resources()["ComputeCardFingerprintD46CE44B"]["Properties"]
+    assert secret["GenerateSecretString"] == {"ExcludePunctuation": True, "PasswordLength": 64}
+
+
+def _schedules(platform: PlatformTemplate) -> dict[str, dict[str, Any]]:
+    """The schedules by the logical id of their secret."""
+    found = platform.resources("AWS::SecretsManager::RotationSchedule").values()
+    return {logical_id(each["Properties"]["SecretId"]): each for each in found}
 
 
 def test_rds_may_keep_its_own_schedule_for_the_administrators_password(
@@ -264,10 +282,10 @@ def test_rds_may_keep_its_own_schedule_for_the_administrators_password(
 ) -> None:
     # Given a setting that leaves the administrator's password to RDS
     template = platforms["keeping"]
-    # Then RDS still owns the password, and the stack has one schedule: that of the functions' password
+    # Then RDS still owns the password, and the stack schedules only what functions of its own rotate
     assert template.only("AWS::RDS::DBCluster")["ManageMasterUserPassword"] is True
-    schedule = template.only("AWS::SecretsManager::RotationSchedule")
-    assert "AppSecret" in logical_id(schedule["SecretId"])
+    assert all("RotationLambdaARN" in each["Properties"] for each in _schedules(template).values())
+    assert len(_schedules(template)) == 2
 
 
 def test_the_database_has_the_major_version_that_the_local_cloud_runs(platform: PlatformTemplate) -> None:
@@ -276,21 +294,22 @@ def test_the_database_has_the_major_version_that_the_local_cloud_runs(platform: 
     assert wanted.partition(".")[0] == postgres.version().partition(".")[0]
 
 
-def test_secrets_manager_may_rotate_the_functions_password_and_no_other_secret_with_it(
-    platform: PlatformTemplate,
-) -> None:
-    [schedule] = [s for s in platform.properties("AWS::SecretsManager::RotationSchedule") if "RotationLambdaARN" in s]
-    [permission] = [
+def test_secrets_manager_may_rotate_each_secret_with_its_own_function_only(platform: PlatformTemplate) -> None:
+    schedules = [s for s in platform.properties("AWS::SecretsManager::RotationSchedule") if "RotationLambdaARN" in s]
+    permissions = [
         each
         for each in platform.properties("AWS::Lambda::Permission")
         if each["Principal"] == "secretsmanager.amazonaws.com"
     ]
-    assert permission == {
-        "Action": "lambda:InvokeFunction",
-        "FunctionName": schedule["RotationLambdaARN"],
-        "Principal": "secretsmanager.amazonaws.com",
-        "SourceArn": schedule["SecretId"],
-    }
+    assert len(permissions) == len(schedules) == 2
+    for schedule in schedules:
+        permission = {
+            "Action": "lambda:InvokeFunction",
+            "FunctionName": schedule["RotationLambdaARN"],
+            "Principal": "secretsmanager.amazonaws.com",
+            "SourceArn": schedule["SecretId"],
+        }
+        assert permission in permissions
 
 
 def test_migrations_run_when_the_instances_answer(platform: PlatformTemplate) -> None:

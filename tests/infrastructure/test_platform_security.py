@@ -104,6 +104,7 @@ def test_the_data_key_serves_a_role_only_through_a_service(platform: PlatformTem
             "Processing",
             {
                 *USES_VELOCITY,
+                "dynamodb:ConditionCheckItem",
                 "dynamodb:DeleteItem",
                 "dynamodb:GetItem",
                 "dynamodb:PutItem",

@@ -16,6 +16,7 @@ from botocore.credentials import Credentials
 from pg8000.exceptions import DatabaseError
 
 from lambdas.adapters import database
+from lambdas.payments.card_keys import CardKeys
 from loadtest.scenario import card_number, client_address
 from tests.integration.conftest import Platform
 from tests.integration.merchant import Merchant
@@ -231,6 +232,44 @@ def test_a_rotated_password_and_lost_connections_fail_no_request(api: Merchant, 
     assert all(terminated for [terminated] in lost)
     assert {api.post("/validate", customer(6)).status for _ in range(5)} == {200}
     assert {api.post("/process", customer(6), key=new_key()).status for _ in range(3)} == {201}
+
+
+def test_rotated_card_keys_change_no_answer(api: Merchant, platform: Platform) -> None:
+    # Given payments, and card keys that are rotated twice after them
+    keys = [new_key() for _ in range(12)]
+    before = [api.post("/process", customer(20 + n), key=key) for n, key in enumerate(keys[:4])]
+    secret, secrets = f"payment/card-fingerprint-{platform.cloud.name}", platform.client("secretsmanager")
+    functions: Any = platform.client("lambda")
+    for _ in range(2):
+        token = str(uuid.uuid4())
+        for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+            if step == "createSecret":  # Secrets Manager makes the version pending, here its first value does
+                current = secrets.get_secret_value(SecretId=secret)["SecretString"]
+                rotated = CardKeys.parse(current).rotated(uuid.uuid4().hex * 2, int(time.time())).to_json()
+                secrets.put_secret_value(
+                    SecretId=secret, ClientRequestToken=token, SecretString=rotated, VersionStages=["AWSPENDING"]
+                )
+            event = {"SecretId": secret, "ClientRequestToken": token, "Step": step}
+            answer = functions.invoke(
+                FunctionName=f"payment-card-key-rotation-{platform.cloud.name}", Payload=json.dumps(event).encode()
+            )
+            assert "FunctionError" not in answer, answer["Payload"].read()
+        assert secrets.get_secret_value(SecretId=secret)["SecretString"] == rotated
+    # When so many payments arrive that further functions start, which read the new versions
+    with ThreadPoolExecutor(8) as clients:
+        after = list(clients.map(lambda n: api.post("/process", customer(24 + n), key=keys[4 + n]), range(8)))
+    assert {each.status for each in (*before, *after)} == {201}
+    # Then each retry gets the first answer, by whichever function
+    for n, first in enumerate((*before, *after)):
+        again = api.post("/process", customer(20 + n), key=keys[n])
+        assert (again.status, again.text, again.headers["idempotent-replayed"]) == (201, first.text, "true")
+    # And no card's first digits are stored
+    items = [
+        item for item in _transactions(platform) if item["customer_id"]["S"] in {f"load-{20 + n:05}" for n in range(12)}
+    ]
+    assert len(items) == 12
+    assert {item["card_key_version"]["N"] for item in items} <= {"1", "3"}
+    assert not any("card_bin" in item for item in items)
 
 
 def test_a_database_that_hangs_is_named_and_the_retry_completes_the_payment(api: Merchant, platform: Platform) -> None:

@@ -4,16 +4,19 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from lambdas.adapters.ledger import to_item
 from lambdas.books.agreement import Row
 from lambdas.payments.audit import Record, prefix
 from lambdas.payments.callers import Caller
+from lambdas.payments.card_keys import CardKeys
 from lambdas.payments.customers import Customer
+from lambdas.payments.examination import Keyring
 from lambdas.payments.merchants import Merchant, Parties
 from lambdas.payments.money import CURRENCIES
-from lambdas.payments.transactions import PENDING, Transaction
+from lambdas.payments.transactions import PENDING, Ids, Transaction
 from lambdas.payments.velocity import Addition, Contended, State, Watch
 
 Hook = Callable[[str], None]
@@ -56,15 +59,19 @@ class MemoryLedger:
         self.hook: Hook = nothing
         self._lock = threading.Lock()
 
+    def find(self, ids: Ids) -> Transaction | None:
+        with self._lock:
+            return self.items.get(ids.own) or self.items.get(ids.other)
+
     def open(
-        self, transaction: Transaction, states: Sequence[State], additions: Sequence[Addition] = ()
+        self, transaction: Transaction, other_id: str, states: Sequence[State], additions: Sequence[Addition] = ()
     ) -> Transaction:
         self.hook("before open")
         with self._lock:
-            if transaction.transaction_id not in self.items:
+            stored = self.items.get(transaction.transaction_id) or self.items.get(other_id)
+            if stored is None:
                 self._write(states, additions)
-                self.items[transaction.transaction_id] = transaction
-            stored = self.items[transaction.transaction_id]
+                stored = self.items[transaction.transaction_id] = transaction
         self.hook("after open")
         return stored
 
@@ -157,6 +164,28 @@ class MemoryBooks:
 
     def rows(self, transaction_ids: Sequence[str]) -> Mapping[str, Row]:
         return {id: Row.of(self.items[id]) for id in transaction_ids if id in self.items}
+
+
+class MemorySecret:
+    """The secret of the card keys, which rotates."""
+
+    def __init__(self) -> None:
+        self.keys = CardKeys.of_one(b"k" * 64)
+
+    def rotate(self, now: datetime) -> None:
+        key = f"{self.keys.newest.number + 1:064}"
+        self.keys = CardKeys.parse(self.keys.rotated(key, int(now.timestamp())).to_json())
+
+    def keyring(self) -> Keyring:
+        """A function's cache, which never expires."""
+        cached: list[CardKeys] = []
+
+        def read(*, fresh: bool = False) -> CardKeys:
+            if fresh or not cached:
+                cached[:] = [self.keys]
+            return cached[0]
+
+        return read
 
 
 def active_customer(customer_id: str) -> Customer:

@@ -22,7 +22,7 @@ def transaction(n: int, day: int = 22) -> Transaction:
         caller="me",
         minor=1250,
         currency="USD",
-        card=Card(brand="visa", bin="411111", last4="1111", fingerprint="f"),
+        card=Card(brand="visa", last4="1111", fingerprint="f", key_version=1),
         reasons=(),
         score=0,
         request_id="r",

@@ -41,7 +41,7 @@ class Store:
 
 
 @pytest.mark.parametrize("error", [failure("ThrottlingException"), ConnectTimeoutError(endpoint_url="https://x")])
-@pytest.mark.parametrize("read", ["fraud_rules", "card_key"])
+@pytest.mark.parametrize("read", ["fraud_rules", "card_keys"])
 def test_unreachable_configuration_is_unavailable(read: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     given_a_store(error, monkeypatch)
     with pytest.raises(Unavailable):
@@ -51,7 +51,7 @@ def test_unreachable_configuration_is_unavailable(read: str, error: Exception, m
 def test_refused_configuration_is_an_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
     given_a_store(REFUSED, monkeypatch)
     with pytest.raises(ClientError):
-        configuration.card_key()
+        configuration.card_keys()
 
 
 def given_a_store(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def assess(
     payer: Customer = CUSTOMER,
 ) -> Assessment:
     money = Money(minor, Currency.of(currency))
-    attempt = Attempt(customer_id="c", card_fingerprint="card", money=money, country=country)
+    attempt = Attempt(customer_id="c", card_names=("card",), money=money, country=country)
     return fraud.assess(attempt, payer, Activity(customer, card, at_merchant), frozenset(watched), rules, NOW)
 
 

@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 
 from lambdas.adapters import aws
 from lambdas.adapters.idempotency import Idempotency
+from lambdas.payments.examination import Keyring
 from lambdas.processing import handler as processing
 from tests.unit.lambdas.stores import KillAt, Killed
 from tests.unit.lambdas.test_processing import Bench
@@ -56,9 +57,19 @@ class Platform:
         self.idempotency = MemoryRecords()
         monkeypatch.setattr(idempotency, "DynamoDBPersistenceLayer", lambda *_, **__: self.idempotency)
         self.bench = Bench()
-        services = (Idempotency(), self.bench.examiner(), self.bench.function())
-        monkeypatch.setattr(processing, "_services", lambda: services)
         self._requests = 0
+        self.keyring = self.bench.secret.keyring()
+        monkeypatch.setattr(processing, "_services", lambda: self._services)
+        self.use(self.keyring)
+
+    def read_keys_again(self) -> None:
+        """As after five minutes, or in a new execution environment."""
+        self.use(self.bench.secret.keyring())
+
+    def use(self, keyring: Keyring) -> None:
+        """Go on with a function that has read these card keys."""
+        self.keyring = keyring
+        self._services = (Idempotency(), self.bench.function(keyring), keyring)
 
     def pay(self, caller: str, amount: str = "12.50") -> tuple[int, dict[str, Any], bool]:
         """Status and body of the answer, and whether it is marked as a replay."""

@@ -8,6 +8,7 @@ import pytest
 from lambdas.adapters import aws
 from lambdas.adapters.ledger import DynamoLedger
 from lambdas.adapters.velocity import DynamoVelocity
+from lambdas.payments.audit import Link, record
 from lambdas.payments.cards import Card
 from lambdas.payments.errors import Unavailable
 from lambdas.payments.transactions import PENDING, Transaction
@@ -16,7 +17,7 @@ from lambdas.payments.velocity import Addition, Contended, State, Watch
 TRANSACTION = Transaction(
     transaction_id="txn_1", status=PENDING, outcome="approved", created_at="2026-11-22T12:00:00.000000Z",
     customer_id="c", caller="AIDA", minor=1, currency="USD", reasons=("a",), score=1, request_id="r",
-    payment_fingerprint="f", card=Card(brand="visa", bin="411111", last4="1111", fingerprint="f"),
+    payment_fingerprint="f", card=Card(brand="visa", last4="1111", fingerprint="f", key_version=1),
 )  # fmt: skip
 STATES = [State(key="new"), State(key="old", version=4)]
 
@@ -61,10 +62,12 @@ def using(monkeypatch: pytest.MonkeyPatch, failure: Exception | None = None) -> 
 
 def test_a_payment_and_its_states_are_one_write_on_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     client = using(monkeypatch)
-    assert DynamoLedger().open(TRANSACTION, STATES, [Addition("total", 5)]) == TRANSACTION
+    assert DynamoLedger().open(TRANSACTION, "txn_other", STATES, [Addition("total", 5)]) == TRANSACTION
     [sent] = client.sent
-    payment, new, old, total = sent["TransactItems"]
-    assert payment["Put"]["ConditionExpression"] == "attribute_not_exists(transaction_id)"
+    payment, other, new, old, total = sent["TransactItems"]
+    for each in (payment["Put"], other["ConditionCheck"]):
+        assert each["ConditionExpression"] == "attribute_not_exists(transaction_id)"
+    assert other["ConditionCheck"]["Key"] == {"transaction_id": {"S": "txn_other"}}
     assert new["Put"]["ConditionExpression"] == "attribute_not_exists(state_version)"
     assert old["Put"]["ExpressionAttributeValues"] == {":version": {"N": "4"}}
     assert old["Put"]["Item"]["state_version"] == {"N": "5"}
@@ -77,11 +80,12 @@ FINE, FAILED = {"Code": "None"}, {"Code": "ConditionalCheckFailed"}
 @pytest.mark.parametrize(
     ("reasons", "expected"),
     [
-        ([FINE, FAILED, FINE], Contended),
-        ([FINE, FINE, {"Code": "TransactionConflict"}], Contended),
-        ([{"Code": "TransactionConflict"}, FINE, FINE], Contended),
-        ([FINE, {"Code": "ThrottlingError"}, FINE], Unavailable),
-        ([FINE, {"Code": "ValidationError"}, FINE], Cancelled),
+        ([FINE, FINE, FAILED, FINE], Contended),
+        ([FINE, FINE, FINE, {"Code": "TransactionConflict"}], Contended),
+        ([{"Code": "TransactionConflict"}, FINE, FINE, FINE], Contended),
+        ([FINE, {"Code": "TransactionConflict"}, FINE, FINE], Contended),
+        ([FINE, FINE, {"Code": "ThrottlingError"}, FINE], Unavailable),
+        ([FINE, FINE, {"Code": "ValidationError"}, FINE], Cancelled),
     ],
 )
 def test_a_cancelled_write_is_decided_again_or_fails(
@@ -89,18 +93,33 @@ def test_a_cancelled_write_is_decided_again_or_fails(
 ) -> None:
     using(monkeypatch, Cancelled(*reasons))
     with pytest.raises(expected):
-        DynamoLedger().open(TRANSACTION, STATES)
+        DynamoLedger().open(TRANSACTION, "txn_other", STATES)
 
 
+@pytest.mark.parametrize("under", ["its id", "the other id"])
 def test_an_earlier_attempt_s_transaction_counts_even_when_the_states_have_changed(
-    monkeypatch: pytest.MonkeyPatch,
+    under: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = using(monkeypatch)
-    DynamoLedger().open(TRANSACTION, [])
+    DynamoLedger().open(TRANSACTION, "txn_other", [])
     stored = client.sent[0]["TransactItems"][0]["Put"]["Item"] | {"outcome": {"S": "declined"}}
-    using(monkeypatch, Cancelled(FAILED | {"Item": stored}, FAILED, FINE))
-    found = DynamoLedger().open(TRANSACTION, STATES)
+    found_there = [FAILED | {"Item": stored}, FINE]
+    using(monkeypatch, Cancelled(*(found_there if under == "its id" else reversed(found_there)), FAILED, FINE))
+    found = DynamoLedger().open(TRANSACTION, "txn_other", STATES)
     assert (found.transaction_id, found.outcome, found.card) == ("txn_1", "declined", TRANSACTION.card)
+
+
+def test_a_transaction_from_before_the_keys_had_versions_has_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an item of the release before, with the first six digits that it stored
+    client = using(monkeypatch)
+    DynamoLedger().open(TRANSACTION, "txn_other", [])
+    item = client.sent[0]["TransactItems"][0]["Put"]["Item"] | {"card_bin": {"S": "411111"}}
+    del item["card_key_version"]
+    using(monkeypatch, Cancelled(FAILED | {"Item": item}, FINE))
+    # Then it is read, and its record shows the digits no longer
+    found = DynamoLedger().open(TRANSACTION, "txn_other", STATES)
+    assert found == TRANSACTION
+    assert b"411111" not in record(found, Link.first()).body
 
 
 def test_a_release_that_was_made_before_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

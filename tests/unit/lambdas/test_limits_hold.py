@@ -29,6 +29,7 @@ from tests.unit.lambdas.stores import (
     MemoryAuditLog,
     MemoryDirectory,
     MemoryLedger,
+    MemorySecret,
     active_customer,
 )
 from tests.unit.lambdas.test_fraud import RULES
@@ -47,7 +48,7 @@ class Shop:
         self._functions = [self._function() for _ in range(WORKERS)]
 
     def _function(self) -> Processor:
-        examiner = Examiner(self.directory, self.ledger, lambda: RULES, lambda: b"k" * 32)
+        examiner = Examiner(self.directory, self.ledger, lambda: RULES, MemorySecret().keyring())
         return Processor(examiner, self.ledger, self.audit_log, clock=lambda: self._now)
 
     def later(self, **delta: float) -> None:

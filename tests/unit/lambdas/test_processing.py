@@ -15,13 +15,22 @@ from lambdas.books.verification import verify
 from lambdas.payments import fraud
 from lambdas.payments.audit import digest
 from lambdas.payments.callers import Caller
+from lambdas.payments.card_keys import CardKeys
 from lambdas.payments.errors import KeyReused, Unavailable
-from lambdas.payments.examination import Examiner
+from lambdas.payments.examination import Examiner, Keyring
 from lambdas.payments.fraud import Rules
 from lambdas.payments.payment import Payment
 from lambdas.payments.processing import Processor
-from lambdas.payments.transactions import PENDING, Transaction, transaction_id
-from tests.unit.lambdas.stores import KillAt, Killed, MemoryAuditLog, MemoryBooks, MemoryDirectory, MemoryLedger
+from lambdas.payments.transactions import PENDING, Transaction, transaction_ids
+from tests.unit.lambdas.stores import (
+    KillAt,
+    Killed,
+    MemoryAuditLog,
+    MemoryBooks,
+    MemoryDirectory,
+    MemoryLedger,
+    MemorySecret,
+)
 
 RULES = Rules.parse(json.loads(Path(fraud.__file__).with_name("fraud_rules.json").read_text()))
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -34,6 +43,7 @@ class Bench:
         self.ledger = MemoryLedger()
         self.audit_log = MemoryAuditLog()
         self.directory = MemoryDirectory()
+        self.secret = MemorySecret()
         self._times = self._ticks()
 
     def _ticks(self) -> Iterator[datetime]:
@@ -42,11 +52,10 @@ class Bench:
             now += timedelta(minutes=1)
             yield now
 
-    def examiner(self) -> Examiner:
-        return Examiner(self.directory, self.ledger, lambda: RULES, lambda: b"k" * 32)
-
-    def function(self) -> Processor:
-        return Processor(self.examiner(), self.ledger, self.audit_log, clock=lambda: next(self._times))
+    def function(self, keyring: Keyring | None = None) -> Processor:
+        """A function with its own cache of the card keys."""
+        examiner = Examiner(self.directory, self.ledger, lambda: RULES, keyring or self.secret.keyring())
+        return Processor(examiner, self.ledger, self.audit_log, clock=lambda: next(self._times))
 
     def pay(self, processor: Processor, key: str = "key", caller: str = "me", **changes: Any) -> Transaction:
         body = {"customer_id": "c", "amount": "12.50", "currency": "USD", "card_number": "4111111111111111"}
@@ -150,7 +159,9 @@ def test_callers_do_not_share_keys() -> None:
 
 @given(st.text(), st.text(), st.text(), st.text())
 def test_different_principals_or_keys_have_different_transactions(one: str, key: str, other: str, key2: str) -> None:
-    assert (transaction_id(one, key) == transaction_id(other, key2)) == ((one, key) == (other, key2))
+    mine, theirs = (transaction_ids(*scope, CardKeys.of_one(b"k" * 64)) for scope in ((one, key), (other, key2)))
+    assert (mine == theirs) == ((one, key) == (other, key2))
+    assert set(mine).isdisjoint(theirs) or mine == theirs
 
 
 def test_with_the_audit_log_down_nothing_is_accepted_and_the_next_chain_is_whole() -> None:

@@ -63,7 +63,7 @@ def test_a_state_is_read_as_it_was_written() -> None:
 def test_others_are_told_apart_up_to_the_largest_threshold(names: list[str]) -> None:
     state = State(key="c")
     for moment, name in enumerate(names):
-        state = state.saw(name, moment)
-    counted = state.distinct_others("another", DAY, len(names))
+        state = state.saw([name], moment)
+    counted = state.distinct_others(["another"], DAY, len(names))
     different = len({name[:16] for name in names}) + 1
     assert counted == min(different, MOST_DISTINCT + 1)
