@@ -38,7 +38,7 @@ class Log:
         writers = (Chain(), Chain())
         self.keys = []
         for n in range(10):
-            ledger.open(transaction(n), [])
+            ledger.open(transaction(n), "txn_other", [])
             record = writers[n % 2].append(transaction(n), store)
             ledger.settle(transaction(n), record.key, record.hash)
             self.keys.append(record.key)
@@ -125,7 +125,7 @@ def test_a_chain_that_crosses_midnight_is_followed_into_the_day_before() -> None
     store, chain = MemoryAuditLog(), Chain()
     yesterday, today = (chain.append(transaction(n, day), store) for n, day in ((0, 21), (1, 22)))
     ledger = MemoryLedger()
-    ledger.open(transaction(1, 22), [])
+    ledger.open(transaction(1, 22), "txn_other", [])
     books = MemoryBooks("2026-11-22", {each.key: each.body for each in (yesterday, today)}, ledger.rows())
     assert verify(books).breaks == ()
     books.bodies[yesterday.key] = yesterday.body.replace(b"1250", b"1251")
@@ -136,7 +136,7 @@ def test_a_chain_that_crosses_midnight_is_followed_into_the_day_before() -> None
 def test_two_records_never_share_a_place_even_after_a_write_with_an_unknown_result() -> None:
     store, chain, ledger = MemoryAuditLog(), Chain(), MemoryLedger()
     for n in range(3):
-        ledger.open(transaction(n), [])
+        ledger.open(transaction(n), "txn_other", [])
     chain.append(transaction(0), store)
 
     def lost(step: str) -> None:
