@@ -160,6 +160,10 @@ class Role(StrEnum):
         return resource(self, environment)
 
 
+RULES_VERSION = "RULES_VERSION"
+"""Setting of a function's version: the version of the fraud rules that it ships with."""
+
+
 class Table(StrEnum):
     """DynamoDB tables."""
 
@@ -188,7 +192,7 @@ class Parameter(StrEnum):
     """SSM parameters of an environment."""
 
     FRAUD_RULES = "fraud-rules"
-    """Read by the functions, changed by operators."""
+    """An override of the rules that ship with the functions: ``python -m pipeline.rules``."""
     ALB_CERTIFICATE_ARN = "alb-certificate-arn"
     ALB_HOST_NAME = "alb-host-name"
     """``python -m pipeline.bootstrap`` writes these two, and the stack reads them. The stack publishes all others."""

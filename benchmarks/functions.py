@@ -171,7 +171,7 @@ class CannedSdk:
         return {"Responses": {table: [key | self._state for key in keys]}}
 
     def get_parameter(self, **arguments: Any) -> Any:
-        return {"Parameter": {"Value": (ROOT / "lambdas/payments/fraud_rules.json").read_text()}}
+        return {"Parameter": {"Value": (ROOT / "stages/fraud_rules_parameter.json").read_text()}}
 
     def get_secret_value(self, **arguments: Any) -> Any:
         login = {"username": "payments_app", "password": "p"}

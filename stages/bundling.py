@@ -25,6 +25,12 @@ def functions_asset() -> lambda_.Code:
     return lambda_.Code.from_asset(str(bundle()))
 
 
+def rules_version() -> str:
+    """The version of the fraud rules in the artefact, as ``lambdas.payments.rules`` computes it."""
+    rules = bundle() / SOURCE.name / "payments" / "fraud_rules.json"
+    return hashlib.sha256(rules.read_bytes()).hexdigest()[:10]
+
+
 @cache
 def bundle() -> Path:
     """Build the artefact unless it is cached. Returns its folder.

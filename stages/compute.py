@@ -8,6 +8,7 @@ from constructs import Construct
 import names
 from names import Function, Index
 from stages.blue_green import BlueAliasProvider, BlueGreenFunction
+from stages.bundling import rules_version
 from stages.database import NAME, Database
 from stages.function import FunctionBase, PlatformFunction
 from stages.parameters import Parameters
@@ -61,6 +62,7 @@ class Compute(Construct):
             "VELOCITY_TABLE": storage.velocity.table_name,
             "FRAUD_RULES_PARAMETER": parameters.fraud_rules.parameter_name,
             "FINGERPRINT_SECRET_ARN": fingerprint.secret_arn,
+            names.RULES_VERSION: rules_version(),
         }
         velocity = storage.velocity.table_arn
         # Every route counts cards against card testing.

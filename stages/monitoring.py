@@ -123,7 +123,7 @@ class Monitoring(Construct):
         self._alarm(
             "ConfigurationRefused",
             "configuration-refused",
-            "Card keys are unusable: functions go on with those they had, and new ones answer 503 (docs/payments.md)",
+            "Card keys or fraud rules are unusable: functions go on with the last good ones (docs/payments.md)",
             metric=_sum(
                 [
                     cloudwatch.Metric(

@@ -10,12 +10,12 @@ from names import Parameter
 
 
 class Parameters(Construct):
-    """``/payment/<name>-<env>``: addresses of the platform, and the fraud rules that the functions read."""
+    """``/payment/<name>-<env>``: addresses of the platform, and the place for an override of the fraud rules."""
 
     def __init__(self, scope: Construct, id: str, *, environment: Environment) -> None:
         super().__init__(scope, id)
         self._environment = environment
-        self.fraud_rules = self._parameter(Parameter.FRAUD_RULES, FRAUD_RULES, "Weights and limits of the fraud check")
+        self.fraud_rules = self._parameter(Parameter.FRAUD_RULES, NO_OVERRIDE, "Weights and limits of the fraud check")
 
     def publish(self, values: dict[Parameter, str]) -> None:
         """Publish ``values`` as one parameter each."""
@@ -32,5 +32,9 @@ class Parameters(Construct):
         )
 
 
-FRAUD_RULES = (Path(__file__).resolve().parent.parent / "lambdas" / "payments" / "fraud_rules.json").read_text()
-"""The initial value. Operators may change the parameter; the functions follow within a minute."""
+NO_OVERRIDE = Path(__file__).with_name("fraud_rules_parameter.json").read_bytes().decode()
+"""The first value of the parameter of the fraud rules. It stands for no override: rules ship with the functions.
+
+It must never change, nor any other property of the parameter: an update would take away an override. It is a document
+of rules because functions before followed it.
+"""

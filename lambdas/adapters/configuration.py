@@ -7,20 +7,37 @@ from contextlib import contextmanager
 from typing import Any
 
 from lambdas.adapters import aws
+from lambdas.adapters.breaker import Breaker
 from lambdas.adapters.last_good import LastGood
 from lambdas.payments.card_keys import CardKeys
-from lambdas.payments.card_testing import CARD_TESTING
-from lambdas.payments.fraud import Rules
+from lambdas.payments.errors import Unavailable
+from lambdas.payments.rules import Rules, in_force, shipped
 
 _RULES_SECONDS = 60
 _SECRET_SECONDS = 300
 
 
+_parameter_store = Breaker("configuration")
+_last_rules = LastGood("fraud rules", lambda text: in_force(text, shipped()), first=shipped())
+
+
 def fraud_rules() -> Rules:
-    """The fraud rules, at most a minute old. Rules against card testing that the parameter lacks have the values of
-    this version, because a parameter that names a new rule would be refused by the stable version."""
-    document = _parameter(os.environ["FRAUD_RULES_PARAMETER"])
-    return Rules.parse(document | {"rules": CARD_TESTING | document["rules"]})
+    """The fraud rules that this version ships, or an override of them, at most a minute old.
+
+    Nothing in the parameter makes a payment fail: the last good rules go on. Raises ``Unavailable`` only while the
+    parameter was never read, because then there may be an override.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        with _parameter_store.guarded():
+            return _last_rules.of(_parameter(os.environ["FRAUD_RULES_PARAMETER"]))
+    except Unavailable:
+        if not _last_rules.was_read:
+            raise
+        return _last_rules.refuse("the parameter can't be read")
+    except ClientError as error:
+        return _last_rules.refuse(f"the parameter can't be read: {error.response['Error']['Code']}")
 
 
 _last_card_keys = LastGood("card keys", CardKeys.parse, lambda new, former: new.follows(former))
@@ -39,11 +56,11 @@ def database_login(*, fresh: bool) -> dict[str, str]:
     return login
 
 
-def _parameter(name: str) -> Any:
+def _parameter(name: str) -> str:
     from aws_lambda_powertools.utilities.parameters import SSMProvider
 
     with aws.available("configuration"), _original_error_raised():
-        return _provider("ssm", SSMProvider).get(name, max_age=_RULES_SECONDS, transform="json")
+        return str(_provider("ssm", SSMProvider).get(name, max_age=_RULES_SECONDS))
 
 
 def _secret(arn: str, *, fresh: bool) -> str:

@@ -16,8 +16,8 @@ _REPORT_SECONDS = 60
 class LastGood(Generic[T]):
     """A configuration that ``parse`` reads from its text, with ``ValueError`` for an unusable one.
 
-    ``may_follow``: whether the first value may replace the second. While the text is unusable, the metric
-    ``ConfigurationRefused`` counts it once a minute, which an alarm watches.
+    ``may_follow``: whether the first value may replace the second. ``first``: the value while no text was usable.
+    While the text is unusable, the metric ``ConfigurationRefused`` counts it once a minute, which an alarm watches.
     """
 
     def __init__(
@@ -26,7 +26,9 @@ class LastGood(Generic[T]):
         parse: Callable[[str], T],
         may_follow: Callable[[T, T], bool] = lambda new, former: True,
         clock: Callable[[], float] = time.monotonic,
+        first: T | None = None,
     ) -> None:
+        self._first = first
         self._name, self._parse, self._may_follow, self._clock = name, parse, may_follow, clock
         self._text: str | None = None
         self._good: T | None = None
@@ -34,14 +36,28 @@ class LastGood(Generic[T]):
         self._report_after = float("-inf")
 
     def of(self, text: str) -> T:
-        """The value of ``text``, or of the last text that was usable. Raises ``Unavailable`` when none was."""
+        """The value of ``text``, or of the last usable text, or ``first``. Raises ``Unavailable`` if none is."""
         if text != self._text:
             self._text, self._fault = text, self._read(text)
         if self._fault is not None:
             self._report(self._fault)
-        if self._good is None:
+        return self._last()
+
+    def refuse(self, fault: str) -> T:
+        """The value of the last text that was usable, because ``fault`` keeps the present one from being read."""
+        self._report(fault)
+        return self._last()
+
+    @property
+    def was_read(self) -> bool:
+        """Whether there was a text, usable or not."""
+        return self._text is not None
+
+    def _last(self) -> T:
+        value = self._first if self._good is None else self._good
+        if value is None:
             raise Unavailable(self._name)
-        return self._good
+        return value
 
     def _read(self, text: str) -> str | None:
         """Keep the value of ``text``, or return why it is unusable."""

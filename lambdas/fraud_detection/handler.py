@@ -8,7 +8,7 @@ from lambdas.adapters.database import Database
 from lambdas.adapters.directory import PostgresDirectory
 from lambdas.adapters.velocity import DynamoVelocity
 from lambdas.api import metrics
-from lambdas.api.endpoint import endpoint
+from lambdas.api.endpoint import endpoint, logger
 from lambdas.api.initialisation import initialise
 from lambdas.api.requests import Answer, Request
 from lambdas.payments.callers import Caller
@@ -26,6 +26,7 @@ def _examiner() -> Examiner:
 def handler(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
     examiner = _examiner()
     facts = examiner.look_up(payment, caller, utc_now())
+    logger.append_keys(rules=facts.rules.version)
     found = assessment(facts, examiner.activity(facts))
     metrics.count("FraudDecisions", "Decision", [found.decision])
     metrics.count("FraudReasons", "Reason", found.reasons)

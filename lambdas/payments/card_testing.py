@@ -5,22 +5,14 @@ first six digits. A payment without ``client_ip`` is watched under its caller in
 nothing. Windows are fixed, not sliding: a full set stays full until its window ends.
 """
 
-import json
 import socket
-from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 from lambdas.payments.card_keys import CardKeys
-from lambdas.payments.fraud import Rules
 from lambdas.payments.payment import Payment
+from lambdas.payments.rules import Rules
 from lambdas.payments.velocity import Watch, short
-
-CARD_TESTING: Final[Mapping[str, Mapping[str, int]]] = json.loads(
-    Path(__file__).with_name("card_testing.json").read_bytes()
-)
-"""The rules' values in this version. ``small``: the largest small amount, in minor units of the base currency."""
 
 
 def watches(payment: Payment, base_minor: int, keys: CardKeys, caller: str, rules: Rules, now: datetime) -> list[Watch]:

@@ -13,10 +13,11 @@ from lambdas.payments.card_testing import watches
 from lambdas.payments.cards import Card
 from lambdas.payments.customers import Customer, refusals
 from lambdas.payments.errors import Unavailable
-from lambdas.payments.fraud import Assessment, Attempt, Rules, assess, is_near_limit
+from lambdas.payments.fraud import Assessment, Attempt, assess, is_near_limit
 from lambdas.payments.limits import over_limits
 from lambdas.payments.merchants import Directory, Merchant, day_totals, merchant_refusals, parties
 from lambdas.payments.payment import Payment
+from lambdas.payments.rules import Rules
 from lambdas.payments.transactions import Transaction
 from lambdas.payments.velocity import Activity, State, Velocity
 

@@ -3,18 +3,16 @@
 This module reads no clock and no store: ``assess`` is a pure function of payment, customer, activity, rules and time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Final
 
 from lambdas.payments.customers import Customer
 from lambdas.payments.limits import BASE, in_base, largest_payment
 from lambdas.payments.money import Money
-from lambdas.payments.velocity import DAY, MOST_DISTINCT, Activity, Sums
-
-LONGEST_WINDOW = DAY
-"""Seconds. No rule's window may be longer."""
+from lambdas.payments.rules import Rules
+from lambdas.payments.velocity import Activity, Sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,33 +44,6 @@ class Assessment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """The thresholds. A parameter holds them; its initial value is ``fraud_rules.json``.
-
-    ``values`` maps each rule's name, which is its reason code, to its ``score`` and its thresholds.
-    """
-
-    review_at: int
-    decline_at: int
-    values: Mapping[str, Mapping[str, int]]
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> "Rules":
-        """Read the configuration document. Raises ``ValueError`` that names the wrong rule."""
-        values = {str(name): {str(k): int(v) for k, v in rule.items()} for name, rule in document["rules"].items()}
-        if unknown := values.keys() - _RULES.keys():
-            raise ValueError(f"fraud rules: unknown {sorted(unknown)}")
-        for name, rule in values.items():
-            if missing := {"score", *_RULES[name].thresholds} - rule.keys():
-                raise ValueError(f"fraud rule {name}: missing {sorted(missing)}")
-            if rule.get("seconds", 0) > LONGEST_WINDOW:
-                raise ValueError(f"fraud rule {name}: the window is longer than {LONGEST_WINDOW} seconds")
-            if max(rule.get("cards", 0), rule.get("customers", 0)) > MOST_DISTINCT:
-                raise ValueError(f"fraud rule {name}: it can count up to {MOST_DISTINCT} only")
-        return cls(review_at=int(document["review_at"]), decline_at=int(document["decline_at"]), values=values)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
     """The input of a rule."""
 
@@ -97,7 +68,7 @@ def assess(
     ``watched``: the rules against card testing whose sets are full. A rule that is not in the configuration is off.
     """
     case = _Case(attempt=attempt, customer=customer, activity=activity, watched=watched, now=int(now.timestamp()))
-    fired = tuple(name for name, values in rules.values.items() if _RULES[name].fires(name, case, values))
+    fired = tuple(name for name, values in rules.values.items() if _FIRES[name](name, case, values))
     score = min(100, sum(rules.values[name]["score"] for name in fired))
     decision = "decline" if score >= rules.decline_at else "review" if score >= rules.review_at else "approve"
     return Assessment(decision=decision, score=score, reasons=fired)
@@ -174,25 +145,19 @@ def _card_testing(name: str, case: _Case, values: Mapping[str, int]) -> bool:
     return name in case.watched
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    fires: Any
-    thresholds: frozenset[str]
-
-
-_WINDOW = frozenset({"seconds"})
-_RULES: Mapping[str, _Rule] = {
-    "customer_velocity_count": _Rule(_customer_velocity_count, _WINDOW | {"count"}),
-    "customer_velocity_amount": _Rule(_customer_velocity_amount, _WINDOW | {"percent_of_limit"}),
-    "card_velocity_count": _Rule(_card_velocity_count, _WINDOW | {"count"}),
-    "card_velocity_amount": _Rule(_card_velocity_amount, _WINDOW | {"percent_of_limit"}),
-    "amount_anomaly": _Rule(_amount_anomaly, frozenset({"at_least", "times_median"})),
-    "many_cards_on_customer": _Rule(_many_cards, _WINDOW | {"cards"}),
-    "many_customers_on_card": _Rule(_many_customers, _WINDOW | {"customers"}),
-    "country_mismatch": _Rule(_country_mismatch, frozenset()),
-    "just_under_limit": _Rule(_just_under_limit, _WINDOW | {"percent_of_limit", "count"}),
-    "repeated_declines": _Rule(_repeated_declines, _WINDOW | {"count"}),
-    "many_cards_from_address": _Rule(_card_testing, _WINDOW | {"cards"}),
-    "many_small_payments_in_bin": _Rule(_card_testing, _WINDOW | {"cards", "small"}),
-    "many_small_payments_of_caller": _Rule(_card_testing, _WINDOW | {"cards", "small"}),
+_FIRES: Final[Mapping[str, Callable[[str, _Case, Mapping[str, int]], bool]]] = {
+    "customer_velocity_count": _customer_velocity_count,
+    "customer_velocity_amount": _customer_velocity_amount,
+    "card_velocity_count": _card_velocity_count,
+    "card_velocity_amount": _card_velocity_amount,
+    "amount_anomaly": _amount_anomaly,
+    "many_cards_on_customer": _many_cards,
+    "many_customers_on_card": _many_customers,
+    "country_mismatch": _country_mismatch,
+    "just_under_limit": _just_under_limit,
+    "repeated_declines": _repeated_declines,
+    "many_cards_from_address": _card_testing,
+    "many_small_payments_in_bin": _card_testing,
+    "many_small_payments_of_caller": _card_testing,
 }
+"""When each rule of ``rules.FIELDS`` fires."""

@@ -94,6 +94,7 @@ class Processor:
                 merchant_id=facts.merchant.merchant_id,
                 base_minor=facts.attempt.base_minor,
                 day_total=part if decision.outcome != "declined" else None,
+                rules=facts.rules.version,
             )
             states, additions = counted(facts, activity, decision.outcome), _additions(decided, decided.base_minor or 0)
             return self._ledger.open(decided, ids.other, states, additions)

@@ -56,6 +56,8 @@ class Transaction:
     """The amount in minor units of the base currency, as limits count it. Both are missing in older transactions."""
     day_total: str | None = None
     """The part of the merchant's total that counts this payment."""
+    rules: str | None = None
+    """The version of the fraud rules that decided. Missing in older transactions."""
 
     def shows(self, payment: Payment) -> bool:
         """Whether all that is stored of the request is that of ``payment``: all but the card number's middle and the

@@ -23,7 +23,8 @@ _LADDER: Final = ((120, 5), (1_200, 60), (7_200, 300), (2 * DAY, 3_600))
 
 MOST_DISTINCT: Final = 30
 """The largest threshold of a rule that counts different cards or customers."""
-_RECENT_AMOUNTS: Final = 20
+RECENT_AMOUNTS: Final = 20
+"""The most approved amounts that a state keeps."""
 KEPT_SECONDS: Final = MONTH + 2 * DAY
 """An item is deleted this long after its last change."""
 
@@ -114,7 +115,7 @@ class State:
         return replace(self, others=dict(seen[-MOST_DISTINCT:]))
 
     def approved(self, minor: int) -> "State":
-        return replace(self, amounts=(*self.amounts, minor)[-_RECENT_AMOUNTS:])
+        return replace(self, amounts=(*self.amounts, minor)[-RECENT_AMOUNTS:])
 
     def to_json(self) -> str:
         """The state without key and version."""

@@ -1,11 +1,14 @@
 """The interface of the platform: outputs, parameters, alarms, dashboard, names."""
 
+import hashlib
 from collections.abc import Mapping
 
 import pytest
 
+import names
 from environments import PROMOTION_ORDER, environment
-from names import Function
+from lambdas.payments import rules
+from names import Function, Parameter
 from pipeline.bootstrap.certificate import RENEW_BEFORE
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
 
@@ -55,6 +58,26 @@ def test_outputs_and_their_parameters_have_the_same_values(platforms: Mapping[st
         }.items():
             assert values.pop(f"/payment/{parameter}-{name}") == template.outputs[output]
         assert set(values) == {f"/payment/fraud-rules-{name}"}
+
+
+def test_no_update_of_the_stack_takes_an_override_of_the_fraud_rules_away(platform: PlatformTemplate) -> None:
+    # Given the parameter of the fraud rules, whose value `python -m pipeline.rules put` changes
+    parameter = dict(platform.named("AWS::SSM::Parameter", Name=Parameter.FRAUD_RULES.of(platform.environment)))
+    # Then no property ever changes: CloudFormation would write them all
+    assert hashlib.sha256(parameter.pop("Value").encode()).hexdigest()[:10] == rules.NO_OVERRIDE == "de8809b4f4"
+    del parameter["Name"]
+    assert parameter == {
+        "Type": "String",
+        "Description": "Weights and limits of the fraud check",
+        "Tags": {"application": "payments", "environment": platform.environment},
+    }
+
+
+def test_the_functions_name_the_rules_that_they_ship(platform: PlatformTemplate) -> None:
+    for function in Function:
+        properties = platform.named("AWS::Lambda::Function", FunctionName=function.of(platform.environment))
+        named = properties["Environment"]["Variables"][names.RULES_VERSION]
+        assert f"shipped-{named}" == rules.shipped().version
 
 
 def test_the_two_addresses_are_the_stable_and_the_candidate_stage(dev: PlatformTemplate) -> None:

@@ -18,6 +18,7 @@ CODES = {
     "pipeline.local": "pipeline/local/errors.py",
     "pipeline.release": "pipeline/release/outcome.py",
     "pipeline.review": "pipeline/review/__main__.py",
+    "pipeline.rules": "pipeline/rules/__main__.py",
 }
 """Where the class ``ExitCode`` of each command is. It is read, not imported: to import locust changes this process."""
 STARTED_BY_OTHERS = {"localcloud.database"}

@@ -29,23 +29,20 @@ def test_a_refusal_is_not_transient() -> None:
 
 
 class Store:
-    """A failing Parameter Store or Secrets Manager."""
+    """A failing Secrets Manager."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def get_parameter(self, **_: Any) -> Any:
+    def get_secret_value(self, **_: Any) -> Any:
         raise self.error
-
-    get_secret_value = get_parameter
 
 
 @pytest.mark.parametrize("error", [failure("ThrottlingException"), ConnectTimeoutError(endpoint_url="https://x")])
-@pytest.mark.parametrize("read", ["fraud_rules", "card_keys"])
-def test_unreachable_configuration_is_unavailable(read: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_configuration_is_unavailable(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     given_a_store(error, monkeypatch)
     with pytest.raises(Unavailable):
-        getattr(configuration, read)()
+        configuration.card_keys()
 
 
 def test_refused_configuration_is_an_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,5 +54,4 @@ def test_refused_configuration_is_an_internal_error(monkeypatch: pytest.MonkeyPa
 def given_a_store(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configuration, "_providers", {})
     monkeypatch.setattr(aws, "client", lambda service: Store(error))
-    for name in ("FRAUD_RULES_PARAMETER", "FINGERPRINT_SECRET_ARN"):
-        monkeypatch.setenv(name, "it")
+    monkeypatch.setenv("FINGERPRINT_SECRET_ARN", "it")

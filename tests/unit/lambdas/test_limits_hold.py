@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.payments.callers import Caller
-from lambdas.payments.card_testing import CARD_TESTING
 from lambdas.payments.examination import Examiner
 from lambdas.payments.limits import PAYMENTS_A_DAY, PAYMENTS_A_MONTH, in_base
 from lambdas.payments.merchants import day_totals
@@ -269,7 +268,7 @@ def test_who_tries_many_cards_for_many_customers_is_stopped(attack: str) -> None
         for n in range(1, 301)
     ]
     # Then only the first ten are approved
-    assert len(approved(Shop().pay_all(bodies))) <= CARD_TESTING["many_cards_from_address"]["cards"]
+    assert len(approved(Shop().pay_all(bodies))) <= RULES.values["many_cards_from_address"]["cards"]
 
 
 def test_small_payments_over_many_addresses_are_stopped_by_card_range_and_by_caller() -> None:
@@ -281,8 +280,8 @@ def test_small_payments_over_many_addresses_are_stopped_by_card_range_and_by_cal
         return approved(Shop().pay_all(bodies))
 
     ranges = [[card_number(n) for n in range(1, 400) if n % 3 == place] for place in range(3)]
-    assert len(tried(ranges[0])) <= CARD_TESTING["many_small_payments_in_bin"]["cards"]
-    assert len(tried([*ranges[0], *ranges[1], *ranges[2]])) <= CARD_TESTING["many_small_payments_of_caller"]["cards"]
+    assert len(tried(ranges[0])) <= RULES.values["many_small_payments_in_bin"]["cards"]
+    assert len(tried([*ranges[0], *ranges[1], *ranges[2]])) <= RULES.values["many_small_payments_of_caller"]["cards"]
 
 
 def test_a_payer_who_repeats_a_card_is_no_card_tester() -> None:

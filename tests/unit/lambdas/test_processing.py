@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas.books.verification import verify
-from lambdas.payments import fraud
 from lambdas.payments.audit import digest
 from lambdas.payments.callers import Caller
 from lambdas.payments.card_keys import CardKeys
 from lambdas.payments.errors import KeyReused, Unavailable
 from lambdas.payments.examination import Examiner, Keyring
-from lambdas.payments.fraud import Rules
 from lambdas.payments.payment import Payment
 from lambdas.payments.processing import Processor
+from lambdas.payments.rules import shipped
 from lambdas.payments.transactions import PENDING, Transaction, transaction_ids
 from tests.unit.lambdas.stores import (
     KillAt,
@@ -32,7 +30,7 @@ from tests.unit.lambdas.stores import (
     MemorySecret,
 )
 
-RULES = Rules.parse(json.loads(Path(fraud.__file__).with_name("fraud_rules.json").read_text()))
+RULES = shipped()
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 

@@ -1,0 +1,85 @@
+"""Fraud rules are released like code: a deployment changes the candidate, a shift stable, and an undo goes back."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from environments import DEV
+from stages import bundling
+
+from .conftest import Platform, deployed
+from .merchant import PAYMENT, Merchant
+
+RULES = Path("lambdas/payments/fraud_rules.json")
+
+
+def decision(merchant: Merchant) -> str:
+    """The fraud rules' decision on a small payment from abroad."""
+    answer = merchant.post("/fraud-check", PAYMENT | {"country": "NZ"})
+    assert answer.status == 200, answer.body
+    return str(answer.body["decision"])
+
+
+@pytest.fixture
+def stricter(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    """A commit that declines every payment from abroad, deployed. Afterwards the old one is deployed again."""
+    changed = tmp_path / "bundle"
+    shutil.copytree(bundling.bundle(), changed)
+    rules = json.loads((changed / RULES).read_text())
+    rules["rules"]["country_mismatch"]["score"] = 100
+    (changed / RULES).write_text(json.dumps(rules))
+    with monkeypatch.context() as patch:
+        patch.setattr(bundling, "bundle", lambda: changed)
+        yield deployed(platform.cloud, DEV.name, tmp_path / "changed")
+    deployed(platform.cloud, DEV.name, tmp_path / "restored")
+
+
+def run(platform: Platform, *command: str) -> str:
+    done = platform.run(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def eventually(merchant: Merchant, expected: str) -> None:
+    """Functions follow the parameter within a minute."""
+    until = time.monotonic() + 75
+    while (found := decision(merchant)) != expected:
+        assert time.monotonic() < until, found
+        time.sleep(1)
+
+
+def test_a_commit_that_changes_the_rules_changes_stable_by_its_shift_only_and_a_way_back_takes_them_back(
+    stricter: Platform,
+) -> None:
+    stable, candidate = stricter.api(), stricter.candidate_api()
+    # When it is deployed, then only the candidate decides by the new rules
+    assert (decision(stable), decision(candidate)) == ("approve", "decline")
+    # When it is promoted, stable does; and after the way back it does not
+    run(stricter, "pipeline.release", "promote", "--env", "dev", "--now", "--override", "test of the rules")
+    assert decision(stable) == "decline"
+    run(stricter, "pipeline.release", "undo", "--env", "dev", "--now")
+    assert decision(stable) == "approve"
+
+
+def test_an_override_changes_the_version_whose_rules_it_names_and_no_other(stricter: Platform, tmp_path: Path) -> None:
+    stable, candidate = stricter.api(), stricter.candidate_api()
+    assert (decision(stable), decision(candidate)) == ("approve", "decline")
+    # When the live rules are overridden
+    reviewed: dict[str, Any] = json.loads((bundling.SOURCE.parent / RULES).read_text())
+    reviewed["rules"]["country_mismatch"]["score"] = 40
+    file = tmp_path / "reviewed.json"
+    file.write_text(json.dumps(reviewed))
+    shown = run(stricter, "pipeline.rules", "put", str(file), "--env", "dev", "--reason", "test")
+    assert "rules.country_mismatch.score: 20 -> 40" in shown
+    # Then stable follows, and the candidate does not
+    eventually(stable, "review")
+    assert decision(candidate) == "decline"
+    # When it is withdrawn, then stable has its own rules again
+    run(stricter, "pipeline.rules", "withdraw", "--env", "dev", "--reason", "test")
+    eventually(stable, "approve")
+    assert "withdrawn by arn:aws:iam::" in run(stricter, "pipeline.rules", "show", "--env", "dev")

@@ -1,0 +1,11 @@
+"""Tests of the functions' code, one after the other in one process."""
+
+import pytest
+
+from lambdas.adapters import deadline
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a request that an earlier test made does not end the calls of this one."""
+    monkeypatch.setattr(deadline, "_ends_at", float("inf"))
