@@ -28,6 +28,7 @@ from loadtest.fleet import START_SECONDS, Fleet
 from loadtest.options import add_gate_options, environment_name, gate_settings, positive_integer
 from loadtest.result import ExitCode, GateError
 from pipeline import aws
+from pipeline.output import say
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
                 return fleet.run_gate(arguments.workers, gate_options)
     except GateError as trouble:
         reports.write_trouble(name, trouble, folder)
-        print(f"load gate {name}: no verdict: {trouble}", file=sys.stderr)
+        say(f"load gate {name}: no verdict: {trouble}", sys.stderr)
         return trouble.code
 
 

@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadtest.result import ExitCode, GateError
+from pipeline.output import say
 
 ROOT = Path(__file__).parents[1]
 CODE = ("loadtest", "reporting", "pipeline/__init__.py", "pipeline/aws.py", "pipeline/output.py", "environments.py",
@@ -87,7 +88,7 @@ class Fleet:
                 try:
                     self._ecs.stop_task(cluster=self._cluster, task=arn, reason="the load gate has ended")
                 except (ClientError, BotoCoreError) as refusal:
-                    print(f"task {arn} could not be stopped: {refusal}", file=sys.stderr)
+                    say(f"task {arn} could not be stopped: {refusal}", sys.stderr)
 
     @property
     def _cluster(self) -> str:
@@ -128,7 +129,7 @@ class Fleet:
         standing = f"gate {self._tasks[gate]['lastStatus']}; workers: {workers or 'none yet'}"
         if standing != self._told:
             self._told = standing
-            print(standing, flush=True)
+            say(standing)
         self._show_log(gate)
         return self._tasks[gate]
 
@@ -136,7 +137,7 @@ class Fleet:
         page = self._log(gate, startFromHead=True, **self._read_to)
         self._read_to = {"nextToken": page["nextForwardToken"]} if page else {}
         for event in page.get("events", []):
-            print(event["message"], flush=True)
+            say(event["message"])
 
     def _log(self, arn: str, **how: Any) -> dict[str, Any]:
         """A page of a task's log; empty while it has said nothing."""

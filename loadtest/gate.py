@@ -44,6 +44,7 @@ from loadtest.p99 import RouteJudgement
 from loadtest.reports.terminal import print_summary
 from loadtest.result import ExitCode, GateError, Result, Subject, timestamp
 from loadtest.run import Progress, run
+from pipeline.output import say
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,12 +64,12 @@ def main(argv: list[str] | None = None) -> int:
         traceback.print_exc()
         return _no_verdict(environment, GateError(ExitCode.GENERATOR_DIED, f"the gate itself failed: {error}"), folder)
     print_summary(result)
-    print(f"  reports: {folder}/")
+    say(f"  reports: {folder}/")
     return result.exit_code
 
 
 def _no_verdict(environment: str, trouble: GateError, folder: Path) -> int:
-    print(f"load gate {environment}: no verdict: {trouble}", file=sys.stderr)
+    say(f"load gate {environment}: no verdict: {trouble}", sys.stderr)
     with contextlib.suppress(OSError):  # perhaps the folder was the cause
         reports.write_trouble(environment, trouble, folder)
     return trouble.code
@@ -139,7 +140,7 @@ def _progress() -> Progress:
             console.print(text.ljust(console.width)[: console.width - 1], end="\r", markup=False, highlight=False)
         elif int(measured // 5) > told:
             told = int(measured // 5)
-            print(text, flush=True)
+            say(text)
 
     return tell
 

@@ -23,6 +23,7 @@ from loadtest.result import ExitCode, GateError
 from loadtest.samples import Samples
 from loadtest.schedule import Schedule
 from loadtest.worker import REPORT_SECONDS, PaymentEnvironment, PaymentUser, Worker
+from pipeline.output import say
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 START_IN_SECONDS = 1.0
@@ -138,7 +139,7 @@ class Generator:
             subprocess.Popen(command, cwd=LOCUSTFILE.parents[1], process_group=0) for _ in range(workforce.processes)
         ]
         if workforce.remote:
-            print(f"waiting for {workforce.remote} workers at {workforce.bind}:{master.server.port}", flush=True)
+            say(f"waiting for {workforce.remote} workers at {workforce.bind}:{master.server.port}")
         wanted = workforce.processes + workforce.remote
         deadline = time.perf_counter() + (REMOTE_PATIENCE_SECONDS if workforce.remote else PATIENCE_SECONDS)
         while (found := len(master.clients.ready)) < wanted:

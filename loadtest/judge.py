@@ -6,7 +6,7 @@ import numpy as np
 
 from environments import GateSettings
 from loadtest.health import Health
-from loadtest.p99 import GateVerdict, RouteJudgement, judge_route, worst
+from loadtest.p99 import GateVerdict, RouteJudgement, gravity, judge_route, worst
 from loadtest.result import ExitCode, GeneratorHealth, ProcessorTime, Result, Subject, Warmth
 from loadtest.samples import Samples, histogram
 from loadtest.timeline import timeline
@@ -110,7 +110,8 @@ def _overall(
     not reached, the run fails only if the failure is proven; otherwise it is invalid, because the load was too low.
     """
     verdict = worst([route.verdict for route in routes])
-    reasons = [f"{route.route}: {reason}" for route in routes for reason in route.reasons]
+    gravest_first = sorted(routes, key=lambda route: gravity(route.verdict))
+    reasons = [f"{route.route}: {reason}" for route in gravest_first for reason in route.reasons]
 
     in_trouble = generator.cpu_share > BUSY_CPU_SHARE or generator.lag_p99_ms > LATE_SHARE_OF_LIMIT * settings.limit_ms
     too_slow = generator.achieved_rate < LEAST_SHARE_OF_RATE * generator.target_rate

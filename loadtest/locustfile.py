@@ -21,6 +21,7 @@ from loadtest.access import platform_url
 from loadtest.engine import Engine, LoadPlan
 from loadtest.result import GateError
 from loadtest.worker import PaymentUser, Worker
+from pipeline.output import say
 
 __all__ = ["PaymentUser"]
 
@@ -53,7 +54,7 @@ def _engine_by_hand(environment: Environment, options: argparse.Namespace, worke
     try:
         url = environment.host or platform_url(settings, "CandidateApiUrl")
     except GateError as trouble:
-        print(trouble, file=sys.stderr)
+        say(str(trouble), sys.stderr)
         sys.exit(trouble.code)
     plan = LoadPlan.of(settings.gate, url, signed=not options.unsigned)
     worker_index = getattr(environment.runner, "worker_index", 0)

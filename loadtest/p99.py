@@ -97,37 +97,40 @@ def judge_route(
     lower = rank(n - proven_slow + 1)
     upper = rank(n - allowed) if allowed >= 0 else None
     sure, counted = f"with {1 - alpha:.2%} confidence", f"{over} of {n} over {limit_ms:g} ms"
-    verdicts, reasons = [], []
     if n == 0:
-        verdicts.append(GateVerdict.INCONCLUSIVE)
-        reasons.append("not one right answer to measure")
+        latency = (GateVerdict.INCONCLUSIVE, "not one right answer to measure")
     elif over <= allowed:
-        verdicts.append(GateVerdict.PASS)
-        reasons.append(f"p99 <= {upper:.1f} ms {sure} ({counted}, {allowed} allowed)")
+        latency = (GateVerdict.PASS, f"p99 <= {upper:.1f} ms {sure} ({counted}, {allowed} allowed)")
     elif over >= proven_slow:
-        verdicts.append(GateVerdict.FAIL)
-        reasons.append(f"p99 >= {lower:.1f} ms {sure} ({counted}, {max(allowed, 0)} allowed)")
+        latency = (GateVerdict.FAIL, f"p99 >= {lower:.1f} ms {sure} ({counted}, {max(allowed, 0)} allowed)")
     elif allowed < 0:
-        verdicts.append(GateVerdict.INCONCLUSIVE)
-        reasons.append(f"{n} answers are too few to prove anything: {samples_needed(alpha)} needed ({counted})")
+        latency = (
+            GateVerdict.INCONCLUSIVE,
+            f"{n} answers are too few to prove anything: {samples_needed(alpha)} needed ({counted})",
+        )
     else:
-        verdicts.append(GateVerdict.INCONCLUSIVE)
-        reasons.append(
-            f"undecided: {counted}; {allowed} at most prove p99 <= {limit_ms:g} ms, {proven_slow} the contrary"
+        latency = (
+            GateVerdict.INCONCLUSIVE,
+            f"undecided: {counted}; {allowed} at most prove p99 <= {limit_ms:g} ms, {proven_slow} the contrary",
         )
 
-    total = n + errors
+    judged, total = [latency], n + errors
     if errors:
         share = f"{errors} of {total} are errors ({errors / total:.2%}, budget {error_budget:.2%})"
-        reasons.append(f"{share}: {', '.join(f'{count} x {reason}' for reason, count in faults.items())}")
-        if errors > error_budget * total:
-            proven = errors >= fewest_over(total, alpha, error_budget)
-            verdicts.append(GateVerdict.FAIL if proven else GateVerdict.INCONCLUSIVE)
+        proven = errors >= fewest_over(total, alpha, error_budget)
+        over_budget = GateVerdict.FAIL if proven else GateVerdict.INCONCLUSIVE
+        judged.append(
+            (
+                over_budget if errors > error_budget * total else GateVerdict.PASS,
+                f"{share}: {', '.join(f'{count} x {reason}' for reason, count in faults.items())}",
+            )
+        )
+    judged.sort(key=lambda each: gravity(each[0]))
 
     return RouteJudgement(
         route=route,
-        verdict=worst(verdicts),
-        reasons=reasons,
+        verdict=judged[0][0],
+        reasons=[reason for _, reason in judged],
         samples=n,
         over_limit=over,
         allowed_over=allowed,
@@ -144,10 +147,12 @@ def judge_route(
 
 def worst(verdicts: Sequence[GateVerdict]) -> GateVerdict:
     """One verdict for several: it passes only if all do. None at all is not a pass."""
-    for verdict in (GateVerdict.INVALID, GateVerdict.FAIL, GateVerdict.INCONCLUSIVE):
-        if verdict in verdicts:
-            return verdict
-    return GateVerdict.PASS if verdicts else GateVerdict.INCONCLUSIVE
+    return min(verdicts, key=gravity, default=GateVerdict.INCONCLUSIVE)
+
+
+def gravity(verdict: GateVerdict) -> int:
+    """0 for the gravest verdict."""
+    return (GateVerdict.INVALID, GateVerdict.FAIL, GateVerdict.INCONCLUSIVE, GateVerdict.PASS).index(verdict)
 
 
 def hopeless(judgement: RouteJudgement, *, most_samples: int, error_budget: float, alpha: float) -> bool:

@@ -6,12 +6,14 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
+from reporting.text import printable
+
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print ``text`` to ``stream``, by default stdout. Drop it when the pipe or terminal is closed or the disk is full,
-    because work must not stop half done."""
+    because work must not stop half done. Control characters in it are spelled, and not obeyed by the terminal."""
     with suppress(OSError):
-        print(text, file=stream or sys.stdout, flush=True)
+        print(printable(text), file=stream or sys.stdout, flush=True)
 
 
 def replace_unencodable_characters() -> None:

@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import names
 from environments import PIPELINE
+from pipeline.output import say
 
 LATEST = 20
 """Executions that are shown at most when they have ended."""
@@ -42,10 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
         state = client.get_pipeline_state(name=names.PIPELINE)
         recent = client.list_pipeline_executions(pipelineName=names.PIPELINE, maxResults=LATEST)
     except (BotoCoreError, ClientError) as error:
-        print(f"{names.PIPELINE} can't be read: {error}", file=sys.stderr)
+        say(f"{names.PIPELINE} can't be read: {error}", sys.stderr)
         return ExitCode.NOT_READ
     for line in lines(state["stageStates"], recent["pipelineExecutionSummaries"]):
-        print(line)
+        say(line)
     return ExitCode.SHOWN
 
 

@@ -1,10 +1,17 @@
 """Fixtures of every test."""
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+from pipeline import git
+
+# A git hook that runs the tests hands its repository down in variables: the tests would commit to it.
+for name in os.environ.keys() - git.environment().keys():
+    del os.environ[name]
 
 # No deadlines, because a busy machine must not fail a test. The rest of Hypothesis's profile (it detects CI) is kept.
 settings.register_profile("without deadlines", settings(), deadline=None)

@@ -55,8 +55,10 @@ def summary(result: Result) -> RenderableType:
 
 
 def _conclusion(result: Result) -> str:
+    """The line that a promotion shows: the latencies of a pass, else the gravest reason."""
     measured = ", ".join(f"{route.route} {ms(route.p99_ms)} ms" for route in result.routes)
-    return f"load gate {result.subject.environment}: {result.verdict}; p99 {measured}"
+    why = f"p99 {measured}" if result.verdict is GateVerdict.PASS else next(iter(result.reasons), "no reason given")
+    return f"load gate {result.subject.environment}: {result.verdict}; {why}"
 
 
 def print_summary(result: Result) -> None:

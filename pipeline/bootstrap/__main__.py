@@ -36,6 +36,7 @@ from pipeline.bootstrap import (
     rds_roots,
     recovery,
 )
+from pipeline.output import say
 
 
 class ExitCode(IntEnum):
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(options)
     except ValueError as error:
-        print(f"bootstrap: {error}", file=sys.stderr)
+        say(f"bootstrap: {error}", sys.stderr)
         return ExitCode.USAGE
     except (
         account.WrongAccount,
@@ -59,13 +60,13 @@ def main(arguments: list[str] | None = None) -> int:
         connection.ConnectionNotReady,
         recovery.NotRecoverable,
     ) as error:
-        print(f"bootstrap: {error}", file=sys.stderr)
+        say(f"bootstrap: {error}", sys.stderr)
         return ExitCode.NOT_READY
     except (rds_root_renewal.UnverifiedRoots, OSError) as error:
-        print(f"bootstrap: the root certificates of Amazon RDS were not renewed: {error}", file=sys.stderr)
+        say(f"bootstrap: the root certificates of Amazon RDS were not renewed: {error}", sys.stderr)
         return ExitCode.NOT_READY
     except (BotoCoreError, ClientError) as error:
-        print(f"bootstrap: AWS refused: {error}", file=sys.stderr)
+        say(f"bootstrap: AWS refused: {error}", sys.stderr)
         return ExitCode.NOT_READY
 
 
@@ -131,7 +132,7 @@ def _prepare_pipeline(session: boto3.Session, options: argparse.Namespace) -> No
     arn = connection.ensure(client, settings=PIPELINE, provider=options.provider, arn=options.connection_arn)
     _report("connection", f"{arn} to {PIPELINE.repository}")
     _report(CONNECTION_PARAMETER, account.ensure_parameter(session.client("ssm"), CONNECTION_PARAMETER, arn))
-    print("Ready: `cdk deploy payment-pipeline` creates the pipeline. After that it updates itself at every push.")
+    say("Ready: `cdk deploy payment-pipeline` creates the pipeline. After that it updates itself at every push.")
 
 
 def _check(options: argparse.Namespace) -> ExitCode:
@@ -142,7 +143,7 @@ def _check(options: argparse.Namespace) -> ExitCode:
         checks += preflight.check_pipeline(aws.session(PIPELINE.region), PIPELINE, others)
     for target in [environment(options.env)] if options.env else PROMOTION_ORDER if everything else []:
         checks += preflight.check_environment(aws.session(target.region), target, cdk_out=Path("cdk.out"))
-    print(preflight_report.as_json(checks) if options.json else preflight_report.table(checks))
+    say(preflight_report.as_json(checks) if options.json else preflight_report.table(checks))
     return ExitCode.READY if preflight.ready(checks) else ExitCode.NOT_READY
 
 
@@ -150,17 +151,17 @@ def _recover(session: boto3.Session, target: Environment, *, confirmed: bool) ->
     _report("account", account.check(session, account=target.account))
     remains = recovery.survey(session, target.stack_name)
     if remains is None:
-        print(f"There is no stack {target.stack_name}, so nothing stands in the way of its creation.")
+        say(f"There is no stack {target.stack_name}, so nothing stands in the way of its creation.")
         return ExitCode.READY
     if not confirmed:
-        print(f"The first creation of {target.stack_name} failed. To clear it away, --recover --yes would")
+        say(f"The first creation of {target.stack_name} failed. To clear it away, --recover --yes would")
         for action in remains.actions():
-            print(f"  - {action}")
+            say(f"  - {action}")
         return ExitCode.NOT_READY
-    recovery.remove(session, remains, lambda text: print(text, flush=True))
-    print(f"{target.stack_name} is gone. Now let the pipeline run that stage again, with all its actions:")
-    print(f"  aws codepipeline retry-stage-execution --pipeline-name {names.PIPELINE} \\")
-    print(f"    --stage-name {target.name.capitalize()} --retry-mode ALL_ACTIONS --pipeline-execution-id ID")
+    recovery.remove(session, remains, lambda text: say(text))
+    say(f"{target.stack_name} is gone. Now let the pipeline run that stage again, with all its actions:")
+    say(f"  aws codepipeline retry-stage-execution --pipeline-name {names.PIPELINE} \\")
+    say(f"    --stage-name {target.name.capitalize()} --retry-mode ALL_ACTIONS --pipeline-execution-id ID")
     return ExitCode.READY
 
 
@@ -176,11 +177,11 @@ def _renew_roots(files: list[Path]) -> None:
     missing = wanted - rds_roots.regions()
     if missing:
         raise rds_root_renewal.UnverifiedRoots(f"there are still none for {', '.join(sorted(missing))}")
-    print(f"Commit {rds_roots.FILE.name}: the next deployment gives the certificates to the functions.")
+    say(f"Commit {rds_roots.FILE.name}: the next deployment gives the certificates to the functions.")
 
 
 def _report(item: str, action: str) -> None:
-    print(f"{item}: {action}")
+    say(f"{item}: {action}")
 
 
 def _parser() -> argparse.ArgumentParser:

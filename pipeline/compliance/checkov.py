@@ -31,6 +31,7 @@ from pipeline.compliance.acknowledgements import (
     stale,
 )
 from pipeline.compliance.template_pack import Template
+from pipeline.output import say
 
 
 class ExitCode(IntEnum):
@@ -64,14 +65,14 @@ def main(arguments: list[str] | None = None, *, table: Path = TABLE, today: date
         constructs = constructs_of(options.assembly)
         findings = scan(constructs)
     except (MalformedAcknowledgements, NotScanned) as error:
-        print(f"checkov: {error}", file=sys.stderr)
+        say(f"checkov: {error}", sys.stderr)
         return ExitCode.NOT_SCANNED
     paths = [path for of_template in constructs.values() for path in of_template.values()]
     faults = list(find_faults(findings, paths, acknowledgements, today or date.today()))
     for fault in faults:
-        print(f"checkov: {fault}", file=sys.stderr)
+        say(f"checkov: {fault}", sys.stderr)
     if not faults:
-        print(f"checkov: {len(constructs)} templates; each of the {len(findings)} findings is acknowledged")
+        say(f"checkov: {len(constructs)} templates; each of the {len(findings)} findings is acknowledged")
     return ExitCode.FAILED if faults else ExitCode.PASSED
 
 

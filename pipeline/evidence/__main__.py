@@ -27,6 +27,8 @@ from pipeline.evidence.errors import EvidenceError, Mismatch
 from pipeline.evidence.local import LocalRun
 from pipeline.evidence.promotion import PromotionContext
 from pipeline.evidence.reports import GATE_REPORTS
+from pipeline.output import say
+from reporting.text import one_line
 
 
 class ExitCode(IntEnum):
@@ -38,9 +40,9 @@ class ExitCode(IntEnum):
 def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
-        print(arguments.run(arguments))
+        say(arguments.run(arguments))
     except (EvidenceError, Mismatch) as error:
-        print(f"{arguments.subject(arguments)}: {printable(str(error))}", file=sys.stderr)
+        say(f"{arguments.subject(arguments)}: {one_line(str(error))}", sys.stderr)
         return ExitCode.FAILED
     return ExitCode.DONE
 
@@ -94,14 +96,7 @@ def _verify(arguments: argparse.Namespace) -> str:
         manifest = verify(bundle, arguments.key.read_bytes() if arguments.key else None)
     except OSError as error:
         raise Mismatch(f"{error.filename} can't be read: {error.strerror}") from error
-    return "\n  ".join(
-        [f"{arguments.file}: whole, {len(manifest['files'])} files", *map(printable, _summary(manifest))]
-    )
-
-
-def printable(line: str) -> str:
-    """``line`` with escapes for control characters. Otherwise a forged bundle could hide parts of this output."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    return "\n  ".join([f"{arguments.file}: whole, {len(manifest['files'])} files", *map(one_line, _summary(manifest))])
 
 
 def _summary(manifest: Mapping[str, Any]) -> list[str]:

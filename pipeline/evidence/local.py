@@ -28,7 +28,11 @@ class LocalRun:
             self.id: str = record["id"]
             self.commit: str = record["revision"]
             self._approved = {
-                each["step"]: (each["by"], datetime.fromtimestamp(each["at"], UTC))
+                each["step"]: (
+                    each["by"],
+                    datetime.fromtimestamp(each["at"], UTC),
+                    "given before the promotion began" if each.get("beforehand") else None,
+                )
                 for each in record["approvals"]
                 if each["decision"] == "approved"
             }
@@ -39,8 +43,8 @@ class LocalRun:
     def approval(self, stage: str, step: str) -> ApprovalRecord:
         if step not in self._approved:
             raise EvidenceError(f"{self._record} has no approval of {step}")
-        by, at = self._approved[step]
-        return ApprovalRecord(step=step, by=by, at=at.isoformat(timespec="seconds"), comment=None)
+        by, at, comment = self._approved[step]
+        return ApprovalRecord(step=step, by=by, at=at.isoformat(timespec="seconds"), comment=comment)
 
     def keep(self, environment: str, name: str, bundle: bytes) -> str:
         file = self._folder / FOLDER / name

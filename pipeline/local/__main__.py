@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pipeline.local.promotion import Promotion, PromotionRequest
 from pipeline.local.recovery import end_orphans
 from pipeline.local.source import check_packages
 from pipeline.local.state import State
+from pipeline.output import replace_unencodable_characters, say
 
 
 def promote(state: State, options: argparse.Namespace) -> None:
@@ -42,7 +44,7 @@ def approve(state: State, options: argparse.Namespace) -> None:
         run, step = waiting_run(state.runs)
         check_packages(state.root, run.source)
         record_decision(run, step, "approved")
-        step.status = "succeeded"
+        step.status, step.ended = "succeeded", time.time()
         _execute(Promotion(state, run, console, PromotionRequest()), console)
 
 
@@ -50,7 +52,7 @@ def reject(state: State, options: argparse.Namespace) -> None:
     with state.lock("a rejection"), console_for_output() as console:
         run, step = waiting_run(state.runs)
         record_decision(run, step, "rejected")
-        step.status = "rejected"
+        step.status, step.ended = "rejected", time.time()
         run.end("rejected", step.detail)
         console.say(f"Rejected: {run.revision[:12]} goes no further. The environment after the approval is unchanged.")
 
@@ -70,11 +72,11 @@ def clean(state: State, options: argparse.Namespace) -> None:
         for cloud in report.clouds(state):
             cloud.remove()
         if remote.remove(state):
-            print(f"removed the git remote {remote.NAME!r}")
+            say(f"removed the git remote {remote.NAME!r}")
         for path in (*state.removable(), state.root / "cdk.out", state.root / "reports"):
             if path.is_dir():
                 shutil.rmtree(path)
-                print(f"removed {path.relative_to(state.root)}/")
+                say(f"removed {path.relative_to(state.root)}/")
 
 
 def _stop_everything(state: State) -> None:
@@ -88,14 +90,14 @@ def _stop_everything(state: State) -> None:
         except LocalCloudError as error:
             failures.append(str(error))
         else:
-            print(f"{cloud.name}: {'stopped' if ran else 'was not running'}")
+            say(f"{cloud.name}: {'stopped' if ran else 'was not running'}")
     if failures:
         raise PromotionError("\n".join(failures))
 
 
 def make_remote(state: State, options: argparse.Namespace) -> None:
     state.prepare()
-    print(remote.create(state))
+    say(remote.create(state))
 
 
 COMMANDS: dict[str, tuple[Callable[[State, argparse.Namespace], None], str]] = {
@@ -111,6 +113,7 @@ COMMANDS: dict[str, tuple[Callable[[State, argparse.Namespace], None], str]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    replace_unencodable_characters()
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup, and a script that starts this command in its background, make it ignore signals. They stay ignored, but
         # by a handler: the steps would inherit SIG_IGN, and then nothing could interrupt them.
@@ -120,10 +123,10 @@ def main(arguments: list[str] | None = None) -> int:
         COMMANDS[options.command][0](State(Path.cwd()), options)
     except (PromotionError, LocalCloudError) as error:
         if not getattr(error, "shown", False):
-            print(error, file=sys.stderr)
+            say(str(error), sys.stderr)
         return getattr(error, "exit_code", ExitCode.FAILED)
     except (OSError, subprocess.CalledProcessError) as error:
-        print(f"{error}\nIs the disk full, or does .pipeline belong to another user?", file=sys.stderr)
+        say(f"{error}\nIs the disk full, or does .pipeline belong to another user?", sys.stderr)
         return ExitCode.FAILED
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

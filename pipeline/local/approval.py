@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from pipeline.local.change import change_of
 from pipeline.local.console import Console
 from pipeline.local.errors import BadInput, PromotionError
 from pipeline.local.run import Run, Stage, Step, all_runs
@@ -15,13 +16,16 @@ class Rejected(PromotionError):
     """A person rejected the promotion."""
 
 
-def decide(run: Run, stage: Stage, step: Step, console: Console, *, approve: bool) -> None:
-    """Record the decision of the person at the terminal, or let the step wait for ``make approve`` or ``make reject``.
+def decide(run: Run, stage: Stage, step: Step, console: Console, *, approve: bool, repository: Path) -> None:
+    """Show what is to be approved, and record the decision of the person at the terminal. Without a clear one the step
+    waits for ``make approve`` or ``make reject``.
 
-    ``approve``: the person approved beforehand. Raises ``Rejected``.
+    ``approve``: the person approved beforehand. ``repository``: it knows the commits. Raises ``Rejected``.
     """
+    for line in change_of(run, stage, repository):
+        console.say(line)
     if approve:
-        return record_decision(run, step, "approved")
+        return record_decision(run, step, "approved", beforehand=True)
     answer = console.ask(f"\nPromote {run.revision[:12]} to {stage.environment}? [y]es, [n]o, [l]ater: ")
     if answer in ("y", "yes"):
         record_decision(run, step, "approved")
@@ -32,10 +36,13 @@ def decide(run: Run, stage: Stage, step: Step, console: Console, *, approve: boo
         step.status, step.detail = "waiting", "for `make approve` or `make reject`"
 
 
-def record_decision(run: Run, step: Step, decision: Literal["approved", "rejected"]) -> None:
+def record_decision(
+    run: Run, step: Step, decision: Literal["approved", "rejected"], *, beforehand: bool = False
+) -> None:
     by = system_user()
-    run.approvals.append({"step": step.name, "decision": decision, "by": by, "at": time.time()})
-    step.detail = f"{decision} by {by}"
+    record = {"step": step.name, "decision": decision, "by": by, "at": time.time()}
+    run.approvals.append(record | ({"beforehand": True} if beforehand else {}))
+    step.detail = f"{decision} by {by}{', beforehand' if beforehand else ''}"
 
 
 def waiting_run(runs: Path) -> tuple[Run, Step]:

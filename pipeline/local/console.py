@@ -1,8 +1,6 @@
 """The display of a promotion: a live tree on a terminal, one line per event anywhere else."""
 
 import contextlib
-import io
-import os
 import sys
 import termios
 import time
@@ -10,24 +8,13 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console as Terminal
-from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from pipeline.local.run import Run, Stage, Status, Step
-
-MARKS: dict[Status, tuple[str, str]] = {
-    "pending": ("○", "dim"),
-    "running": ("●", "cyan"),
-    "waiting": ("◆", "yellow"),
-    "succeeded": ("✓", "green"),
-    "failed": ("✗", "bold red"),
-    "interrupted": ("■", "yellow"),
-    "rejected": ("✗", "yellow"),
-    "superseded": ("■", "dim"),
-}
+from pipeline.local.run import Run, Stage, Step
+from pipeline.local.tree import MARKS, tree
+from pipeline.output import say
+from reporting.text import printable
 
 
 class Console(Protocol):
@@ -53,8 +40,9 @@ class Console(Protocol):
 
 
 def console_for_output() -> Console:
-    """The live tree when standard output is a terminal, else one line per event."""
-    return LiveConsole() if sys.stdout.isatty() else LineConsole()
+    """The live tree when standard output is a terminal that can move its cursor, else one line per event."""
+    terminal = Terminal()
+    return LiveConsole() if terminal.is_terminal and not terminal.is_dumb_terminal else LineConsole()
 
 
 class LiveConsole:
@@ -64,9 +52,7 @@ class LiveConsole:
         self._live = self._new_live()
 
     def _new_live(self) -> Live:
-        return Live(
-            console=self._terminal, refresh_per_second=4, get_renderable=self._draw, vertical_overflow="visible"
-        )
+        return Live(console=self._terminal, refresh_per_second=4, get_renderable=self._draw)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -90,41 +76,23 @@ class LiveConsole:
     def say(self, text: str) -> None:
         # A Text object, because `markup=False` would also show the live tree's styles as text.
         with contextlib.suppress(OSError):  # the terminal was closed: the promotion continues without it
-            self._terminal.print(Text(text))
+            self._terminal.print(Text(printable(text)))
 
     def ask(self, question: str) -> str | None:
         self._live.stop()
         with contextlib.suppress(termios.error):
             termios.tcflush(sys.stdin, termios.TCIFLUSH)  # drop input typed before the question
         try:
-            return self._terminal.input(Text(question)).strip().lower()
+            return self._terminal.input(Text(printable(question))).strip().lower()
         except EOFError:
             return None
         finally:
             self._live = self._new_live()
             self._live.start()
 
-    def _draw(self) -> RenderableType:
-        return tree(self._run) if self._run else Text("")
-
-
-def tree(run: Run) -> RenderableType:
-    """The run as a table: stages, steps, durations and the last message of each step."""
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True, min_width=18)
-    table.add_column(justify="right", no_wrap=True, min_width=8)
-    table.add_column()
-    for stage in run.stages:
-        table.add_row(f"[bold]{escape(stage.name)}[/]", "", "")
-        for step in stage.steps:
-            mark, style = MARKS[step.status]
-            duration = f"{step.seconds:.1f} s" if step.started else ""
-            # `no_wrap` is set on the text and not on the column: rich squeezes all columns when no column may wrap.
-            detail = Text(step.detail, style="dim", no_wrap=True, overflow="ellipsis")
-            table.add_row(f"  [{style}]{mark}[/] {escape(step.name)}", duration, detail)
-    title = Text.assemble(("payment-pipeline ", "bold"), (run.revision[:12], "cyan"), "  ", run.subject)
-    title.truncate(100, overflow="ellipsis")
-    return Group(title, table)
+    def _draw(self) -> Text:
+        # The last line stays free: with it, the tree would push its own first line off the screen at each refresh.
+        return tree(self._run, width=self._terminal.width, height=self._terminal.height - 1) if self._run else Text()
 
 
 class LineConsole:
@@ -133,8 +101,6 @@ class LineConsole:
     PROGRESS_SECONDS = 5.0
 
     def __init__(self) -> None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -160,11 +126,7 @@ class LineConsole:
 
     def say(self, text: str) -> None:
         self._last_line = time.monotonic()
-        try:
-            print(text, flush=True)
-        except OSError:
-            # The reader is gone, for example a closed `git push`. The promotion continues to a safe end.
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        say(text)  # the reader may be gone, for example a closed `git push`: the promotion continues to a safe end
 
     def ask(self, question: str) -> str | None:
         return None

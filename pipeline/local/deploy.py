@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import names
 from pipeline.local.errors import ExitCode, StepFailed
+from pipeline.output import say
 
 TIME_LIMIT_SECONDS = 600
 PLANNED_ONLY = "REVIEW_IN_PROGRESS"
@@ -214,7 +215,7 @@ def main() -> int:
     options = parser.parse_args()
 
     def progress(text: str) -> None:
-        print(text, flush=True)
+        say(text)
 
     try:
         done = deploy(

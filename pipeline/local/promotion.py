@@ -88,7 +88,14 @@ class Promotion:
                 case "commands":
                     step.detail = self._run_step_commands(stage, step)
                 case "approval":
-                    decide(self.run, stage, step, self.console, approve=self.request.approve)
+                    decide(
+                        self.run,
+                        stage,
+                        step,
+                        self.console,
+                        approve=self.request.approve,
+                        repository=self.request.repository or self.state.root,
+                    )
             if step.status == "running":
                 step.status = "succeeded"
         except PromotionError as error:

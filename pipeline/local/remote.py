@@ -1,11 +1,10 @@
 """A git remote on this machine. ``git push local main`` starts a promotion, as a push to the real repository does."""
 
 import shlex
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from pipeline.git import GitError, git
 from pipeline.local.errors import BadInput
 from pipeline.local.state import State
 
@@ -29,7 +28,7 @@ def remove(state: State) -> bool:
     """Remove the remote named ``local`` if its URL is this state's repository. ``True`` if it was removed."""
     ours = _url(state.root) == str(state.remote)
     if ours:
-        subprocess.run(["git", "-C", str(state.root), "remote", "remove", NAME], check=True)
+        git("remote", "remove", NAME, folder=state.root)
     return ours
 
 
@@ -39,20 +38,19 @@ def create(state: State) -> str:
     Raises ``BadInput`` outside a git checkout, or when ``local`` already names another repository.
     """
     root = state.root
-    top = subprocess.run(["git", "-C", str(root), "rev-parse", "--show-toplevel"], capture_output=True, text=True)
-    if top.returncode or Path(top.stdout.strip()).resolve() != root.resolve():
+    if _top(root) != root.resolve():
         raise BadInput(f"{root} is not a git checkout: run `git init` and commit first.")
     known = _url(root)
     if known and known != str(state.remote):
         raise BadInput(f"The remote {NAME!r} already has the URL {known}: rename it, then run `make remote`.")
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch", BRANCH, str(state.remote)], check=True)
+    git("init", "--quiet", "--bare", "--initial-branch", BRANCH, str(state.remote))
     if not known:
-        subprocess.run(["git", "-C", str(root), "remote", "add", NAME, str(state.remote)], check=True)
+        git("remote", "add", NAME, str(state.remote), folder=root)
     hook = state.remote / "hooks" / "post-receive"
     hook.parent.mkdir(exist_ok=True)
     # A push must promote also from a shallow clone, and where git's global configuration names another hooks folder.
     for name, value in (("core.hooksPath", str(hook.parent)), ("receive.shallowUpdate", "true")):
-        subprocess.run(["git", "-C", str(state.remote), "config", name, value], check=True)
+        git("config", name, value, folder=state.remote)
     hook.write_text(
         HOOK.format(
             branch=BRANCH,
@@ -65,9 +63,17 @@ def create(state: State) -> str:
     return f"Remote {NAME!r} is ready: `git push {NAME} {BRANCH}` promotes the pushed commit."
 
 
+def _top(folder: Path) -> Path | None:
+    """The work tree that ``folder`` belongs to; ``None`` without one."""
+    try:
+        return Path(git("rev-parse", "--show-toplevel", folder=folder)).resolve()
+    except GitError:
+        return None
+
+
 def _url(root: Path) -> str:
     """The URL of the remote named ``local``; empty without such a remote or without git."""
-    if shutil.which("git") is None:
+    try:
+        return git("remote", "get-url", NAME, folder=root)
+    except GitError:
         return ""
-    known = subprocess.run(["git", "-C", str(root), "remote", "get-url", NAME], capture_output=True, text=True)
-    return known.stdout.strip()

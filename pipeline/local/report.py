@@ -6,15 +6,22 @@ from rich.console import Console as Terminal
 
 from environments import environment
 from localcloud import LocalCloud
-from pipeline.local.console import Console, tree
+from pipeline.local.console import Console
+from pipeline.local.function_errors import first_error
 from pipeline.local.run import Run, Stage, Step, all_runs
 from pipeline.local.state import State
+from pipeline.local.tree import tree
+from pipeline.output import say
 
 LOG_TAIL_LINES = 12
 
 
 def show_outcome(run: Run, console: Console) -> None:
-    """Show how the run ended, the reason, and the next command."""
+    """Show how the run ended. The most important lines come last, where a terminal keeps them in view: the cause of a
+    failure, and the next command."""
+    for page in sorted((run.folder / "reports").glob("*/*.html")):
+        console.say(f"Report: {page}")
+    console.say(f"Logs and reports: {run.folder}")
     commit = f"{run.revision[:12]} {run.subject}".strip()
     match run.status:
         case "succeeded":
@@ -30,16 +37,19 @@ def show_outcome(run: Run, console: Console) -> None:
             console.say(
                 f"\nInterrupted ({run.failure}). `make promote` starts again; local clouds that ran before still run."
             )
-    for page in sorted((run.folder / "reports").glob("*/*.html")):
-        console.say(f"Report: {page}")
-    console.say(f"Logs and reports: {run.folder}")
 
 
 def _show_failure(run: Run, console: Console) -> None:
     stage, step = next(run.open_steps())
-    console.say(f"\n{run.status.upper()} at {stage.name} / {step.name}: {run.failure}")
     for line in _tail(run, step):
         console.say(f"  | {line}")
+    if step.kind == "commands" and step.started:
+        logs = LocalCloud(stage.environment, run.folder.parents[1] / "clouds").folder / "logs"
+        if error := first_error(logs, step.started):
+            console.say("The first error in the functions' logs:")
+            for line in error:
+                console.say(f"  | {line}")
+    console.say(f"\n{run.status.upper()} at {stage.name} / {step.name}: {run.failure}")
     untouched = [s.environment for s in run.stages if s.environment and not _begun(s)]
     if untouched:
         console.say(f"Untouched: {', '.join(untouched)}.")
@@ -72,18 +82,16 @@ def show_status(state: State) -> None:
     runs = all_runs(state.runs)
     if runs:
         last = runs[-1]
-        terminal.print(tree(last))
+        terminal.print(tree(last, width=terminal.width))
         killed = last.status == "running" and not state.is_locked()
         summary = "killed: `make promote` cleans up" if killed else f"{last.status} {last.failure or ''}".strip()
-        terminal.print(summary, markup=False, highlight=False, soft_wrap=True)
-        terminal.print(f"Logs and reports: {last.folder}", markup=False, highlight=False, soft_wrap=True)
+        say(summary)
+        say(f"Logs and reports: {last.folder}")
     else:
-        terminal.print("No promotion yet: `make promote` starts one.")
+        say("No promotion yet: `make promote` starts one.")
     for cloud in clouds(state):
         state_text = f"running at {cloud.endpoint}" if cloud.is_running() else "not running"
-        terminal.print(
-            f"{cloud.name:<10} {state_text}  {_api_url(runs, cloud)}", markup=False, highlight=False, soft_wrap=True
-        )
+        say(f"{cloud.name:<10} {state_text}  {_api_url(runs, cloud)}")
 
 
 def _api_url(runs: list[Run], cloud: LocalCloud) -> str:

@@ -30,7 +30,9 @@ class Step:
 
     @property
     def seconds(self) -> float:
-        return (self.ended or time.time()) - self.started if self.started else 0.0
+        """How long the step took, or has taken until now. One that waits for a decision has not ended."""
+        ended = self.ended if self.status != "waiting" else None
+        return (ended or time.time()) - self.started if self.started else 0.0
 
 
 @dataclass(kw_only=True)
@@ -55,7 +57,8 @@ class Run:
     stages: list[Stage] = field(default_factory=list)
     failure: str | None = None
     approvals: list[dict[str, Any]] = field(default_factory=list)
-    """The decisions, one per approval: ``{"step", "decision", "by", "at"}``."""
+    """The decisions, one per approval: ``{"step", "decision", "by", "at"}``. A decision that was given before anybody
+    could look (``APPROVE=yes``) has ``"beforehand": true``."""
 
     @property
     def id(self) -> str:

@@ -1,18 +1,24 @@
 """The code under promotion: one exported commit, or, without git, a copy of the folder."""
 
 import hashlib
+import posixpath
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from pipeline.git import GitError, commit_id, git, write_files
 from pipeline.local.errors import BadInput
 
 NOT_SOURCE = (
     *(".git", ".pipeline", ".venv", "node_modules", "cdk.out"),
     *("__pycache__", ".*_cache", ".hypothesis"),
 )
+
+SUBMODULE, SYMBOLIC_LINK = "160000", "120000"
+"""Modes of entries in a tree of git."""
 
 READY = ".ready"
 """`make setup` writes this file into a folder of installed packages: a copy of the lock file they come from."""
@@ -38,20 +44,29 @@ def export(root: Path, target: Path, revision: str | None = None, repository: Pa
     ``revision`` is a name that git resolves (default ``HEAD``). ``repository`` is the git directory that holds it
     (default: the one of ``root``). Without git, the folder is copied. Raises ``BadInput`` for an unknown revision.
     """
-    git = _Git(root, repository)
-    if not git.is_repository():
+    if not repository and not _is_repository(root):
         if revision:
             raise BadInput(f"{root} is not a git checkout, so there is no commit {revision!r} to promote.")
         return _copy_folder(root, target)
-    commit = git.commit(revision or "HEAD")
+    git_in = partial(git, folder=root, repository=repository)
+    commit = _commit(revision or "HEAD", root, repository)
+    _refuse_what_does_not_arrive(commit, git_in)
     target.mkdir(parents=True)
-    archive = subprocess.Popen(git.command("archive", commit), stdout=subprocess.PIPE)
-    subprocess.run(["tar", "-x", "-C", str(target)], stdin=archive.stdout, check=True)
-    if archive.wait():
-        raise BadInput(f"git archive {commit} failed: is the repository complete?")
-    dirty = "" if revision else git.run("status", "--porcelain")
+    try:
+        write_files(commit, target, folder=root, repository=repository)
+    except GitError as error:
+        raise BadInput(f"Commit {commit[:12]} can't be read: {error}. Is the repository complete?") from error
+    dirty = "" if revision else git_in("status", "--porcelain")
     note = f"{len(dirty.splitlines())} changed files are not in this commit and are not promoted" if dirty else None
-    return Source(revision=commit, subject=git.run("log", "-1", "--format=%s", commit), note=note)
+    return Source(revision=commit, subject=git_in("log", "-1", "--format=%s", commit), note=note)
+
+
+def _commit(revision: str, root: Path, repository: Path | None) -> str:
+    try:
+        return commit_id(revision, folder=root, repository=repository)
+    except GitError:
+        hint = "make a first commit" if revision == "HEAD" else "`git log --oneline` lists the commits"
+        raise BadInput(f"There is no commit {revision!r} in this repository: {hint}.") from None
 
 
 def check_packages(root: Path, source: Path) -> None:
@@ -66,39 +81,39 @@ def check_packages(root: Path, source: Path) -> None:
             )
 
 
-@dataclass(frozen=True)
-class _Git:
-    root: Path
-    repository: Path | None
+def _is_repository(root: Path) -> bool:
+    """Whether ``root`` is the top of a checkout. In a parent folder's repository the answer is no: a downloaded archive
+    in it is not part of its history.
 
-    def command(self, *arguments: str) -> list[str]:
-        where = ["--git-dir", str(self.repository)] if self.repository else ["-C", str(self.root)]
-        return ["git", *where, *arguments]
+    Raises ``BadInput`` when git cannot read the repository: then the work tree must not be promoted instead.
+    """
+    try:
+        top = git("rev-parse", "--show-toplevel", folder=root)
+    except GitError as error:
+        if (root / ".git").exists():
+            raise BadInput(f"This repository can't be read: {error}.") from error
+        return False
+    return Path(top).resolve() == root.resolve()
 
-    def run(self, *arguments: str) -> str:
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=True)
-        return done.stdout.strip()
 
-    def is_repository(self) -> bool:
-        """Raises ``BadInput`` when git cannot read the repository: then the work tree must not be promoted instead."""
-        if self.repository:
-            return True
-        if shutil.which("git") is None:
-            if (self.root / ".git").exists():
-                raise BadInput("git is not installed: it is needed to promote a commit.")
-            return False
-        answer = subprocess.run(self.command("rev-parse", "--show-toplevel"), capture_output=True, text=True)
-        if answer.returncode and (self.root / ".git").exists():
-            raise BadInput(f"git can't read this repository: {answer.stderr.strip()}")
-        # In a parent folder's repository the answer is no: a downloaded archive in it is not part of its history.
-        return answer.returncode == 0 and Path(answer.stdout.strip()).resolve() == self.root.resolve()
+def _refuse_what_does_not_arrive(commit: str, git_in: Callable[..., str]) -> None:
+    """Raise ``BadInput`` for a submodule, which CodePipeline does not deliver, and for a link out of the tree."""
+    entries = git_in("ls-tree", "-r", "-z", commit).split("\0")
+    for entry in filter(None, entries):
+        kind, path = entry.split("\t", 1)
+        mode, _, name = kind.split()
+        if mode == SUBMODULE:
+            raise BadInput(
+                f"{path!r} is a submodule: CodePipeline's source action delivers an empty folder for it.\n"
+                "Commit its files, or remove it."
+            )
+        if mode == SYMBOLIC_LINK and _leads_out(path, git_in("cat-file", "blob", name)):
+            raise BadInput(f"{path!r} is a symbolic link out of the repository: in a build it leads nowhere.")
 
-    def commit(self, revision: str) -> str:
-        try:
-            return self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        except subprocess.CalledProcessError:
-            hint = "make a first commit" if revision == "HEAD" else "`git log --oneline` lists the commits"
-            raise BadInput(f"There is no commit {revision!r} in this repository: {hint}.") from None
+
+def _leads_out(path: str, target: str) -> bool:
+    reached = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    return reached.startswith(("/", "../")) or reached == ".."
 
 
 def _copy_folder(root: Path, target: Path) -> Source:

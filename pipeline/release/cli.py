@@ -17,6 +17,7 @@ from rich.text import Text
 
 from environments import Environment, environment
 from pipeline.aws import PlatformNotDeployed, PlatformOutputs, session
+from pipeline.git import GitError
 from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
 from pipeline.release.aws import calling
 from pipeline.release.aws.alarms import AwsAlarms
@@ -27,7 +28,7 @@ from pipeline.release.aws.traffic import AwsTraffic
 from pipeline.release.clock import SystemClock
 from pipeline.release.commands import Commands
 from pipeline.release.controller import World
-from pipeline.release.git import Disagreement, GitError, current_commit
+from pipeline.release.git import Disagreement, current_commit
 from pipeline.release.outcome import ExitCode, Outcome
 from pipeline.release.plan import Plan, bake_scale
 from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable

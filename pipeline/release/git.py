@@ -1,19 +1,15 @@
 """A release and git: the commit that is released, and the revert that returns git to the running version."""
 
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.git import GitError, git
 from pipeline.release.record import Phase, Release
 
 COMMIT_VARIABLES = ("SOURCE_COMMIT", "CODEBUILD_RESOLVED_SOURCE_VERSION")
 """The variables in which the engines name the commit that they deliver. CodeBuild sets the second one itself."""
-
-
-class GitError(Exception):
-    """git could not do it; the message ends with git's own last line."""
 
 
 def current_commit(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -22,7 +18,7 @@ def current_commit(environ: Mapping[str, str] = os.environ) -> str | None:
         if environ.get(variable):
             return environ[variable]
     try:
-        return _git(Path.cwd(), "rev-parse", "HEAD")
+        return git("rev-parse", "HEAD")
     except GitError:
         return None
 
@@ -71,18 +67,7 @@ class Disagreement:
             f"Return to {self.running[:10]}, which runs in {self.release.environment}\n\n"
             f"Release {self.release.release_id} left {self.ahead[:10]}: {self.release.cause or 'undone'}"
         )
-        tree = _git(repository, "rev-parse", f"{self.running}^{{tree}}")
-        commit = _git(repository, "commit-tree", tree, "-p", self.ahead, "-m", message)
-        _git(repository, "branch", self.branch, commit)
+        tree = git("rev-parse", f"{self.running}^{{tree}}", folder=repository)
+        commit = git("commit-tree", tree, "-p", self.ahead, "-m", message, folder=repository)
+        git("branch", self.branch, commit, folder=repository)
         return self.branch
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
-    except OSError as error:
-        raise GitError(f"git can't be run: {error.strerror}") from error
-    except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip().rpartition("\n")[2]
-        raise GitError(f"git {arguments[0]}: {reason}") from error
-    return done.stdout.strip()

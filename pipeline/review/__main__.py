@@ -13,6 +13,7 @@ from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 
+from pipeline.output import say
 from pipeline.review import NotCompared, reports
 from pipeline.review.comparison import Comparison, compare
 from pipeline.review.synthesis import ROOT, check_out, synthesise
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         reports.remove(options.output)
         comparison = _compare(options.base)
-        print(reports.write(comparison, options.output))
+        say(reports.write(comparison, options.output))
     except NotCompared as error:
         return _not_compared(options, str(error))
     except Exception as error:  # Python would exit with 1, which means new findings
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _not_compared(options: argparse.Namespace, why: str) -> int:
-    print(f"review: {why}", file=sys.stderr)
+    say(f"review: {why}", sys.stderr)
     with suppress(OSError):  # perhaps the folder was the cause
         reports.remove(options.output)
         reports.write_not_compared(why, base=options.base, folder=options.output)

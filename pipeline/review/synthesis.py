@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.git import GitError, commit_id, write_files
 from pipeline.review import NotCompared, acknowledgements, stable
 from pipeline.review.findings import REPORT, Finding
 from pipeline.review.findings import read as read_findings
@@ -40,11 +41,9 @@ class Synthesis:
 def check_out(commit: str, tree: Path) -> None:
     """Write the files of ``commit`` to the new folder ``tree``. Raises ``NotCompared`` if git cannot read them."""
     tree.mkdir()
-    git = ["git", "-C", str(ROOT)]
     try:
-        name = _output([*git, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}"])
-        _output(["tar", "-x", "-C", str(tree)], _output([*git, "archive", "--format=tar", name.decode().strip()]))
-    except _Failed as error:
+        write_files(commit_id(commit, folder=ROOT), tree, folder=ROOT)
+    except GitError as error:
         raise NotCompared(f"base {commit!r} can't be read: {error}") from error
 
 
@@ -82,9 +81,15 @@ def synthesise(name: str, tree: Path, assembly: Path) -> Synthesis:
     if not report.is_file():
         last = _last(done.stderr, done.returncode)
         raise NotCompared(f"the synthesis of {name} failed before anything was checked:\n{last}")
+    return read(name, tree, assembly)
+
+
+def read(name: str, tree: Path, assembly: Path) -> Synthesis:
+    """The synthesis whose files are in the folder ``assembly``, made of the commit in ``tree``. Raises
+    ``NotCompared``."""
     try:
         return Synthesis(
-            findings=tuple(read_findings(report, tree)),
+            findings=tuple(read_findings(assembly / REPORT, tree)),
             acknowledgements=acknowledgements.read(tree),
             stacks=stack.read(assembly),
             code=stable.words(tree),
@@ -97,10 +102,10 @@ class _Failed(Exception):
     """A command failed or is not installed. The message is the end of its output."""
 
 
-def _output(command: list[str], given: bytes = b"", environ: Mapping[str, str] | None = None) -> bytes:
+def _output(command: list[str], environ: Mapping[str, str] | None = None) -> bytes:
     """What ``command`` prints to its standard output. Raises ``_Failed``."""
     try:
-        done = subprocess.run(command, input=given, env=environ, capture_output=True)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, env=environ, capture_output=True)
     except OSError as error:
         raise _Failed(str(error)) from error
     if done.returncode:

@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 import environments
 from lambdas.payments.rules import FIELDS, shipped
 from pipeline.aws import PlatformNotDeployed, session
+from pipeline.output import say
 from pipeline.rules import override
 from pipeline.rules.document import Document, Refused, load
 from pipeline.rules.override import Deployed, Parameters, effect, override_of
@@ -46,13 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except (Refused, ValueError) as refused:
-        print(refused, file=sys.stderr)
+        say(str(refused), sys.stderr)
         return ExitCode.REFUSED
     except NotConfirmed as error:
-        print(f"nothing was changed: {error}", file=sys.stderr)
+        say(f"nothing was changed: {error}", sys.stderr)
         return ExitCode.NOT_CONFIRMED
     except (BotoCoreError, ClientError, PlatformNotDeployed) as error:
-        print(f"{options.env}: {error}", file=sys.stderr)
+        say(f"{options.env}: {error}", sys.stderr)
         return ExitCode.UNAVAILABLE
     return ExitCode.DONE
 
@@ -92,7 +93,7 @@ def _reason(text: str) -> str:
 
 
 def _check(options: argparse.Namespace) -> None:
-    print(f"{options.file}: {_summary(load(options.file))}")
+    say(f"{options.file}: {_summary(load(options.file))}")
 
 
 def _summary(document: Document) -> str:
@@ -105,11 +106,11 @@ def _show(options: argparse.Namespace) -> None:
     parameters = _parameters(options.env)
     value, _ = parameters.read()
     for each in parameters.deployed():
-        print(_line(each, effect(value, each)))
-    print(f"\n{parameters.name}, newest first:")
+        say(_line(each, effect(value, each)))
+    say(f"\n{parameters.name}, newest first:")
     for past in parameters.history():
         made = override_of(past["value"])
-        print(f"  {past['number']:>3}  {past['changed']}  {_told(made) if made else 'no override'}")
+        say(f"  {past['number']:>3}  {past['changed']}  {_told(made) if made else 'no override'}")
 
 
 def _told(made: dict[str, object]) -> str:
@@ -122,31 +123,29 @@ def _put(options: argparse.Namespace) -> None:
     parameters = _parameters(options.env)
     stable, candidate = parameters.deployed()
     value = override.made(document.values, stable.rules, parameters.who(), options.reason)
-    print(f"{options.env}: {_summary(document)}")
+    say(f"{options.env}: {_summary(document)}")
     if stable.rules == {shipped().version.removeprefix("shipped-")}:
         own = {"review_at": shipped().review_at, "decline_at": shipped().decline_at, "rules": shipped().values}
         for change in list(override.changes(own, document.values)) or ["as shipped"]:
-            print(f"  {change}")
+            say(f"  {change}")
     elif stable.rules:
-        print("  this checkout ships other rules than stable: use stable's commit, whose rules its functions know")
+        say("  this checkout ships other rules than stable: use stable's commit, whose rules its functions know")
     for each in (stable, candidate):
-        print(_line(each, effect(value, each)))
+        say(_line(each, effect(value, each)))
     if candidate.rules and not candidate.rules <= stable.rules:
-        print(
-            "The candidate ships other rules. It follows its own, with any traffic; its promotion ends this override."
-        )
+        say("The candidate ships other rules. It follows its own, with any traffic; its promotion ends this override.")
     _change(parameters, options, value)
-    print("Functions follow within a minute. Commit these rules, too: the next version with others ends the override.")
+    say("Functions follow within a minute. Commit these rules, too: the next version with others ends the override.")
 
 
 def _withdraw(options: argparse.Namespace) -> None:
     parameters = _parameters(options.env)
     if not (override_of(parameters.read()[0]) or {}).get("replaces"):
-        print(f"{options.env} has no override")
+        say(f"{options.env} has no override")
         return
     value = override.withdrawn(parameters.who(), options.reason)
     for each in parameters.deployed():
-        print(_line(each, effect(value, each)))
+        say(_line(each, effect(value, each)))
     _change(parameters, options, value)
 
 
@@ -155,13 +154,13 @@ def _change(parameters: Parameters, options: argparse.Namespace, value: str) -> 
     if environments.environment(options.env).requires_approval and not options.yes:
         _confirm(options.env)
     number = parameters.write(value)
-    print(f"written: {parameters.name}, number {number}")
+    say(f"written: {parameters.name}, number {number}")
     if number != before + 1:
-        print(f"Somebody else wrote number {number - 1} meanwhile, and this replaced it: look at `show`.")
+        say(f"Somebody else wrote number {number - 1} meanwhile, and this replaced it: look at `show`.")
 
 
 def _confirm(environment: str) -> None:
-    print(f"This changes live payments of {environment} at once, without a gate. Type {environment} to go on: ", end="")
+    sys.stdout.write(f"This changes live payments of {environment} at once, without a gate. Type its name to go on: ")
     sys.stdout.flush()
     if not sys.stdin.isatty():
         raise NotConfirmed("nobody could be asked; a terminal, or --yes")

@@ -39,7 +39,7 @@ SPELLED = re.compile(
     )
 )
 OTHERS = {
-    "pipeline/local/console.py": {"green"},  # the colour in which a terminal shows success
+    "pipeline/local/tree.py": {"green"},  # the colour in which a terminal shows success
 }
 
 

@@ -13,7 +13,7 @@ from pipeline.release import report as release_report
 from pipeline.release.record import Release
 from pipeline.review.acknowledgements import Table, Terms
 from pipeline.review.reports import html as review_report
-from reporting.page import visible
+from reporting.text import visible
 from tests.unit.loadtest.test_judge import run
 from tests.unit.pipeline.release.test_reports_and_git import rolled_back
 from tests.unit.pipeline.review.given import comparison, finding, resource

@@ -6,7 +6,7 @@ import jinja2
 import pytest
 
 from reporting import render
-from reporting.page import visible
+from reporting.text import visible
 from tests.unit.reporting.reading import accessible, self_contained
 
 TEMPLATE = """{% extends "page.html" %}

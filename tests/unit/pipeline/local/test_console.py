@@ -1,6 +1,7 @@
 """The display of a promotion on a terminal."""
 
 import io
+import re
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.console import Console as Terminal
 from pipeline.local import console
 from pipeline.local.console import LiveConsole
 from pipeline.local.run import Run, Stage, Step
+from pipeline.local.tree import tree
 
 
 def test_a_message_is_shown_literally_and_the_live_tree_keeps_its_styles(
@@ -47,3 +49,59 @@ def test_a_question_is_shown_literally_and_answered(monkeypatch: pytest.MonkeyPa
     # Then the screen shows the possible answers, and the console returns the person's answer
     assert "Promote? [y]es, [n]o, [l]ater: " in screen.getvalue()
     assert answer == "y"
+
+
+def under_way(folder: Path) -> Run:
+    """A promotion that waits for approval of prod, with a long line about each step."""
+    names = ("Cloud", "Deploy", "LoadGate", "Shift", "Evidence")
+    stages = [
+        Stage(
+            name=name,
+            environment=name.lower(),
+            steps=[
+                Step(name=step, kind="commands", log="x.log", status=status, started=1.0, ended=2.0, detail="x" * 200)
+                for step in names
+            ],
+        )
+        for name, status in (("Dev", "succeeded"), ("Staging", "succeeded"), ("Prod", "pending"))
+    ]
+    stages[2].steps.insert(0, Step(name="PromoteToProd", kind="approval", log="y.log", status="waiting"))
+    return Run(folder=folder, revision="a" * 40, subject="Name the limit", stages=stages)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 9), (80, 19), (100, 12), (40, 6), (20, 3)])
+def test_the_tree_fits_the_window_and_shows_the_step_under_way(tmp_path: Path, width: int, height: int) -> None:
+    lines = tree(under_way(tmp_path), width=width, height=height).plain.splitlines()
+    assert len(lines) <= height
+    assert all(len(line) <= width for line in lines)
+    assert any("PromoteToProd" in line for line in lines)
+
+
+def test_finished_stages_become_one_line_when_the_window_is_low(tmp_path: Path) -> None:
+    whole = tree(under_way(tmp_path), width=100, height=40).plain
+    assert whole.count("LoadGate") == 3
+    low = tree(under_way(tmp_path), width=100, height=12).plain
+    assert low.count("LoadGate") == 1
+    assert re.search(r"^✓ Dev +5\.0 s$", low, re.M)
+
+
+def test_a_low_window_is_drawn_over_and_not_flooded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a terminal of ten lines
+    screen = io.StringIO()
+    terminal = Terminal(file=screen, force_terminal=True, width=80, height=10)
+    monkeypatch.setattr(console, "Terminal", lambda: terminal)
+    # When the tree is drawn again and again
+    with LiveConsole() as live:
+        live.show(under_way(tmp_path))
+        for _ in range(20):
+            live._live.refresh()
+    # Then each drawing goes back over the one before, so that the tree moves up no line
+    drawn = screen.getvalue()
+    assert drawn.count("\x1b[1A") >= 20 * 8
+    assert max(len(frame.splitlines()) for frame in drawn.split("\r\x1b[2K")) <= 10
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert isinstance(console.console_for_output(), console.LineConsole)

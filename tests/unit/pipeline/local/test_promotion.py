@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,179 @@ def test_an_unknown_revision_is_bad_input(project: Project, capsys: pytest.Captu
     assert "There is no commit 'no-such-branch'" in capsys.readouterr().out
 
 
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """Another repository with a commit, of which a git hook tells in ``GIT_DIR`` and ``GIT_WORK_TREE``."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message", "Of the other one"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def test_the_repository_of_a_git_hook_is_not_the_promoted_one(
+    project: Project, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a command that a hook of another repository started
+    state = project(stage("Dev"))
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    # When it promotes
+    assert main(["promote"]) == ExitCode.OK
+    # Then it is this folder's commit
+    assert last(state).subject == "First payment"
+    assert (last(state).source / "plan.json").exists()
+
+
+GPG = """#!/bin/sh
+case "$*" in
+    *--verify*) echo "gpg: Signature made by somebody" >&2; echo "[GNUPG:] GOODSIG 1 somebody" ;;
+    *) cat >/dev/null; echo "[GNUPG:] SIG_CREATED " >&2; printf -- "-----BEGIN PGP SIGNATURE-----\\n\\nx\\n" ;;
+esac
+"""
+
+
+def test_the_check_of_a_signature_is_no_part_of_the_subject(project: Project, tmp_path: Path) -> None:
+    # Given a signed commit, in a repository whose log shows the check of signatures
+    state = project(stage("Dev"))
+    gpg = tmp_path / "gpg"
+    gpg.write_text(GPG)
+    gpg.chmod(0o755)
+    for setting in (("gpg.program", str(gpg)), ("log.showSignature", "true")):
+        subprocess.run(["git", "config", *setting], check=True)
+    subprocess.run(["git", "commit", "--quiet", "--allow-empty", "-S", "--message", "Signed payment"], check=True)
+    # When it is promoted
+    assert main(["promote"]) == ExitCode.OK
+    # Then
+    assert last(state).subject == "Signed payment"
+
+
+def test_all_files_of_a_commit_are_promoted_as_a_source_action_delivers_them(project: Project) -> None:
+    # Given a file that `git archive` leaves out, one of Git LFS, and a link inside the tree
+    state = project(stage("Dev"))
+    Path(".gitattributes").write_text("notes.txt export-ignore\nbig.bin filter=lfs\n")
+    Path("notes.txt").write_text("read me")
+    Path("big.bin").write_text("version https://git-lfs.github.com/spec/v1\n")
+    Path("link").symlink_to("notes.txt")
+    subprocess.run(["git", "add", "--all"], check=True)
+    subprocess.run(["git", "commit", "--quiet", "--message", "Files"], check=True)
+    # When it is promoted
+    assert main(["promote"]) == ExitCode.OK
+    # Then all are there
+    source = last(state).source
+    assert (source / "notes.txt").read_text() == (source / "link").read_text() == "read me"
+    assert (source / "big.bin").read_text().startswith("version https://git-lfs")
+
+
+def test_a_submodule_is_refused_because_it_would_arrive_empty(
+    project: Project, other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a commit with a submodule
+    project(stage("Dev"))
+    allowed = ["-c", "protocol.file.allow=always"]
+    subprocess.run(["git", *allowed, "submodule", "--quiet", "add", str(other), "vendor/other"], check=True)
+    subprocess.run(["git", "commit", "--quiet", "--message", "Vendor it"], check=True)
+    # When it is promoted, then it is refused
+    assert main(["promote"]) == ExitCode.BAD_INPUT
+    assert "'vendor/other' is a submodule" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../secrets", "a/../../secrets"])
+def test_a_link_out_of_the_repository_is_refused(
+    project: Project, capsys: pytest.CaptureFixture[str], target: str
+) -> None:
+    # Given a commit with a link to a file of the machine
+    project(stage("Dev"))
+    Path("settings").symlink_to(target)
+    subprocess.run(["git", "add", "--all"], check=True)
+    subprocess.run(["git", "commit", "--quiet", "--message", "Link"], check=True)
+    # When it is promoted, then it is refused
+    assert main(["promote"]) == ExitCode.BAD_INPUT
+    assert "'settings' is a symbolic link out of the repository" in capsys.readouterr().out
+
+
+def test_a_commits_subject_is_text_to_the_terminal(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a subject that would set the title, erase the screen, and reorder the line
+    project(stage("Dev"))
+    subject = "Harmless\x1b]0;title\x07\x1b[2J\u202etnemyap"
+    subprocess.run(["git", "commit", "--quiet", "--allow-empty", "--message", subject], check=True)
+    # When it is promoted, and its status is read
+    assert main(["promote"]) == ExitCode.OK
+    assert main(["status"]) == ExitCode.OK
+    # Then no such character reaches the terminal, and each is spelled
+    said = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+    assert r"Harmless\x1b]0;title\x07\x1b[2J\u202etnemyap" in said
+
+
+def test_the_approval_shows_the_commits_their_effect_and_the_stages_before(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given an environment that runs a commit, and two newer ones
+    gate = commands("LoadGate", "echo 'load gate dev: pass; p99 /validate 12 ms'")
+    state = project(stage("Dev", gate), stage("Prod", approval=True))
+    assert main(["promote", "--approve", "yes"]) == ExitCode.OK
+    for subject in ("Raise the limit", "Name the limit"):
+        subprocess.run(["git", "commit", "--quiet", "--allow-empty", "--message", subject], check=True)
+    capsys.readouterr()
+    # When they are promoted
+    assert main(["promote"]) == ExitCode.OK
+    # Then the question says what is new since then, what it changes, and what was proven
+    said = capsys.readouterr().out
+    question = said[said.index("To approve: ") :]
+    assert "Prod runs " in question
+    assert "First payment. New since then:" in question
+    assert re.search(r"    \w{7,} Given: Name the limit\n    \w{7,} Given: Raise the limit\n", question)
+    assert "  effect: " in question
+    assert "  Dev LoadGate: load gate dev: pass; p99 /validate 12 ms" in question
+    assert "beforehand" not in json.dumps(last(state).approvals)
+
+
+def test_an_approval_that_was_given_beforehand_is_recorded_as_such(project: Project) -> None:
+    state = project(stage("Prod", approval=True))
+    assert main(["promote", "--approve", "yes"]) == ExitCode.OK
+    [approval] = last(state).approvals
+    assert approval["beforehand"] is True
+    assert last(state).step("Prod", "PromoteToProd").detail.endswith(", beforehand")
+
+
+@pytest.mark.parametrize(
+    "logged",
+    [
+        ['{"level": "ERROR", "exception": "Traceback (most recent call last):\\n  File x\\nKeyError: country"}'],
+        ["Traceback (most recent call last):", "  File x", "KeyError: country", "REPORT RequestId: 1"],
+    ],
+)
+def test_a_failure_ends_with_its_cause_and_the_functions_own_error(
+    project: Project, capsys: pytest.CaptureFixture[str], logged: list[str]
+) -> None:
+    # Given a gate that fails, and a function that raised an error before the gate and one during it
+    state = project(stage("Dev", commands("LoadGate", "echo 'load gate dev: fail; it failed'; exit 1")), stage("Prod"))
+    log = state.clouds / "dev" / "logs" / "payment-validation-dev.log"
+    log.parent.mkdir(parents=True)
+    before, during = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (-60, 20))
+    old = f"{before:%H:%M:%S}.000 [6] Traceback (most recent call last):\n{before:%H:%M:%S}.000 [6] OldError: no\n"
+    log.write_text(old + "".join(f"{during:%H:%M:%S}.000 [7] {line}\n" for line in logged))
+    # When it is promoted
+    assert main(["promote"]) == ExitCode.FAILED
+    # Then the error during the gate is shown, and the cause comes last
+    said = capsys.readouterr().out
+    assert "OldError" not in said
+    lines = said.splitlines()
+    shown = lines.index("  | payment-validation-dev, version 7:")
+    assert lines[shown + 1 : shown + 4] == [
+        "  | Traceback (most recent call last):",
+        "  |   File x",
+        "  | KeyError: country",
+    ]
+    assert lines[-3:] == [
+        "FAILED at Dev / LoadGate: load gate dev: fail; it failed",
+        "Untouched: prod.",
+        f"Open: {last(state).folder / last(state).step('Dev', 'LoadGate').log}",
+    ]
+
+
 def test_a_folder_without_git_is_promoted_as_it_is(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,4 +477,4 @@ def test_a_repository_that_git_cannot_read_is_not_promoted_as_a_folder(
     Path(".git/HEAD").write_text("garbage")
     # When it is promoted, then it is refused
     assert main(["promote"]) == ExitCode.BAD_INPUT
-    assert "git can't read this repository" in capsys.readouterr().out
+    assert "This repository can't be read" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -163,12 +164,14 @@ def test_a_machine_without_git_gets_an_error_not_new_findings(tmp_path: Path, mo
 
 
 @pytest.mark.usefixtures("repository")
-def test_an_archive_that_cannot_be_unpacked_is_an_error_not_new_findings(
+def test_a_base_whose_files_cannot_be_written_is_an_error_not_new_findings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replaced("tar", "echo disk full >&2; exit 2", tmp_path, monkeypatch)
+    git = shutil.which("git")
+    full = f'case "$*" in *checkout-index*) echo disk full >&2; exit 2;; esac; exec {git} "$@"'
+    replaced("git", full, tmp_path, monkeypatch)
     assert review.main(["--base", "HEAD", "--output", str(tmp_path)]) == review.ExitCode.NOT_COMPARED
-    assert "base 'HEAD' can't be read: disk full" in (tmp_path / "review.md").read_text()
+    assert "base 'HEAD' can't be read: git checkout-index: disk full" in (tmp_path / "review.md").read_text()
 
 
 @pytest.fixture
