@@ -130,7 +130,13 @@ class Compute(Construct):
             ],
             database=database,
         )
-        SteadyState(self, "SteadyState", base=base, functions=list(self.functions.values()))
+        SteadyState(
+            self,
+            "SteadyState",
+            base=base,
+            functions=list(self.functions.values()),
+            balanced=self.functions[Function.PROCESSING],
+        )
 
     def _release(
         self,

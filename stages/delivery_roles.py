@@ -50,7 +50,12 @@ class DeliveryRoles(Construct):
                 iam.PolicyStatement(actions=["elasticloadbalancing:DescribeListeners"], resources=["*"]),
                 iam.PolicyStatement(actions=["elasticloadbalancing:ModifyListener"], resources=[balancer.listener_arn]),
                 iam.PolicyStatement(
-                    actions=["lambda:GetAlias", "lambda:UpdateAlias"],
+                    actions=[
+                        "lambda:CreateAlias",
+                        "lambda:GetAlias",
+                        "lambda:GetFunctionConfiguration",
+                        "lambda:UpdateAlias",
+                    ],
                     resources=[*functions, *(f"{arn}:*" for arn in functions)],
                 ),
                 # IAM cannot limit these to a resource. Composite alarms are described only with access to all alarms.

@@ -20,8 +20,15 @@ class SteadyState(Construct):
     """
 
     def __init__(
-        self, scope: Construct, id: str, *, base: FunctionBase, functions: Sequence[BlueGreenFunction]
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        base: FunctionBase,
+        functions: Sequence[BlueGreenFunction],
+        balanced: BlueGreenFunction,
     ) -> None:
+        """``balanced``: the one of ``functions`` behind the load balancer."""
         super().__init__(scope, id)
         environment = base.environment.name
         listeners = Stack.of(self).format_arn(
@@ -54,6 +61,9 @@ class SteadyState(Construct):
                     actions=["lambda:GetAlias", "lambda:UpdateAlias"],
                     resources=[*arns, *(f"{arn}:{Colour.STABLE}" for arn in arns)],
                 ),
+                iam.PolicyStatement(
+                    actions=["lambda:GetAlias"], resources=[f"{balanced.function.function_arn}:{Colour.CANDIDATE}"]
+                ),
             ],
         )
         reset = provider.custom_resource(
@@ -65,6 +75,8 @@ class SteadyState(Construct):
                 "LoadBalancer": names.platform(environment),
                 "StableTargetGroup": Colour.STABLE.target_group(environment),
                 "StableAlias": Colour.STABLE,
+                "CandidateAlias": Colour.CANDIDATE,
+                "BalancedFunction": balanced.function_name,
                 "Functions": [each.function_name for each in functions],
                 "Versions": Fn.join(",", [each.candidate_version for each in functions]),
             },

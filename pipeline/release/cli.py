@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from environments import Environment, environment
+from names import Function
 from pipeline.aws import PlatformNotDeployed, PlatformOutputs, session
 from pipeline.git import GitError
 from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
@@ -29,24 +30,27 @@ from pipeline.release.clock import SystemClock
 from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.git import Disagreement, current_commit
-from pipeline.release.outcome import ExitCode, Outcome
+from pipeline.release.outcome import ExitCode, Outcome, failed
 from pipeline.release.plan import Plan, bake_scale
 from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable
 from pipeline.release.record import Release
 from pipeline.release.report import write_reports
 from pipeline.release.stored import stored
-from pipeline.release.view import plan_lines
+from pipeline.release.traffic import Versions
+from pipeline.release.view import parts_lines, plan_lines
 
 EXIT_CODES = """\
 exit codes:
   0  done: promoted, aborted as asked, or there was nothing to do
   1  rolled back: production is on the stable version
   2  usage
-  3  the platform is not deployed, or AWS could not be reached
+  3  the platform is not deployed, or AWS could not be reached: try again
   4  another controller works on this environment
   5  refused, with the reason; nothing was moved
   6  AWS could not be reached to roll back, and it was ended by a second Ctrl-C: run `rollback`
   7  a defect of this program, whose traceback it shows; a release that it drove is back on the stable version
+  8  AWS does not accept the credentials, or they lack a right
+  9  something is missing or can't be read, and a person must see to it: an alarm, an alias, a record
 """
 WATCH_SECONDS = 2.0
 MOST_PAUSE_SECONDS = 86_400.0
@@ -67,6 +71,8 @@ class Command:
     moves: bool = True
     has_now: bool = False
     has_for: bool = False
+    has_force: bool = False
+    has_to: bool = False
 
 
 COMMANDS = {
@@ -76,10 +82,10 @@ COMMANDS = {
     "pause": Command(Commands.pause, has_for=True),
     "resume": Command(Commands.resume),
     "abort": Command(Commands.abort),
-    "rollback": Command(Commands.rollback),
+    "rollback": Command(Commands.rollback, has_force=True),
     "promote": Command(Commands.promote, has_now=True),
     "retry": Command(Commands.retry),
-    "undo": Command(Commands.undo, has_now=True),
+    "undo": Command(Commands.undo, has_now=True, has_to=True),
     "history": Command(Commands.history, moves=False),
     "plan": Command(show_plan, moves=False),
 }
@@ -105,8 +111,11 @@ def _outcome(arguments: argparse.Namespace) -> Outcome:
     try:
         return _run(arguments)
     except RollbackUnconfirmed as left:
-        return Outcome(code=ExitCode.UNCONFIRMED, text=str(left), release=left.release)
-    except (Unavailable, PlatformNotDeployed) as error:
+        text = "\n  ".join([str(left), *parts_lines(left.parts, [])])
+        return Outcome(code=ExitCode.UNCONFIRMED, text=text, release=left.release)
+    except Unavailable as error:
+        return failed(error)
+    except PlatformNotDeployed as error:
         return Outcome(code=ExitCode.UNAVAILABLE, text=str(error))
     except LeaseHeld as held:
         return Outcome(code=ExitCode.HELD, text=f"another controller works on {arguments.env}: {held}")
@@ -146,6 +155,17 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="30m",
                 help="then it is rolled back (default: as planned)",
             )
+        if command.has_force:
+            one.add_argument(
+                "--force", action="store_true", help="by ELB and Lambda alone: no table, no lease, no alarm"
+            )
+        if command.has_to:
+            one.add_argument(
+                "--to",
+                type=_versions,
+                metavar="VERSIONS",
+                help="7, or validation=7,processing=5; with --now, by ELB and Lambda alone if the table is away",
+            )
         if command.moves:
             one.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
             one.add_argument("--override", metavar="REASON", help="ignore guards; the reason is recorded")
@@ -163,6 +183,21 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= MOST_PAUSE_SECONDS:
         raise argparse.ArgumentTypeError(f"{text!r}: write it as 90s, 30m or 2h, a day at most")
     return seconds
+
+
+def _versions(text: str) -> Versions:
+    """``7``: of all functions; ``validation=7,processing=5``: of these."""
+    try:
+        if text.isdigit():
+            return dict.fromkeys(Function, text)
+        pairs = [pair.split("=") for pair in text.split(",")]
+        versions = {Function(function): version for function, version in pairs}
+    except ValueError:
+        versions = {}
+    if not versions or not all(version.isdigit() for version in versions.values()):
+        known = ", ".join(Function)
+        raise argparse.ArgumentTypeError(f"{text!r}: write it as 7, or validation=7,processing=5 (of {known})")
+    return versions
 
 
 def _user() -> str:
@@ -214,10 +249,16 @@ def _run(arguments: argparse.Namespace) -> Outcome:
     commands = _commands(arguments)
     if arguments.command == "watch" and sys.stdout.isatty() and not arguments.json:
         return _watch(commands)
-    command = COMMANDS[arguments.command]
+    command, options = COMMANDS[arguments.command], {}
     if command.has_now:
-        return command.run(commands, now=arguments.now)
-    return command.run(commands, seconds=arguments.seconds) if command.has_for else command.run(commands)
+        options["now"] = arguments.now
+    if command.has_for:
+        options["seconds"] = arguments.seconds
+    if command.has_force:
+        options["force"] = arguments.force
+    if command.has_to:
+        options["to"] = arguments.to
+    return command.run(commands, **options)
 
 
 def _watch(commands: Commands) -> Outcome:

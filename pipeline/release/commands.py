@@ -1,25 +1,25 @@
 """The commands of operators and of the pipeline. Each returns an ``Outcome``; the command line only prints it."""
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from environments import ReleaseSettings
+from names import Function
+from pipeline.release.asking import Asking
 from pipeline.release.controller import World
 from pipeline.release.driver import Driver
-from pipeline.release.guards import HISTORY, drift, previous_stable, refusals
-from pipeline.release.lease import given_up_afterwards, lease
+from pipeline.release.emergency import Emergency
+from pipeline.release.guards import HISTORY, drift, previous_stable, refusals, restored
+from pipeline.release.lease import lease
 from pipeline.release.new_release import NewReleases
-from pipeline.release.outcome import ExitCode, Outcome, answered, done, ended, refused
+from pipeline.release.outcome import Outcome, done, ended, failed, refused, way_back
 from pipeline.release.plan import Plan
-from pipeline.release.ports import LeaseHeld, OperatorRequest, RequestCommand
-from pipeline.release.record import Release
-from pipeline.release.traffic import Traffic, contains
+from pipeline.release.ports import Missing, RequestCommand, Unavailable, Unreadable
+from pipeline.release.reading import Attempts, read_parts
+from pipeline.release.record import Phase, Release
+from pipeline.release.traffic import Traffic, Versions, contains
 from pipeline.release.view import history_lines, name, preview_lines, tree
-
-OBEYED_BEFORE_THE_END = (RequestCommand.PAUSE, RequestCommand.RESUME, RequestCommand.PROMOTE)
-"""Requests that are done while the release goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class Commands:
     world: World
     asked_by: str
     commit: str | None = None
+    reason: str | None = None
+    """Why the command was given; it is recorded."""
     override: str | None = None
     """The reason for ignoring guards; it is recorded."""
     dry_run: bool = False
@@ -45,17 +47,33 @@ class Commands:
         """Shift a candidate again that was rolled back."""
         return self._shift(retries=True, skips_bakes=False)
 
-    def undo(self, *, now: bool = False) -> Outcome:
-        """Go back to the previous stable version by a guarded shift, or at once."""
+    def undo(self, *, now: bool = False, to: Versions | None = None) -> Outcome:
+        """Go back to the previous stable version, or ``to`` another, by a guarded shift, or at once.
+
+        At once and with ``to``, it needs ELB and Lambda alone.
+        """
+        if to and (unknown := [f"{f} {version}" for f, version in to.items() if not self._exists(f, version)]):
+            return refused(f"there is no version {', '.join(unknown)}")
+        if not now:
+            return self._undo(to)
+        try:
+            return self._undo_now(to)
+        except Unavailable as error:
+            if not to or self.dry_run:
+                raise type(error)(f"{error}. `undo --now --to VERSIONS` needs ELB and Lambda alone") from error
+            self.world.tell(f"  without the record: {error}")
+        return self._emergency.undo(to)
+
+    def _undo(self, to: Versions | None) -> Outcome:
         if busy := self._under_way():  # before the lease is taken: its holder may only be slow
             return busy
         with self._lease():
             if busy := self._under_way():
                 return busy
-            traffic, history = self.world.router.read(), self.world.records.latest(HISTORY)
-            origin = previous_stable(traffic.stable, history)
-            if origin is None:
-                return refused(f"no record tells what was stable before {name(traffic.stable)}")
+            traffic = self.world.router.read()
+            target = self._target(traffic, to)
+            if isinstance(target, Outcome):
+                return target
             # An undo is the answer to an alarm and cannot wait for a window: of the guards, only drift holds.
             if found := drift(traffic):
                 return refused(found)
@@ -65,14 +83,50 @@ class Commands:
             alarms = self.world.alarms
             ignored = tuple(sorted({*alarms.ringing(), *alarms.beyond_green()}))
             release = self._releases.new(
-                traffic.stable,
-                {**traffic.stable, **origin.stable},
-                undoes=True,
-                skips_bakes=now,
-                ignored_alarms=ignored,
-                green_after=traffic.green,
+                traffic.stable, target, undoes=True, ignored_alarms=ignored, green_after=traffic.green
             )
             return self._start(release, traffic)
+
+    def _undo_now(self, to: Versions | None) -> Outcome:
+        """Point the aliases blue at the earlier version. No alarm, metric or guard is asked."""
+        left = self._readable_under_way()
+        if left and left.undoes:
+            return self._asking.ask(left, RequestCommand.PROMOTE_NOW)
+        if left:
+            return self._busy(left)
+        with self._lease():
+            if left := self._readable_under_way():
+                return self._busy(left)
+            traffic = self.world.router.read()
+            target = self._target(traffic, to)
+            if isinstance(target, Outcome):
+                return target
+            release = self._releases.new(traffic.stable, target, undoes=True, skips_bakes=True)
+            text = f"the aliases blue go back to {name(target)} at once"
+            return self._start(release.to(Phase.PROMOTING, self.world.clock.now(), text), traffic)
+
+    def _target(self, traffic: Traffic, to: Versions | None) -> Versions | Outcome:
+        """The versions that an undo returns to, or the refusal."""
+        if to is not None:
+            return {**traffic.stable, **to}
+        origin = previous_stable(traffic.stable, self.world.records.latest(HISTORY))
+        if origin is None:
+            what = f"no record tells what was stable before {name(traffic.stable)}"
+            return refused(f"{what}: `undo --now --to VERSIONS` names it")
+        missing = [f"{f} {v}" for f, v in origin.stable.items() if not self._exists(f, v)]
+        if missing:
+            return refused(
+                f"there is no version {', '.join(missing)} any more: `undo --now --to VERSIONS` names another"
+            )
+        return {**traffic.stable, **origin.stable}
+
+    def _exists(self, function: Function, version: str) -> bool:
+        """Whether the version is there. If that can't be asked, Lambda's own refusal has to do."""
+        try:
+            return self.world.router.exists(function, version)
+        except Unavailable as error:
+            self.world.tell(f"  not checked: {error}")
+            return True
 
     def promote(self, *, now: bool = False) -> Outcome:
         """End the current bake; with ``now``, skip all bakes and analysis (alarms still roll back)."""
@@ -92,16 +146,38 @@ class Commands:
         """End the release that is under way: all traffic back to the stable version, candidate rejected."""
         return self._ask(RequestCommand.ABORT)
 
-    def rollback(self) -> Outcome:
-        """Put all production traffic on the stable version now, with or without a release under way."""
-        if self._driver.unfinished():
-            return self._ask(RequestCommand.ABORT)
+    def rollback(self, *, force: bool = False) -> Outcome:
+        """Put all production traffic on the stable version now, with or without a release under way.
+
+        With ``force``, it needs ELB and Lambda alone: no table, no lease, no alarm.
+        """
+        if force and not self.dry_run:
+            return self._emergency.roll_back()
+        try:
+            return self._rollback()
+        except Unavailable as error:
+            raise type(error)(f"{error}. `rollback --force` needs ELB and Lambda alone") from error
+
+    def _rollback(self) -> Outcome:
+        if left := self._readable_under_way():
+            return self._answer(left, RequestCommand.ABORT)
         with self._lease():
-            traffic = self.world.router.read()
-            if traffic.is_steady:
-                return done(f"nothing to do: all traffic is on {name(traffic.stable)}")
-            cause = f"weights that no release explains, asked for by {self.asked_by}"
-            release = self._releases.repair(traffic.stable, cause)
+            attempts = Attempts()
+            traffic = read_parts(self.world.router, attempts)
+            if failures := [each for each in attempts.failures if not isinstance(each, Missing)]:
+                raise failures[0]
+            history, last_is_unreadable = self.world.records.latest(HISTORY), self._last_is_unreadable()
+            stable = restored(traffic.stable, history)
+            if gone := [function for function in Function if function not in stable]:
+                what = f"alias blue of {', '.join(gone)} is gone, and no record names its version"
+                return refused(f"{what}: `undo --now --to {gone[0]}=VERSION` creates it")
+            if traffic.is_steady and traffic.is_known and not last_is_unreadable:
+                last = next(iter(history), None)
+                hint = f"; {way_back(last)}" if last and last.phase is Phase.PROMOTED else ""
+                return done(f"nothing to do: all traffic is on {name(traffic.stable)}{hint}")
+            what = "a record that can't be read" if last_is_unreadable else "weights that no release explains"
+            cause = f"{what}, asked for by {self.asked_by}"
+            release = self._releases.repair(stable, cause)
             if self.dry_run:
                 return _preview(release, traffic)
             release = self._driver.drive(release)
@@ -109,22 +185,26 @@ class Commands:
 
     def status(self) -> Outcome:
         """Where traffic goes now, how both versions do, and what the release waits for. Changes nothing."""
-        world = self.world
-        last = next(iter(world.records.latest()), None)
+        world, attempts = self.world, Attempts()
+        last = attempts(world.records.last)
         lines = tree(
             environment=self.environment,
-            traffic=world.router.read(),
-            deployed=world.router.deployed(),
-            ringing=world.alarms.ringing(),
+            traffic=read_parts(world.router, attempts),
+            deployed=attempts(world.router.deployed),
+            ringing=attempts(world.alarms.ringing),
+            lease=attempts(world.records.lease),
+            unknown=attempts.failures,
             last=last,
-            lease=world.records.lease(),
             now=world.clock.now(),
         )
+        if attempts.failures:
+            return failed(attempts.failures[0], "\n".join(lines), last)
         return done("\n".join(lines), last)
 
     def history(self) -> Outcome:
         """The last releases, newest first."""
-        return done("\n".join(history_lines(self.world.records.latest(HISTORY))))
+        records = self.world.records
+        return done("\n".join([*history_lines(records.latest(HISTORY)), *records.unreadable(HISTORY)]))
 
     @property
     def _releases(self) -> NewReleases:
@@ -150,9 +230,31 @@ class Commands:
         with lease(self.world):
             yield
 
+    @property
+    def _asking(self) -> Asking:
+        return Asking(world=self.world, driver=self._driver, asked_by=self.asked_by, reason=self.reason)
+
+    @property
+    def _emergency(self) -> Emergency:
+        return Emergency(world=self.world, releases=self._releases, asking=self._asking)
+
     def _under_way(self) -> Outcome | None:
         left = self._driver.unfinished()
-        return refused(f"release {left.release_id} is under way; `abort` it first") if left else None
+        return self._busy(left) if left else None
+
+    def _busy(self, left: Release) -> Outcome:
+        return refused(f"release {left.release_id} is under way; `abort` it first")
+
+    def _readable_under_way(self) -> Release | None:
+        """The release that is under way. A record that can't be read keeps no exit shut."""
+        try:
+            return self._driver.unfinished()
+        except Unreadable as error:
+            self.world.tell(f"  {error}")
+            return None
+
+    def _last_is_unreadable(self) -> bool:
+        return bool(self.world.records.unreadable(1))
 
     def _shift(self, *, retries: bool, skips_bakes: bool) -> Outcome:
         """``retries``: the candidate may be one that was rejected; ``skips_bakes``: without bakes."""
@@ -197,43 +299,21 @@ class Commands:
         return _preview(release, traffic) if self.dry_run else ended(self._driver.drive(release))
 
     def _ask(self, command: RequestCommand, seconds: float | None = None) -> Outcome:
-        """Have the running controller obey ``command``. Without one, this process takes the release over and obeys."""
         release = self._driver.unfinished()
         if release is None:
-            return refused("no release is under way")
+            last = self.world.records.last()
+            hint = (
+                f": {name(last.candidate)} is promoted; {way_back(last)}"
+                if last and last.phase is Phase.PROMOTED
+                else ""
+            )
+            return refused(f"no release is under way{hint if command == RequestCommand.ABORT else ''}")
+        return self._answer(release, command, seconds)
+
+    def _answer(self, release: Release, command: RequestCommand, seconds: float | None = None) -> Outcome:
         if self.dry_run:
             return done(f"would ask for {command} of release {release.release_id} in phase {release.phase}", release)
-        records, known = self.world.records, len(release.events)
-        request = OperatorRequest(
-            request_id=uuid.uuid4().hex,
-            release_id=release.release_id,
-            command=command,
-            asked_by=self.asked_by,
-            seconds=seconds,
-        )
-        records.ask(request)
-        while True:
-            try:
-                records.acquire()
-            except LeaseHeld as held:
-                release = self._asked_of(request)
-                obeyed = release.handled == request.request_id and command in OBEYED_BEFORE_THE_END
-                if release.finished or obeyed:
-                    return answered(request, release, known)
-                if self.world.clock.interrupted:
-                    text = f"asked for {command}, which {held.holder} has not done yet: see `status`; no longer waiting"
-                    return Outcome(code=ExitCode.HELD, text=text, release=release)
-                self.world.clock.sleep(1.0)
-                continue
-            with given_up_afterwards(self.world):
-                release = self._asked_of(request)
-                if not release.finished:
-                    release = self._driver.take_over(release)
-                return answered(request, release, known)
-
-    def _asked_of(self, request: OperatorRequest) -> Release:
-        """The release that ``request`` is about, as it stands."""
-        return next(r for r in self.world.records.latest(HISTORY) if r.release_id == request.release_id)
+        return self._asking.ask(release, command, seconds)
 
 
 def _preview(release: Release, traffic: Traffic) -> Outcome:

@@ -6,23 +6,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from pipeline.release.machine import Observation, advance, roll_back, wants_samples
+from pipeline.release.machine import Observation, advance, moved_by_others, roll_back, wants_samples
 from pipeline.release.ports import (
     Alarms,
     Announcer,
     Clock,
     LeaseLost,
     Metrics,
+    Missing,
     Records,
     RollbackUnconfirmed,
     TrafficRouter,
     Unavailable,
 )
+from pipeline.release.reading import read_parts
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import Samples
-from pipeline.release.traffic import Move, moves
+from pipeline.release.traffic import Move, Traffic, Versions, moves
 
 LONGEST_RETRY_SECONDS = 15.0
+RENEWAL_SECONDS = 2.0
+"""Reads in so many seconds share one renewal of the lease. Each call that moves traffic has its own."""
 LONGEST_TRACEBACK = 4000
 """The record keeps so many characters from the end of a traceback, where the exception is."""
 WRITES_AT_THE_END = 10
@@ -51,7 +55,16 @@ class Controller:
     def __init__(self, world: World):
         self._world = world
         self._errors: list[str] = []
+        self._missing = ""
+        """What this round found missing."""
         self._failed_rounds = 0
+        self._failing_since = 0.0
+        self._insists = False
+        """Whether it was told that the way back is tried on and on."""
+        self._unexplained_rounds = 0
+        self._renewed = -RENEWAL_SECONDS
+        self._parts = Traffic()
+        """The traffic of this round, as far as it could be read."""
         self._store_failed = False
         self._defect: str | None = None
         """The traceback of an exception that is not ``Unavailable``: a defect of this program."""
@@ -59,7 +72,7 @@ class Controller:
     def begin(self, release: Release) -> Release:
         """Write down that this controller takes ``release`` on, and say so. Raises ``Unavailable`` or ``LeaseLost``."""
         self._world.tell(release.events[-1].text)
-        self._world.records.renew()
+        self._renew()
         saved = self._world.records.save(release)
         self._announce(saved)
         return saved
@@ -73,7 +86,8 @@ class Controller:
         """
         self._release, self._written = release, True
         while not self._release.finished:
-            before, self._errors, self._store_failed = self._release, [], False
+            before, self._errors, self._missing, self._store_failed = self._release, [], "", False
+            began = self._world.clock.now()
             try:
                 settled = self._round()
             except LeaseLost:
@@ -83,10 +97,10 @@ class Controller:
                 self._note(error)
                 if back := self._back_from_defect(self._world.clock.now()):
                     self._write(back)
-            self._failed_rounds = self._failed_rounds + 1 if self._errors else 0
+            self._count_failures(began)
             if len(self._release.events) > len(before.events):
                 self._announce(self._release)
-            if self._release.phase is Phase.ROLLING_BACK and self._failed_rounds >= release.plan.failures_allowed:
+            if self._release.leaves_bad_version and self._failed_rounds >= release.plan.failures_allowed:
                 self._may_give_up(self._release)
             if self._errors or (settled and self._release.phase is before.phase):
                 self._world.clock.sleep(self._pause(self._release))
@@ -98,6 +112,12 @@ class Controller:
             self._write(self._release)
         return self._release
 
+    def _count_failures(self, began: float) -> None:
+        """Rounds in a row in which a call failed; this one began at ``began``."""
+        if self._errors and not self._failed_rounds:
+            self._failing_since = began
+        self._failed_rounds = self._failed_rounds + 1 if self._errors else 0
+
     def _round(self) -> bool:
         """Observe, decide, write, move. Returns whether there was nothing to move."""
         seen = self._look(self._release)
@@ -107,17 +127,19 @@ class Controller:
     def _back_from_defect(self, now: float) -> Release | None:
         """The first record of a rollback after a defect of the controller, if there was one. The machine may have the
         defect, so it is not asked."""
-        if self._defect is None or self._release.finished or self._release.phase is Phase.ROLLING_BACK:
+        if self._defect is None or self._release.finished or self._release.leaves_bad_version:
             return None
         cause = f"a defect of the controller: {self._defect.strip().splitlines()[-1]}"
         return roll_back(self._release, now, cause, defect=self._defect)
 
     def _may_give_up(self, release: Release) -> None:
-        """Try the rollback until it succeeds. Raises ``RollbackUnconfirmed`` when an operator interrupted it twice."""
+        """Try the way back until it succeeds. Raises ``RollbackUnconfirmed`` when an operator interrupted it twice."""
         if self._world.clock.interrupted_twice:
-            raise RollbackUnconfirmed(release)
-        if self._failed_rounds == release.plan.failures_allowed or self._tells_of_failures:
-            self._world.tell(f"  still rolling back after {self._failed_rounds} failed rounds; Ctrl-C twice gives up")
+            raise RollbackUnconfirmed(release, self._parts)
+        if not self._insists or self._tells_of_failures:
+            self._insists = True
+            what = f"{release.phase} after {self._failed_rounds} failed rounds; Ctrl-C twice gives up"
+            self._world.tell(f"  still {what.replace('-', ' ')}")
 
     @property
     def _tells_of_failures(self) -> bool:
@@ -129,29 +151,44 @@ class Controller:
             self._world.tell(f"  {text}")
 
     def _look(self, release: Release) -> Observation:
+        """Read everything that the phase needs. Traffic that leaves a bad version needs no alarm and no metric."""
         world, now = self._world, self._world.clock.now()
-        traffic = self._read(world.router.read)
-        watching = release.phase is not Phase.ROLLING_BACK  # a rollback needs to know only where traffic goes
+        parts = self._parts = read_parts(world.router, self._read)
+        traffic = parts if parts.is_known or release.leaves_bad_version else None
+        watching = not release.leaves_bad_version
+        deployed: Versions | None = self._read(world.router.deployed) if watching else None
+        alarms = self._read(world.alarms.ringing) if watching else None
         samples: tuple[Samples, Samples] | None = None
         if watching and wants_samples(release, now):
             samples = self._read(partial(self._samples, release, now))
+        request = self._try_store(world.records.asked)
+        unexplained = moved_by_others(release, traffic, deployed) or self._missing
+        self._unexplained_rounds = self._unexplained_rounds + 1 if unexplained else 0
         return Observation(
             now=now,
             traffic=traffic,
-            deployed=self._read(world.router.deployed) if watching else None,
-            alarms=self._read(world.alarms.ringing) if watching else None,
+            deployed=deployed,
+            alarms=alarms,
             samples=samples,
-            request=self._try_store(world.records.asked) if watching else None,
+            request=request,
+            unexplained=unexplained,
+            unexplained_rounds=self._unexplained_rounds,
             failures=self._failed_rounds + bool(self._errors),
+            failing_seconds=now - self._failing_since if self._failed_rounds else 0.0,
             last_failure=self._errors[-1] if self._errors else "a call was refused",
             interrupted=world.clock.interrupted,
             loses_requests=world.clock.loses_requests,
         )
 
-    def _read(self, call: Callable[[], T]) -> T | None:
-        """Renew the lease, then ``_try``. Two slow reads can last longer than the lease."""
-        self._try_store(self._world.records.renew)
+    def _read(self, call: Callable[[], T], /) -> T | None:
+        """Keep the lease, then ``_try``. Two slow reads can last longer than the lease."""
+        if self._world.clock.now() - self._renewed >= RENEWAL_SECONDS:
+            self._try_store(self._renew)
         return self._try(call)
+
+    def _renew(self) -> None:
+        self._world.records.renew()
+        self._renewed = self._world.clock.now()
 
     def _samples(self, release: Release, now: float) -> tuple[Samples, Samples]:
         return self._world.metrics.read(release.stable, release.candidate, release.since, now)
@@ -159,7 +196,7 @@ class Controller:
     def _write(self, decided: Release) -> None:
         """Write the decision down before anything moves.
 
-        A step forward waits for its record. A rollback and the end of a release do not: when the store fails, traffic
+        A step forward waits for its record. The way back and the end of a release do not: when the store fails, traffic
         moves first, and the write is tried again in the next round.
         """
         if decided is self._release and self._written:
@@ -168,16 +205,16 @@ class Controller:
             self._world.tell(decided.events[-1].text)
         if saved := self._try_store(partial(self._world.records.save, decided)):
             self._release, self._written = saved, True
-        elif decided.finished or decided.phase is Phase.ROLLING_BACK:
+        elif decided.finished or decided.leaves_bad_version:
             self._release, self._written = decided, False
 
     def _make_calls(self, release: Release, seen: Observation) -> bool:
         """Make the calls that bring traffic to the state in the record. Returns whether none was needed."""
-        if seen.traffic is None and release.phase is not Phase.ROLLING_BACK:
+        if not release.leaves_bad_version and (seen.traffic is None or seen.unexplained_rounds):
             return True
-        if seen.traffic is not None and seen.traffic.satisfies(release.traffic):
+        if self._parts.satisfies(release.traffic):
             return True
-        for chain in moves(seen.traffic, release.traffic):
+        for chain in moves(self._parts, release.traffic, back=release.phase is Phase.ROLLING_BACK):
             for move in chain:
                 self._detail(str(move))
                 if not self._made(release, move):
@@ -185,23 +222,27 @@ class Controller:
         return False
 
     def _made(self, release: Release, move: Move) -> bool:
-        """Make one call while this controller holds the lease. When the store can't tell, only a rollback makes it."""
-        self._try_store(self._world.records.renew)
-        if self._store_failed and release.phase is not Phase.ROLLING_BACK:
+        """Make one call while this controller holds the lease. When the store can't tell, only a call that leaves a bad
+        version is made."""
+        self._try_store(self._renew)
+        if self._store_failed and not release.leaves_bad_version:
             return False
         errors = len(self._errors)
         self._try(partial(self._world.router.make, move))
         return len(self._errors) == errors
 
     def _announce(self, release: Release) -> None:
-        """Publish the last event, after traffic has moved. A failure to publish stops no release."""
-        try:
-            self._world.announcer.announce(release)
-        except Exception as error:
-            self._world.tell(f"  not announced: {error}")
+        """Publish the last event, after traffic has moved. A failure to publish stops no release, and a slow one does
+        not cost the lease."""
+        for publish in (self._world.announcer.announce, self._world.announcer.measure):
+            try:
+                publish(release)
+            except Exception as error:
+                self._world.tell(f"  not announced: {error}")
+            self._try_store(self._renew)
 
     def _try_store(self, call: Callable[[], T]) -> T | None:
-        """``_try``, but only until the first failure of a round. A store that hangs must not delay a rollback."""
+        """``_try``, but only until the first failure of a round. A store that hangs must not delay the way back."""
         if self._store_failed:
             return None
         errors = len(self._errors)
@@ -221,6 +262,8 @@ class Controller:
     def _note(self, error: Exception) -> None:
         """Keep a failure and show it. An exception that no port declares is a defect: it is kept with its traceback."""
         text = str(error)
+        if isinstance(error, Missing):
+            self._missing = text
         if not isinstance(error, Unavailable):
             text = self._defect = traceback.format_exc()[-LONGEST_TRACEBACK:]
         self._errors.append(text)
@@ -229,6 +272,8 @@ class Controller:
     def _pause(self, release: Release) -> float:
         if self._errors:
             return min(LONGEST_RETRY_SECONDS, 2.0 ** min(self._failed_rounds - 1, 4))
+        if self._unexplained_rounds and not release.leaves_bad_version:
+            return 1.0
         left = release.since + release.plan.bake_seconds - self._world.clock.now()
         ends_soon = release.phase is Phase.BAKING and 0 < left < release.plan.poll_seconds
         return left if ends_soon else release.plan.poll_seconds

@@ -19,8 +19,8 @@ class Driver:
     releases: NewReleases
 
     def unfinished(self) -> Release | None:
-        """The release that is under way, if there is one; another controller may drive it."""
-        last = self._last()
+        """The release that is under way, if there is one; another controller may drive it. Raises ``Unreadable``."""
+        last = self.world.records.last()
         return last if last and not last.finished else None
 
     def drive(self, release: Release) -> Release:
@@ -53,13 +53,10 @@ class Driver:
         end, if there was one.
         """
         with suppress(LeaseHeld, LeaseLost, Unavailable), lease(self.world):
-            last = self._last()
+            last = self.world.records.last()
             if last and not last.finished:
                 return self._drive(take_over(last, self.world.clock.now()))
             if last and not self.world.router.read().satisfies(last.traffic):
                 cause = "a call of a controller that had lost its lease came too late"
                 self._drive(self.releases.repair(last.traffic.stable, cause))
         return None
-
-    def _last(self) -> Release | None:
-        return next(iter(self.world.records.latest()), None)

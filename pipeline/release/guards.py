@@ -35,10 +35,9 @@ def drift(traffic: Traffic) -> str | None:
     """The reason if no release explains the weights. It can't be overridden; ``rollback`` repairs the weights."""
     if traffic.is_steady:
         return None
-    weights = traffic.listener
     shares = {f.value: dict(alias.shares) for f, alias in traffic.blue.items() if alias.shares}
     return (
-        f"drift: listener blue {weights.blue}, green {weights.green}, alias shares {shares or 'none'}: not the steady "
+        f"drift: listener {traffic.listener}, alias shares {shares or 'none'}: not the steady "
         "state, and no release explains it. `rollback` puts all traffic on the stable version"
     )
 
@@ -62,6 +61,14 @@ def previous_stable(stable: Versions, history: Sequence[Release]) -> Release | N
         if release.phase is Phase.PROMOTED and contains(stable, release.candidate) and not release.undoes:
             return release
     return None
+
+
+def restored(stable: Versions, history: Sequence[Release]) -> Versions:
+    """``stable``, with the functions that it lacks at their versions of the last finished release that has them."""
+    for release in history:
+        if release.finished:
+            stable = {**release.traffic.stable, **stable}
+    return stable
 
 
 def is_open(window: str, now: float) -> bool:

@@ -31,7 +31,8 @@ def given_up_afterwards(world: World) -> Iterator[None]:
 
 
 def _wait_for_end(world: World, held: LeaseHeld) -> None:
-    """Take the lease when its time is over. Raises ``LeaseHeld`` when its holder renews it: then it is alive."""
+    """Take the lease when its holder has let it be for long enough. Raises ``LeaseHeld`` when the holder renews it:
+    then it is alive."""
     world.tell(f"held by {held}; waiting to see whether it is alive")
     left = held.seconds_left
     while True:

@@ -7,13 +7,20 @@ leaves a record of the intended state, and the next controller observes the traf
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from names import Function
-from pipeline.release.analysis import AnalysisRun, AnalysisVerdict, judge
+from pipeline.release.analysis import AnalysisRun, AnalysisVerdict, Finding, Limits, judge
 from pipeline.release.ports import OperatorRequest, RequestCommand
 from pipeline.release.record import EventKind, Phase, Release
 from pipeline.release.samples import Samples, total
-from pipeline.release.traffic import Traffic, Versions
+from pipeline.release.traffic import Traffic, Versions, contains, steady
+
+PATIENCE_SECONDS = 30.0
+"""Calls may fail for so long before a release goes back: control planes have such moments, and meanwhile nothing moves
+forward."""
+ROUNDS_UNEXPLAINED = 2
+"""Lambda and ELB may answer a read with an older state. So many reads in a row are no such answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +35,14 @@ class Observation:
     samples: tuple[Samples, Samples] | None = None
     """The requests of stable and candidate since the bake began, if ``wants_samples`` asked for them."""
     request: OperatorRequest | None = None
+    unexplained: str = ""
+    """Why something is not as the record says: ``moved_by_others``, or a thing that is missing."""
+    unexplained_rounds: int = 0
+    """Rounds in a row, this one included, in which something was unexplained."""
     failures: int = 0
     """Rounds in a row in which a call failed, this one included."""
+    failing_seconds: float = 0.0
+    """The time since the first of them."""
     last_failure: str = ""
     interrupted: bool = False
     loses_requests: bool = False
@@ -41,11 +54,16 @@ def advance(release: Release, seen: Observation) -> Release:
     release = _respect_deployment(release, seen.traffic)
     match release.phase:
         case Phase.ROLLING_BACK:
+            release = rejected_by(release, seen.now, seen.request) if _aborts(seen.request, release) else release
             return _finish(release, seen, Phase.ROLLED_BACK, "traffic is back on the stable version, read back")
         case Phase.PROMOTING:
             return _promoting(release, seen)
         case Phase.PENDING | Phase.SHIFTING | Phase.BAKING | Phase.PAUSED:
-            return _reason_to_roll_back(release, seen) or _asked(release, seen) or _forward(release, seen)
+            if back := _abort(release, seen) or _reason_to_roll_back(release, seen):
+                return back
+            if seen.unexplained_rounds:
+                return release  # look again before anything is concluded from it
+            return _undone_at_once(release, seen) or _asked(release, seen) or _forward(release, seen)
         case Phase.PROMOTED | Phase.ROLLED_BACK:
             return release
 
@@ -75,10 +93,16 @@ def roll_back(
 def _respect_deployment(release: Release, traffic: Traffic | None) -> Release:
     """An undo points alias green at an earlier version. A deployment may move that alias meanwhile: then its version
     stays there."""
-    if release.green_after is None or traffic is None:
+    if release.green_after is None or traffic is None or traffic.green is None:
         return release
     ours = (release.green_after, release.candidate[Function.PROCESSING])
     return release if traffic.green in ours else replace(release, green_after=None)
+
+
+def rejected_by(release: Release, now: float, request: OperatorRequest) -> Release:
+    """``release``, which goes back or is back for another reason, after ``request`` to abort it."""
+    text = f"abort, {request.by}: the candidate is rejected"
+    return _obeyed(replace(release, rejected=True).note(now, text), request)
 
 
 def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
@@ -90,19 +114,30 @@ def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
     if seen.loses_requests and not release.undoes:
         cause = "clients lost more requests than the error budget allows: see traffic.json"
         return roll_back(release, seen.now, cause, rejected=release.phase is not Phase.PENDING)
-    if seen.failures >= release.plan.failures_allowed:
+    if _fails_too_long(release, seen):
         return roll_back(release, seen.now, f"{seen.failures} failures in a row, the last: {seen.last_failure}")
-    if drift := _drift(release, seen.traffic, seen.deployed):
-        return roll_back(release, seen.now, drift)
+    if seen.unexplained_rounds >= ROUNDS_UNEXPLAINED:
+        return roll_back(release, seen.now, seen.unexplained)
     return None
 
 
-def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None) -> str | None:
+def _fails_too_long(release: Release, seen: Observation) -> bool:
+    return seen.failures >= release.plan.failures_allowed and seen.failing_seconds >= PATIENCE_SECONDS
+
+
+def moved_by_others(release: Release, traffic: Traffic | None, deployed: Versions | None) -> str | None:
     """The change that a person or a deployment made during the release, as a sentence; ``None`` if there is none."""
-    # An undo's candidate was not deployed: it only borrows one alias green.
-    ours = [Function.PROCESSING] if release.undoes else release.candidate
-    if release.green_after is None and deployed is not None:
-        for function in ours:
+    if release.phase is Phase.PROMOTING:
+        # A promotion starts at green 100 and never passes this state.
+        back = traffic is not None and traffic.is_steady and traffic.satisfies(steady(release.stable))
+        return "someone else moved all traffic back to stable" if back and not release.undoes else None
+    if release.leaves_bad_version or release.finished:
+        return None
+    if _undoes_already(release, traffic):
+        return None
+    # An undo's candidate was not deployed.
+    if not release.undoes and deployed is not None:
+        for function in release.candidate:
             if deployed[function] != release.candidate[function]:
                 return f"a deployment replaced the candidate by version {deployed[function]} of {function}"
     if traffic is None:
@@ -114,8 +149,24 @@ def _drift(release: Release, traffic: Traffic | None, deployed: Versions | None)
     return "someone else moved traffic during the release" if settled or undone else None
 
 
+def _undone_at_once(release: Release, seen: Observation) -> Release | None:
+    """An undo borrows alias green. When a deployment takes it back, the undo ends at once by alias blue, because any
+    other way would lead back to the version that it leaves."""
+    if not _undoes_already(release, seen.traffic):
+        return None
+    text = "a deployment came: the aliases blue go to the earlier version at once"
+    return release.to(Phase.PROMOTING, seen.now, text, green_after=None)
+
+
+def _undoes_already(release: Release, traffic: Traffic | None) -> bool:
+    """Whether a deployment came during an undo: it took alias green, or put all traffic on the earlier version."""
+    if not release.undoes or traffic is None:
+        return False
+    return release.green_after is None or (traffic.is_steady and contains(traffic.stable, release.candidate))
+
+
 def _asked(release: Release, seen: Observation) -> Release | None:
-    """The release after an operator's new request; ``None`` without one."""
+    """The release after an operator's new request; ``None`` without one. An abort has been obeyed before."""
     request = seen.request
     if request is None or not _is_new(request, release):
         return None
@@ -124,34 +175,49 @@ def _asked(release: Release, seen: Observation) -> Release | None:
         Phase.SHIFTING,
     ):
         return None  # obeyed in a later round, when the weights are set
-    if request.command == RequestCommand.ABORT:
-        return _abort(release, seen.now, request)
-    release = replace(release, handled=request.request_id)
-    by = f"asked for by {request.asked_by}"
+    if request.command == RequestCommand.PROMOTE_NOW and not release.undoes and seen.alarms is None:
+        return None  # in a later round, when it is known that no alarm rings
+    return _obeyed(_after(request, release, seen), request)
+
+
+def _after(request: OperatorRequest, release: Release, seen: Observation) -> Release:
     match request.command, release.phase:
+        case RequestCommand.PROMOTE_NOW, _ if release.undoes:
+            return release.to(Phase.PROMOTING, seen.now, f"at once, {request.by}")
         case RequestCommand.PROMOTE_NOW, _:
             last = len(release.plan.weights) - 1
-            return release.to(Phase.SHIFTING, seen.now, f"promoting now, {by}", step=last, skips_bakes=True)
+            return release.to(Phase.SHIFTING, seen.now, f"promoting now, {request.by}", step=last, skips_bakes=True)
         case RequestCommand.PROMOTE, Phase.BAKING | Phase.PAUSED:
-            return _next_step(release, seen, f"bake ended, {by}")
+            return _next_step(release, seen, f"bake ended, {request.by}")
         case RequestCommand.PAUSE, Phase.BAKING | Phase.PAUSED:
             seconds = release.plan.pause_seconds if request.seconds is None else request.seconds
-            text = f"paused, {by}; rolled back after {seconds:g} s without `resume`, and by alarms"
+            text = f"paused, {request.by}; rolled back after {seconds:g} s without `resume`, and by alarms"
             return release.to(Phase.PAUSED, seen.now, text, paused_until=seen.now + seconds)
         case RequestCommand.RESUME, Phase.PAUSED:
-            return release.to(Phase.SHIFTING, seen.now, f"resumed, {by}; the bake begins again")
+            return release.to(Phase.SHIFTING, seen.now, f"resumed, {request.by}; the bake begins again")
         case command, phase:
-            text = f"{command} ignored in phase {phase}"
-            return release.note(seen.now, text, kind=EventKind.IGNORED, request_id=request.request_id)
+            return release.note(seen.now, f"{command} ignored in phase {phase}", kind=EventKind.IGNORED)
+
+
+def _obeyed(release: Release, request: OperatorRequest) -> Release:
+    """``release``, whose last event is the answer to ``request``."""
+    *before, last = release.events
+    last = replace(last, request_id=request.request_id, asked_by=request.asked_by, reason=request.reason)
+    return replace(release, handled=request.request_id, events=(*before, last))
 
 
 def _is_new(request: OperatorRequest, release: Release) -> bool:
     return request.release_id == release.release_id and request.request_id != release.handled
 
 
-def _abort(release: Release, now: float, request: OperatorRequest) -> Release:
-    release = replace(release, handled=request.request_id)
-    return roll_back(release, now, f"abort, asked for by {request.asked_by}", rejected=True)
+def _aborts(request: OperatorRequest | None, release: Release) -> TypeGuard[OperatorRequest]:
+    return request is not None and request.command == RequestCommand.ABORT and _is_new(request, release)
+
+
+def _abort(release: Release, seen: Observation) -> Release | None:
+    if not _aborts(seen.request, release):
+        return None
+    return _obeyed(roll_back(release, seen.now, f"abort, {seen.request.by}", rejected=True), seen.request)
 
 
 def _forward(release: Release, seen: Observation) -> Release:
@@ -165,7 +231,7 @@ def _forward(release: Release, seen: Observation) -> Release:
             return release.to(Phase.BAKING, seen.now, text, notify=False)
         case Phase.PAUSED if seen.now >= release.pause_ends:
             return roll_back(release, seen.now, "paused for all its time, and nobody resumed it")
-        case Phase.BAKING if release.skips_bakes:
+        case Phase.BAKING if release.skips_bakes and (seen.alarms is not None or release.undoes):
             return _next_step(release, seen, "not baked")
         case Phase.BAKING if seen.samples is not None:
             return _analysed(release, seen, *seen.samples)
@@ -177,9 +243,12 @@ def _analysed(release: Release, seen: Observation, stable: Samples, candidate: S
     baked = _baked(release, seen.now)
     holding = release.events[-1].kind is EventKind.HOLD
     alone = release.weight == 100
-    if alone:
-        stable = _last_stable(release) or stable
-    findings = judge(stable, candidate, release.plan.limits, same_minutes=not alone)
+    before = _last_stable(release) if alone else None
+    if alone and before is None:
+        findings = _without_stable(candidate, release.plan.limits)
+    else:
+        stable = before or stable
+        findings = judge(stable, candidate, release.plan.limits, same_minutes=not alone)
     run = AnalysisRun(at=seen.now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
     release = release.analysed(run)
     if run.verdict is AnalysisVerdict.FAIL:
@@ -198,9 +267,19 @@ def _analysed(release: Release, seen: Observation, stable: Samples, candidate: S
 
 
 def _last_stable(release: Release) -> Samples | None:
-    """Stable as it was at the step before: at 100 % it has no traffic."""
+    """Stable as it was at the last step with enough data: at 100 % it has no traffic."""
+    enough = release.plan.limits.minimum_per_route
     before = (run.stable for run in reversed(release.analysis_runs) if run.weight < release.weight)
-    return next((stable for stable in before if total(stable.values()).requests), None)
+    return next((stable for stable in before if all(s.requests >= enough for s in stable.values())), None)
+
+
+def _without_stable(candidate: Samples, limits: Limits) -> tuple[Finding, ...]:
+    """The judgement at 100 % when an operator ended the bakes before there were data of stable: there will be none any
+    more, so alarms alone compare. The candidate must have served enough requests without one."""
+    requests = total(candidate.values()).requests
+    enough = AnalysisVerdict.PASS if requests >= limits.minimum_requests else AnalysisVerdict.INCONCLUSIVE
+    text = f"{requests} requests of the {limits.minimum_requests} that a verdict needs; stable has no data, because "
+    return (Finding(verdict=enough, text=f"{text}`promote` ended its bakes: the alarms judge"),)
 
 
 def _next_step(release: Release, seen: Observation, why: str) -> Release:
@@ -213,13 +292,17 @@ def _next_step(release: Release, seen: Observation, why: str) -> Release:
 
 def _promoting(release: Release, seen: Observation) -> Release:
     """All traffic is on the candidate already. An interruption is ignored, because the promotion takes about a second;
-    an operator's abort is obeyed."""
-    if seen.request and seen.request.command == RequestCommand.ABORT and _is_new(seen.request, release):
-        return _abort(release, seen.now, seen.request)
+    an operator's abort is obeyed. Failing calls do not lead an undo back to the version that it leaves."""
+    if back := _abort(release, seen):
+        return back
     if _as_recorded(release, seen):
         return _finish(release, seen, Phase.PROMOTED, "blue is the candidate, weights are blue 100 again, read back")
-    if seen.failures >= release.plan.failures_allowed:
+    if release.undoes:
+        return release
+    if _fails_too_long(release, seen):
         return roll_back(release, seen.now, f"the promotion failed {seen.failures} times: {seen.last_failure}")
+    if seen.unexplained_rounds >= ROUNDS_UNEXPLAINED:
+        return roll_back(release, seen.now, seen.unexplained)
     return release
 
 

@@ -38,7 +38,7 @@ class NewReleases:
     ) -> Release:
         """A release of ``candidate``. ``commit``: the candidate's, where it is not the one that is being delivered."""
         now = self.world.clock.now()
-        if last := next(iter(self.world.records.latest()), None):
+        if last := next(iter(self.world.records.latest(1)), None):
             now = max(now, last.events[0].at + 0.001)  # ids are times in milliseconds, and sort
         because = f", overriding guards: {self.override}" if self.override else ""
         return Release(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pipeline.release.ports import OperatorRequest, RequestCommand
+from pipeline.release.ports import Denied, Missing, OperatorRequest, RequestCommand, Unavailable, Unreadable
 from pipeline.release.record import EventKind, Phase, Release
 from pipeline.release.view import name
 
@@ -17,6 +17,8 @@ class ExitCode(IntEnum):
     REFUSED = 5
     UNCONFIRMED = 6
     DEFECT = 7
+    DENIED = 8
+    BROKEN = 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,13 @@ def refused(text: str, release: Release | None = None) -> Outcome:
     return Outcome(code=ExitCode.REFUSED, text=f"refused: {text}", release=release)
 
 
+def failed(error: Unavailable, text: str | None = None, release: Release | None = None) -> Outcome:
+    """The outcome of a command that ``error`` kept from its work, or from knowing everything."""
+    broken = isinstance(error, (Missing, Unreadable))
+    code = ExitCode.DENIED if isinstance(error, Denied) else ExitCode.BROKEN if broken else ExitCode.UNAVAILABLE
+    return Outcome(code=code, text=str(error) if text is None else text, release=release)
+
+
 def ended(release: Release) -> Outcome:
     """The outcome of a release that is finished."""
     if release.phase is Phase.PROMOTED:
@@ -45,17 +54,32 @@ def ended(release: Release) -> Outcome:
     return Outcome(code=code, text=text, release=release)
 
 
-def answered(request: OperatorRequest, release: Release, known: int) -> Outcome:
-    """The outcome of ``request``. ``known``: the number of events that ``release`` had before the request."""
-    since, command = release.events[known:], request.command
-    never_paused = command == RequestCommand.PAUSE and all(event.phase is not Phase.PAUSED for event in since)
-    if release.phase is Phase.PROMOTED and (command == RequestCommand.ABORT or never_paused):
-        return refused(f"too late, {name(release.candidate)} is promoted; `undo` goes back", release)
+def superseded(request: OperatorRequest, by: OperatorRequest, release: Release) -> Outcome:
+    return refused(f"{request.command} is superseded by {by.command}, {by.by}", release)
+
+
+def answered(request: OperatorRequest, release: Release, *, instead: OperatorRequest | None = None) -> Outcome:
+    """The outcome of ``request``. ``instead``: the request that took its place before it was obeyed."""
+    command, answer = request.command, next((e for e in release.events if e.request_id == request.request_id), None)
     if command == RequestCommand.ABORT:
+        if release.phase is Phase.PROMOTED:
+            return too_late(release)
         return done(f"all traffic is on {name(release.stable)}: {release.cause}", release)
-    if release.finished:
-        return ended(release)
-    ignored = (event for event in since if event.kind is EventKind.IGNORED and event.request_id == request.request_id)
-    if event := next(ignored, None):
-        return refused(event.text, release)
-    return done(release.events[-1].text, release)
+    if answer is None and instead is not None:
+        return superseded(request, instead, release)
+    if answer is not None and answer.kind is EventKind.IGNORED:
+        return refused(answer.text, release)
+    if release.phase is Phase.PROMOTED and command == RequestCommand.PAUSE and answer is None:
+        return too_late(release)
+    return ended(release) if release.finished else done(release.events[-1].text, release)
+
+
+def too_late(release: Release) -> Outcome:
+    return refused(f"too late, {name(release.candidate)} is promoted; {way_back(release)}", release)
+
+
+def way_back(promoted: Release) -> str:
+    """The sentence that names the command by which a promoted release is undone."""
+    if promoted.undoes:
+        return f"`retry` brings {name(promoted.stable)} back"
+    return f"`undo --now` goes back to {name(promoted.stable)} in seconds"

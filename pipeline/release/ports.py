@@ -5,20 +5,33 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from pipeline.release.record import Release
+from names import Colour, Function
+from pipeline.release.record import Phase, Release
 from pipeline.release.samples import Samples
-from pipeline.release.traffic import Move, Traffic, Versions
+from pipeline.release.traffic import Alias, Move, Traffic, Versions, Weights
 
 
 class Unavailable(Exception):
     """The service behind a port refused or could not be reached. The message says which call and why."""
 
 
+class Denied(Unavailable):
+    """AWS does not accept the credentials, or they lack a right. To try again does not help."""
+
+
+class Missing(Unavailable):
+    """Something that the platform needs is not there: an alias, a version, an alarm. A person must repair it."""
+
+
+class Unreadable(Unavailable):
+    """The record of a release is not one that this version of the program can read."""
+
+
 class LeaseHeld(Exception):
     """Another controller works on this environment."""
 
     def __init__(self, holder: str, seconds_left: float):
-        super().__init__(f"{holder} (its lease runs for {seconds_left:.0f} s more unless it renews it)")
+        super().__init__(f"{holder} (its lease ends in {seconds_left:.0f} s, unless it renews it)")
         self.holder = holder
         self.seconds_left = seconds_left
 
@@ -37,26 +50,41 @@ class Lease:
 
 
 class RollbackUnconfirmed(Exception):
-    """An operator ended the rollback of ``release`` before it was read back, after it had failed again and again."""
+    """An operator ended the way back of ``release`` before it was read back, after it had failed again and again.
+    ``parts``: the traffic, as far as it could be read."""
 
-    def __init__(self, release: Release):
+    def __init__(self, release: Release, parts: Traffic):
+        command = "undo --now" if release.undoes and release.phase is Phase.PROMOTING else "rollback"
         super().__init__(
-            f"roll-back not confirmed: run `python -m pipeline.release rollback --env {release.environment}`, "
+            f"roll-back not confirmed: run `python -m pipeline.release {command} --env {release.environment}`, "
             "or any other release command, as soon as AWS answers"
         )
         self.release = release
+        self.parts = parts
 
 
 class TrafficRouter(Protocol):
-    """Listener and aliases. Every method raises ``Unavailable``."""
+    """Listener and aliases. Every method raises ``Unavailable``, or ``Missing`` for what does not exist."""
 
-    def read(self) -> Traffic: ...
+    def read(self) -> Traffic:
+        """The traffic with all its parts."""
+        ...
+
+    def weights(self) -> Weights: ...
+
+    def alias(self, function: Function, colour: Colour) -> Alias: ...
+
+    def exists(self, function: Function, version: str) -> bool:
+        """Whether the function has this version."""
+        ...
 
     def deployed(self) -> Versions:
         """The versions of the aliases ``green``: what CloudFormation deployed last."""
         ...
 
-    def make(self, move: Move) -> None: ...
+    def make(self, move: Move) -> None:
+        """Make one call. An alias that does not exist is created."""
+        ...
 
 
 class Alarms(Protocol):
@@ -85,7 +113,11 @@ class Metrics(Protocol):
 
 class Announcer(Protocol):
     def announce(self, release: Release) -> None:
-        """Publish the release's last event. Raises ``Unavailable``."""
+        """Send the release's last event to the people on duty. Raises ``Unavailable``."""
+        ...
+
+    def measure(self, release: Release) -> None:
+        """Publish the candidate's weight as a metric. Raises ``Unavailable``."""
         ...
 
 
@@ -112,21 +144,36 @@ class OperatorRequest:
     asked_by: str
     seconds: float | None = None
     """The longest time of the pause."""
+    reason: str | None = None
+
+    @property
+    def by(self) -> str:
+        """Who asked, and why, as part of a sentence."""
+        return f"asked for by {self.asked_by}" + (f": {self.reason}" if self.reason else "")
 
 
 class Records(Protocol):
     """The store of records, and the lease: only its holder moves traffic. Every method raises ``Unavailable``."""
 
-    def latest(self, count: int = 1) -> Sequence[Release]:
-        """The last releases of the environment, newest first."""
+    def latest(self, count: int) -> Sequence[Release]:
+        """The last releases of the environment, newest first, without those whose record can't be read."""
+        ...
+
+    def last(self) -> Release | None:
+        """The last release. Raises ``Unreadable`` if its record can't be read: it may be under way."""
+        ...
+
+    def unreadable(self, count: int) -> Sequence[str]:
+        """Those of the last releases whose record can't be read: id and reason of each."""
         ...
 
     def save(self, release: Release) -> Release:
         """Write it, and return it with its new revision. Raises ``LeaseLost`` if another controller wrote meanwhile."""
         ...
 
-    def ask(self, request: OperatorRequest) -> None:
-        """Leave a request for the running controller. Only the last one counts."""
+    def ask(self, request: OperatorRequest) -> OperatorRequest:
+        """Leave a request for the running controller, and return the one that stands: ``request``, or the abort of the
+        same release that was there before. Nothing replaces an abort; otherwise the last request counts."""
         ...
 
     def asked(self) -> OperatorRequest | None:

@@ -49,7 +49,11 @@ class Event:
     """Whether the people on duty get a message."""
     kind: EventKind = EventKind.PROGRESS
     request_id: str | None = None
-    """The operator's request that led to this event, if one did and it was ignored."""
+    """The operator's request that led to this event, if one did."""
+    asked_by: str | None = None
+    """Who made this request: IAM identity, user and machine."""
+    reason: str | None = None
+    """Why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +105,12 @@ class Release:
     @property
     def finished(self) -> bool:
         return self.phase in (Phase.PROMOTED, Phase.ROLLED_BACK)
+
+    @property
+    def leaves_bad_version(self) -> bool:
+        """Traffic goes back to a version that was stable. Then its calls wait for nothing, neither store nor alarm, and
+        are tried until they are true."""
+        return self.phase is Phase.ROLLING_BACK or (self.undoes and self.phase is Phase.PROMOTING)
 
     @property
     def pause_ends(self) -> float:

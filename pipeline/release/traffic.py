@@ -30,6 +30,9 @@ class Alias:
     version: str
     shares: Mapping[str, float] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return f"version {self.version}" + "".join(f", {share:g} % to {v}" for v, share in self.shares.items())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
@@ -38,18 +41,24 @@ class Weights:
     blue: int
     green: int
 
+    def __str__(self) -> str:
+        return f"blue {self.blue}, green {self.green}"
+
 
 STEADY = Weights(blue=100, green=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
-    """Everything that decides which version answers a production request."""
+    """Everything that decides which version answers a production request.
 
-    listener: Weights
-    blue: Mapping[Function, Alias]
-    green: str | None
-    """The version of the processing function behind target group green; ``None``, in wanted traffic: leave it alone."""
+    Parts may be left out: of traffic as it was read, what is unknown; of wanted traffic, what is left alone.
+    """
+
+    listener: Weights | None = None
+    blue: Mapping[Function, Alias] = field(default_factory=dict)
+    green: str | None = None
+    """The version of the processing function behind target group green."""
 
     @property
     def stable(self) -> dict[Function, str]:
@@ -57,14 +66,19 @@ class Traffic:
         return {function: alias.version for function, alias in self.blue.items()}
 
     @property
+    def is_known(self) -> bool:
+        """Whether no part is left out."""
+        return self.listener is not None and len(self.blue) == len(Function) and self.green is not None
+
+    @property
     def is_steady(self) -> bool:
         """All traffic goes where the aliases ``blue`` point, as after every finished release."""
         return self.listener == STEADY and not any(alias.shares for alias in self.blue.values())
 
     def satisfies(self, wanted: "Traffic") -> bool:
-        """Whether this traffic, as it was read, is in the state ``wanted``. ``wanted`` may leave functions out."""
+        """Whether this traffic, as it was read, is known to be in the state ``wanted``."""
         aliases = wanted.blue.items() <= self.blue.items()
-        return self.listener == wanted.listener and aliases and wanted.green in (None, self.green)
+        return wanted.listener in (None, self.listener) and aliases and wanted.green in (None, self.green)
 
 
 def steady(versions: Versions, *, green: str | None = None) -> Traffic:
@@ -96,8 +110,7 @@ class PointAlias:
     alias: Alias
 
     def __str__(self) -> str:
-        shares = "".join(f", {percent:g} % to {version}" for version, percent in self.alias.shares.items())
-        return f"{self.function} alias {self.colour} → version {self.alias.version}{shares}"
+        return f"{self.function} alias {self.colour} → {self.alias}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,32 +120,37 @@ class WeighListener:
     weights: Weights
 
     def __str__(self) -> str:
-        return f"listener → blue {self.weights.blue}, green {self.weights.green}"
+        return f"listener → {self.weights}"
 
 
 Move = PointAlias | WeighListener
 
 
-def moves(seen: Traffic | None, wanted: Traffic) -> list[list[Move]]:
+def moves(seen: Traffic, wanted: Traffic, *, back: bool = False) -> list[list[Move]]:
     """The calls from ``seen`` to ``wanted``: chains that are independent; within one, a call needs those before it.
 
-    Without ``seen`` (it could not be read) every call is made. A function that ``wanted`` leaves out stays as it is:
-    the record of a release may be older than the function. The chain of ``/process`` is ordered so that weight
-    never moves to a target group before its alias is right, and alias green changes only while it is given no weight:
+    For a part that is unknown the call is made. A function that ``wanted`` leaves out stays as it is: the record of a
+    release may be older than the function. Alias green changes only while it is given no weight. The rest of the order
+    is that of ``/process``:
 
     - shift: alias green (no traffic yet), then the weights;
     - promote: at green 100 alias blue (no traffic), then the weights back to blue, then alias green;
-    - roll back: alias blue (right already, unless a promotion broke off half-way), then the weights, then alias green.
+    - ``back`` to the stable version: the weights first, and whatever becomes of the aliases. Alias blue is right
+      already, unless a promotion broke off half-way, and then both target groups lead to the same version.
     """
     blue: dict[Function, list[Move]] = {
-        f: [PointAlias(function=f, colour=Colour.STABLE, alias=alias)] if seen is None or seen.blue[f] != alias else []
+        f: [PointAlias(function=f, colour=Colour.STABLE, alias=alias)] if seen.blue.get(f) != alias else []
         for f, alias in wanted.blue.items()
     }
     green: list[Move] = []
-    if wanted.green is not None and (seen is None or seen.green != wanted.green):
+    if wanted.green is not None and seen.green != wanted.green:
         green = [PointAlias(function=Function.PROCESSING, colour=Colour.CANDIDATE, alias=Alias(version=wanted.green))]
-    weigh: list[Move] = [] if seen and seen.listener == wanted.listener else [WeighListener(weights=wanted.listener)]
-    rest = green + weigh if wanted.listener.green else weigh + green
+    weigh: list[Move] = []
+    if wanted.listener is not None and seen.listener != wanted.listener:
+        weigh = [WeighListener(weights=wanted.listener)]
+    rest = green + weigh if wanted.listener and wanted.listener.green else weigh + green
+    if back:
+        return [chain for chain in (rest, *blue.values()) if chain]
     processing = blue.pop(Function.PROCESSING, [])
     chains: list[list[Move]] = [[*processing, *rest], *blue.values()]
     return [chain for chain in chains if chain]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from names import Function
 from pipeline.release.analysis import AnalysisRun
 from pipeline.release.plan import Plan
 from pipeline.release.ports import Lease
@@ -13,9 +14,20 @@ from pipeline.release.traffic import ROUTED, Traffic, Versions, moves, shifted
 
 def name(versions: Versions) -> str:
     """A set of versions: one number when all are the same."""
+    if not versions:
+        return "unknown"
     if len(set(versions.values())) == 1:
         return f"version {next(iter(versions.values()))}"
     return ", ".join(f"{function} {version}" for function, version in versions.items())
+
+
+def parts_lines(parts: Traffic, failures: Sequence[Exception]) -> Iterator[str]:
+    """Each part of the traffic, also what is unknown, and why."""
+    yield f"listener: {parts.listener or 'unknown'}"
+    for function in Function:
+        alias = parts.blue.get(function)
+        yield f"{function} alias blue: {alias or 'unknown'}"
+    yield from (f"unknown: {failure}" for failure in failures)
 
 
 def when(at: float) -> str:
@@ -34,20 +46,25 @@ def tree(
     *,
     environment: str,
     traffic: Traffic,
-    deployed: Versions,
-    ringing: Sequence[str],
+    deployed: Versions | None,
+    ringing: Sequence[str] | None,
+    unknown: Sequence[Exception] = (),
     last: Release | None,
     lease: Lease | None,
     now: float,
 ) -> list[str]:
     """An environment on one screen: versions with their traffic and health, the step, and the reason for waiting."""
-    branches = [
-        f"stable     {name(traffic.stable):12}  {_shares(traffic, traffic.stable)}",
-        f"candidate  {name(deployed):12}  {_shares(traffic, deployed)}"
-        if deployed != traffic.stable
-        else "candidate  none: what is deployed is stable",
-        f"alarms     {', '.join(ringing) or 'all quiet'}",
-    ]
+    branches = [f"stable     {name(traffic.stable):12}  {_shares(traffic, traffic.stable)}"]
+    if deployed is None:
+        branches.append("candidate  unknown")
+    elif deployed == traffic.stable:
+        branches.append("candidate  none: what is deployed is stable")
+    else:
+        branches.append(f"candidate  {name(deployed):12}  {_shares(traffic, deployed)}")
+    branches.append(f"alarms     {'unknown' if ringing is None else ', '.join(ringing) or 'all quiet'}")
+    branches += [f"unknown    {failure}" for failure in unknown]
+    if last is None and unknown:
+        return _branch(f"{environment}: not all is known", branches)
     if last is None:
         return _branch(f"{environment}: no release yet", branches)
     if run := next(iter(last.analysis_runs[-1:]), None):
@@ -110,16 +127,20 @@ def _branch(root: str, branches: Sequence[str]) -> list[str]:
 
 
 def _shares(traffic: Traffic, versions: Versions) -> str:
-    total_weight = traffic.listener.blue + traffic.listener.green
+    listener = traffic.listener
     parts = []
     for function, version in versions.items():
-        if function in ROUTED:
+        if function not in traffic.blue or (function not in ROUTED and (listener is None or traffic.green is None)):
+            parts.append(f"{function.path} unknown")
+            continue
+        if function in ROUTED or listener is None:
             alias = traffic.blue[function]
             extra = alias.shares.get(version, 0.0)
             share = 100 - sum(alias.shares.values()) if alias.version == version else extra
         else:
-            weights = [(traffic.blue[function].version, traffic.listener.blue), (traffic.green, traffic.listener.green)]
-            share = sum(100 * weight / total_weight for behind, weight in weights if behind == version and total_weight)
+            weights = [(traffic.blue[function].version, listener.blue), (traffic.green, listener.green)]
+            every = listener.blue + listener.green
+            share = sum(100 * weight / every for behind, weight in weights if behind == version and every)
         parts.append(f"{function.path} {share:g} %")
     return "  ".join(parts)
 

@@ -28,7 +28,7 @@ def test_the_template_names_no_version_of_blue(platform: PlatformTemplate) -> No
 
 def test_the_provider_of_alias_blue_may_act_on_function_and_alias(platform: PlatformTemplate) -> None:
     # Lambda decides about an alias by the function's ARN or by the alias's, depending on the action.
-    [allowed] = [text(s["Resource"]) for _, s in platform.statements() if "lambda:CreateAlias" in s["Action"]]
+    [allowed] = [text(s["Resource"]) for _, s in platform.statements() if "lambda:DeleteAlias" in s["Action"]]
     for function in Function:
         assert allowed.count(f"function:{function.of(platform.environment)}") == 2
     assert allowed.count(f":{Colour.STABLE}") == len(Function)
@@ -164,6 +164,8 @@ def test_a_candidate_with_traffic_is_replaced_only_after_its_traffic_was_removed
     assert sorted(map(logical_id, versions)) == sorted(logical_id(alias["FunctionVersion"]) for alias in moved)
     names = [functions[logical_id(alias["FunctionName"])]["Properties"]["FunctionName"] for alias in moved]
     assert sorted(reset["Properties"]["Functions"]) == sorted(names)
+    # And it knows the function whose versions the weights of the listener divide
+    assert reset["Properties"]["BalancedFunction"] == Function.PROCESSING.of(platform.environment)
 
 
 def test_a_changed_private_integration_makes_a_new_deployment(dev: PlatformTemplate) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.release.aws import CLIENT_CONFIG, calling
-from pipeline.release.ports import Unavailable
+from pipeline.release.ports import Missing
 
 if TYPE_CHECKING:
     import boto3
@@ -35,11 +35,11 @@ class AwsAlarms:
         return [name for name, alarm in self._described(names).items() if alarm["StateValue"] == "ALARM"]
 
     def _described(self, names: list[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The alarms, in the order of their names. Raises ``Unavailable`` also when there is none of one name."""
+        """The alarms, in the order of their names. Raises ``Missing`` when there is none of one name."""
         with calling("reading the alarms"):
             found = self._cloudwatch.describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         alarms: dict[str, Mapping[str, Any]] = {alarm["AlarmName"]: alarm for alarm in found["MetricAlarms"]}
         alarms |= {alarm["AlarmName"]: alarm for alarm in found["CompositeAlarms"]}
         if missing := [name for name in names if name not in alarms]:
-            raise Unavailable(f"reading the alarms: there is no alarm {', '.join(missing)}")
+            raise Missing(f"reading the alarms: there is no alarm {', '.join(missing)}; deploy the environment again")
         return {name: alarms[name] for name in names}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import names
 from pipeline.aws import PlatformOutputs
-from pipeline.release.aws import CLIENT_CONFIG, calling
+from pipeline.release.aws import PROMPT_CONFIG, calling
 from pipeline.release.record import Release
 from pipeline.release.view import describe, name
 
@@ -21,8 +21,8 @@ class AwsAnnouncer:
     """``Announcer`` to the platform's alert topic."""
 
     def __init__(self, aws: boto3.Session, outputs: PlatformOutputs):
-        self._sns = aws.client("sns", config=CLIENT_CONFIG)
-        self._cloudwatch = aws.client("cloudwatch", config=CLIENT_CONFIG)
+        self._sns = aws.client("sns", config=PROMPT_CONFIG)
+        self._cloudwatch = aws.client("cloudwatch", config=PROMPT_CONFIG)
         self._topic = outputs["AlertTopicArn"]
 
     def announce(self, release: Release) -> None:
@@ -33,6 +33,8 @@ class AwsAnnouncer:
                 self._sns.publish(
                     TopicArn=self._topic, Subject=subject[:SUBJECT_LENGTH], Message="\n".join(describe(release))
                 )
+
+    def measure(self, release: Release) -> None:
         with calling("publishing the candidate's weight"):
             self._cloudwatch.put_metric_data(
                 Namespace=names.RELEASE_METRICS,

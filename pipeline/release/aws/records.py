@@ -3,6 +3,9 @@
 A release's item holds its record as JSON, with phase and revision beside it for people who read the table. Lease
 and last request of an operator are the items whose ``release_id`` is ``lease`` and ``request``; they sort after all
 releases, whose ids start with a digit.
+
+**The lease** needs no clocks that agree. Who wants it watches the holder's item by the own clock, and takes it when it
+has not changed for ``LEASE_SECONDS``: a living holder writes it more often. The end that stands in it is for people.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.release.aws import STORE_CONFIG, calling
-from pipeline.release.ports import Lease, LeaseHeld, LeaseLost, OperatorRequest, Unavailable
+from pipeline.release.aws import PROMPT_CONFIG, calling, error_code
+from pipeline.release.ports import Lease, LeaseHeld, LeaseLost, OperatorRequest, RequestCommand, Unreadable
 from pipeline.release.record import Release
 from pipeline.release.stored import known
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 LEASE = "lease"
 REQUEST = "request"
 LEASE_SECONDS = 30
-"""The time for which other controllers must wait after one was killed."""
+"""The time for which other controllers must watch the lease of one that was killed."""
 
 
 class AwsRecords:
@@ -42,17 +45,33 @@ class AwsRecords:
         holder: str,
         now: Callable[[], float] = time.time,
     ):
-        self._dynamodb = aws.client("dynamodb", config=STORE_CONFIG)
+        self._dynamodb = aws.client("dynamodb", config=PROMPT_CONFIG)
         self._table = table
         self._environment = environment
         self._holder = holder
         self._token = uuid.uuid4().hex
         self._now = now
         self._since = now()
+        self._watched: tuple[dict[str, Any], float] = ({}, 0.0)
+        """The lease of another controller as this one saw it first, and when that was."""
         self._unanswered: list[dict[str, Any]] = []
         """Items whose writes got no answer: DynamoDB may have stored any of them."""
 
-    def latest(self, count: int = 1) -> Sequence[Release]:
+    def latest(self, count: int) -> Sequence[Release]:
+        found = map(_release, self._items(count))
+        return [release for release in found if isinstance(release, Release)]
+
+    def last(self) -> Release | None:
+        release = next(map(_release, self._items(1)), None)
+        if isinstance(release, Unreadable):
+            raise release
+        return release
+
+    def unreadable(self, count: int) -> Sequence[str]:
+        found = map(_release, self._items(count))
+        return [str(unreadable) for unreadable in found if isinstance(unreadable, Unreadable)]
+
+    def _items(self, count: int) -> list[dict[str, Any]]:
         with calling("reading the release records"):
             pages = self._dynamodb.get_paginator("query").paginate(
                 TableName=self._table,
@@ -62,8 +81,7 @@ class AwsRecords:
                 ConsistentRead=True,
                 PaginationConfig={"MaxItems": count, "PageSize": count},
             )
-            items = [item for page in pages for item in page["Items"]]
-        return [_release(item) for item in items]
+            return [item for page in pages for item in page["Items"]]
 
     def save(self, release: Release) -> Release:
         saved = release.written()
@@ -89,9 +107,18 @@ class AwsRecords:
         self._unanswered.clear()
         return saved
 
-    def ask(self, request: OperatorRequest) -> None:
+    def ask(self, request: OperatorRequest) -> OperatorRequest:
+        item = self._key(REQUEST) | {"request": {"S": json.dumps(asdict(request))}}
+        if request.command == RequestCommand.ABORT:
+            item["aborts"] = {"S": request.release_id}
+        condition = {
+            "ConditionExpression": "attribute_not_exists(aborts) OR aborts <> :release",
+            "ExpressionAttributeValues": {":release": {"S": request.release_id}},
+        }
         with calling("leaving a request for the controller"):
-            self._put(self._key(REQUEST) | {"request": {"S": json.dumps(asdict(request))}}, {})
+            if self._put(item, condition):
+                return request
+        return self.asked() or request
 
     def asked(self) -> OperatorRequest | None:
         with calling("reading the operators' requests"):
@@ -100,16 +127,22 @@ class AwsRecords:
 
     def acquire(self) -> None:
         now = self._now()
-        condition = {
-            "ConditionExpression": "attribute_not_exists(release_id) OR expires_at < :now OR owner_token = :token",
-            "ExpressionAttributeValues": {":now": {"N": f"{now:.3f}"}, ":token": {"S": self._token}},
-        }
         self._since = now
+        free = {
+            "ConditionExpression": "attribute_not_exists(release_id) OR owner_token = :token",
+            "ExpressionAttributeValues": {":token": {"S": self._token}},
+        }
         with calling("taking the lease"):
-            if self._put(self._lease(now), condition):
+            if self._put(self._lease(now), free):
                 return
-        other = self.lease() or Lease(holder="another controller", since=now, until=now)
-        raise LeaseHeld(other.holder, max(0.0, other.until - now))
+            item = self._get(LEASE)
+            watched, since = self._watched
+            if item != watched:
+                self._watched = item, now
+            elif item and now - since >= LEASE_SECONDS and self._put(self._lease(now), _unchanged(item)):
+                return
+        left = LEASE_SECONDS - (now - self._watched[1])
+        raise LeaseHeld(item.get("holder", {}).get("S", "another controller"), max(0.0, left))
 
     def renew(self) -> None:
         condition = {
@@ -168,12 +201,20 @@ class AwsRecords:
         return True
 
 
-def _release(item: Mapping[str, Any]) -> Release:
+def _release(item: Mapping[str, Any]) -> Release | Unreadable:
     try:
         return Release.from_json(item["document"]["S"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise Unavailable(f"release record {item['release_id']['S']} cannot be read: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Unreadable(f"release record {item['release_id']['S']} cannot be read: {error!r}")
+
+
+def _unchanged(lease: Mapping[str, Any]) -> dict[str, Any]:
+    """The condition that nobody has written this lease since."""
+    return {
+        "ConditionExpression": "owner_token = :token AND expires_at = :end",
+        "ExpressionAttributeValues": {":token": lease["owner_token"], ":end": lease["expires_at"]},
+    }
 
 
 def _condition_failed(error: ClientError) -> bool:
-    return error.response.get("Error", {}).get("Code") == "ConditionalCheckFailedException"
+    return error_code(error) == "ConditionalCheckFailedException"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from names import Colour, Function
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import CLIENT_CONFIG, calling
+from pipeline.release.ports import Missing
 from pipeline.release.traffic import Alias, Move, PointAlias, Traffic, Versions, WeighListener, Weights
 
 if TYPE_CHECKING:
@@ -27,30 +28,30 @@ class AwsTraffic:
 
     def read(self) -> Traffic:
         return Traffic(
-            listener=self._weights(),
-            blue={function: self._alias(function, Colour.STABLE) for function in Function},
-            green=self._alias(Function.PROCESSING, Colour.CANDIDATE).version,
+            listener=self.weights(),
+            blue={function: self.alias(function, Colour.STABLE) for function in Function},
+            green=self.alias(Function.PROCESSING, Colour.CANDIDATE).version,
         )
 
     def deployed(self) -> Versions:
-        return {function: self._alias(function, Colour.CANDIDATE).version for function in Function}
+        return {function: self.alias(function, Colour.CANDIDATE).version for function in Function}
 
     def make(self, move: Move) -> None:
         match move:
             case PointAlias(function=function, colour=colour, alias=alias):
                 self._point(function, colour, alias)
             case WeighListener(weights=weights):
-                self._verdict_on(weights)
+                self._weigh(weights)
 
-    def _weights(self) -> Weights:
+    def weights(self) -> Weights:
         with calling("reading the listener"):
             listener = self._elb.describe_listeners(ListenerArns=[self._listener])["Listeners"][0]
         groups = listener["DefaultActions"][-1].get("ForwardConfig", {}).get("TargetGroups", [])
         weights = {group.get("TargetGroupArn", ""): group.get("Weight", 0) for group in groups}
         return Weights(blue=weights.get(self._blue, 0), green=weights.get(self._green, 0))
 
-    def _verdict_on(self, weights: Weights) -> None:
-        with calling(f"setting the listener to blue {weights.blue}, green {weights.green}"):
+    def _weigh(self, weights: Weights) -> None:
+        with calling(f"setting the listener to {weights}"):
             self._elb.modify_listener(
                 ListenerArn=self._listener,
                 DefaultActions=[
@@ -66,24 +67,40 @@ class AwsTraffic:
                 ],
             )
 
-    def _alias(self, function: Function, colour: Colour) -> Alias:
+    def alias(self, function: Function, colour: Colour) -> Alias:
         name = self._names[function]
-        with calling(f"reading alias {colour} of {name}"):
-            found: AliasConfigurationResponseTypeDef = self._lambda.get_alias(FunctionName=name, Name=colour)
+        try:
+            with calling(f"reading alias {colour} of {name}"):
+                found: AliasConfigurationResponseTypeDef = self._lambda.get_alias(FunctionName=name, Name=colour)
+        except Missing as error:
+            raise Missing(f"{error}; `rollback` creates an alias blue again") from error
         shares = (found.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
         return Alias(
             version=found["FunctionVersion"],
             shares={version: round(share * 100, 6) for version, share in shares.items()},
         )
 
+    def exists(self, function: Function, version: str) -> bool:
+        name = self._names[function]
+        try:
+            with calling(f"reading version {version} of {name}"):
+                self._lambda.get_function_configuration(FunctionName=name, Qualifier=version)
+        except Missing:
+            return False
+        return True
+
     def _point(self, function: Function, colour: Colour, alias: Alias) -> None:
         name = self._names[function]
-        with calling(f"pointing alias {colour} of {name} at version {alias.version}"):
-            self._lambda.update_alias(
-                FunctionName=name,
-                Name=colour,
-                FunctionVersion=alias.version,
-                RoutingConfig={
-                    "AdditionalVersionWeights": {v: percent / 100 for v, percent in alias.shares.items()},
-                },
-            )
+        settings: dict[str, Any] = {
+            "FunctionName": name,
+            "Name": colour,
+            "FunctionVersion": alias.version,
+            "RoutingConfig": {"AdditionalVersionWeights": {v: percent / 100 for v, percent in alias.shares.items()}},
+        }
+        what = f"alias {colour} of {name} at version {alias.version}"
+        try:
+            with calling(f"pointing {what}"):
+                self._lambda.update_alias(**settings)
+        except Missing as gone:
+            with calling(f"{gone}; creating {what}"):
+                self._lambda.create_alias(**settings)

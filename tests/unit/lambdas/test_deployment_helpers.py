@@ -148,7 +148,8 @@ class FakeAliases:
         self.weights = {"8": 0.5}
 
     def get_alias(self, **_: str) -> dict[str, Any]:
-        return {"RevisionId": "1", "RoutingConfig": {"AdditionalVersionWeights": self.weights}}
+        routing = {"AdditionalVersionWeights": self.weights}
+        return {"Name": "stable", "FunctionVersion": "7", "RevisionId": "1", "RoutingConfig": routing}
 
     def update_alias(self, **_: Any) -> None:
         if self.took_effect:
@@ -175,6 +176,87 @@ def test_a_repeated_update_succeeds_if_the_alias_has_the_wanted_state(
         },
     )
     assert ('"SUCCESS"' in answers[0]) is took_effect
+
+
+class FakeTraffic:
+    """ELB and Lambda in the middle of a release: one listener, and the aliases of two functions."""
+
+    class exceptions:
+        class ResourceNotFoundException(Exception):
+            pass
+
+        class LoadBalancerNotFoundException(Exception):
+            pass
+
+        class TargetGroupNotFoundException(Exception):
+            pass
+
+        class PreconditionFailedException(Exception):
+            pass
+
+    def __init__(self, *, main: str, second: str) -> None:
+        self.weights = {"stable-group": 50, "candidate-group": 50}
+        self.aliases: dict[tuple[str, str], tuple[str, dict[str, float]]] = {
+            ("routed", "stable"): (main, {second: 0.5}),
+            ("balanced", "stable"): (main, {}),
+            ("balanced", "candidate"): (second, {}),
+        }
+        self.calls: list[str] = []
+
+    def describe_target_groups(self, **_: Any) -> Any:
+        return {"TargetGroups": [{"TargetGroupArn": "stable-group"}]}
+
+    def describe_load_balancers(self, **_: Any) -> Any:
+        return {"LoadBalancers": [{"LoadBalancerArn": "balancer"}]}
+
+    def describe_listeners(self, **_: Any) -> Any:
+        groups = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in self.weights.items()]
+        return {
+            "Listeners": [{"ListenerArn": "listener", "DefaultActions": [{"ForwardConfig": {"TargetGroups": groups}}]}]
+        }
+
+    def modify_listener(self, *, DefaultActions: Any, **_: Any) -> None:
+        self.calls.append("weights")
+        groups = DefaultActions[0]["ForwardConfig"]["TargetGroups"]
+        self.weights = {group["TargetGroupArn"]: group["Weight"] for group in groups}
+
+    def get_alias(self, *, FunctionName: str, Name: str) -> Any:
+        version, extra = self.aliases[FunctionName, Name]
+        routing = {"RoutingConfig": {"AdditionalVersionWeights": extra}} if extra else {}
+        return {"Name": Name, "FunctionVersion": version, "RevisionId": "1", **routing}
+
+    def update_alias(self, *, FunctionName: str, Name: str, FunctionVersion: str, **_: Any) -> None:
+        self.calls.append(FunctionName)
+        self.aliases[FunctionName, Name] = (FunctionVersion, {})
+
+
+@pytest.mark.parametrize(("main", "second"), [("9", "10"), ("10", "9")], ids=["shift", "undo"])
+def test_a_deployment_puts_all_traffic_on_the_older_of_two_versions(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str], main: str, second: str
+) -> None:
+    # Given a release from one version to another, half-way: a shift to the newer, or an undo of the newer
+    traffic = FakeTraffic(main=main, second=second)
+    monkeypatch.setattr(aws, "patient_client", lambda service: traffic)
+
+    invoke(
+        steady_state,
+        "Update",
+        {
+            "Environment": "dev",
+            "LoadBalancer": "balancer",
+            "StableTargetGroup": "stable",
+            "StableAlias": "stable",
+            "CandidateAlias": "candidate",
+            "BalancedFunction": "balanced",
+            "Functions": ["routed", "balanced"],
+        },
+    )
+
+    # Then the one that was proven has all traffic, and never the other one more than before
+    assert '"SUCCESS"' in answers[0]
+    assert traffic.weights == {"stable-group": 100, "candidate-group": 0}
+    assert traffic.aliases["routed", "stable"] == traffic.aliases["balanced", "stable"] == ("9", {})
+    assert traffic.calls == (["balanced"] if main == "10" else []) + ["weights", "routed"]
 
 
 def test_deployments_have_longer_time_limits_than_requests(monkeypatch: pytest.MonkeyPatch) -> None:

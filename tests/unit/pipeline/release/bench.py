@@ -100,7 +100,7 @@ class Bench:
     def ask(self, command: str, seconds: float | None = None) -> None:
         """Leave a request for the running controller, like the command of another process."""
         records = self.controller("bob").world.records
-        release = records.latest()[0]
+        release = records.latest(1)[0]
         records.ask(
             OperatorRequest(
                 request_id=f"{command} {self.clock.time}",
@@ -110,6 +110,14 @@ class Bench:
                 seconds=seconds,
             )
         )
+
+    def seize(self, holder: str) -> AwsRecords:
+        """The records of a controller that has just taken the lease over, after it had watched it for long enough."""
+        self.aws.table.pop("lease", None)
+        records = self.controller(holder).world.records
+        assert isinstance(records, AwsRecords)
+        records.acquire()
+        return records
 
     def all_on(self, version: str) -> bool:
         """All production traffic goes to ``version``, in the steady state."""

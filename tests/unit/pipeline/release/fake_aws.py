@@ -77,6 +77,7 @@ class FakeAws:
         """For each page of an answer: the metrics that do not come with it, and the status that they have instead."""
         self.requests_per_second = 3.0
         """On each route."""
+        self.deleted_versions: set[tuple[str, str]] = set()
         self.weight_metric: list[float] = []
         self.messages: list[tuple[str, str]] = []
         self.table: dict[str, dict[str, Any]] = {}
@@ -100,12 +101,15 @@ class FakeAws:
         """For each route, the share of production requests that each version answers."""
         found: dict[str, dict[str, float]] = {}
         for function in set(FUNCTIONS) - {PROCESSING}:
+            if (function, "blue") not in self.aliases:
+                found[function] = {}
+                continue
             main, extra = self.aliases[function, "blue"]
             found[function] = {main: 1 - sum(extra.values())} | extra
         total = self.weights["blue"] + self.weights["green"]
         processing: dict[str, float] = {}
         for colour, weight in self.weights.items():
-            version = self.aliases[PROCESSING, colour][0]
+            version = self.aliases.get((PROCESSING, colour), ("gone", {}))[0]
             processing[version] = processing.get(version, 0) + weight / total
         found[PROCESSING] = processing
         return {route: {v: share for v, share in versions.items() if share} for route, versions in found.items()}
@@ -114,7 +118,7 @@ class FakeAws:
         self.disturb(operation, "before")
         self.calls.append(operation)
         result = effect()
-        if operation in ("ModifyListener", "UpdateAlias"):
+        if operation in ("ModifyListener", "UpdateAlias", "CreateAlias"):
             self.on_change()
         self.disturb(operation, "after")
         return result
@@ -133,7 +137,17 @@ class FakeAws:
         assert set(wanted) == {"blue", "green"}
         return self._called("ModifyListener", lambda: self.weights.update(wanted))
 
+    def get_function_configuration(self, *, FunctionName: str, Qualifier: str) -> Any:
+        def get() -> Any:
+            if (FunctionName, Qualifier) in self.deleted_versions:
+                raise refused("GetFunctionConfiguration", "ResourceNotFoundException")
+            return {"Version": Qualifier}
+
+        return self._called("GetFunctionConfiguration", get)
+
     def get_alias(self, *, FunctionName: str, Name: str) -> Any:
+        if (FunctionName, Name) not in self.aliases:
+            return self._called("GetAlias", self._not_found("GetAlias"))
         version, extra = self.aliases[FunctionName, Name]
         answer: dict[str, Any] = {"FunctionVersion": version}
         if extra:
@@ -144,9 +158,25 @@ class FakeAws:
         extra = RoutingConfig["AdditionalVersionWeights"]
         if FunctionVersion in extra or any(not 0 <= weight <= 1 for weight in extra.values()) or len(extra) > 1:
             raise refused("UpdateAlias", "InvalidParameterValueException")
+        if (FunctionName, Name) not in self.aliases or (FunctionName, FunctionVersion) in self.deleted_versions:
+            return self._called("UpdateAlias", self._not_found("UpdateAlias"))
         return self._called(
             "UpdateAlias", lambda: self.aliases.update({(FunctionName, Name): (FunctionVersion, dict(extra))})
         )
+
+    def create_alias(self, *, FunctionName: str, Name: str, FunctionVersion: str, RoutingConfig: Any) -> Any:
+        if (FunctionName, Name) in self.aliases:
+            raise refused("CreateAlias", "ResourceConflictException")
+        extra = dict(RoutingConfig["AdditionalVersionWeights"])
+        return self._called(
+            "CreateAlias", lambda: self.aliases.update({(FunctionName, Name): (FunctionVersion, extra)})
+        )
+
+    def _not_found(self, operation: str) -> Callable[[], Any]:
+        def fail() -> Any:
+            raise refused(operation, "ResourceNotFoundException")
+
+        return fail
 
     def describe_alarms(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> Any:
         on_green = [{"Name": "LoadBalancer", "Value": "alb"}, {"Name": "TargetGroup", "Value": "targetgroup/green/1"}]
@@ -162,7 +192,7 @@ class FakeAws:
 
     def _the_deployed_fails_in_blue(self) -> bool:
         function = FUNCTIONS[0]
-        deployed, split = self.aliases[function, "green"][0], self.aliases[function, "blue"][1]
+        deployed, split = self.aliases[function, "green"][0], self.aliases.get((function, "blue"), ("", {}))[1]
         counted = split and deployed in self.shares()[function]
         return bool(self.counts_the_deployed_in_blue and counted and self.behaviour.get(deployed, Behaviour()).errors)
 
@@ -200,7 +230,7 @@ class FakeAws:
         if stat["Metric"]["MetricName"] == "ServerErrors":
             return self.behaviour.get(dimensions["FunctionVersion"], Behaviour()).server_errors
         function, _, colour = dimensions["Resource"].partition(":")
-        version = dimensions.get("ExecutedVersion") or self.aliases[function, colour][0]
+        version = dimensions.get("ExecutedVersion") or self.aliases.get((function, colour), ("gone", {}))[0]
         behaviour = self.behaviour.get(version, Behaviour())
         share = shares[function].get(version, 0.0)
         requests = round(self.requests_per_second * seconds * share)
@@ -268,16 +298,18 @@ class FakeAws:
         ConditionExpression: str = "",
         ExpressionAttributeValues: Any = None,
     ) -> None:
-        """Evaluate ``a = :b OR c < :d OR attribute_not_exists(e)``."""
-        held = not ConditionExpression
-        for term in filter(None, ConditionExpression.split(" OR ")):
+        """Evaluate ``a = :b AND c = :d OR e <> :f OR attribute_not_exists(g)``."""
+
+        def holds(term: str) -> bool:
             if match := re.fullmatch(r"attribute_not_exists\((\w+)\)", term):
-                held |= item is None or match[1] not in item
-            elif match := re.fullmatch(r"(\w+) (=|<) (:\w+)", term):
-                held |= item is not None and _compare(item.get(match[1]), match[2], ExpressionAttributeValues[match[3]])
-            else:
-                raise AssertionError(f"the fake does not know the condition {term!r}")
-        if not held:
+                return item is None or match[1] not in item
+            match = re.fullmatch(r"(\w+) (=|<|<>) (:\w+)", term)
+            assert match, f"the fake does not know the condition {term!r}"
+            found = (item or {}).get(match[1])
+            return found is not None and _compare(found, match[2], ExpressionAttributeValues[match[3]])
+
+        terms = [all(map(holds, each.split(" AND "))) for each in ConditionExpression.split(" OR ")]
+        if ConditionExpression and not any(terms):
             raise refused(operation, "ConditionalCheckFailedException")
 
 
@@ -292,9 +324,6 @@ def _size(item: dict[str, Any]) -> int:
 
 
 def _compare(left: Any, operator: str, right: Any) -> bool:
-    if left is None:
-        return False
     (kind, one), (_, other) = next(iter(left.items())), next(iter(right.items()))
     one, other = (float(one), float(other)) if kind == "N" else (one, other)
-    assert operator in ("=", "<"), "the fake knows no other"
-    return bool(one == other if operator == "=" else one < other)
+    return bool({"=": one == other, "<>": one != other, "<": one < other}[operator])

@@ -66,7 +66,7 @@ def test_killed_between_any_two_calls_the_next_controller_finishes_the_release()
 def test_killed_between_any_two_calls_an_operator_can_roll_back() -> None:
     bench, call = Bench(plan=SHORT), 0
     while kill_at(bench, call := call + 1):
-        last = next(iter(bench.controller().world.records.latest()), None)
+        last = next(iter(bench.controller().world.records.latest(1)), None)
         promoted = last is not None and last.phase is Phase.PROMOTED
 
         outcome = bench.controller("the operator").rollback()
@@ -130,7 +130,7 @@ def lose_answers(bench: Bench, first: int, count: int) -> bool:
 def test_a_write_whose_answer_is_lost_does_not_end_the_controller(count: int) -> None:
     bench, first = Bench(plan=SHORT), 0
     while lose_answers(bench, first := first + 1, count):
-        last = next(iter(bench.controller().world.records.latest()), None)
+        last = next(iter(bench.controller().world.records.latest(1)), None)
         if last is None or last.phase is Phase.PENDING:
             assert "ModifyListener" not in bench.aws.calls, f"lost from write {first} on"
             assert bench.all_on("1")
@@ -147,8 +147,7 @@ def test_a_controller_that_slept_through_its_lease_touches_nothing_any_more() ->
 
     def take_over() -> None:
         bench.clock.time += 40
-        bob = bench.controller("bob").world.records
-        bob.acquire()
+        bob = bench.seize("bob")
         bench.clock.after(10, bob.renew)
         calls_at_takeover.append(len(bench.aws.calls))
 
@@ -186,9 +185,7 @@ def test_a_controller_whose_reads_are_slow_keeps_its_lease() -> None:
 
 def take_the_lease_and_leave(bench: Bench) -> None:
     bench.clock.time += 40
-    bob = bench.controller("bob").world.records
-    bob.acquire()
-    bob.give_up()
+    bench.seize("bob").give_up()
 
 
 def test_a_controller_continues_after_another_took_its_lease_and_left() -> None:
@@ -246,7 +243,7 @@ def hang(bench: Bench, call: int, when: str) -> bool:
 def test_a_controller_that_hung_while_another_finished_leaves_traffic_as_that_one_did(when: str) -> None:
     bench, call = Bench(plan=SHORT), 0
     while hang(bench, call := call + 1, when):
-        last = next(iter(bench.controller().world.records.latest()), None)
+        last = next(iter(bench.controller().world.records.latest(1)), None)
         if last:
             assert bench.all_on("2" if last.phase is Phase.PROMOTED else "1"), f"hung {when} call {call}"
         assert bench.aws.weights == {"blue": 100, "green": 0}, f"hung {when} call {call}"
@@ -260,7 +257,7 @@ def test_a_controller_that_hung_after_writing_its_record_makes_none_of_the_calls
     moved: list[str] = []
 
     def disturb(operation: str, when: str) -> None:
-        if operation != "PutItem" or when != "after" or bench.controller().world.records.latest()[0].weight != 25:
+        if operation != "PutItem" or when != "after" or bench.controller().world.records.latest(1)[0].weight != 25:
             return
         bench.aws.disturb = lambda operation, when: None
         bench.clock.time += 40
@@ -292,5 +289,5 @@ def test_a_controller_that_hung_before_its_first_record_writes_none() -> None:
     with pytest.raises(LeaseLost):
         bench.controller("ann").shift()
 
-    assert bench.controller().world.records.latest()[0].phase is Phase.PROMOTED
+    assert bench.controller().world.records.latest(1)[0].phase is Phase.PROMOTED
     assert bench.all_on("2")

@@ -51,8 +51,8 @@ def test_a_roll_back_without_aws_is_tried_until_it_is_done_and_told_ever_more_ra
         int(line.split(" failed rounds")[0].split()[-1]) for line in bench.messages if "still rolling back" in line
     ]
     assert len(rounds) > 3
-    assert rounds[0] == bench.plan.failures_allowed
-    assert all(later >= 1.5 * earlier for earlier, later in pairwise(rounds))
+    assert bench.plan.failures_allowed <= rounds[0] < 8
+    assert all(later >= 1.5 * earlier for earlier, later in pairwise(rounds[1:]))
     assert len(bench.messages) < 150
 
 
@@ -68,6 +68,7 @@ def test_insisting_ends_a_roll_back_that_aws_does_not_answer_and_the_next_comman
     assert 400 <= bench.clock.time - 1_800_000_000 < 430
 
     bench.aws.disturb = lambda operation, when: None
+    bench.clock.interrupted = bench.clock.interrupted_twice = False
     assert bench.controller("the next").rollback().code is ExitCode.DONE
     assert bench.all_on("1")
 

@@ -63,7 +63,7 @@ def test_an_exception_in_the_controller_brings_traffic_back_and_has_an_exit_code
     assert bench.controller().shift().code is ExitCode.DONE
 
 
-@pytest.mark.parametrize("call", ["read", "make"])
+@pytest.mark.parametrize("call", ["weights", "make"])
 def test_an_exception_while_rolling_back_does_not_end_the_way_back(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a candidate that rings an alarm, and an adapter that breaks on the way back, thirty times
     bench, broken = Bench(), 0

@@ -50,7 +50,9 @@ def test_weights_do_not_return_to_blue_before_blue_is_the_candidate() -> None:
 
     def disturb(operation: str, when: str) -> None:
         nonlocal refusals
-        promoting = operation == "UpdateAlias" and bench.controller().world.records.latest()[0].phase is Phase.PROMOTING
+        promoting = (
+            operation == "UpdateAlias" and bench.controller().world.records.latest(1)[0].phase is Phase.PROMOTING
+        )
         if promoting and when == "before" and refusals < 3:
             refusals += 1
             raise refused(operation)
@@ -205,7 +207,7 @@ def test_the_record_is_written_before_each_move() -> None:
     moved: list[tuple[Phase, int]] = []
 
     def note() -> None:
-        last = bench.controller().world.records.latest()[0]
+        last = bench.controller().world.records.latest(1)[0]
         recorded.append((last.phase, last.weight))
         most = max(share.get("2", 0) for share in bench.aws.shares().values())
         moved.append((Phase.PROMOTING if "2" in bench.aws.stable() else Phase.SHIFTING, round(100 * most)))
