@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import names
+from windows import Window
 
 DEFAULT_REGION = "us-east-1"
 """The region of a command when the settings, the person's variables and the person's profile name none."""
@@ -61,7 +62,7 @@ class ReleaseSettings:
     minimum_requests: int = 20
     """The fewest requests of the candidate with which a step may pass."""
     windows: tuple[str, ...] = ()
-    """When a release may start, in UTC, such as ``"Mon-Fri 08:00-16:30"``. Empty: always."""
+    """When a release may start, in UTC: ``"Mon-Fri 08:00-16:30"``, ``"Fri-Mon 22:00-02:00"``. Empty: always."""
     freeze_alarms: tuple[str, ...] = ()
     """CloudWatch alarms of others (a parent service, a company-wide freeze) during which no release starts."""
     traffic_rate: float = 30.0
@@ -71,6 +72,15 @@ class ReleaseSettings:
     def most_seconds(self) -> float:
         """The longest time of a shift that first finishes an interrupted release, and is paused once."""
         return (2 * len(self.weights) + 1) * (self.bake_seconds + self.hold_seconds) + self.pause_seconds
+
+    @property
+    def build_minutes(self) -> int:
+        """The time that the pipeline gives the build of a shift. No pause may outlive it."""
+        return round(15 + self.most_seconds / 60)
+
+    def __post_init__(self) -> None:
+        for window in self.windows:
+            Window.parse(window)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +194,8 @@ PROMOTION_ORDER = (DEV, STAGING, PROD)
 def environment(name: str) -> Environment:
     """The settings of environment ``name``. An unknown name gives an ephemeral environment with dev's settings.
 
-    Raises ``ValueError`` for a name that can't be part of AWS resource names, and for the candidate's API stage name.
+    Raises ``ValueError`` for a name that can't be part of AWS resource names, for the candidate's API stage name, and
+    for what looks like a slip in the name of a permanent environment.
     """
     for known in PROMOTION_ORDER:
         if known.name == name:
@@ -195,4 +206,20 @@ def environment(name: str) -> Environment:
             f"environment name {name!r}: use 2 to 12 of a-z and 0-9, a letter first, single '-' between them, "
             f"and not {names.CANDIDATE_RELEASE!r}"
         )
+    for known in PROMOTION_ORDER:
+        if name.isalpha() and _is_slip(name, known.name):
+            raise ValueError(
+                f"environment name {name!r}: did you mean {known.name!r}? The name of an ephemeral environment must "
+                f"differ by more than a letter, such as {known.name}-2"
+            )
     return replace(DEV, name=name)
+
+
+def _is_slip(name: str, known: str) -> bool:
+    """Whether one letter is missing, too many or another, or two neighbours are exchanged."""
+    rest = range(len(known))
+    missing = {known[:i] + known[i + 1 :] for i in rest}
+    too_many = {name[:i] + name[i + 1 :] for i in range(len(name))}
+    exchanged = {known[:i] + known[i + 1 : i + 2] + known[i] + known[i + 2 :] for i in rest}
+    another = len(name) == len(known) and sum(a != b for a, b in zip(name, known, strict=True)) == 1
+    return name in missing | exchanged or known in too_many or another

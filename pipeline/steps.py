@@ -221,7 +221,7 @@ class BlueGreenShift(PlatformStep):
             evidence=replace(evidence, inputs={**evidence.inputs, str(GATE_REPORTS): gate}),
             roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"], "RELEASE_ROLE_ARN": outputs["ReleaseRoleArn"]},
             assumed=[Role.LOAD_TEST, Role.RELEASE],
-            minutes=15 + environment.release.most_seconds / 60,
+            minutes=environment.release.build_minutes,
         )
 
 

@@ -2,14 +2,15 @@
 there to obey it."""
 
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.release.controller import World
 from pipeline.release.driver import Driver
-from pipeline.release.guards import HISTORY
+from pipeline.release.guards import HISTORY, Refusal
 from pipeline.release.lease import given_up_afterwards
 from pipeline.release.machine import rejected_by
-from pipeline.release.outcome import ExitCode, Outcome, answered, superseded
+from pipeline.release.outcome import ExitCode, Outcome, Why, answered, refused, superseded
 from pipeline.release.ports import LeaseHeld, OperatorRequest, RequestCommand
 from pipeline.release.record import Phase, Release
 
@@ -27,6 +28,8 @@ class Asking:
     driver: Driver
     asked_by: str
     reason: str | None = None
+    guard: Callable[[Release], Sequence[Refusal]]
+    """The reasons for which a release that nobody drives is not driven forward now."""
 
     def ask(self, release: Release, command: RequestCommand, seconds: float | None = None) -> Outcome:
         """Have the running controller obey ``command``. Without one, this process takes the release over and obeys.
@@ -71,6 +74,9 @@ class Asking:
                 continue
             with given_up_afterwards(world):
                 release = self._asked_of(request)
+                forward = not release.finished and request.command != RequestCommand.ABORT
+                if forward and (reasons := self.guard(release)):
+                    return not_taken_over(reasons, release)
                 if not release.finished:
                     release = self.driver.take_over(release)
                 return answered(request, self._rejected(request, release), instead=self._replaced(request))
@@ -103,4 +109,10 @@ class Asking:
 
     def _left(self, request: OperatorRequest, held: LeaseHeld, release: Release) -> Outcome:
         text = f"asked for {request.command}, which {held.holder} has not done yet: see `status`; no longer waiting"
-        return Outcome(code=ExitCode.HELD, text=text, release=release)
+        return Outcome(code=ExitCode.HELD, text=text, why=(Why.HELD,), release=release)
+
+
+def not_taken_over(reasons: Sequence[Refusal], release: Release) -> Outcome:
+    because = "; ".join(reason.text for reason in reasons)
+    text = f"{because}. Nobody drives the release: `abort` takes it back, `--override REASON` goes on all the same"
+    return refused(text, *(reason.why for reason in reasons), release=release)

@@ -7,15 +7,16 @@ import os
 import platform
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.live import Live
 from rich.text import Text
 
-from environments import Environment, environment
+from environments import Environment, ReleaseSettings, environment
 from names import Function
 from pipeline.aws import PlatformNotDeployed, PlatformOutputs, session
 from pipeline.git import GitError
@@ -23,6 +24,7 @@ from pipeline.output import discard_unwritten_output, replace_unencodable_charac
 from pipeline.release.aws import calling
 from pipeline.release.aws.alarms import AwsAlarms
 from pipeline.release.aws.announcer import AwsAnnouncer
+from pipeline.release.aws.identity import identity
 from pipeline.release.aws.metrics import AwsMetrics, MetricTiming
 from pipeline.release.aws.records import AwsRecords
 from pipeline.release.aws.traffic import AwsTraffic
@@ -30,7 +32,7 @@ from pipeline.release.clock import SystemClock
 from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.git import Disagreement, current_commit
-from pipeline.release.outcome import ExitCode, Outcome, failed
+from pipeline.release.outcome import ExitCode, Outcome, Why, failed
 from pipeline.release.plan import Plan, bake_scale
 from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable
 from pipeline.release.record import Release
@@ -68,27 +70,30 @@ class Command:
     """One word of the command line."""
 
     run: Callable[..., Outcome]
+    examples: tuple[str, ...] = ()
+    """The words after ``--env``."""
     moves: bool = True
-    has_now: bool = False
-    has_for: bool = False
-    has_force: bool = False
-    has_to: bool = False
+    options: tuple[str, ...] = ()
+    """Those of ``OPTIONS`` that it takes."""
 
 
 COMMANDS = {
-    "shift": Command(Commands.shift),
+    "shift": Command(Commands.shift, ("", '--override "repairs the incident that closed the window"')),
     "status": Command(Commands.status, moves=False),
     "watch": Command(Commands.status, moves=False),
-    "pause": Command(Commands.pause, has_for=True),
-    "resume": Command(Commands.resume),
-    "abort": Command(Commands.abort),
-    "rollback": Command(Commands.rollback, has_force=True),
-    "promote": Command(Commands.promote, has_now=True),
-    "retry": Command(Commands.retry),
-    "undo": Command(Commands.undo, has_now=True, has_to=True),
+    "pause": Command(Commands.pause, ('--for 20m --reason "look at the logs"',), options=("for",)),
+    "resume": Command(Commands.resume, ('--reason "logs are fine"',)),
+    "abort": Command(Commands.abort, ('--reason "declines rise"',)),
+    "rollback": Command(Commands.rollback, ("", "--force"), options=("force",)),
+    "promote": Command(Commands.promote, ("", '--now --reason "hot fix"'), options=("now",)),
+    "retry": Command(Commands.retry, ("",)),
+    "undo": Command(Commands.undo, ("", "--now", "--now --to validation=7,processing=5"), options=("now", "to")),
+    "freeze": Command(Commands.freeze, ('--reason "end of the year"',)),
+    "unfreeze": Command(Commands.unfreeze, ('--reason "the year has begun"',)),
     "history": Command(Commands.history, moves=False),
     "plan": Command(show_plan, moves=False),
 }
+NEEDS_REASON = ("freeze", "unfreeze")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,11 +121,12 @@ def _outcome(arguments: argparse.Namespace) -> Outcome:
     except Unavailable as error:
         return failed(error)
     except PlatformNotDeployed as error:
-        return Outcome(code=ExitCode.UNAVAILABLE, text=str(error))
+        return Outcome(code=ExitCode.UNAVAILABLE, text=str(error), why=(Why.NOT_DEPLOYED,))
     except LeaseHeld as held:
-        return Outcome(code=ExitCode.HELD, text=f"another controller works on {arguments.env}: {held}")
+        text = f"another controller works on {arguments.env}: {held}"
+        return Outcome(code=ExitCode.HELD, text=text, why=(Why.HELD,))
     except LeaseLost as lost:
-        return Outcome(code=ExitCode.HELD, text=f"stopped: {lost}")
+        return Outcome(code=ExitCode.HELD, text=f"stopped: {lost}", why=(Why.HELD,))
     except ValueError as error:
         return Outcome(code=ExitCode.USAGE, text=str(error))
     except Exception as error:
@@ -141,36 +147,23 @@ def _parser() -> argparse.ArgumentParser:
         what = (command.run.__doc__ or "").strip().splitlines()[0]
         what = "Status, again and again, until Ctrl-C." if word == "watch" else what
         one = commands.add_parser(
-            word, help=what, description=what, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+            word,
+            help=what,
+            description=what,
+            epilog=f"{_examples(word, command)}\n{EXIT_CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         one.add_argument("--env", required=True, help="dev, staging, prod or an ephemeral environment")
         one.add_argument("--json", action="store_true", help="the outcome as JSON on stdout, progress on stderr")
-        if command.has_now:
-            one.add_argument("--now", action="store_true", help="at once: no bakes, no analysis")
-        if command.has_for:
-            one.add_argument(
-                "--for",
-                dest="seconds",
-                type=_seconds,
-                metavar="30m",
-                help="then it is rolled back (default: as planned)",
-            )
-        if command.has_force:
-            one.add_argument(
-                "--force", action="store_true", help="by ELB and Lambda alone: no table, no lease, no alarm"
-            )
-        if command.has_to:
-            one.add_argument(
-                "--to",
-                type=_versions,
-                metavar="VERSIONS",
-                help="7, or validation=7,processing=5; with --now, by ELB and Lambda alone if the table is away",
-            )
+        for option in command.options:
+            one.add_argument(f"--{option}", **OPTIONS[option])
         if command.moves:
+            needed = word in NEEDS_REASON
+            one.add_argument("--reason", metavar="TEXT", required=needed, help="why; it is recorded with who you are")
             one.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
             one.add_argument("--override", metavar="REASON", help="ignore guards; the reason is recorded")
             one.add_argument("--open-revert", action="store_true", help="after a rollback, prepare git's revert branch")
-        one.set_defaults(now=False, dry_run=False, override=None, open_revert=False)
+        one.set_defaults(dry_run=False, override=None, open_revert=False, reason=None)
     return parser
 
 
@@ -200,6 +193,30 @@ def _versions(text: str) -> Versions:
     return versions
 
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "now": {"action": "store_true", "help": "at once: no bakes, no analysis"},
+    "for": {"type": _seconds, "metavar": "20m", "help": "then it is rolled back (default: as planned)"},
+    "force": {"action": "store_true", "help": "by ELB and Lambda alone: no table, no alarm"},
+    "to": {"type": _versions, "metavar": "VERSIONS",
+           "help": "7, or validation=7,processing=5; with --now, by ELB and Lambda alone if the table is away"},
+}  # fmt: skip
+KEYWORDS = {"for": "seconds"}
+"""Options whose keyword is another word, because Python has taken theirs."""
+
+
+def _examples(word: str, command: Command) -> str:
+    lines = [
+        f"  python -m pipeline.release {word} --env prod {example}".rstrip() for example in command.examples or ("",)
+    ]
+    return "\n".join(["examples:", *lines, ""])
+
+
+def _build_ends(release: ReleaseSettings, environ: Mapping[str, str] = os.environ) -> float | None:
+    """When CodeBuild ends the build that this runs in. Its start is a variable of every build, in milliseconds."""
+    started = environ.get("CODEBUILD_START_TIME")
+    return float(started) / 1000 + 60 * release.build_minutes if started else None
+
+
 def _user() -> str:
     try:
         return getpass.getuser()
@@ -210,12 +227,13 @@ def _user() -> str:
 def _commands(arguments: argparse.Namespace) -> Commands:
     settings = environment(arguments.env)
     plan = Plan.of(settings.release)
-    who = f"{_user()}@{platform.node()} (pid {os.getpid()})"
     clock = SystemClock()
     if COMMANDS[arguments.command].moves or arguments.command == "watch":
         clock.listen()
     with calling(f"opening environment {settings.name}"):
         aws = session(settings.region)
+        # The process stands last, because the lease names its holder so.
+        who = f"{identity(aws)}, {_user()}@{platform.node()} (pid {os.getpid()})"
         outputs = PlatformOutputs.read(settings.stack_name, aws)
         world = World(
             router=AwsTraffic(aws, outputs),
@@ -238,7 +256,9 @@ def _commands(arguments: argparse.Namespace) -> Commands:
         world=world,
         asked_by=who,
         commit=current_commit(),
+        reason=arguments.reason,
         override=arguments.override,
+        build_ends=_build_ends(settings.release),
         dry_run=arguments.dry_run,
     )
 
@@ -249,16 +269,10 @@ def _run(arguments: argparse.Namespace) -> Outcome:
     commands = _commands(arguments)
     if arguments.command == "watch" and sys.stdout.isatty() and not arguments.json:
         return _watch(commands)
-    command, options = COMMANDS[arguments.command], {}
-    if command.has_now:
-        options["now"] = arguments.now
-    if command.has_for:
-        options["seconds"] = arguments.seconds
-    if command.has_force:
-        options["force"] = arguments.force
-    if command.has_to:
-        options["to"] = arguments.to
-    return command.run(commands, **options)
+    command = COMMANDS[arguments.command]
+    return command.run(
+        commands, **{KEYWORDS.get(option, option): getattr(arguments, option) for option in command.options}
+    )
 
 
 def _watch(commands: Commands) -> Outcome:
@@ -305,6 +319,7 @@ def _document(outcome: Outcome, arguments: argparse.Namespace) -> str:
         "environment": arguments.env,
         "exit_code": outcome.code,
         "outcome": outcome.code.name.lower().replace("_", "-"),
+        "why": outcome.why,
         "text": outcome.text,
         "release": outcome.release,
     }

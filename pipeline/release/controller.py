@@ -58,7 +58,7 @@ class Controller:
         self._missing = ""
         """What this round found missing."""
         self._failed_rounds = 0
-        self._failing_since = 0.0
+        self._failing_since = self._failed_at = 0.0
         self._insists = False
         """Whether it was told that the way back is tried on and on."""
         self._unexplained_rounds = 0
@@ -114,9 +114,15 @@ class Controller:
 
     def _count_failures(self, began: float) -> None:
         """Rounds in a row in which a call failed; this one began at ``began``."""
-        if self._errors and not self._failed_rounds:
-            self._failing_since = began
+        if self._errors:
+            self._failing_since, self._failed_at = (self._failing_since if self._failed_rounds else began), began
         self._failed_rounds = self._failed_rounds + 1 if self._errors else 0
+
+    def _failing_seconds(self, now: float) -> float:
+        """From the first failed round in a row to the last one, which may be this one."""
+        if not self._failed_rounds:
+            return 0.0
+        return (now if self._errors else self._failed_at) - self._failing_since
 
     def _round(self) -> bool:
         """Observe, decide, write, move. Returns whether there was nothing to move."""
@@ -174,7 +180,7 @@ class Controller:
             unexplained=unexplained,
             unexplained_rounds=self._unexplained_rounds,
             failures=self._failed_rounds + bool(self._errors),
-            failing_seconds=now - self._failing_since if self._failed_rounds else 0.0,
+            failing_seconds=self._failing_seconds(now),
             last_failure=self._errors[-1] if self._errors else "a call was refused",
             interrupted=world.clock.interrupted,
             loses_requests=world.clock.loses_requests,

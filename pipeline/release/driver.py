@@ -1,11 +1,11 @@
 """Drives a release to its end, and repairs the state after a lost lease."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.release.controller import Controller, World
 from pipeline.release.lease import lease
-from pipeline.release.machine import take_over
+from pipeline.release.machine import roll_back, take_over
 from pipeline.release.new_release import NewReleases
 from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
 from pipeline.release.record import Release
@@ -17,6 +17,8 @@ class Driver:
 
     world: World
     releases: NewReleases
+    build_ends: float | None = None
+    """When the build that this process runs in is ended."""
 
     def unfinished(self) -> Release | None:
         """The release that is under way, if there is one; another controller may drive it. Raises ``Unreadable``."""
@@ -33,13 +35,16 @@ class Driver:
                 return ended
             raise
 
-    def take_over(self, release: Release) -> Release:
-        """Take ``release``, which another controller left, to its end and return its last record."""
-        return self.drive(take_over(release, self.world.clock.now()))
+    def take_over(self, release: Release, *, back: str | None = None) -> Release:
+        """Take ``release``, which another controller left, to its end and return its last record. ``back``: the reason
+        for which it may only go back."""
+        now = self.world.clock.now()
+        taken = take_over(release, now)
+        return self.drive(roll_back(taken, now, f"not continued: {back}") if back else taken)
 
     def _drive(self, release: Release) -> Release:
         controller = Controller(self.world)
-        return controller.drive(controller.begin(release))
+        return controller.drive(controller.begin(replace(release, build_ends=self.build_ends)))
 
     def _settle_after_lost_lease(self) -> Release | None:
         """Finish the work after the lease was lost, if no other controller holds it now.

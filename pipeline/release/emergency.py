@@ -16,7 +16,7 @@ from pipeline.release.lease import lease
 from pipeline.release.machine import roll_back
 from pipeline.release.new_release import NewReleases
 from pipeline.release.outcome import ExitCode, Outcome, done
-from pipeline.release.ports import Lease, LeaseHeld, LeaseLost, OperatorRequest, RequestCommand, Unavailable
+from pipeline.release.ports import Freeze, Lease, LeaseHeld, LeaseLost, OperatorRequest, RequestCommand, Unavailable
 from pipeline.release.reading import Attempts, read_parts
 from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions
@@ -44,6 +44,11 @@ class Unrecorded:
         return request
 
     def asked(self) -> OperatorRequest | None:
+        return None
+
+    def set_freeze(self, freeze: Freeze) -> None: ...
+
+    def freeze(self) -> Freeze | None:
         return None
 
     def acquire(self) -> None: ...

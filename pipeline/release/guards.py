@@ -1,34 +1,42 @@
-"""When a release may start. Pure: each guard returns the reason for a refusal, or nothing."""
+"""When a release may start or be taken over. Pure: each guard returns the reason for a refusal, or nothing."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, time
+from typing import NamedTuple
 
+from pipeline.release.outcome import Why
+from pipeline.release.ports import Freeze
 from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions, contains
+from pipeline.release.view import when
+from windows import Window
 
 HISTORY = 50
 """The number of past releases that the guards and `history` read."""
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def refusals(
-    *,
-    now: float,
-    candidate: Versions,
-    ringing: Sequence[str],
-    frozen_by: Sequence[str],
-    windows: Sequence[str],
-    history: Sequence[Release],
-) -> Iterator[str]:
-    """Every reason not to start now. An operator may override these, but never drift, which is a guard of its own."""
+class Refusal(NamedTuple):
+    """A reason not to go on: for programs, and for people."""
+
+    why: Why
+    text: str
+
+
+def closed(*, now: float, windows: Sequence[str], frozen_by: Sequence[str], freeze: Freeze | None) -> Iterator[Refusal]:
+    """The reasons for which nothing moves forward now, whatever the candidate. They hold at a takeover too."""
+    if freeze and freeze.frozen:
+        yield Refusal(Why.FROZEN, f"frozen by {freeze.by} since {when(freeze.at)}: {freeze.reason}; `unfreeze` ends it")
     if frozen_by:
-        yield f"frozen by alarm {', '.join(frozen_by)}"
+        yield Refusal(Why.FROZEN, f"frozen by alarm {', '.join(frozen_by)}")
+    if windows and not any(Window.parse(window).is_open(now) for window in windows):
+        yield Refusal(Why.WINDOW, f"outside of the deployment windows ({'; '.join(windows)}; UTC)")
+
+
+def unfit(*, candidate: Versions, ringing: Sequence[str], history: Sequence[Release]) -> Iterator[Refusal]:
+    """The reasons for which this candidate does not start now."""
     if ringing:
-        yield f"alarm before any traffic moved: {', '.join(ringing)}"
-    if windows and not any(is_open(window, now) for window in windows):
-        yield f"outside of the deployment windows ({'; '.join(windows)}; UTC)"
+        yield Refusal(Why.ALARM, f"alarm before any traffic moved: {', '.join(ringing)}")
     if because := rejection(candidate, history):
-        yield because
+        yield Refusal(Why.REJECTED, because)
 
 
 def drift(traffic: Traffic) -> str | None:
@@ -69,16 +77,3 @@ def restored(stable: Versions, history: Sequence[Release]) -> Versions:
         if release.finished:
             stable = {**release.traffic.stable, **stable}
     return stable
-
-
-def is_open(window: str, now: float) -> bool:
-    """Whether ``window`` ("Mon-Fri 08:00-16:30", in UTC) contains ``now``. Raises ``ValueError`` for another form."""
-    try:
-        days, hours = window.split()
-        first, _, last = days.partition("-")
-        begin, end = (time.fromisoformat(hour) for hour in hours.split("-"))
-        open_days = range(DAYS.index(first), DAYS.index(last or first) + 1)
-    except ValueError as error:
-        raise ValueError(f'deployment window {window!r}: write it as "Mon-Fri 08:00-16:30"') from error
-    at = datetime.fromtimestamp(now, UTC)
-    return at.weekday() in open_days and begin <= at.time() < end

@@ -42,7 +42,7 @@ class Observation:
     failures: int = 0
     """Rounds in a row in which a call failed, this one included."""
     failing_seconds: float = 0.0
-    """The time since the first of them."""
+    """The time from the first of them to the last."""
     last_failure: str = ""
     interrupted: bool = False
     loses_requests: bool = False

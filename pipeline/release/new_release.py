@@ -24,6 +24,8 @@ class NewReleases:
     """The commit that is being delivered."""
     override: str | None = None
     """Why guards are overridden."""
+    reason: str | None = None
+    """Why the release was asked for."""
 
     def new(
         self,
@@ -40,7 +42,8 @@ class NewReleases:
         now = self.world.clock.now()
         if last := next(iter(self.world.records.latest(1)), None):
             now = max(now, last.events[0].at + 0.001)  # ids are times in milliseconds, and sort
-        because = f", overriding guards: {self.override}" if self.override else ""
+        because = f": {self.reason}" if self.reason else ""
+        because += f", overriding guards: {self.override}" if self.override else ""
         return Release(
             environment=self.environment,
             release_id=f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%S.%f}"[:-3] + "Z",
@@ -59,6 +62,8 @@ class NewReleases:
         ).note(
             now,
             f"{'undo: ' if undoes else ''}{name(stable)} → {name(candidate)}, asked for by {self.asked_by}{because}",
+            asked_by=self.asked_by,
+            reason=self.reason or self.override,
         )
 
     def repair(self, stable: Versions, cause: str) -> Release:

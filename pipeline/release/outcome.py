@@ -1,7 +1,7 @@
 """How a command ended, for people and for programs."""
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from pipeline.release.ports import Denied, Missing, OperatorRequest, RequestCommand, Unavailable, Unreadable
 from pipeline.release.record import EventKind, Phase, Release
@@ -21,12 +21,36 @@ class ExitCode(IntEnum):
     BROKEN = 9
 
 
+class Why(StrEnum):
+    """The reason for which a command did not do what was asked, for programs. docs/exit-codes.md says what to do."""
+
+    AWS = "aws"
+    DENIED = "denied"
+    NOT_DEPLOYED = "not-deployed"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    HELD = "held"
+    DRIFT = "drift"
+    WINDOW = "window"
+    FROZEN = "frozen"
+    ALARM = "alarm"
+    REJECTED = "rejected"
+    UNDER_WAY = "under-way"
+    NOT_UNDER_WAY = "not-under-way"
+    TOO_LATE = "too-late"
+    TOO_LONG = "too-long"
+    SUPERSEDED = "superseded"
+    IGNORED = "ignored"
+    NO_VERSION = "no-version"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The result of a command. The command line prints it."""
 
     code: ExitCode
     text: str
+    why: tuple[Why, ...] = ()
     release: Release | None = None
 
 
@@ -34,15 +58,19 @@ def done(text: str, release: Release | None = None) -> Outcome:
     return Outcome(code=ExitCode.DONE, text=text, release=release)
 
 
-def refused(text: str, release: Release | None = None) -> Outcome:
-    return Outcome(code=ExitCode.REFUSED, text=f"refused: {text}", release=release)
+def refused(text: str, *why: Why, release: Release | None = None) -> Outcome:
+    return Outcome(code=ExitCode.REFUSED, text=f"refused: {text}", why=why, release=release)
 
 
 def failed(error: Unavailable, text: str | None = None, release: Release | None = None) -> Outcome:
     """The outcome of a command that ``error`` kept from its work, or from knowing everything."""
-    broken = isinstance(error, (Missing, Unreadable))
-    code = ExitCode.DENIED if isinstance(error, Denied) else ExitCode.BROKEN if broken else ExitCode.UNAVAILABLE
-    return Outcome(code=code, text=str(error) if text is None else text, release=release)
+    kinds: dict[type[Unavailable], tuple[ExitCode, Why]] = {
+        Denied: (ExitCode.DENIED, Why.DENIED),
+        Missing: (ExitCode.BROKEN, Why.MISSING),
+        Unreadable: (ExitCode.BROKEN, Why.UNREADABLE),
+    }
+    code, why = kinds.get(type(error), (ExitCode.UNAVAILABLE, Why.AWS))
+    return Outcome(code=code, text=str(error) if text is None else text, why=(why,), release=release)
 
 
 def ended(release: Release) -> Outcome:
@@ -55,7 +83,7 @@ def ended(release: Release) -> Outcome:
 
 
 def superseded(request: OperatorRequest, by: OperatorRequest, release: Release) -> Outcome:
-    return refused(f"{request.command} is superseded by {by.command}, {by.by}", release)
+    return refused(f"{request.command} is superseded by {by.command}, {by.by}", Why.SUPERSEDED, release=release)
 
 
 def answered(request: OperatorRequest, release: Release, *, instead: OperatorRequest | None = None) -> Outcome:
@@ -68,14 +96,15 @@ def answered(request: OperatorRequest, release: Release, *, instead: OperatorReq
     if answer is None and instead is not None:
         return superseded(request, instead, release)
     if answer is not None and answer.kind is EventKind.IGNORED:
-        return refused(answer.text, release)
+        return refused(answer.text, Why.IGNORED, release=release)
     if release.phase is Phase.PROMOTED and command == RequestCommand.PAUSE and answer is None:
         return too_late(release)
     return ended(release) if release.finished else done(release.events[-1].text, release)
 
 
 def too_late(release: Release) -> Outcome:
-    return refused(f"too late, {name(release.candidate)} is promoted; {way_back(release)}", release)
+    text = f"too late, {name(release.candidate)} is promoted; {way_back(release)}"
+    return refused(text, Why.TOO_LATE, release=release)
 
 
 def way_back(promoted: Release) -> str:

@@ -9,15 +9,24 @@ from environments import ReleaseSettings
 from pipeline.release.analysis import Limits
 from pipeline.release.stored import known
 
+SHORTEST_SCALE = 0.0166
+"""1/60, rounded down: CloudWatch's shortest period is a second, and stands for its minute."""
+
 
 def bake_scale(environ: Mapping[str, str] = os.environ) -> float:
     """The factor ``BAKE_SCALE`` on bakes, and on the minutes and the delay of the metrics that judge them: 1 on AWS.
 
-    Raises ``ValueError`` for what is no such factor.
+    Raises ``ValueError`` for what is no such factor, and on AWS for another than 1.
     """
-    scale = float(environ.get("BAKE_SCALE") or 1)
-    if not 0 <= scale < float("inf"):
-        raise ValueError(f"BAKE_SCALE must be a number from 0 up, not {scale}")
+    text = environ.get("BAKE_SCALE") or "1"
+    scale = float(text)
+    if not SHORTEST_SCALE <= scale <= 1:
+        raise ValueError(f"BAKE_SCALE must be from 1/60, with which a minute is a second, to 1; it is {text}")
+    if scale != 1 and not environ.get("AWS_ENDPOINT_URL"):
+        raise ValueError(
+            f"BAKE_SCALE is {text}, but this is no local cloud: on AWS minutes can't be scaled. Unset it, or set "
+            '`AWS_ENDPOINT_URL` (eval "$(python -m localcloud env dev)")'
+        )
     return scale
 
 

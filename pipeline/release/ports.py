@@ -152,6 +152,17 @@ class OperatorRequest:
         return f"asked for by {self.asked_by}" + (f": {self.reason}" if self.reason else "")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Freeze:
+    """The last word of operators on whether releases may start."""
+
+    frozen: bool
+    by: str
+    reason: str
+    at: float
+    """Seconds since the epoch."""
+
+
 class Records(Protocol):
     """The store of records, and the lease: only its holder moves traffic. Every method raises ``Unavailable``."""
 
@@ -178,6 +189,12 @@ class Records(Protocol):
 
     def asked(self) -> OperatorRequest | None:
         """The last request."""
+        ...
+
+    def set_freeze(self, freeze: Freeze) -> None: ...
+
+    def freeze(self) -> Freeze | None:
+        """The last one, if there was any."""
         ...
 
     def acquire(self) -> None:

@@ -94,6 +94,8 @@ class Release:
     """The last request of an operator that was obeyed."""
     paused_until: float | None = None
     """When a pause ends in a rollback, unless someone resumes."""
+    build_ends: float | None = None
+    """When the pipeline's build that drives it is ended by CodeBuild."""
     defect: str | None = None
     """The traceback of the exception in the controller itself that ended the release."""
     analysis_runs: tuple[AnalysisRun, ...] = ()

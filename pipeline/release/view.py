@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from names import Function
 from pipeline.release.analysis import AnalysisRun
 from pipeline.release.plan import Plan
-from pipeline.release.ports import Lease
+from pipeline.release.ports import Freeze, Lease
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import total
 from pipeline.release.traffic import ROUTED, Traffic, Versions, moves, shifted
@@ -51,6 +51,7 @@ def tree(
     unknown: Sequence[Exception] = (),
     last: Release | None,
     lease: Lease | None,
+    freeze: Freeze | None,
     now: float,
 ) -> list[str]:
     """An environment on one screen: versions with their traffic and health, the step, and the reason for waiting."""
@@ -62,6 +63,8 @@ def tree(
     else:
         branches.append(f"candidate  {name(deployed):12}  {_shares(traffic, deployed)}")
     branches.append(f"alarms     {'unknown' if ringing is None else ', '.join(ringing) or 'all quiet'}")
+    if freeze and freeze.frozen:
+        branches.append(f"frozen     by {freeze.by} since {when(freeze.at)}: {freeze.reason}")
     branches += [f"unknown    {failure}" for failure in unknown]
     if last is None and unknown:
         return _branch(f"{environment}: not all is known", branches)
@@ -91,7 +94,7 @@ def plan_lines(environment: str, plan: Plan, windows: Sequence[str], freeze: Seq
             f"enough data   {limits.minimum_requests} requests of the candidate, {limits.minimum_per_route} a route",
             f"inconclusive  held up to {plan.hold_seconds:g} s, then rolled back",
             f"pause         up to {plan.pause_seconds:g} s unless `pause --for` says else, then rolled back",
-            f"failing calls {plan.failures_allowed} rounds in a row, then rolled back",
+            f"failing calls {plan.failures_allowed} rounds in a row and 30 s, then rolled back",
             f"windows       {'; '.join(windows) + ' UTC' if windows else 'always open'}",
             f"freeze alarms {', '.join(freeze) or 'none'}",
         ],

@@ -5,6 +5,7 @@
 - alarms and metrics: ``cloudwatch:DescribeAlarms``, ``GetMetricData``
 - messages: ``sns:Publish`` to the alert topic, ``cloudwatch:PutMetricData`` in ``Payments/Release``
 - records and lease: ``dynamodb:PutItem``, ``GetItem``, ``Query``, ``DeleteItem`` on ``payment-releases-<env>``
+- who asks: ``sts:GetCallerIdentity``
 - names of the platform: ``cloudformation:DescribeStacks`` on its stack
 """
 

@@ -1,8 +1,8 @@
 """Records and lease in the DynamoDB table ``payment-releases-<env>`` (keys ``environment``, ``release_id``).
 
-A release's item holds its record as JSON, with phase and revision beside it for people who read the table. Lease
-and last request of an operator are the items whose ``release_id`` is ``lease`` and ``request``; they sort after all
-releases, whose ids start with a digit.
+A release's item holds its record as JSON, with phase and revision beside it for people who read the table. Lease,
+last request of an operator and last freeze are the items whose ``release_id`` is ``lease``, ``request`` and
+``operators-freeze``. These sort after all releases, whose ids start with a digit, and none sorts before the lease.
 
 **The lease** needs no clocks that agree. Who wants it watches the holder's item by the own clock, and takes it when it
 has not changed for ``LEASE_SECONDS``: a living holder writes it more often. The end that stands in it is for people.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline.release.aws import PROMPT_CONFIG, calling, error_code
-from pipeline.release.ports import Lease, LeaseHeld, LeaseLost, OperatorRequest, RequestCommand, Unreadable
+from pipeline.release.ports import Freeze, Lease, LeaseHeld, LeaseLost, OperatorRequest, RequestCommand, Unreadable
 from pipeline.release.record import Release
 from pipeline.release.stored import known
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LEASE = "lease"
 REQUEST = "request"
+FREEZE = "operators-freeze"
 LEASE_SECONDS = 30
 """The time for which other controllers must watch the lease of one that was killed."""
 
@@ -124,6 +125,15 @@ class AwsRecords:
         with calling("reading the operators' requests"):
             item = self._get(REQUEST)
         return known(OperatorRequest, json.loads(item["request"]["S"])) if item else None
+
+    def set_freeze(self, freeze: Freeze) -> None:
+        with calling("writing the freeze"):
+            self._put(self._key(FREEZE) | {"freeze": {"S": json.dumps(asdict(freeze))}}, {})
+
+    def freeze(self) -> Freeze | None:
+        with calling("reading the freeze"):
+            item = self._get(FREEZE)
+        return known(Freeze, json.loads(item["freeze"]["S"])) if item else None
 
     def acquire(self) -> None:
         now = self._now()

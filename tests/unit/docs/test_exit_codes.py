@@ -70,3 +70,11 @@ def test_every_command_is_in_the_table() -> None:
         if file.name == "__main__.py" or '\nif __name__ == "__main__":\n' in file.read_text()
     }
     assert {command for command, _, _ in rows()} == (modules - STARTED_BY_OTHERS) | {"benchmarks"}
+
+
+def test_the_reasons_of_a_release_command_are_those_of_the_table() -> None:
+    text = (ROOT / "docs/exit-codes.md").read_text()
+    documented = re.findall(r"^\| `([a-z-]+)` \| (?:retry|person|page) \|", text, re.M)
+    tree = ast.parse((ROOT / CODES["pipeline.release"]).read_text())
+    [why] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Why"]
+    assert documented == [ast.literal_eval(each.value) for each in why.body if isinstance(each, ast.Assign)]

@@ -62,9 +62,17 @@ class Bench:
         """At once, so that tests need not wait; those of late metrics set another."""
         self.settings = ReleaseSettings()
         self.commit = "c0ffee"
+        self.build_ends: float | None = None
         self.messages: list[str] = []
 
-    def controller(self, holder: str = "ann", *, override: str | None = None, dry_run: bool = False) -> Commands:
+    def controller(
+        self,
+        holder: str = "ann",
+        *,
+        override: str | None = None,
+        dry_run: bool = False,
+        reason: str | None = None,
+    ) -> Commands:
         """The commands, in the hands of a new process."""
         aws: Any = self.aws
         return Commands(
@@ -93,7 +101,9 @@ class Bench:
             ),
             asked_by=holder,
             commit=self.commit,
+            reason=reason,
             override=override,
+            build_ends=self.build_ends,
             dry_run=dry_run,
         )
 

@@ -124,12 +124,15 @@ class FakeAws:
         return result
 
     def describe_listeners(self, *, ListenerArns: list[str]) -> Any:
-        groups = [
-            {"TargetGroupArn": OUTPUTS[f"{colour.capitalize()}TargetGroupArn"], "Weight": weight}
-            for colour, weight in self.weights.items()
-        ]
-        action = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
-        return self._called("DescribeListeners", lambda: {"Listeners": [{"DefaultActions": [action]}]})
+        def describe() -> Any:
+            groups = [
+                {"TargetGroupArn": OUTPUTS[f"{colour.capitalize()}TargetGroupArn"], "Weight": weight}
+                for colour, weight in self.weights.items()
+            ]
+            action = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
+            return {"Listeners": [{"DefaultActions": [action]}]}
+
+        return self._called("DescribeListeners", describe)
 
     def modify_listener(self, *, ListenerArn: str, DefaultActions: list[Any]) -> Any:
         groups = DefaultActions[0]["ForwardConfig"]["TargetGroups"]
@@ -195,6 +198,10 @@ class FakeAws:
         deployed, split = self.aliases[function, "green"][0], self.aliases.get((function, "blue"), ("", {}))[1]
         counted = split and deployed in self.shares()[function]
         return bool(self.counts_the_deployed_in_blue and counted and self.behaviour.get(deployed, Behaviour()).errors)
+
+    def get_caller_identity(self) -> Any:
+        arn = "arn:aws:sts::111122223333:assumed-role/PlatformEngineer/bob"
+        return self._called("GetCallerIdentity", lambda: {"Arn": arn})
 
     def put_metric_data(self, *, Namespace: str, MetricData: list[Any]) -> Any:
         values = [datum["Value"] for datum in MetricData]
@@ -308,8 +315,8 @@ class FakeAws:
             found = (item or {}).get(match[1])
             return found is not None and _compare(found, match[2], ExpressionAttributeValues[match[3]])
 
-        terms = [all(map(holds, each.split(" AND "))) for each in ConditionExpression.split(" OR ")]
-        if ConditionExpression and not any(terms):
+        terms = ConditionExpression.split(" OR ") if ConditionExpression else []
+        if terms and not any(all(map(holds, each.split(" AND "))) for each in terms):
             raise refused(operation, "ConditionalCheckFailedException")
 
 

@@ -1,0 +1,159 @@
+"""The command line: who asked and why, what a program reads, what a person is told."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import NoCredentialsError
+
+from environments import environment
+from pipeline.release import cli
+from pipeline.release.aws.identity import identity
+from pipeline.release.outcome import ExitCode
+from tests.unit.pipeline.release.bench import Bench
+from tests.unit.pipeline.release.fake_aws import refused
+from tests.unit.pipeline.release.test_exits import abandoned_at_25_percent, fails, unreadable
+from tests.unit.pipeline.release.test_operators import promoted
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
+    """The environment on which the command line works, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    bench = Bench()
+
+    def commands(arguments: Any) -> Any:
+        return bench.controller("bob", reason=arguments.reason, override=arguments.override)
+
+    monkeypatch.setattr(cli, "_commands", commands)
+    return bench
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and JSON of a command."""
+    code = cli.main([words[0], "--env", "dev", "--json", *words[1:]])
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert document["exit_code"] == code
+    return code, document
+
+
+@pytest.mark.parametrize("command", ["abort", "rollback"])
+def test_who_asked_and_why_is_in_the_record(command: str, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert abandoned_at_25_percent(bench)
+
+    code, document = outcome(capsys, command, "--reason", "declines rise")
+
+    assert code == ExitCode.DONE
+    [asked] = [event for event in document["release"]["events"] if event["request_id"]]
+    assert (asked["asked_by"], asked["reason"]) == ("bob", "declines rise")
+    assert "abort, asked for by bob: declines rise" in document["release"]["cause"]
+
+
+def test_why_a_release_was_started_or_a_guard_overridden_is_in_the_record(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.aws.alarms["api-errors"] = "ALARM"
+
+    _, overridden = outcome(capsys, "shift", "--override", "repairs it")
+    _, undone = outcome(capsys, "undo", "--now", "--reason", "it did not")
+
+    assert overridden["release"]["events"][0]["reason"] == "repairs it"
+    assert undone["release"]["events"][0]["reason"] == "it did not"
+    assert undone["release"]["events"][0]["asked_by"] == "bob"
+
+
+def test_the_identity_is_that_of_the_credentials(bench: Bench) -> None:
+    session: Any = bench.aws
+
+    assert identity(session) == "arn:aws:sts::111122223333:assumed-role/PlatformEngineer/bob"
+    fails(bench, "GetCallerIdentity")
+    assert identity(session) == "unknown IAM identity"
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "code", "why"),
+    [
+        ("a freeze", ["shift"], ExitCode.REFUSED, ["frozen"]),
+        ("drift", ["shift"], ExitCode.REFUSED, ["drift"]),
+        ("an alarm that rings", ["shift"], ExitCode.REFUSED, ["alarm"]),
+        ("an alarm that is deleted", ["shift"], ExitCode.BROKEN, ["missing"]),
+        ("a record that can't be read", ["shift"], ExitCode.BROKEN, ["unreadable"]),
+        ("no table", ["shift"], ExitCode.UNAVAILABLE, ["aws"]),
+        ("no right", ["shift"], ExitCode.DENIED, ["denied"]),
+        ("no credentials", ["status"], ExitCode.DENIED, ["denied"]),
+        ("nothing", ["abort"], ExitCode.REFUSED, ["not-under-way"]),
+        ("nothing", ["undo"], ExitCode.REFUSED, ["no-version"]),
+        ("nothing", ["history"], ExitCode.DONE, []),
+    ],
+)
+def test_a_program_can_tell_retry_from_page(
+    given: str, words: list[str], code: ExitCode, why: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denies(operation: str, when: str) -> None:
+        raise NoCredentialsError if given == "no credentials" else refused(operation, "AccessDeniedException")
+
+    match given:
+        case "a freeze":
+            bench.controller("carol", reason="the year ends").freeze()
+        case "drift":
+            bench.aws.weights = {"blue": 60, "green": 40}
+        case "an alarm that rings":
+            bench.aws.alarms["api-errors"] = "ALARM"
+        case "an alarm that is deleted":
+            del bench.aws.alarms["api-errors"]
+        case "a record that can't be read":
+            unreadable(promoted(bench))
+        case "no table":
+            fails(bench, "Query", "PutItem")
+        case "no right" | "no credentials":
+            bench.aws.disturb = denies
+
+    ended, document = outcome(capsys, *words)
+
+    assert (ended, document["why"]) == (code, why), document["text"]
+
+
+@pytest.mark.parametrize("name", ["prodd", "pord", "prd", "prid", "stagng", "devv", "dve", "de"])
+def test_a_slip_in_the_name_of_an_environment_is_caught_before_aws_is_asked(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["rollback", "--env", name]) == ExitCode.USAGE
+    assert "did you mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["test", "demo", "dev-2", "prod2", "pr-128", "stage", "ci"])
+def test_names_of_ephemeral_environments_are_no_slips(name: str) -> None:
+    assert environment(name).name == name
+
+
+@pytest.mark.parametrize("word", [word for word in cli.COMMANDS if word != "plan"])
+def test_the_help_of_each_command_has_an_example_that_parses(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([word, "--help"])
+
+    text = capsys.readouterr().out
+    examples = [line.split("pipeline.release ")[1] for line in text.splitlines() if line.startswith("  python -m")]
+    assert examples
+    for example in examples:
+        assert cli._parser().parse_args(shlex.split(example)).command == word
+    assert "exit codes:" in text
+
+
+@pytest.mark.parametrize("text", ["", "seven", "validation", "validation=", "nothing=7", "validation=7,", "-1"])
+def test_versions_that_make_no_sense_are_a_usage_error(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["undo", "--env", "dev", f"--to={text}"])
+
+    assert end.value.code == ExitCode.USAGE
+    assert "write it as 7, or validation=7,processing=5" in capsys.readouterr().err
+
+
+def test_a_build_ends_at_the_time_out_that_the_pipeline_gives_it() -> None:
+    release = environment("prod").release
+
+    assert cli._build_ends(release, {}) is None
+    ends = cli._build_ends(release, {"CODEBUILD_START_TIME": "1800000000000"})
+    assert ends == 1_800_000_000 + 60 * release.build_minutes
+    assert release.build_minutes * 60 == pytest.approx(900 + release.most_seconds, abs=30)
