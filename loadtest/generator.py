@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-import psutil
 from locust.html import get_html_report
 from locust.rpc import Message
 from locust.runners import LocalRunner, MasterRunner
@@ -66,7 +65,6 @@ class Generator:
 
     def start(self) -> None:
         """Begin the load; returns at once."""
-        psutil.cpu_percent()  # from here on
         self._began = time.perf_counter() + START_IN_SECONDS
         message = {"plan": self._plan.to_message(), "workers": self._workers, "start_in": START_IN_SECONDS}
         self._runner.send_message("plan", message)
@@ -81,10 +79,6 @@ class Generator:
     def elapsed(self) -> float:
         """Seconds since the run's beginning."""
         return time.perf_counter() - self._began
-
-    def machine_cpu_share(self) -> float:
-        """The load of all cores of this machine since the start or the last call, from 0 to 1."""
-        return psutil.cpu_percent() / 100
 
     def end_at(self, end: float) -> None:
         """Send nothing that is due ``end`` seconds into the run or later. Requests under way may finish."""

@@ -14,6 +14,8 @@ from loadtest.timeline import timeline
 ERRORS_OF_A_BROKEN_ROUTE = 5
 """After so many answers without a right one, the route counts as broken."""
 LEAST_SHARE_OF_RATE = 0.95
+MOST_SHARE_OF_OTHERS = 0.25
+"""If other programs take more of a machine that runs the API too, slow answers prove nothing about the candidate."""
 BUSY_CPU_SHARE = 0.9
 """Above this share of a core, the latencies may come from the generator."""
 LATE_SHARE_OF_LIMIT = 0.2
@@ -39,12 +41,14 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True)
 class RunMeasurements:
-    """The measurements. ``machine_cpu_share``: the load of this machine by all its processes. ``expected``: requests
-    that were due. ``first_ms``: latency of each route's first answer."""
+    """The measurements. ``machine_cpu_share``: the load of this machine by all its processes, and ``others_cpu_share``
+    by other ones than load test and API (``None``: the API is elsewhere). ``expected``: requests that were due.
+    ``first_ms``: latency of each route's first answer."""
 
     samples: Samples
     health: Health
     machine_cpu_share: float
+    others_cpu_share: float | None
     expected: int
     first_ms: dict[str, float]
 
@@ -94,6 +98,7 @@ def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, 
         warmth={route: _warmth(samples, route, begin, measured.first_ms) for route, _ in settings.mix},
         versions=samples.versions_by_route(),
         generator=generator,
+        machine_was_busy=verdict is GateVerdict.INVALID and _machine_was_busy(generator),
         timeline=timeline(samples, [route for route, _ in settings.mix], moment.end),
         histograms={
             route: histogram(samples.latencies(route, begin, moment.end)).encode().decode() for route, _ in settings.mix
@@ -106,8 +111,9 @@ def _overall(
 ) -> tuple[GateVerdict, list[str]]:
     """The verdict of the run, and its reasons with the gravest first.
 
-    A generator in trouble can only make latencies look worse, so it voids a failure but not a pass. When the rate was
-    not reached, the run fails only if the failure is proven; otherwise it is invalid, because the load was too low.
+    A generator in trouble and a busy machine can only make latencies look worse: they void a failure but not a pass.
+    When the rate was not reached, the run fails only if the failure is proven; otherwise it is invalid, because the
+    load was too low.
     """
     verdict = worst([route.verdict for route in routes])
     gravest_first = sorted(routes, key=lambda route: gravity(route.verdict))
@@ -126,14 +132,21 @@ def _overall(
             f"the generator had trouble of its own (CPU {generator.cpu_share:.0%} of a core, event loop late by "
             f"{generator.lag_p99_ms:.1f} ms at p99): give it more processes or a lower rate",
         )
-    if generator.machine_cpu_share > BUSY_CPU_SHARE and verdict is not GateVerdict.PASS:
-        reasons.append(
-            f"this machine was {generator.machine_cpu_share:.0%} busy: if the API runs on it too, other work slowed it"
+    busy = _machine_was_busy(generator) and verdict is not GateVerdict.PASS
+    if busy:
+        reasons.insert(
+            0,
+            f"this machine was busy: other programs than API and load test took {generator.others_cpu_share:.0%} of "
+            f"its processors ({MOST_SHARE_OF_OTHERS:.0%} allowed)",
         )
     unproven = (too_slow or generator.unaccounted) and verdict is not GateVerdict.FAIL
-    if unproven or (in_trouble and verdict is not GateVerdict.PASS):
+    if unproven or busy or (in_trouble and verdict is not GateVerdict.PASS):
         verdict = GateVerdict.INVALID
     return verdict, reasons
+
+
+def _machine_was_busy(generator: GeneratorHealth) -> bool:
+    return (generator.others_cpu_share or 0.0) > MOST_SHARE_OF_OTHERS
 
 
 def _generator_health(measured: RunMeasurements, settings: GateSettings, moment: Moment) -> GeneratorHealth:
@@ -146,6 +159,7 @@ def _generator_health(measured: RunMeasurements, settings: GateSettings, moment:
         lag_p99_ms=health.lag_ms(0.99),
         lag_max_ms=health.lag_ms(1.0),
         machine_cpu_share=measured.machine_cpu_share,
+        others_cpu_share=measured.others_cpu_share,
         reconnects=samples.reconnects,
     )
 

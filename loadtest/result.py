@@ -69,7 +69,8 @@ class ProcessorTime:
 class GeneratorHealth:
     """The generator's own state during the run. Rates: requests a second. ``unaccounted``: requests that were due and
     have no known end. ``reconnects``: kept-alive connections that the server had closed.
-    ``machine_cpu_share``: the load of the controlling machine by all its processes."""
+    ``machine_cpu_share``: the load of the controlling machine by all its processes; ``others_cpu_share``: by others
+    than load test and API, ``None`` when the API is on another machine."""
 
     target_rate: float
     achieved_rate: float
@@ -78,6 +79,7 @@ class GeneratorHealth:
     lag_p99_ms: float
     lag_max_ms: float
     machine_cpu_share: float
+    others_cpu_share: float | None
     reconnects: int
 
 
@@ -103,7 +105,8 @@ class Result:
 
     ``measured_seconds``: the judged time, after the warm-up. ``looks``: the number of judgements; ``alpha``: the share
     of the error probability for the last look. ``aborted``: failure was certain before the end. ``histograms``: HDR
-    histograms of the right answers (microseconds), in the library's own encoding.
+    histograms of the right answers (microseconds), in the library's own encoding. ``machine_was_busy``: it is invalid,
+    because other programs kept the machine from serving the API.
     """
 
     subject: Subject
@@ -125,6 +128,7 @@ class Result:
     processor: dict[str, ProcessorTime]
     versions: dict[str, dict[str, int]]
     generator: GeneratorHealth
+    machine_was_busy: bool
     timeline: list[TimelinePoint]
     histograms: dict[str, str]
 

@@ -30,6 +30,7 @@ def run(
     share: float = 1.0,
     health: Health = HEALTHY,
     straggler: float = 0.0,
+    others: float | None = 0.02,
 ) -> Result:
     """The result of a run whose answers take ``latency`` seconds, except that all requests due in the 10th second wait
     ``stall`` more, and one shortly before the end ``straggler`` more. Of all requests only ``share`` are known of."""
@@ -45,12 +46,37 @@ def run(
                 samples.processor.setdefault(route, Series()).add(ticket.start, 0.4 if ticket.start < 5 else 0.012)
     samples.versions["/process", "7"] = 400
     measured = RunMeasurements(
-        samples=samples, health=health, machine_cpu_share=0.3, expected=due, first_ms={"/process": 812.0}
+        samples=samples,
+        health=health,
+        machine_cpu_share=0.3,
+        others_cpu_share=others,
+        expected=due,
+        first_ms={"/process": 812.0},
     )
     subject = Subject(
         environment="dev", url="https://a.example/<dev>", run_id="r", started="2026-01-02T03:04:05Z", workers=1
     )
     return conclude(measured, SETTINGS, Moment(end=END, look=1, alpha=0.05), subject)
+
+
+def test_slow_answers_of_a_busy_machine_prove_nothing_and_fast_ones_do() -> None:
+    # Given other programs that take 61 % of the machine, when answers are slow, then the run is void and says why
+    result = run(latency=0.3, others=0.61)
+    assert (result.verdict, result.exit_code) == (GateVerdict.INVALID, ExitCode.INVALID)
+    assert result.reasons[0].startswith("this machine was busy: other programs than API and load test took 61% of")
+    assert result.machine_was_busy
+    # And fast answers pass all the same, while slow ones of a quiet or another machine are the candidate's
+    assert run(others=0.61).verdict is GateVerdict.PASS
+    for others in (0.2, None):
+        assert run(latency=0.3, others=others).verdict is GateVerdict.FAIL
+
+
+def test_the_gravest_reason_comes_first() -> None:
+    result = run(stall=2.0)
+    assert result.verdict is GateVerdict.FAIL
+    worst = next(route for route in result.routes if route.verdict is GateVerdict.FAIL)
+    assert result.reasons[0] == f"{worst.route}: {worst.reasons[0]}"
+    assert worst.reasons[0].startswith("p99 >= ")
 
 
 def test_a_healthy_run_passes() -> None:
