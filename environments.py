@@ -36,8 +36,8 @@ class GateSettings:
     """Share of requests that may fail."""
     mix: tuple[tuple[str, int], ...] = tuple((function.path, 1) for function in names.Function)
     """Routes and their shares of the traffic."""
-    seed: int = 1
-    """The same seed gives the same payments."""
+    seed: int | None = None
+    """The same seed gives the same payments. ``None``: another one for each run, which its report names."""
     concurrency: int = 64
     """The most simultaneous requests of each generator process."""
     timeout_seconds: float = 10.0

@@ -144,8 +144,8 @@ class CannedDatabase:
     """A PostgreSQL connection that knows a merchant of every caller, and an active customer by every id."""
 
     def run(self, sql: str, **parameters: Any) -> list[list[Any]]:
-        merchant = ["shop", "active", ["USD", "EUR"], {}, []]
-        return [[*merchant, "active", "US", ["USD", "EUR"], {}, {}]]
+        merchant = ["shop", "active", ["USD", "EUR"], {}, [], "real"]
+        return [[*merchant, "active", "US", ["USD", "EUR"], {}, {}, False]]
 
 
 class CannedSdk:

@@ -17,7 +17,7 @@ from environments import GateSettings
 from loadtest.client import PaymentClient, PaymentOutcome
 from loadtest.health import Monitor
 from loadtest.samples import Samples, Series
-from loadtest.scenario import PaymentRequest, Scenario
+from loadtest.scenario import PaymentRequest, Scenario, another_seed
 from loadtest.schedule import Schedule, Ticket
 from loadtest.signing import signer_for
 from loadtest.target import Target
@@ -44,13 +44,14 @@ class LoadPlan:
     def of(
         cls, settings: GateSettings, url: str, *, signed: bool, rate: float | None = None, ramp: float = 0.0
     ) -> "LoadPlan":
-        """A new run with an environment's settings. ``rate`` replaces the rate of the settings."""
+        """A new run with an environment's settings. ``rate`` replaces the rate of the settings. Settings without a seed
+        give each run another one."""
         return cls(
             run_id=uuid.uuid4().hex,
             url=url,
             rate=rate or settings.rate,
             ramp=ramp,
-            seed=settings.seed,
+            seed=settings.seed or another_seed(),
             mix=list(settings.mix),
             concurrency=settings.concurrency,
             timeout=settings.timeout_seconds,

@@ -131,6 +131,7 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
         others_cpu_share=others_share,
         expected=generator.count_before(moment.end),
         first_ms=first_ms,
+        seed=plan.seed,
     )
     return conclude(measured, settings, moment, subject), generator.locust_page()
 

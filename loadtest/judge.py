@@ -43,7 +43,7 @@ class Moment:
 class RunMeasurements:
     """The measurements. ``machine_cpu_share``: the load of this machine by all its processes, and ``others_cpu_share``
     by other ones than load test and API (``None``: the API is elsewhere). ``expected``: requests that were due.
-    ``first_ms``: latency of each route's first answer."""
+    ``first_ms``: latency of each route's first answer. ``seed``: of the payments that were sent."""
 
     samples: Samples
     health: Health
@@ -51,6 +51,7 @@ class RunMeasurements:
     others_cpu_share: float | None
     expected: int
     first_ms: dict[str, float]
+    seed: int
 
 
 def judge_routes(samples: Samples, settings: GateSettings, moment: Moment) -> list[RouteJudgement]:
@@ -88,7 +89,7 @@ def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, 
         alpha=moment.alpha,
         error_budget=settings.error_budget,
         rate=settings.rate,
-        seed=settings.seed,
+        seed=measured.seed,
         warm_up_seconds=begin,
         measured_seconds=round(moment.end - begin, 3),
         looks=moment.look,

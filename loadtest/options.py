@@ -89,7 +89,7 @@ _GATE_OPTIONS = (
     ("--confidence", "confidence", number(0.5, 0.999999), "how sure the verdict must be"),
     ("--error-budget", "error_budget", number(0, 0.5), "share of wrong answers allowed"),
     ("--mix", "mix", mix, f"routes and their shares, as {','.join(f'{route}=1' for route in _ROUTES)}"),
-    ("--seed", "seed", positive_integer, "same seed, same payments"),
+    ("--seed", "seed", positive_integer, "same seed, same payments (default: another one for each run)"),
     ("--concurrency", "concurrency", positive_integer, "requests that may be under way at once in a process"),
     ("--wake-up", "wake_up_seconds", number(0, 3_600), "seconds to wait for a VPC link or function that is asleep"),
     ("--timeout", "timeout_seconds", number(0, 60, above=True), "seconds after which a missing answer is an error"),

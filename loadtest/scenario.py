@@ -5,6 +5,7 @@ Request ``index`` of a ``seed`` is the same in every run, on every process and m
 
 import json
 import random
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,6 +54,11 @@ class PaymentRequest:
     body: bytes
     amount: float
     currency: str
+
+
+def another_seed() -> int:
+    """A random seed."""
+    return 1 + secrets.randbelow(2**31 - 1)
 
 
 class Scenario:

@@ -21,6 +21,7 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from loadtest.access import first_answers, platform_url
 from loadtest.engine import LoadPlan
 from loadtest.generator import Generator
 from loadtest.losses import LossBudget
-from loadtest.options import Workforce, add_target_options, number
+from loadtest.options import Workforce, add_target_options, number, positive_integer
 from loadtest.result import GateError, timestamp
 from loadtest.samples import Samples
 from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
@@ -55,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     add_target_options(parser)
     parser.add_argument("--rate", type=number(0, 1_000, above=True), help="requests a second")
+    parser.add_argument("--seed", type=positive_integer, help="same seed, same payments (default: another each time)")
     parser.add_argument("--most-seconds", type=number(0, 86_400, above=True), default=7_200.0, help="send no longer")
     parser.add_argument("--reports", type=Path, help="folder of the report (default: reports/<env>)")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what runs meanwhile")
@@ -70,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) -> int:
-    settings = arguments.env.gate
+    settings = replace(arguments.env.gate, seed=arguments.seed or arguments.env.gate.seed)
     budget = LossBudget(settings)
     try:
         url = arguments.url or platform_url(arguments.env, "ApiGatewayUrl")
@@ -95,6 +97,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         "url": url,
         "started": started,
         "rate": plan.rate,
+        "seed": plan.seed,
         "command": command,
         "command_exit_code": code,
     }

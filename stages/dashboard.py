@@ -57,6 +57,10 @@ def dashboard(
                 _graph("DynamoDB throttled requests", throttled),
             ],
             _release_row(environment, compute, balancer),
+            [
+                _graph("Payments by outcome", _payments("Payments")),
+                _graph("Synthetic payments by outcome", _payments("SyntheticPayments")),
+            ],
         ],
     )
     region = Stack.of(scope).region
@@ -65,6 +69,21 @@ def dashboard(
 
 def _graph(title: str, metrics: Sequence[cloudwatch.IMetric]) -> cloudwatch.GraphWidget:
     return cloudwatch.GraphWidget(title=title, left=list(metrics), width=12)
+
+
+def _payments(metric: str) -> list[cloudwatch.IMetric]:
+    """Payments of real customers, or of the load test's, by outcome. An account's environments share these metrics."""
+    return [
+        cloudwatch.Metric(
+            namespace=names.METRICS,
+            metric_name=metric,
+            dimensions_map={"Outcome": outcome, "service": names.service(Function.PROCESSING)},
+            statistic="Sum",
+            period=ONE_MINUTE,
+            label=outcome,
+        )
+        for outcome in ("approved", "review", "declined")
+    ]
 
 
 def _release_row(environment: Environment, compute: Compute, balancer: LoadBalancer) -> list[cloudwatch.IWidget]:

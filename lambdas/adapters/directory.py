@@ -7,8 +7,8 @@ from lambdas.payments.merchants import Merchant, Parties
 
 # The principal itself comes before its account. A merchant that is not platform-wide has customers of its own.
 _SELECT = """
-SELECT m.merchant_id, m.status, m.allowed_currencies, m.limits, m.required_fields,
-       c.status, c.country, c.allowed_currencies, c.payment_limits, c.spending_limits
+SELECT m.merchant_id, m.status, m.allowed_currencies, m.limits, m.required_fields, m.takes,
+       c.status, c.country, c.allowed_currencies, c.payment_limits, c.spending_limits, c.synthetic
 FROM merchant_principals p
 JOIN merchants m USING (merchant_id)
 LEFT JOIN customers c ON c.customer_id = :customer_id AND (
@@ -35,13 +35,14 @@ class PostgresDirectory:
         )
         if not rows:
             return None
-        merchant_id, status, currencies, limits, required, *customer = rows[0]
+        merchant_id, status, currencies, limits, required, takes, *customer = rows[0]
         merchant = Merchant(
             merchant_id=merchant_id,
             status=status,
             allowed_currencies=frozenset(currencies),
             limits=limits,
             required_fields=frozenset(required),
+            takes=takes,
         )
         return Parties(merchant=merchant, customer=_customer(customer_id, *customer) if customer[0] else None)
 
@@ -53,6 +54,7 @@ def _customer(
     currencies: list[str],
     payment_limits: dict[str, int],
     spending_limits: dict[str, int],
+    synthetic: bool,
 ) -> Customer:
     return Customer(
         customer_id=customer_id,
@@ -61,4 +63,5 @@ def _customer(
         allowed_currencies=frozenset(currencies),
         payment_limits=payment_limits,
         spending_limits=spending_limits,
+        synthetic=synthetic,
     )

@@ -116,8 +116,10 @@ def to_item(transaction: Transaction) -> dict[str, Any]:
     return {name: _attribute(value) for name, value in values.items() if value is not None}
 
 
-def _attribute(value: str | int | tuple[str, ...]) -> dict[str, Any]:
+def _attribute(value: bool | str | int | tuple[str, ...]) -> dict[str, Any]:
     match value:
+        case bool():
+            return {"BOOL": value}
         case int():
             return {"N": str(value)}
         case str():
@@ -134,6 +136,14 @@ def from_item(item: Mapping[str, Any]) -> Transaction:
     return Transaction(card=card, **{name: value for name, value in values.items() if name in known})  # type: ignore[arg-type]
 
 
-def _value(attribute: Mapping[str, Any]) -> str | int | tuple[str, ...]:
+def _value(attribute: Mapping[str, Any]) -> bool | str | int | tuple[str, ...]:
     [(kind, value)] = attribute.items()
-    return int(value) if kind == "N" else tuple(text["S"] for text in value) if kind == "L" else str(value)
+    match kind:
+        case "BOOL":
+            return bool(value)
+        case "N":
+            return int(value)
+        case "L":
+            return tuple(text["S"] for text in value)
+        case _:
+            return str(value)

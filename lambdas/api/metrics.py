@@ -6,17 +6,25 @@ from collections.abc import Iterable
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 
-def count(name: str, dimension: str, values: Iterable[str]) -> None:
-    """Count 1 for each of ``values`` of ``dimension``. The values come from fixed sets, never from a client."""
+def count(name: str, dimension: str, values: Iterable[str], *, synthetic: bool) -> None:
+    """Count 1 for each of ``values`` of ``dimension``. The values come from fixed sets, never from a client.
+
+    ``synthetic``: payments of load tests have metrics of their own, ``Synthetic<name>``, so that ``name`` counts real
+    ones only.
+    """
     for value in values:
-        with single_metric(name=name, unit=MetricUnit.Count, value=1) as metric:
+        with single_metric(name=_named(name, synthetic), unit=MetricUnit.Count, value=1) as metric:
             metric.add_dimension(name=dimension, value=value)
 
 
-def amount(currency: str, major_units: float) -> None:
+def amount(currency: str, major_units: float, *, synthetic: bool) -> None:
     """Record a payment's amount under its currency. A float is exact enough for a statistic."""
-    with single_metric(name="Amount", unit=MetricUnit.NoUnit, value=major_units) as metric:
+    with single_metric(name=_named("Amount", synthetic), unit=MetricUnit.NoUnit, value=major_units) as metric:
         metric.add_dimension(name="Currency", value=currency)
+
+
+def _named(name: str, synthetic: bool) -> str:
+    return f"Synthetic{name}" if synthetic else name
 
 
 def server_error() -> None:

@@ -22,6 +22,8 @@ class Customer:
     """The largest single payment by currency, in minor units. Absent currencies have the platform's limit."""
     spending_limits: Mapping[str, int] = field(default_factory=dict)
     """The most in a ``day`` and a ``month`` (24 hours, 30 days), in minor units of the base currency."""
+    synthetic: bool = False
+    """Made up, for load tests."""
 
     def limit(self, currency: Currency) -> int:
         """The largest single payment in ``currency``, in minor units."""

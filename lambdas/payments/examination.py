@@ -43,6 +43,8 @@ class Facts:
     """The rules against card testing that fired."""
     paid_today: int
     """What the merchant's payments amount to, in the base currency; 0 for a merchant without a limit of the day."""
+    synthetic: bool
+    """Whether the payment is made up, for a load test."""
     now: datetime
 
     @property
@@ -106,7 +108,7 @@ class Examiner:
         return Facts(
             payment=payment, attempt=attempt, merchant=merchant, customer=found.customer,
             card=Card.of(payment.card_number, keys.newest), keys=keys, rules=rules, watched=full, paid_today=paid_today,
-            now=now,
+            synthetic=found.synthetic, now=now,
         )  # fmt: skip
 
     def activity(self, facts: Facts) -> Activity:

@@ -25,11 +25,17 @@ class Merchant:
     limit that holds exactly would let a busy merchant's payments through one at a time."""
     required_fields: frozenset[str]
     """Fields that the contract lets out, and that this merchant must send."""
+    takes: str = "real"
+    """Whose payments: those of ``real`` customers, of ``synthetic`` ones, or of ``any``."""
 
     def check_active(self) -> None:
         """Raises ``CallerRefused``."""
         if self.status != "active":
             raise CallerRefused("merchant_not_active")
+
+    def serves(self, customer: Customer) -> bool:
+        """Whether ``customer`` is of the kind whose payments this merchant takes."""
+        return self.takes == "any" or customer.synthetic == (self.takes == "synthetic")
 
 
 DAY_SHARDS = 32
@@ -56,6 +62,11 @@ class Parties:
     customer: Customer | None
     """``None`` also for a customer of other merchants: nobody learns whose customer somebody is."""
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether the payment is made up, for a load test."""
+        return self.merchant.takes == "synthetic" or (self.customer is not None and self.customer.synthetic)
+
 
 class Directory(Protocol):
     """The store of merchants and customers."""
@@ -73,6 +84,8 @@ def parties(directory: Directory, caller: Caller, customer_id: str) -> Parties:
     if found is None:
         raise CallerRefused("caller_unknown")
     found.merchant.check_active()
+    if found.customer is not None and not found.merchant.serves(found.customer):
+        return Parties(merchant=found.merchant, customer=None)
     return found
 
 

@@ -71,7 +71,7 @@ class Processor:
         created_at = transactions.timestamp(facts.now)
         part = day_total(facts.merchant, ids.own, created_at[:10])
 
-        def open_once() -> Transaction:
+        def open_once() -> tuple[Transaction, Transaction]:
             activity = self._examiner.activity(facts)
             decision = decide(facts, activity)
             decided = Transaction(
@@ -93,13 +93,15 @@ class Processor:
                 country=payment.country,
                 merchant_id=facts.merchant.merchant_id,
                 base_minor=facts.attempt.base_minor,
+                synthetic=facts.synthetic,
                 day_total=part if decision.outcome != "declined" else None,
                 rules=facts.rules.version,
             )
             states, additions = counted(facts, activity, decision.outcome), _additions(decided, decided.base_minor or 0)
-            return self._ledger.open(decided, ids.other, states, additions)
+            return decided, self._ledger.open(decided, ids.other, states, additions)
 
-        return self._completed(undisputed(open_once), payment)
+        decided, stored = undisputed(open_once)
+        return self._completed(stored, payment, known=stored is decided)
 
     def repeat(self, payment: Payment, caller: Caller, idempotency_key: str) -> Transaction:
         """The transaction of an earlier request with this key, completed. It needs no decision.
@@ -113,8 +115,9 @@ class Processor:
             raise InFlight
         return self._completed(stored, payment)
 
-    def _completed(self, stored: Transaction, payment: Payment) -> Transaction:
-        if not self._examiner.is_of(stored, payment):
+    def _completed(self, stored: Transaction, payment: Payment, *, known: bool = False) -> Transaction:
+        """``known``: whether ``stored`` was made of ``payment`` just now."""
+        if not known and not self._examiner.is_of(stored, payment):
             raise KeyReused
         if stored.status == transactions.PENDING:
             audited = self._chain.append(stored, self._audit_log)

@@ -58,6 +58,8 @@ class Transaction:
     """The part of the merchant's total that counts this payment."""
     rules: str | None = None
     """The version of the fraud rules that decided. Missing in older transactions."""
+    synthetic: bool | None = None
+    """Whether it is made up, for a load test. ``None`` in older transactions."""
 
     def shows(self, payment: Payment) -> bool:
         """Whether all that is stored of the request is that of ``payment``: all but the card number's middle and the

@@ -72,10 +72,11 @@ def _body(transaction: Transaction) -> dict[str, Any]:
 
 
 def _measure(transaction: Transaction) -> None:
-    metrics.count("Payments", "Outcome", [transaction.outcome])
-    metrics.count("PaymentReasons", "Reason", transaction.reasons)
+    synthetic = bool(transaction.synthetic)
+    metrics.count("Payments", "Outcome", [transaction.outcome], synthetic=synthetic)
+    metrics.count("PaymentReasons", "Reason", transaction.reasons, synthetic=synthetic)
     decimals = CURRENCIES[transaction.currency].decimals
-    metrics.amount(transaction.currency, transaction.minor / 10**decimals)
+    metrics.amount(transaction.currency, transaction.minor / 10**decimals, synthetic=synthetic)
 
 
 initialise(_services, "dynamodb", "s3", "secretsmanager", "ssm")

@@ -22,7 +22,8 @@ def render(result: Result) -> str:
         "",
         f"API {result.subject.url}: {result.rate:g} requests/s asked, {result.generator.achieved_rate:.1f} achieved, "
         f"{result.measured_seconds:g} s measured after {result.warm_up_seconds:g} s of warm-up. "
-        f"p99 bounds: order statistics at {1 - result.alpha:.2%} confidence.",
+        f"p99 bounds: order statistics at {1 - result.alpha:.2%} confidence. "
+        f"The same payments again: `--seed {result.seed}`.",
     ]
     return "\n".join(lines) + "\n"
 

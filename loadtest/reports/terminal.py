@@ -46,7 +46,8 @@ def summary(result: Result) -> RenderableType:
         table,
         Text(
             f"{generator.achieved_rate:.1f} of {generator.target_rate:g} requests/s; generator: CPU "
-            f"{generator.cpu_share:.0%} of a core, event loop late by {generator.lag_p99_ms:.1f} ms (p99)",
+            f"{generator.cpu_share:.0%} of a core, event loop late by {generator.lag_p99_ms:.1f} ms (p99); "
+            f"the same payments again: --seed {result.seed}",
             style="dim",
         ),
         Text(_conclusion(result), style=_STYLES[result.verdict]),

@@ -171,6 +171,8 @@ def test_the_dashboard_shows_what_operations_asked_for(platform: PlatformTemplat
         "Lambda error rates": ("Errors",),
         "DynamoDB read/write capacity": ("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits"),
         "DynamoDB throttled requests": ("ThrottledRequests",),
+        "Payments by outcome": ("approved", "review", "declined"),
+        "Synthetic payments by outcome": ("SyntheticPayments",),
     }.items():
         assert title in body
         for metric in metrics:

@@ -11,6 +11,7 @@ import pytest
 from botocore.credentials import Credentials
 
 from lambdas.adapters import database
+from lambdas.schema import handler
 from loadtest.scenario import card_number, client_address
 from tests.integration.conftest import Platform
 from tests.integration.merchant import Merchant, Reply
@@ -103,8 +104,8 @@ def test_a_caller_is_its_merchant(platform: Platform) -> None:
     with _administrator(platform) as connection:
         for name, status in (("own-shop", "active"), ("suspended-shop", "suspended")):
             connection.run(
-                "INSERT INTO merchants (merchant_id, status, allowed_currencies, required_fields, limits)"
-                " VALUES (:name, :status, '{USD}', '{client_ip}', CAST(:limits AS jsonb))",
+                "INSERT INTO merchants (merchant_id, status, allowed_currencies, required_fields, limits, takes)"
+                " VALUES (:name, :status, '{USD}', '{client_ip}', CAST(:limits AS jsonb), 'any')",
                 name=name, status=status, limits=json.dumps({"payment": 100_00, "day": 150_00}),
             )  # fmt: skip
             arn = f"arn:aws:iam::{platform.cloud.account}:user/{name}"
@@ -128,6 +129,64 @@ def test_a_caller_is_its_merchant(platform: Platform) -> None:
         assert (made["status"], reason in made["reasons"]) == ("declined", True)
     # And what it declined does not count against the customer at another merchant
     assert platform.api().post("/fraud-check", payment(1903, "10.00")).body["decision"] == "approve"
+
+
+def test_synthetic_customers_and_real_merchants_keep_apart(platform: Platform) -> None:
+    # Given a merchant of real customers and one of synthetic ones, both open for every customer
+    callers = {name: _user(platform, f"{name}-shop") for name in ("real", "synthetic")}
+    with _administrator(platform) as connection:
+        for name in callers:
+            connection.run(
+                "INSERT INTO merchants (merchant_id, status, allowed_currencies, required_fields, platform_wide, takes)"
+                " VALUES (:name || '-shop', 'active', '{USD}', '{}', true, :name)",
+                name=name,
+            )
+            connection.run(
+                "INSERT INTO merchant_principals VALUES (:arn, :name || '-shop')",
+                arn=f"arn:aws:iam::{platform.cloud.account}:user/{name}-shop", name=name,
+            )  # fmt: skip
+    payers = {"real": payment(1905, "10.00", customer_id="cust-10002"), "synthetic": payment(1906, "10.00")}
+    # Then neither can be paid by the other's customers
+    for merchant, caller in callers.items():
+        for payer, body in payers.items():
+            reasons = [] if payer == merchant else ["customer_unknown"]
+            assert caller.post("/validate", body).body["reasons"] == reasons
+            made = caller.post("/process", body, key=str(uuid.uuid4())).body
+            assert made["status"] == ("approved" if payer == merchant else "declined")
+            # And each payment is marked, in the ledger and in its record
+            stored = _stored(platform, made["transaction_id"])
+            assert stored["synthetic"] == {"BOOL": merchant == "synthetic"}
+            record = platform.client("s3").get_object(
+                Bucket=platform.outputs["AuditLogBucket"], Key=stored["audit_key"]["S"]
+            )
+            assert json.loads(record["Body"].read())["synthetic"] is (merchant == "synthetic")
+
+
+def test_a_synthetic_customer_keeps_a_status_that_was_set_when_the_schema_is_seeded_again(platform: Platform) -> None:
+    # Given a synthetic customer that somebody blocked, and another that lost its mark
+    with _administrator(platform) as connection:
+        connection.run("UPDATE customers SET status = 'blocked' WHERE customer_id = 'load-01907'")
+        connection.run("UPDATE customers SET synthetic = false WHERE customer_id = 'load-01908'")
+        # When the next release seeds
+        handler._seed(connection, {"DemoCustomers": "true", "SyntheticPrincipals": [], "DemoPrincipals": []})
+        found = connection.run(
+            "SELECT customer_id, status, synthetic FROM customers WHERE customer_id IN"
+            " ('load-01906', 'load-01907', 'load-01908', 'cust-10001') ORDER BY 1"
+        )
+    # Then the status stays, and all synthetic customers are marked
+    assert found == [
+        ["cust-10001", "active", False],
+        ["load-01906", "active", True],
+        ["load-01907", "blocked", True],
+        ["load-01908", "active", True],
+    ]
+
+
+def _stored(platform: Platform, transaction_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = platform.client("dynamodb").get_item(
+        TableName=platform.outputs["TransactionTableName"], Key={"transaction_id": {"S": transaction_id}}
+    )["Item"]
+    return found
 
 
 def _user(platform: Platform, name: str) -> Merchant:

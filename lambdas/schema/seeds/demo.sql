@@ -10,9 +10,9 @@ FROM (SELECT generate_series(10001, 10050) UNION SELECT 12345) AS numbers (n)
 ON CONFLICT (customer_id) DO NOTHING;
 
 -- Their merchant, for every principal of the account that is no merchant's own. IAM decides who may call the API.
-INSERT INTO merchants (merchant_id, status, allowed_currencies, required_fields, platform_wide)
-VALUES ('demo', 'active', :currencies, '{}', true)
-ON CONFLICT (merchant_id) DO UPDATE SET allowed_currencies = excluded.allowed_currencies;
+INSERT INTO merchants (merchant_id, status, allowed_currencies, required_fields, platform_wide, takes)
+VALUES ('demo', 'active', :currencies, '{}', true, 'any')
+ON CONFLICT (merchant_id) DO UPDATE SET allowed_currencies = excluded.allowed_currencies, takes = excluded.takes;
 
 INSERT INTO merchant_principals (principal, merchant_id)
 SELECT unnest(CAST(:demo_principals AS text[])), 'demo'

@@ -52,6 +52,7 @@ def run(
         others_cpu_share=others,
         expected=due,
         first_ms={"/process": 812.0},
+        seed=7,
     )
     subject = Subject(
         environment="dev", url="https://a.example/<dev>", run_id="r", started="2026-01-02T03:04:05Z", workers=1
@@ -84,6 +85,8 @@ def test_a_healthy_run_passes() -> None:
     assert (result.verdict, result.exit_code) == (GateVerdict.PASS, ExitCode.PASS)
     assert result.generator.achieved_rate == pytest.approx(40, rel=0.01)
     assert result.warmth["/process"].first_ms == 812.0
+    assert result.to_json()["seed"] == 7
+    assert "`--seed 7`" in markdown.render(result)
 
 
 def test_the_processor_time_of_a_request_is_told_where_the_function_told_it() -> None:

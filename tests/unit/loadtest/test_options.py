@@ -5,6 +5,7 @@ import argparse
 import pytest
 
 from environments import GateSettings
+from loadtest.engine import LoadPlan
 from loadtest.options import add_gate_options, add_target_options, add_workforce_options, gate_settings, workforce
 
 
@@ -19,6 +20,14 @@ def parse(*arguments: str) -> argparse.Namespace:
 def test_settings_come_from_the_environment() -> None:
     # Given no options, then the environment's own settings hold
     assert gate_settings(parse()) == parse().env.gate
+
+
+def test_each_run_has_a_seed_of_its_own_unless_one_is_given() -> None:
+    def seed(*arguments: str) -> int:
+        return LoadPlan.of(gate_settings(parse(*arguments)), "https://a.example", signed=False).seed
+
+    assert len({seed() for _ in range(5)}) == 5
+    assert {seed("--seed", "7") for _ in range(2)} == {7}
 
 
 def test_every_setting_can_be_given() -> None:
