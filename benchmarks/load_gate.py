@@ -61,7 +61,7 @@ def _cost() -> None:
 def _truth(name: str, script: dict[str, float]) -> None:
     print(f"\n{name}: {RATE} requests/s for {SECONDS} s\n  exact p99            {_exact_p99(script):8.1f} ms")
     with _server(script) as url, tempfile.TemporaryDirectory() as folder:
-        options = f"--rate {RATE} --duration {SECONDS} --max-duration {SECONDS} --warm-up 0 --mix {ROUTE}=1"
+        options = f"--seed 1 --rate {RATE} --duration {SECONDS} --max-duration {SECONDS} --warm-up 0 --mix {ROUTE}=1"
         command = f"-m loadtest.gate --env dev --url {url} --unsigned --reports {folder} {options} --limit 60000"
         subprocess.run([sys.executable, *command.split()], cwd=ROOT, capture_output=True)
         gate = json.loads((Path(folder) / "gate.json").read_text())["routes"][0]
