@@ -85,6 +85,28 @@ def test_a_removed_record_is_named(also_in_ledger: bool) -> None:
     assert {found.key for found in log.verdict().breaks} == {log.keys[4]}
 
 
+@pytest.mark.parametrize("finished_by", ["the release before", "this release", "the release before, begun by this"])
+def test_payments_of_the_release_that_stored_first_digits_are_whole(finished_by: str) -> None:
+    # Given a payment whose item and record two releases wrote, the earlier one with the first six digits of the card
+    log, former = Log(), {"card_bin": "411111"}
+    for attribute in ("card_key_version", "synthetic"):
+        log.item(9).pop(attribute, None)
+    document = json.loads(log.bodies[log.keys[9]])
+    if finished_by != "this release":
+        for field in ("card_key_version", "synthetic"):
+            del document[field]
+        document |= former if finished_by == "the release before" else {"card_bin": None}
+    if finished_by == "the release before, begun by this":
+        log.item(9).update({"card_key_version": {"N": "1"}, "synthetic": {"BOOL": False}})
+    else:
+        log.item(9)["card_bin"] = {"S": "411111"}
+    body = canonical(document)
+    log.bodies[log.keys[9]] = body
+    log.item(9)["audit_hash"] = {"S": digest(body)}
+    # Then the day is whole
+    assert log.verdict().breaks == ()
+
+
 def test_the_removed_end_of_a_chain_is_named_by_the_ledger() -> None:
     log = Log()
     log.remove(9)

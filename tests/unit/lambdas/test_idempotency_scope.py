@@ -17,7 +17,7 @@ from lambdas.adapters.idempotency import Idempotency
 from lambdas.payments.examination import Keyring
 from lambdas.processing import handler as processing
 from tests.unit.lambdas.stores import KillAt, Killed
-from tests.unit.lambdas.test_processing import Bench
+from tests.unit.lambdas.test_processing import START, Bench
 
 KEY = "order-1"
 
@@ -122,6 +122,22 @@ def test_a_role_s_retry_in_another_session_gets_the_first_answer(kept: bool, pla
     assert (first[0], again) == (201, (201, first[1], True))
     assert len(platform.idempotency.records) == len(platform.bench.ledger.items) == 1
     assert platform.audited_callers == ["AROAMERCHANT:botocore-session-1763850000"]
+
+
+def test_until_the_first_rotation_ids_are_those_of_the_release_before(platform: Platform) -> None:
+    # Given values that the release before keyed ids wrote for this request, under the secret "k" * 64
+    record = "process#cc7c3e79db64fbac50e67faf5c26048d750bded0f2a894fe23ea4096da4ee6ef"
+    transaction = "txn_cc1229cab56d27e8607d4f4be3d7307a"
+    # Then this release writes the same, so that each finds the other's payments while one replaces the other
+    platform.pay("AIDASHOP")
+    assert list(platform.idempotency.records) == [record]
+    assert list(platform.bench.ledger.items) == [transaction]
+    # And after the rotation other ones, under which the payment is still found
+    platform.bench.secret.rotate(START)
+    platform.read_keys_again()
+    assert platform.pay("AIDASHOP")[2]
+    assert list(platform.bench.ledger.items) == [transaction]
+    assert len(platform.idempotency.records) == 2
 
 
 def test_a_card_number_in_a_session_s_name_is_not_recorded(platform: Platform) -> None:
