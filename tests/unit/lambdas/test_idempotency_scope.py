@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer, DataRecord
 
-from lambdas.adapters import aws, deadline
+from lambdas.adapters import aws
 from lambdas.adapters.idempotency import Idempotency
 from lambdas.payments.examination import Keyring
 from lambdas.processing import handler as processing
@@ -54,7 +54,6 @@ class Platform:
         monkeypatch.setenv("IDEMPOTENCY_TABLE", "it")
         monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Payments")
         monkeypatch.setattr(aws, "client", lambda service: None)
-        monkeypatch.setattr(deadline, "_ends_at", float("inf"))  # a request sets it; later tests must not meet that
         self.idempotency = MemoryRecords()
         monkeypatch.setattr(idempotency, "DynamoDBPersistenceLayer", lambda *_, **__: self.idempotency)
         self.bench = Bench()
