@@ -30,6 +30,9 @@ RELEASE_METRICS = "Payments/Release"
 CANDIDATE_WEIGHT = "CandidateWeight"
 """The metric of the release controller: percent of production traffic on the candidate, by ``Environment``."""
 
+PAYMENTS = "Payments"
+SYNTHETIC_PAYMENTS = f"Synthetic{PAYMENTS}"
+"""The metrics that count payments by ``Outcome``: of real customers, and of load tests."""
 CONFIGURATION_REFUSED = "ConfigurationRefused"
 """The metric of functions that read an unusable configuration, by ``Environment`` and ``service``."""
 

@@ -58,8 +58,8 @@ def dashboard(
             ],
             _release_row(environment, compute, balancer),
             [
-                _graph("Payments by outcome", _payments("Payments")),
-                _graph("Synthetic payments by outcome", _payments("SyntheticPayments")),
+                _graph("Payments by outcome", _payments(names.PAYMENTS)),
+                _graph("Synthetic payments by outcome", _payments(names.SYNTHETIC_PAYMENTS)),
             ],
         ],
     )
