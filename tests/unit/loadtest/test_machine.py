@@ -18,7 +18,8 @@ import socket, subprocess, sys, time
 server = socket.create_server(("127.0.0.1", 0))
 print(server.getsockname()[1], flush=True)
 server.accept()
-child = subprocess.Popen([sys.executable, "-c", "import time\\nwhile time.process_time() < 0.85: pass\\ntime.sleep(60)"])
+busy = "import time\\nwhile time.process_time() < 0.85: pass\\ntime.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", busy])
 while time.process_time() < 0.4: pass
 print("busy", flush=True)
 time.sleep(60)
