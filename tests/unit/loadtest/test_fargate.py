@@ -247,6 +247,7 @@ def test_the_tasks_get_the_code_and_nothing_else(cloud: FakeAws) -> None:
         "pipeline",
         "reporting",
         "requirements",
+        "windows.py",
     }
     assert not [name for name in names if "__pycache__" in name]
 
