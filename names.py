@@ -7,7 +7,9 @@ The functions under ``lambdas/`` import no delivery code. They get names as sett
 resources. tests/unit/test_names.py compares their routes with this file.
 """
 
+import re
 from enum import StrEnum
+from typing import NamedTuple
 
 PIPELINE = "payment-pipeline"
 """The stack of the pipeline, the pipeline itself, its key and its connection to the repository."""
@@ -100,29 +102,56 @@ class Reached(StrEnum):
     """The listener's weights choose between two target groups, one for each alias."""
 
 
+class Route(NamedTuple):
+    """A route of the API."""
+
+    method: str
+    path: str
+    """As in the contract: ``/transactions/{transaction_id}``."""
+
+    @property
+    def pattern(self) -> str:
+        """The path in an ARN, in which ``*`` stands for a parameter."""
+        return re.sub("{[^}]*}", "*", self.path)
+
+
 class Function(StrEnum):
-    """The functions that are released blue-green, with the route that each serves.
+    """The functions that are released blue-green, with the routes that each serves.
 
     CONTRIBUTING.md says how to add one.
     As a string, a function is its short name, which is part of AWS names, records and reports.
     """
 
     method: str
-    """HTTP method of its route."""
+    """HTTP method of its first route."""
     path: str
-    """The path of its route in the contract: ``/validate``."""
+    """The path of its first route in the contract: ``/validate``. Reports name the function by it."""
     reached: Reached
+    routes: tuple[Route, ...]
+    """All of them, the first one first."""
 
-    def __new__(cls, value: str, method: str = "", path: str = "", reached: Reached = Reached.ALIAS) -> "Function":
+    def __new__(
+        cls, value: str, method: str = "", path: str = "", reached: Reached = Reached.ALIAS, *more: Route
+    ) -> "Function":
         # The defaults are for type checkers: they read the look-up Function("validation") as a construction.
         function = str.__new__(cls, value)
         function._value_ = value
         function.method, function.path, function.reached = method, path, reached
+        function.routes = (Route(method, path), *more)
         return function
 
     VALIDATION = "validation", "POST", "/validate"
     FRAUD_DETECTION = "fraud-detection", "POST", "/fraud-check"
     PROCESSING = "processing", "POST", "/process", Reached.LOAD_BALANCER
+    TRANSACTIONS = (
+        "transactions",
+        "GET",
+        "/transactions",
+        Reached.ALIAS,
+        Route("GET", "/transactions/{transaction_id}"),
+        Route("POST", "/transactions/{transaction_id}/decision"),
+        Route("POST", "/transactions/{transaction_id}/reversal"),
+    )
 
     @property
     def route(self) -> str:
@@ -167,6 +196,18 @@ RULES_VERSION = "RULES_VERSION"
 """Setting of a function's version: the version of the fraud rules that it ships with."""
 
 
+class Staff(StrEnum):
+    """Roles of an environment's account that people assume, who look up, decide and reverse payments."""
+
+    REVIEWER = "reviewer"
+    """Decides what stands in review."""
+    OPERATOR = "operator"
+    """Reverses payments."""
+
+    def of(self, environment: str) -> str:
+        return resource(self, environment)
+
+
 class Table(StrEnum):
     """DynamoDB tables."""
 
@@ -188,7 +229,8 @@ class Index(StrEnum):
     BY_CARD = "by-card"
     BY_DAY = "by-day"
     BY_STATUS = "by-status"
-    """Of the same use as ``BY_DAY``, and one hot partition for each status. A later release drops it."""
+    """For look-ups by status. Each status is one partition, which takes 1,000 writes a second: more than the API lets
+    through (``throttle_rate``)."""
 
 
 class Parameter(StrEnum):

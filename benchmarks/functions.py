@@ -206,6 +206,9 @@ ENVIRONMENT = {
     "DATABASE_SECRET_ARN": "database",
     "FINGERPRINT_SECRET_ARN": "fingerprint",
     "FRAUD_RULES_PARAMETER": "rules",
+    "REVIEWER_ROLE_ARN": "reviewer",
+    "OPERATOR_ROLE_ARN": "operator",
+    "FOUR_EYES": "false",
 }
 
 if __name__ == "__main__":

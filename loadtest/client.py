@@ -13,7 +13,7 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 
 from loadtest.faults import Fault, FaultKind
-from loadtest.scenario import PaymentRequest, fault
+from loadtest.scenario import PaymentRequest, approved, fault
 from loadtest.target import Target
 
 
@@ -28,7 +28,7 @@ class PaymentOutcome:
     """How a request ended. ``fault``: ``None`` if the answer was right. ``status`` 0: there was no answer.
     ``version``: the function version that answered. ``reconnects``: connections found closed by the server.
     ``length``: bytes of the body. ``detail``: the beginning of a wrong one. ``processor``: seconds of processor time
-    that the function took; candidates tell it."""
+    that the function took; candidates tell it. ``approved``: the id of a payment that was approved."""
 
     fault: Fault | None
     status: int = 0
@@ -37,6 +37,7 @@ class PaymentOutcome:
     length: int = 0
     detail: str = ""
     processor: float | None = None
+    approved: str | None = None
 
 
 class PaymentClient:
@@ -61,7 +62,7 @@ class PaymentClient:
 
     def send(self, request: PaymentRequest, idempotency_key: str) -> PaymentOutcome:
         """Send ``request`` and wait for its whole answer. Every failure is an outcome, none an exception."""
-        path = self._base_path + request.route
+        path = self._base_path + request.target
         signature = self._signer.headers(request.method, path, request.body) if self._signer else {}
         headers = "".join(f"{name}: {value}\r\n" for name, value in signature.items())
         message = (
@@ -104,6 +105,7 @@ class PaymentClient:
             length=len(body),
             detail=body[:300].decode(errors="replace") if wrong else "",
             processor=processor_seconds(str(response.get("server-timing") or "")),
+            approved=None if wrong else approved(request, body),
         )
 
 

@@ -7,6 +7,7 @@ A ticket that no free user took in time is sent late, and its latency counts fro
 import math
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -66,6 +67,8 @@ class LoadPlan:
         return cls(**{**message, "mix": [(route, share) for route, share in message["mix"]]})
 
 
+_REMEMBERED = 1_000
+
 Observer = Callable[[PaymentRequest, float, PaymentOutcome], None]
 """Called for each finished request, with its latency in seconds."""
 
@@ -82,6 +85,8 @@ class Engine:
         self._samples = Samples()
         self._monitor = Monitor()
         self._end = math.inf
+        self._approved: deque[str] = deque(maxlen=_REMEMBERED)
+        """The latest payments of this process that were approved, for look-ups and reversals."""
 
     def serve(self) -> None:
         """Take tickets and send their requests, until the schedule's end."""
@@ -113,9 +118,14 @@ class Engine:
 
     def _send(self, ticket: Ticket, due: float) -> None:
         request = self._scenario.request(ticket.index)
+        if request.is_about_one and self._approved:
+            # What is voided is not looked up any more, because it would be voided already.
+            request = request.about(self._approved.pop() if request.method == "POST" else self._approved[-1])
         key = f"{self._plan.run_id}-{ticket.index}"
         outcome = self._client.send(request, key)
         latency = time.perf_counter() - due
+        if outcome.approved:
+            self._approved.append(outcome.approved)
         samples = self._samples
         samples.reconnects += outcome.reconnects
         if outcome.version:

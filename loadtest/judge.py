@@ -62,7 +62,7 @@ def judge_routes(samples: Samples, settings: GateSettings, moment: Moment) -> li
             route,
             samples.latencies(route, begin, moment.end),
             samples.faults(route, begin, moment.end),
-            limit_ms=settings.limit_ms,
+            limit_ms=settings.limit_of(route),
             error_budget=settings.error_budget,
             alpha=moment.alpha,
         )

@@ -80,12 +80,24 @@ def mix(text: str) -> tuple[tuple[str, int], ...]:
     return tuple(shares)
 
 
+def limit_factors(text: str) -> tuple[tuple[str, float], ...]:
+    """``/transactions=1.5`` as routes and factors."""
+    factors = []
+    for part in text.split(","):
+        route, _, factor = part.partition("=")
+        if route not in _ROUTES:
+            raise argparse.ArgumentTypeError(f"unknown route {route!r}: choose from {', '.join(_ROUTES)}")
+        factors.append((route, float(number(0, 100, above=True)(factor))))
+    return tuple(factors)
+
+
 _GATE_OPTIONS = (
     ("--rate", "rate", number(0, 100_000, above=True), "requests a second over all routes, open model"),
     ("--duration", "duration_seconds", number(0, 86_400, above=True), "seconds measured before the first verdict"),
     ("--max-duration", "max_seconds", number(0, 86_400, above=True), "seconds measured at most, while undecided"),
     ("--warm-up", "warm_up_seconds", number(0, 3_600), "seconds before the measured time, reported on their own"),
     ("--limit", "limit_ms", number(0, 3_600_000, above=True), "milliseconds that each route's p99 may reach"),
+    ("--limit-factors", "limit_factors", limit_factors, "limits of single routes, as multiples of --limit"),
     ("--confidence", "confidence", number(0.5, 0.999999), "how sure the verdict must be"),
     ("--error-budget", "error_budget", number(0, 0.5), "share of wrong answers allowed"),
     ("--mix", "mix", mix, f"routes and their shares, as {','.join(f'{route}=1' for route in _ROUTES)}"),

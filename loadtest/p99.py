@@ -62,6 +62,7 @@ class RouteJudgement:
     route: str
     verdict: GateVerdict
     reasons: list[str]
+    limit_ms: float
     samples: int
     over_limit: int
     allowed_over: int
@@ -131,6 +132,7 @@ def judge_route(
         route=route,
         verdict=judged[0][0],
         reasons=[reason for _, reason in judged],
+        limit_ms=limit_ms,
         samples=n,
         over_limit=over,
         allowed_over=allowed,

@@ -7,7 +7,7 @@ import json
 import random
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -43,10 +43,27 @@ OVER_ANY_LIMIT = 50_000
 _METHODS = {function.path: function.method for function in Function}
 
 
+class Look(StrEnum):
+    """What is asked of the route of transactions."""
+
+    SEARCH = "search"
+    """For a customer's transactions of the last day."""
+    GET = "get"
+    """A payment that was just made."""
+    VOID = "void"
+    """Such a payment, once."""
+
+
+LOOKS = (Look.SEARCH,) * 6 + (Look.GET,) * 2 + (Look.VOID,) * 2
+NOBODYS = f"txn_{0:032x}"
+"""The id of no transaction. It is asked for until a payment is known, and 404 is the right answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
     """One request of the load: its route, the kind of payment, its JSON body (none for GET), and the body's amount and
-    currency, which the answer must repeat."""
+    currency, which the answer must repeat. ``target``: path and query that are sent. ``look``: what a request for
+    transactions asks, and for ``whom``, a customer or a transaction."""
 
     method: str
     route: str
@@ -54,6 +71,18 @@ class PaymentRequest:
     body: bytes
     amount: float
     currency: str
+    target: str
+    look: Look | None = None
+    whom: str = ""
+
+    @property
+    def is_about_one(self) -> bool:
+        """Whether it is about one transaction, which must be known first."""
+        return self.look in (Look.GET, Look.VOID)
+
+    def about(self, transaction_id: str) -> "PaymentRequest":
+        """The same request about another transaction."""
+        return replace(self, target=self.target.replace(self.whom, transaction_id), whom=transaction_id)
 
 
 def another_seed() -> int:
@@ -90,8 +119,20 @@ class Scenario:
             f'"card_number": "{card}", "client_ip": "{client_address(customer)}"}}'
         )
         route = self._shuffled[place]
-        method = _METHODS[route]
-        return PaymentRequest(method, route, kind, b"" if method == "GET" else body.encode(), amount, currency)
+        if route == Function.TRANSACTIONS.path:
+            return _look(LOOKS[int(dice.random() * len(LOOKS))], f"load-{customer:05d}", amount, currency)
+        return PaymentRequest(_METHODS[route], route, kind, body.encode(), amount, currency, target=route)
+
+
+def _look(look: Look, customer_id: str, amount: float, currency: str) -> PaymentRequest:
+    route = Function.TRANSACTIONS.path
+    method, target, body = {
+        Look.SEARCH: ("GET", f"{route}?customer_id={customer_id}", b""),
+        Look.GET: ("GET", f"{route}/{NOBODYS}", b""),
+        Look.VOID: ("POST", f"{route}/{NOBODYS}/reversal", b'{"kind": "void", "reason": "Load test"}'),
+    }[look]
+    whom = customer_id if look is Look.SEARCH else NOBODYS
+    return PaymentRequest(method, route, Kind.ORDINARY, body, amount, currency, target, look, whom)
 
 
 def _amount(kind: Kind, currency: str, dice: random.Random) -> float:
@@ -121,7 +162,9 @@ def fault(request: PaymentRequest, status: int, body: bytes) -> Fault | None:
 
     The expected refusal of a payment is a right answer. A 200 with the wrong content is an error.
     """
-    expected = 201 if request.route == Function.PROCESSING.path else 200
+    if request.whom == NOBODYS and status == 404:
+        return None
+    expected = 201 if request.route == Function.PROCESSING.path or request.look is Look.VOID else 200
     if status != expected:
         unavailable = status >= 500 or status == 429
         return Fault(FaultKind.UNAVAILABLE if unavailable else FaultKind.WRONG_ANSWER, f"status {status}")
@@ -168,6 +211,25 @@ def _process_fault(request: PaymentRequest, answer: dict[str, Any]) -> str | Non
     return None
 
 
+def _look_fault(request: PaymentRequest, answer: dict[str, Any]) -> str | None:
+    if request.look is Look.SEARCH:
+        found = answer.get("transactions")
+        if not isinstance(found, list):
+            return "no transactions in the body"
+        return None if all(each.get("customer_id") == request.whom for each in found) else "another customer's payment"
+    if answer.get("transaction_id") != request.whom:
+        return "another transaction in the body"
+    return "not voided" if request.look is Look.VOID and answer.get("status") != "voided" else None
+
+
+def approved(request: PaymentRequest, body: bytes) -> str | None:
+    """The id of the payment that ``body``, a right answer, says was approved."""
+    if request.route != Function.PROCESSING.path:
+        return None
+    answer = json.loads(body)
+    return str(answer["transaction_id"]) if answer["status"] == "approved" else None
+
+
 def _same_amounts(request: PaymentRequest) -> tuple[object, ...]:
     """The request's amount as a number, and as the decimal string that keeps money exact."""
     return request.amount, str(request.amount) if request.currency == "JPY" else f"{request.amount:.2f}"
@@ -177,5 +239,6 @@ _CHECKS = {
     Function.VALIDATION.path: _validate_fault,
     Function.FRAUD_DETECTION.path: _fraud_check_fault,
     Function.PROCESSING.path: _process_fault,
+    Function.TRANSACTIONS.path: _look_fault,
 }
 """The check of an answer, by route. For any other route, the answer only has to be a JSON object."""

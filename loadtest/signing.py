@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for requests without a query string. The load test sends no others.
+"""AWS Signature Version 4 for the requests of the load test.
 
 botocore's signer takes about 60 microseconds, a good part of the generator's cost for a request. This one takes a tenth
 of that. A test compares its signatures with botocore's.
@@ -41,7 +41,10 @@ class Signer:
         self._prefix = ""
 
     def headers(self, method: str, path: str, body: bytes, now: float | None = None) -> dict[str, str]:
-        """The headers that sign ``body`` for ``path`` at ``now`` (seconds since the epoch), without ``Host``."""
+        """The headers that sign ``body`` for ``path`` at ``now`` (seconds since the epoch), without ``Host``.
+
+        ``path`` may have a query, in canonical form: sorted by name, and encoded (RFC 3986).
+        """
         credentials = self._source.get_frozen_credentials()
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
         date = stamp[:8]
@@ -58,7 +61,8 @@ class Signer:
             canonical += f"x-amz-security-token:{credentials.token}\n"
             signed += ";x-amz-security-token"
 
-        request = f"{method}\n{path}\n\n{canonical}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
+        path, _, query = path.partition("?")
+        request = f"{method}\n{path}\n{query}\n{canonical}\n{signed}\n{hashlib.sha256(body).hexdigest()}"
         to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
         signature = hmac.digest(self._key, to_sign.encode(), "sha256").hex()
         headers["Authorization"] = (

@@ -74,7 +74,7 @@ class Worker:
     def tell_locust(self, request: PaymentRequest, latency: float, outcome: PaymentOutcome) -> None:
         """Feeds locust's own statistics for its report and web page. The verdict does not use them."""
         self._environment.events.request.fire(  # type: ignore[no-untyped-call]
-            request_type="POST",
+            request_type=request.method,
             name=request.route,
             response_time=latency * 1000,
             response_length=outcome.length,

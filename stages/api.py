@@ -9,7 +9,7 @@ from aws_cdk import aws_apigateway as apigateway
 from constructs import Construct
 
 import names
-from names import Colour, Function, Reached
+from names import Colour, Function, Reached, Route
 from stages.blue_green import BlueGreenFunction
 from stages.compute import Compute
 from stages.firewall import Firewall
@@ -62,23 +62,17 @@ class Api(Construct):
         rest_api.add_property_override("EndpointAccessMode", "STRICT")
         # Remove CDK's own output of the URL: the stack has ApiGatewayUrl.
         self.api.node.try_remove_child("Endpoint")
-        model = _payment_model()
-        self._payment = apigateway.CfnModel(
-            self, "Payment", rest_api_id=self.api.rest_api_id, content_type="application/json", schema=model
-        )
-        self._model = apigateway.Model.from_model_name(self, "PaymentModel", self._payment.ref)
         self._validator = self.api.add_request_validator(
             "Validator", validate_request_body=True, validate_request_parameters=True
         )
         refuse_with_problems(self.api)
 
         self._deployment = cast(apigateway.Deployment, self.api.latest_deployment)
-        self._deployment.node.add_dependency(self._payment)
-        self._deployment.add_to_logical_id(model)
+        self._models = {name: self._model(name) for name in _bodies()}
         for function, released in compute.functions.items():
             match function.reached:
                 case Reached.ALIAS:
-                    self._alias_route(function, released)
+                    self._alias_routes(function, released)
                 case Reached.LOAD_BALANCER:
                     self._balancer_route(function)
 
@@ -105,7 +99,7 @@ class Api(Construct):
 
     def invoke_arns(self, stage: str) -> list[str]:
         """The ARNs of the routes of ``stage``, for a role that may ``execute-api:Invoke`` them."""
-        methods = sorted({function.method for function in Function})
+        methods = sorted({route.method for function in Function for route in function.routes})
         return [self.api.arn_for_execute_api(method, "/*", stage) for method in methods]
 
     def _stage_options(self, name: str, *, alias: str, release: str) -> apigateway.StageOptions:
@@ -131,8 +125,8 @@ class Api(Construct):
         )
         stage.node.add_dependency(group)
 
-    def _alias_route(self, function: Function, released: BlueGreenFunction) -> None:
-        """A route to the function's alias that the stage names."""
+    def _alias_routes(self, function: Function, released: BlueGreenFunction) -> None:
+        """Routes to the function's alias that the stage names."""
         stack = Stack.of(self)
         alias = f"{released.function.function_arn}:${{stageVariables.alias}}"
         integration = apigateway.Integration(
@@ -140,29 +134,42 @@ class Api(Construct):
             integration_http_method="POST",  # of Lambda's own API, whatever the route's is
             uri=f"arn:{stack.partition}:apigateway:{stack.region}:lambda:path/2015-03-31/functions/{alias}/invocations",
         )
-        self._method(function, integration)
-        released.allow(
-            API_GATEWAY,
-            id="Api",
-            blue_source_arn=self.api.arn_for_execute_api(function.method, function.path, self._environment.name),
-            green_source_arn=self.api.arn_for_execute_api(function.method, function.path, names.CANDIDATE_RELEASE),
-        )
+        for number, route in enumerate(function.routes):
+            self._method(route, integration)
+            released.allow(
+                API_GATEWAY,
+                id=f"Api{number or ''}",
+                blue_source_arn=self.api.arn_for_execute_api(route.method, route.pattern, self._environment.name),
+                green_source_arn=self.api.arn_for_execute_api(route.method, route.pattern, names.CANDIDATE_RELEASE),
+            )
 
     def _balancer_route(self, function: Function) -> None:
         """A route to the load balancer, whose weights choose the version."""
-        method = self._method(function, self._private.integration(function))
+        [route] = function.routes
+        method = self._method(route, self._private.integration(function))
         self._private.complete(method, self._deployment)
 
-    def _method(self, function: Function, integration: apigateway.Integration) -> apigateway.Method:
+    def _method(self, route: Route, integration: apigateway.Integration) -> apigateway.Method:
         """The method of a route. It asks for what the contract says that a request must have."""
-        operation = _CONTRACT["paths"][function.path][function.method.lower()]
-        return self.api.root.resource_for_path(function.path).add_method(
-            function.method,
+        operation = _operation(route)
+        body = _body(operation)
+        return self.api.root.resource_for_path(route.path).add_method(
+            route.method,
             integration,
-            request_models={"application/json": self._model} if "requestBody" in operation else None,
+            request_models={"application/json": self._models[body]} if body else None,
             request_parameters=_required_parameters(operation),
             request_validator=self._validator,
         )
+
+    def _model(self, schema: str) -> apigateway.IModel:
+        """The model of a request's body. A change of it makes a new deployment."""
+        name, document = schema.removesuffix("Request"), _model_of(schema)
+        model = apigateway.CfnModel(
+            self, name, rest_api_id=self.api.rest_api_id, content_type="application/json", schema=document
+        )
+        self._deployment.node.add_dependency(model)
+        self._deployment.add_to_logical_id(document)
+        return apigateway.Model.from_model_name(self, f"{name}Model", model.ref)
 
 
 # Only values that never contain quotes, because these would break the JSON.
@@ -211,16 +218,35 @@ def _resolved(parameter: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _payment_model() -> dict[str, Any]:
-    """The contract's ``PaymentRequest`` as a model of API Gateway (JSON Schema draft 4): required fields and types.
+def _operation(route: Route) -> dict[str, Any]:
+    found: dict[str, Any] = _CONTRACT["paths"][route.path][route.method.lower()]
+    return found
+
+
+def _body(operation: dict[str, Any]) -> str | None:
+    """The name of the schema of the body that a request must have."""
+    if "requestBody" not in operation:
+        return None
+    reference: str = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    return reference.rpartition("/")[2]
+
+
+def _bodies() -> list[str]:
+    """The schemas of all bodies, once each, in the order of the routes."""
+    found = [_body(_operation(route)) for function in Function for route in function.routes]
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def _model_of(name: str) -> dict[str, Any]:
+    """The contract's schema ``name`` as a model of API Gateway (JSON Schema draft 4): required fields and types.
 
     The functions check patterns and lengths. API Gateway must not, because its messages quote the value that did not
     match, and that may be a card number.
     """
-    schema = _CONTRACT["components"]["schemas"]["PaymentRequest"]
+    schema = _CONTRACT["components"]["schemas"][name]
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
-        "title": "Payment",
+        "title": name.removesuffix("Request"),
         "type": schema["type"],
         "required": schema["required"],
         "properties": {name: {"type": field["type"]} for name, field in schema["properties"].items()},

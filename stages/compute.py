@@ -1,12 +1,12 @@
 """The functions that are released, each with its stable (blue) and candidate (green) version."""
 
-from aws_cdk import Duration
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 import names
-from names import Function, Index
+from names import Function, Index, Staff
 from stages.blue_green import BlueAliasProvider, BlueGreenFunction
 from stages.bundling import rules_version
 from stages.database import NAME, Database
@@ -19,7 +19,12 @@ from stages.storage import Storage
 # Below API Gateway's 29 s, and far above the duration of a normal answer.
 TIMEOUT = Duration.seconds(15)
 
-MEMORY_MB = {Function.VALIDATION: 512, Function.FRAUD_DETECTION: 512, Function.PROCESSING: 1024}
+MEMORY_MB = {
+    Function.VALIDATION: 512,
+    Function.FRAUD_DETECTION: 512,
+    Function.PROCESSING: 1024,
+    Function.TRANSACTIONS: 512,
+}
 """Lambda's processor share follows from the memory. At these sizes the p99 of a request's own computing is at most a
 quarter of the load gate's limit; the rest is for the network (docs/payments.md, "Memory and processor time")."""
 
@@ -54,11 +59,14 @@ class Compute(Construct):
         )
         rotate_card_keys(self, base=base, secret=fingerprint)
 
-        settings = {
+        directory = {
             "DATABASE_HOST": database.reader_host,
             "DATABASE_PORT": database.port,
             "DATABASE_NAME": NAME,
             "DATABASE_SECRET_ARN": database.app_secret.secret_arn,
+        }
+        settings = {
+            **directory,
             "VELOCITY_TABLE": storage.velocity.table_name,
             "FRAUD_RULES_PARAMETER": parameters.fraud_rules.parameter_name,
             "FINGERPRINT_SECRET_ARN": fingerprint.secret_arn,
@@ -130,12 +138,55 @@ class Compute(Construct):
             ],
             database=database,
         )
+        self._release(
+            Function.TRANSACTIONS,
+            "looks payments up, records decisions and reversals",
+            environment={
+                **directory,
+                "VELOCITY_TABLE": storage.velocity.table_name,
+                "TRANSACTION_TABLE": storage.transactions.table_name,
+                "AUDIT_BUCKET": storage.audit.bucket_name,
+                "AUDIT_KEY_ID": encryption.data_key.key_id,
+                "REVIEWER_ROLE_ARN": self._staff(Staff.REVIEWER),
+                "OPERATOR_ROLE_ARN": self._staff(Staff.OPERATOR),
+                "FOUR_EYES": str(base.environment.four_eyes).lower(),
+            },
+            statements=[
+                *encryption.read_secret(database.app_secret.secret_arn),
+                iam.PolicyStatement(
+                    actions=["dynamodb:GetItem", "dynamodb:UpdateItem"], resources=[storage.transactions.table_arn]
+                ),
+                iam.PolicyStatement(
+                    actions=["dynamodb:Query"],
+                    resources=[
+                        f"{storage.transactions.table_arn}/index/{index}"
+                        for index in (Index.BY_CUSTOMER, Index.BY_STATUS)
+                    ],
+                ),
+                # Of a payment that was declined or voided, limits get their part back.
+                iam.PolicyStatement(
+                    actions=["dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], resources=[velocity]
+                ),
+                encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
+                iam.PolicyStatement(
+                    actions=["s3:PutObject", "s3:GetObject"], resources=[storage.audit.arn_for_objects("audit/*")]
+                ),
+                encryption.use_data_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
+            ],
+            database=database,
+        )
         SteadyState(
             self,
             "SteadyState",
             base=base,
             functions=list(self.functions.values()),
             balanced=self.functions[Function.PROCESSING],
+        )
+
+    def _staff(self, staff: Staff) -> str:
+        """The ARN of a role of people, by its name: a reference would be circular, because the role names the API."""
+        return Stack.of(self).format_arn(
+            service="iam", region="", resource="role", resource_name=staff.of(self._base.environment.name)
         )
 
     def _release(

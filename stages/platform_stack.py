@@ -18,6 +18,7 @@ from stages.load_balancer import LoadBalancer
 from stages.monitoring import Monitoring
 from stages.network import Network
 from stages.parameters import Parameters
+from stages.staff_roles import StaffRoles
 from stages.storage import Storage
 
 
@@ -58,6 +59,7 @@ class PlatformStack(Stack):
             processing=compute.functions[Function.PROCESSING],
         )
         api = Api(self, "Api", base=base, compute=compute, balancer=balancer)
+        staff = StaffRoles(self, "StaffRoles", environment=environment, api=api)
         storage.outlive(api.stable_stage, api.candidate_stage, balancer.listener)
         monitoring = Monitoring(
             self,
@@ -134,6 +136,10 @@ class PlatformStack(Stack):
                 "ReleaseTableName": (storage.releases.table_name, "Records and lease of the release controller"),
                 "ReleaseRoleArn": (roles.release.role_arn, "Role of the release controller"),
                 "LoadTestRoleArn": (roles.load_test.role_arn, "Role of the load gate"),
+                **{
+                    f"{each.capitalize()}RoleArn": (role.role_arn, f"Role of people who are {each}s")
+                    for each, role in staff.roles.items()
+                },
                 **load_outputs,
             }.items()
         }

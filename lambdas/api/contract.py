@@ -30,17 +30,20 @@ def schema(name: str) -> dict[str, Any]:
     return found
 
 
+PAYMENT = "PaymentRequest"
+
+
 @cache
-def compile_schema() -> Callable[[Any], Any]:
-    """The validator of ``PaymentRequest``."""
-    compiled: Callable[[Any], Any] = fastjsonschema.compile(schema("PaymentRequest"), use_default=False)
+def compile_schema(name: str = PAYMENT) -> Callable[[Any], Any]:
+    """The validator of the schema ``name``."""
+    compiled: Callable[[Any], Any] = fastjsonschema.compile(schema(name), use_default=False)
     return compiled
 
 
-def check(body: Any) -> Mapping[str, Any]:
-    """Validate ``body`` by the contract's ``PaymentRequest``. Raises ``Problem`` that names the faulty field."""
+def check(body: Any, name: str = PAYMENT) -> Mapping[str, Any]:
+    """Validate ``body`` by the contract's schema ``name``. Raises ``Problem`` that names the faulty field."""
     try:
-        checked: Mapping[str, Any] = compile_schema()(body)
+        checked: Mapping[str, Any] = compile_schema(name)(body)
     except fastjsonschema.JsonSchemaValueException as violation:
         raise _problem(body, violation) from None
     return checked

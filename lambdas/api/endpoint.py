@@ -1,8 +1,10 @@
 """The frame of every function's use case: read the request, answer problems, log one line, name the version."""
 
+import re
 import time
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, wraps
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -14,13 +16,35 @@ from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
 from lambdas.payments.callers import Caller
 from lambdas.payments.card_text import masked
-from lambdas.payments.errors import CallerRefused, InvalidField, Unavailable
+from lambdas.payments.errors import InvalidField, Refused, Unavailable
 from lambdas.payments.payment import Payment
 
 _RETRY_AFTER_SECONDS = 2
 
 UseCase = Callable[[Request, Payment, Caller, Any], Answer]
 """Takes the request, the payment in its body, who sent it, and Lambda's context."""
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route of a function."""
+
+    method: str
+    path: str
+    """As the contract has it: ``/transactions/{transaction_id}``. In an event the stage's name may come before it."""
+    answer: Callable[[Request, Mapping[str, str], Any], Answer]
+    """Takes the request, the values of the path's parameters, and Lambda's context."""
+
+    def parameters(self, path: str) -> Mapping[str, str] | None:
+        """The values of the parameters in ``path``; ``None`` for a path of another route."""
+        match = _pattern(self.path).fullmatch(path)
+        return match.groupdict() if match else None
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile("(?:/[^/]*)?" + re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path) + "/?")
 
 
 def _serialize(record: dict[str, Any]) -> str:
@@ -32,44 +56,61 @@ def _serialize(record: dict[str, Any]) -> str:
 logger = Logger(json_serializer=_serialize)
 
 
-def endpoint(route: str) -> Callable[[UseCase], Callable[[dict[str, Any], Any], dict[str, Any]]]:
-    """Make a Lambda handler of a use case that serves ``POST /<route>``."""
+def endpoint(route: str) -> Callable[[UseCase], Handler]:
+    """Make a Lambda handler of a use case that serves ``POST /<route>`` with a payment."""
 
-    def decorate(use_case: UseCase) -> Callable[[dict[str, Any], Any], dict[str, Any]]:
-        @wraps(use_case)
-        @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
-        @logger.inject_lambda_context(clear_state=True)
-        def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-            deadline.start()
-            began = time.process_time()
-            request = Request.of(event, context.aws_request_id)
-            logger.append_keys(correlation_id=request.request_id)
-            answer = _answer(use_case, route, request, context)
-            if answer.status >= 500:
-                metrics.server_error()
-            logger.info("answered", route=route, status=answer.status, **_log_fields(answer))
-            return answer.to_event(request, time.process_time() - began)
+    def decorate(use_case: UseCase) -> Handler:
+        def answer(request: Request, _: Mapping[str, str], context: Any) -> Answer:
+            payment = Payment.parse(contract.check(request.json()))
+            return use_case(request, payment, sender(request), context)
 
-        return handler
+        return wraps(use_case)(handler_of(Route("POST", f"/{route}", answer)))
 
     return decorate
 
 
-def _answer(use_case: UseCase, route: str, request: Request, context: Any) -> Answer:
+def handler_of(*routes: Route) -> Handler:
+    """The Lambda handler of ``routes``."""
+
+    @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
+    @logger.inject_lambda_context(clear_state=True)
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        deadline.start()
+        began = time.process_time()
+        request = Request.of(event, context.aws_request_id)
+        logger.append_keys(correlation_id=request.request_id)
+        found = [(each, values) for each in routes if (values := each.parameters(request.path)) is not None]
+        answer = _answer(found, request, context)
+        if answer.status >= 500:
+            metrics.server_error()
+        route = found[0][0].path.removeprefix("/") if found else "unknown"
+        logger.info("answered", route=route, status=answer.status, **_log_fields(answer))
+        return answer.to_event(request, time.process_time() - began)
+
+    return handler  # type: ignore[no-any-return]
+
+
+def sender(request: Request) -> Caller:
+    """Who sent the request. Raises ``Problem`` when API Gateway names nobody."""
+    if request.caller is None:
+        raise Problem("caller_unknown")
+    return request.caller
+
+
+def _answer(found: Sequence[tuple[Route, Mapping[str, str]]], request: Request, context: Any) -> Answer:
+    """``found``: the routes of the request's path, with the values in it."""
     try:
-        if request.path.rstrip("/").rpartition("/")[2] != route:
+        if not found:
             raise Problem("route_unknown")
-        if request.method != "POST":
-            raise Problem("method_not_allowed")
-        payment = Payment.parse(contract.check(request.json()))
-        if request.caller is None:
-            raise Problem("caller_unknown")
-        return use_case(request, payment, request.caller, context)
+        for route, values in found:
+            if route.method == request.method:
+                return route.answer(request, values, context)
+        raise Problem("method_not_allowed")
     except Problem as problem:
         return _problem_answer(problem, request)
     except InvalidField as invalid:
         return _problem_answer(contract.invalid_field(invalid), request)
-    except CallerRefused as refused:
+    except Refused as refused:
         return _problem_answer(Problem(refused.code), request)
     except Unavailable as unavailable:
         logger.warning("dependency unavailable", dependency=unavailable.dependency, cause=repr(unavailable.__cause__))

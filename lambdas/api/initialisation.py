@@ -6,7 +6,7 @@ is loaded here. ``python -m benchmarks processor`` measures both ways.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from lambdas.adapters import aws
@@ -15,8 +15,11 @@ from lambdas.api import contract
 _MODULES = ("pg8000.native", "aws_lambda_powertools.utilities.parameters", "botocore.exceptions")
 
 
-def initialise(make_services: Callable[[], object], *clients: str) -> None:
-    """On Lambda, load what the first request needs: modules, the contract, AWS ``clients``, and the services.
+def initialise(
+    make_services: Callable[[], object], *clients: str, schemas: Sequence[str] = (contract.PAYMENT,)
+) -> None:
+    """On Lambda, load what the first request needs: modules, the contract's ``schemas``, AWS ``clients``, and the
+    services.
 
     Elsewhere (tests, tools) it does nothing, so that importing a handler stays cheap and needs no settings. It calls
     nothing over the network: a dependency that is down must not keep an environment from starting.
@@ -25,7 +28,8 @@ def initialise(make_services: Callable[[], object], *clients: str) -> None:
         return
     for module in _MODULES:
         import_module(module)
-    contract.compile_schema()
+    for schema in schemas:
+        contract.compile_schema(schema)
     for service in clients:
         aws.client(service)
     make_services()

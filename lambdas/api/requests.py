@@ -29,6 +29,8 @@ class Request:
     method: str
     path: str
     """May begin with the stage's name."""
+    query: Mapping[str, tuple[str, ...]]
+    """The values of each query parameter. API Gateway has decoded them; a load balancer would not."""
     headers: Mapping[str, tuple[str, ...]]
     """The values of each header by its lower-case name."""
     caller: Caller | None
@@ -61,6 +63,9 @@ class Request:
         return cls(
             method=event["httpMethod"],
             path=event["path"],
+            query={
+                name: tuple(values) for name, values in (event.get("multiValueQueryStringParameters") or {}).items()
+            },
             headers=headers,
             caller=Caller(id, arn) if id and arn else None,
             request_id=request_id,

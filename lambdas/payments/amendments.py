@@ -213,7 +213,7 @@ def key_of(transaction_id: str, number: int, created_at: str) -> str:
     return f"{prefix(created_at[:10])}{transaction_id}.{number}.json"
 
 
-OF_TRANSACTION: Final = ("transaction_id", "customer_id", "merchant_id", "currency")
+OF_TRANSACTION: Final = ("transaction_id", "customer_id", "merchant_id", "currency", "synthetic")
 """The fields of its transaction that the audit record of an amendment has, too."""
 
 

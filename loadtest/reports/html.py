@@ -40,7 +40,7 @@ def page(result: Result) -> str:
 
 def _bounds(result: Result, route: RouteJudgement) -> Chart:
     """Where the p99 lies, beside its limit."""
-    high = max(result.limit_ms * 1.15, (route.p99_upper_ms or route.p99_ms or 0) * 1.05)
+    high = max(route.limit_ms * 1.15, (route.p99_upper_ms or route.p99_ms or 0) * 1.05)
     between = f"p99 lies between {ms(route.p99_lower_ms)} and {ms(route.p99_upper_ms)} ms"
     known = "too few answers for an upper bound of the p99" if route.p99_upper_ms is None else between
     return charts.strip(
@@ -48,9 +48,9 @@ def _bounds(result: Result, route: RouteJudgement) -> Chart:
         low=route.p99_lower_ms or 0.0,
         high=route.p99_upper_ms or high,
         value=route.p99_ms,
-        limit=result.limit_ms,
+        limit=route.limit_ms,
         title=f"p99 of {route.route} beside the limit",
-        description=f"{known}; {route.over_limit} over {result.limit_ms:g} ms, {route.errors} errors",
+        description=f"{known}; {route.over_limit} over {route.limit_ms:g} ms, {route.errors} errors",
     )
 
 
@@ -58,7 +58,7 @@ def _histogram(result: Result, route: RouteJudgement) -> Chart:
     recorded = HdrHistogram.decode(result.histograms[route.route])
     # Its own iterator takes a second for each route.
     values = [(recorded.get_value_from_index(slot) / 1000, n) for slot, n in enumerate(recorded.counts) if n]
-    limit = result.limit_ms
+    limit = route.limit_ms
     low, high = (values[0][0] * 0.98, max(values[-1][0] * 1.02, limit * 1.1)) if values else (limit / 10, limit * 1.1)
     ratio = (high / low) ** (1 / HISTOGRAM_BARS)
     counts = [0] * HISTOGRAM_BARS
@@ -101,7 +101,7 @@ def _percentiles(result: Result, route: RouteJudgement) -> Chart:
         y,
         [
             charts.area(x, 0, result.warm_up_seconds, "warm-up"),
-            *charts.level(x, y, result.limit_ms, "limit"),
+            *charts.level(x, y, route.limit_ms, "limit"),
             *chain.from_iterable(charts.line(x, y, line, style, dots=False) for style, line in lines.items()),
         ],
         title=f"Percentiles of {route.route} by time",

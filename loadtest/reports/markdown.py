@@ -9,12 +9,12 @@ def render(result: Result) -> str:
         "",
         *(f"- {reason}" for reason in result.reasons),
         "",
-        "| route | verdict | samples | p50 ms | p99 ms | p99 between | max ms | over limit (allowed) | errors "
-        "| CPU p50 and p99 ms |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| route | verdict | samples | p50 ms | p99 ms | p99 between | limit ms | max ms | over limit (allowed) "
+        "| errors | CPU p50 and p99 ms |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
         *(
             f"| {r.route} | {r.verdict} | {r.samples} | {ms(r.p50_ms)} | {ms(r.p99_ms)} "
-            f"| {ms(r.p99_lower_ms)} and {ms(r.p99_upper_ms)} | {ms(r.max_ms)} "
+            f"| {ms(r.p99_lower_ms)} and {ms(r.p99_upper_ms)} | {r.limit_ms:g} | {ms(r.max_ms)} "
             f"| {r.over_limit} ({max(r.allowed_over, 0)}) | {r.errors} "
             f"| {ms(result.processor[r.route].p50_ms)} and {ms(result.processor[r.route].p99_ms)} |"
             for r in result.routes

@@ -24,8 +24,7 @@ def summary(result: Result) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("route", "verdict"):
         table.add_column(heading, no_wrap=True)
-    limit = f"> {result.limit_ms:g} ms"
-    for heading in ("answers", "p50", "p99", "p99 ≤", "max ms", limit, "errors", "CPU p50", "CPU p99"):
+    for heading in ("answers", "p50", "p99", "p99 ≤", "limit", "max ms", "over", "errors", "CPU p50", "CPU p99"):
         table.add_column(heading, justify="right", no_wrap=True)
     for route in result.routes:
         table.add_row(
@@ -35,6 +34,7 @@ def summary(result: Result) -> RenderableType:
             ms(route.p50_ms),
             ms(route.p99_ms),
             ms(route.p99_upper_ms),
+            f"{route.limit_ms:g}",
             ms(route.max_ms),
             f"{route.over_limit} ({max(route.allowed_over, 0)})",
             str(route.errors),

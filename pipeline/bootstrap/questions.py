@@ -23,7 +23,7 @@ BUILD_IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
 WAF_CAPACITY = 1500
 """Web ACL capacity units that cost nothing extra."""
 CONCURRENCY = 100
-"""Executions of functions at once. Three functions, each with candidate and stable, and their load gate need fewer."""
+"""Executions of functions at once. Four functions, each with candidate and stable, and their load gate need fewer."""
 VPC_LINK_ZONES = {
     "us-east-1": "1 2 4 5 6", "us-east-2": "1 2 3", "us-west-1": "1 3", "us-west-2": "1 2 3 4", "ap-east-1": "2 3",
     "ap-south-1": "1 2 3", "ap-northeast-2": "1 2 3", "ap-southeast-1": "1 2 3", "ap-southeast-2": "1 2 3",

@@ -24,6 +24,7 @@ KEEPING = replace(
     admin_rotation="rds",
     audit_glacier_days=None,
     alb_certificate_verified=True,
+    four_eyes=True,
 )
 """An environment with the settings that no promoted environment uses."""
 

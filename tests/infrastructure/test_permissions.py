@@ -102,6 +102,7 @@ def test_no_role_may_pass_or_change_roles() -> None:
         ("Validation", {"dynamodb", "ec2", "logs", "kms", "rds-db", "secretsmanager", "ssm", "xray"}),
         ("FraudDetection", {"dynamodb", "ec2", "logs", "kms", "secretsmanager", "ssm", "xray"}),
         ("Processing", {"dynamodb", "ec2", "logs", "kms", "s3", "secretsmanager", "ssm", "xray"}),
+        ("Transactions", {"dynamodb", "ec2", "logs", "kms", "s3", "secretsmanager", "xray"}),
     ],
 )
 def test_a_function_may_use_only_the_services_that_it_needs(
@@ -196,10 +197,27 @@ def test_only_the_load_test_role_calls_the_candidate(environment: str) -> None:
         for grant in grants()
         if grant.path.startswith(environment) and "execute-api:Invoke" in grant.actions
         for resource in grant.resources
-        for stage in re.findall(r'"/(\w+)/POST/\*"', resource) or [resource]
+        for stage in re.findall(r'"/(\w+)/(?:GET|POST)/', resource) or [resource]
     }
-    roles = f"{environment}/Platform/DeliveryRoles"
+    roles, staff = f"{environment}/Platform/DeliveryRoles", f"{environment}/Platform/StaffRoles"
     assert called == {
         (f"{roles}/LoadTestPolicy/Resource", environment.lower()),
         (f"{roles}/LoadTestPolicy/Resource", "candidate"),
+        (f"{staff}/ReviewerPolicy/Resource", environment.lower()),
+        (f"{staff}/OperatorPolicy/Resource", environment.lower()),
     }
+
+
+@pytest.mark.parametrize(
+    ("role", "routes"),
+    [
+        ("Reviewer", {"GET/transactions", "GET/transactions/*", "POST/transactions/*/decision"}),
+        ("Operator", {"GET/transactions", "GET/transactions/*", "POST/transactions/*/reversal"}),
+    ],
+)
+def test_reviewers_and_operators_may_call_their_own_routes_and_do_nothing_else(role: str, routes: set[str]) -> None:
+    for environment in ("Dev", "Staging", "Prod"):
+        path = f"{environment}/Platform/StaffRoles/{role}Policy/Resource"
+        [grant] = [each for each in grants() if each.path == path]
+        assert grant.actions == ("execute-api:Invoke",)
+        assert {re.findall(r'"/\w+/(.*?)"', resource)[0] for resource in grant.resources} == routes

@@ -125,7 +125,7 @@ def test_a_function_has_exactly_its_permissions(dev: PlatformTemplate, function:
     assert allowed == EVERY_FUNCTION | own
 
 
-def test_only_processing_may_write_what_limits_count(dev: PlatformTemplate) -> None:
+def test_only_who_pays_and_who_gives_back_may_write_what_limits_count(dev: PlatformTemplate) -> None:
     [velocity] = [id for id in dev.resources("AWS::DynamoDB::Table") if "Velocity" in id]
     may = {
         (policy.partition("Policy")[0], action)
@@ -136,7 +136,7 @@ def test_only_processing_may_write_what_limits_count(dev: PlatformTemplate) -> N
     uses = {
         (f"Compute{each.id}", f"dynamodb:{action}") for each in Function for action in ("BatchGetItem", "UpdateItem")
     }
-    assert may == {*uses, ("ComputeProcessing", "dynamodb:PutItem")}
+    assert may == {*uses, *((f"Compute{each}", "dynamodb:PutItem") for each in ("Processing", "Transactions"))}
 
 
 def test_only_the_stack_can_delete_the_audit_trail(platform: PlatformTemplate) -> None:
@@ -176,31 +176,35 @@ def test_all_functions_are_one_artefact(platforms: Mapping[str, PlatformTemplate
 
 def test_every_route_requires_a_signed_and_well_formed_request(platform: PlatformTemplate) -> None:
     methods = platform.properties("AWS::ApiGateway::Method")
-    paths = {
-        resource["PathPart"]: id
-        for id, resource in (
-            (id, each["Properties"]) for id, each in platform.resources("AWS::ApiGateway::Resource").items()
-        )
-    }
-    served = {(method["HttpMethod"], logical_id(method["ResourceId"])) for method in methods}
-    assert served == {(function.method, paths[function.path.removeprefix("/")]) for function in Function}
+    resources = {id: each["Properties"] for id, each in platform.resources("AWS::ApiGateway::Resource").items()}
+
+    def path(id: str) -> str:
+        parent = logical_id(resources[id]["ParentId"])
+        return f"{path(parent) if parent in resources else ''}/{resources[id]['PathPart']}"
+
+    served = {(method["HttpMethod"], path(logical_id(method["ResourceId"]))): method for method in methods}
+    assert served.keys() == {tuple(route) for function in Function for route in function.routes}
     for method in methods:
         assert method["AuthorizationType"] == "AWS_IAM"
         assert method["RequestValidatorId"]
         if method["HttpMethod"] == "POST":
             assert method["RequestModels"]["application/json"]
-    [process] = [m for m in methods if logical_id(m["ResourceId"]) == paths["process"]]
-    assert process["RequestParameters"] == {"method.request.header.Idempotency-Key": True}
+    for route in (("POST", "/process"), ("POST", "/transactions/{transaction_id}/reversal")):
+        assert served[route]["RequestParameters"] == {"method.request.header.Idempotency-Key": True}
     validator = platform.only("AWS::ApiGateway::RequestValidator")
     assert validator["ValidateRequestBody"] is True
     assert validator["ValidateRequestParameters"] is True
 
 
-def test_the_gateways_model_is_the_contracts_without_patterns(platform: PlatformTemplate) -> None:
+def test_the_gateways_models_are_the_contracts_without_patterns(platform: PlatformTemplate) -> None:
     """API Gateway quotes a value that misses a pattern, and the value may be a card number."""
-    schema = platform.only("AWS::ApiGateway::Model")["Schema"]
-    assert set(schema["required"]) == {"customer_id", "amount", "currency", "card_number"}
-    assert "pattern" not in text(schema)
+    schemas = {each["Schema"]["title"]: each["Schema"] for each in platform.properties("AWS::ApiGateway::Model")}
+    assert {title: set(schema["required"]) for title, schema in schemas.items()} == {
+        "Payment": {"customer_id", "amount", "currency", "card_number"},
+        "Decision": {"decision", "reason"},
+        "Reversal": {"kind", "reason"},
+    }
+    assert "pattern" not in text(schemas)
 
 
 def test_the_gateways_own_refusals_repeat_nothing_that_the_client_sent(platform: PlatformTemplate) -> None:

@@ -1,9 +1,10 @@
-"""The processing function in a process that ends abruptly at its n-th step: ``dying_function.py N EVENT``.
+"""A function in a process that ends abruptly at its n-th step: ``dying_function.py N EVENT FOLDER``.
 
 A write is a call that changes DynamoDB or S3. Odd steps end the process before a write is sent, even steps right after
 its answer arrived. Prints the reached steps on standard error. Needs the variables of the deployed function.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -27,7 +28,7 @@ class Context:
         return 1_500
 
 
-def main(die_at: int, event: dict[str, Any]) -> None:
+def main(die_at: int, event: dict[str, Any], folder: str) -> None:
     reached = 0
 
     def step(model: Any = None, **details: Any) -> None:
@@ -42,10 +43,9 @@ def main(die_at: int, event: dict[str, Any]) -> None:
         events = aws.client(service).meta.events
         events.register("before-call", step)
         events.register("after-call", step)
-    from lambdas.processing.handler import handler
-
+    handler = importlib.import_module(f"lambdas.{folder}.handler").handler
     print(handler(event, Context())["statusCode"])
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), json.loads(sys.argv[2]))
+    main(int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from botocore.auth import SigV4Auth
@@ -61,6 +61,10 @@ class Merchant:
         """An ordinary request."""
         return self.post(route, PAYMENT, key=str(uuid.uuid4()))
 
+    def get(self, route: str, **query: str) -> Reply:
+        """``query``: the parameters, by name."""
+        return self.send("GET", f"{route}?{urlencode(sorted(query.items()))}" if query else route, {}, b"")
+
     def post(self, route: str, body: Any, *, key: str | None = None, signed: bool = True) -> Reply:
         """``body``: an object to send as JSON, or a text to send as it is. ``key``: the Idempotency-Key."""
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
@@ -76,7 +80,12 @@ class Merchant:
         if signed:
             self._signer.add_auth(request)
         answer = self._pool.request(
-            method, self._endpoint + public.path, body=content, headers=dict(request.headers), retries=False, timeout=30
+            method,
+            self._endpoint + public.path + (f"?{public.query}" if public.query else ""),
+            body=content,
+            headers=dict(request.headers),
+            retries=False,
+            timeout=30,
         )
         names = {name.lower(): value for name, value in answer.headers.items()}
         return Reply(answer.status, names, answer.data.decode())

@@ -13,12 +13,15 @@ from schemathesis import GenerationMode
 
 from lambdas.api.contract import OPENAPI, schema
 from lambdas.payments.card_text import holds_card_number
+from names import Function, Route
 from tests.integration.conftest import Platform
 from tests.integration.merchant import Merchant, Reply
 
 CONTRACT = schemathesis.openapi.from_path(str(OPENAPI))
+DOCUMENT = json.loads(OPENAPI.read_text())
 VALIDATOR = jsonschema.Draft202012Validator(schema("PaymentRequest"))
 ROUTES = ("/validate", "/fraud-check", "/process")
+OTHERS = [route for function in Function for route in function.routes if route.path not in ROUTES]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def test_every_answer_to_generated_requests_follows_the_contract(
     route: str, mode: GenerationMode, candidate: Merchant
 ) -> None:
     operation = CONTRACT[route]["POST"]
-    documented = json.loads(OPENAPI.read_text())["paths"][route]["post"]["responses"]
+    documented = DOCUMENT["paths"][route]["post"]["responses"]
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode), accepted=strategies.booleans())
@@ -53,6 +56,27 @@ def test_every_answer_to_generated_requests_follows_the_contract(
             assert reply.status < 300, reply.text
         if not VALIDATOR.is_valid(case.body):
             assert 400 <= reply.status < 500
+
+    check()
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
+@pytest.mark.parametrize("route", OTHERS, ids=" ".join)
+def test_every_answer_of_the_transactions_follows_the_contract(
+    route: Route, mode: GenerationMode, candidate: Merchant
+) -> None:
+    operation = CONTRACT[route.path][route.method]
+    documented = DOCUMENT["paths"][route.path][route.method.lower()]["responses"]
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def check(case: schemathesis.Case) -> None:
+        request = requests.Request(**case.as_transport_kwargs(base_url="https://api.invalid")).prepare()
+        headers = {name: value for name, value in request.headers.items() if name.lower() in SENT}
+        reply = candidate.send(route.method, str(request.path_url), headers, _bytes(request.body))
+        assert reply.status < 500, reply.text
+        assert str(reply.status) in documented, reply.text
+        operation.validate_response(_as_response(request, reply))
 
     check()
 

@@ -66,13 +66,20 @@ def _payment(number: int, reference: str) -> dict[str, Any]:
 
 
 def _run_dying(platform: Platform, step: int, key: str, body: dict[str, Any]) -> "subprocess.CompletedProcess[str]":
+    return run_dying(platform, step, "/process", "processing", key, body)
+
+
+def run_dying(
+    platform: Platform, step: int, path: str, folder: str, key: str, body: dict[str, Any]
+) -> "subprocess.CompletedProcess[str]":
+    """Send a request to the function of ``folder`` in a process that dies at ``step``; 0: it does not die."""
     functions: Any = platform.client("lambda")
-    name = f"payment-processing-{platform.cloud.name}"
+    name = f"payment-{folder}-{platform.cloud.name}"
     variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     event = {
         "requestContext": {"elb": {}},
         "httpMethod": "POST",
-        "path": "/process",
+        "path": path,
         "multiValueHeaders": {
             "content-type": ["application/json"],
             "idempotency-key": [key],
@@ -83,7 +90,7 @@ def _run_dying(platform: Platform, step: int, key: str, body: dict[str, Any]) ->
         "isBase64Encoded": False,
     }
     environ = variables | platform.environ | {"DATABASE_CA_BUNDLE": platform.cloud.environ()["AWS_CA_BUNDLE"]}
-    command = [sys.executable, str(DYING_FUNCTION), str(step), json.dumps(event)]
+    command = [sys.executable, str(DYING_FUNCTION), str(step), json.dumps(event), folder]
     return subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True)
 
 

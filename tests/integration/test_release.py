@@ -17,17 +17,14 @@ import pytest
 from scipy import stats
 
 from localcloud.settings import TIME_SCALE, ExecutedVersion
+from names import Function
 
 from .conftest import Platform
 
-FUNCTIONS = {
-    "/validate": "ValidationFunctionName",
-    "/fraud-check": "FraudDetectionFunctionName",
-    "/process": "ProcessingFunctionName",
-}
+FUNCTIONS = {function.path: function.name_output for function in Function}
 Versions = dict[str, str]
 """The versions by route, because each function counts its own."""
-RATE = "30"
+RATE = "40"
 DELAY_MINUTES = 2
 """After which CloudWatch's minutes are there, in the local cloud's minutes."""
 ALARM_FIELDS = (

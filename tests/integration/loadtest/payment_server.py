@@ -32,6 +32,19 @@ _ANSWERS: dict[str, tuple[int, Any]] = {
 }
 
 
+_TRANSACTIONS = "/transactions"
+
+
+def _looked_up(target: str) -> tuple[int, Any]:
+    path, _, query = target.partition("?")
+    if query:
+        return 200, {"transactions": [{"customer_id": query.partition("customer_id=")[2]}]}
+    transaction_id = path.removesuffix("/reversal").rpartition("/")[2]
+    return (201, {"transaction_id": transaction_id, "status": "voided"}) if path.endswith("/reversal") else (
+        200, {"transaction_id": transaction_id}
+    )  # fmt: skip
+
+
 class PaymentServer:
     def __init__(self, script: dict[str, Any]) -> None:
         self._script = script
@@ -56,8 +69,9 @@ class PaymentServer:
                 if head.lower().count("\r\nhost: ") != 1:  # RFC 9112, 3.2
                     writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
                     continue
-                path = head.split(" ", 2)[1]
-                status, answer = await self._answer(path[path.rindex("/") :], body, arrived)
+                path = head.split(" ", 2)[1].partition("?")[0]
+                route = _TRANSACTIONS if _TRANSACTIONS in path else path[path.rindex("/") :]
+                status, answer = await self._answer(route, body, arrived, head.split(" ", 2)[1])
                 text = json.dumps(answer).encode()
                 version = f"X-Function-Version: {self._script.get('version', '1')}\r\n"
                 if self._count <= self._script.get("asleep", 0):
@@ -70,7 +84,7 @@ class PaymentServer:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             writer.close()
 
-    async def _answer(self, route: str, body: bytes, arrived: float) -> tuple[int, Any]:
+    async def _answer(self, route: str, body: bytes, arrived: float, target: str) -> tuple[int, Any]:
         script = self._script
         self._began = self._began or arrived
         self._count += 1
@@ -79,9 +93,11 @@ class PaymentServer:
             async with self._places:
                 await self._sleep_until(arrived if "capacity" not in script else time.perf_counter(), number)
             if number % script.get("wrong_every", sys.maxsize) == 0:
-                return _ANSWERS[route][0], {"surprise": True}
+                return _ANSWERS.get(route, (200, None))[0], {"surprise": True}
             if "status" in script and number == script.get("fail_at", number):
                 return script["status"], {"message": "as the script says"}
+        if route == _TRANSACTIONS:
+            return _looked_up(target)
         status, make = _ANSWERS[route]
         sent = json.loads(body)
         within_limit = sent["amount"] <= (1_500_000 if sent["currency"] == "JPY" else 8_000)

@@ -19,6 +19,7 @@ CODES = {
     "pipeline.release": "pipeline/release/outcome.py",
     "pipeline.review": "pipeline/review/__main__.py",
     "pipeline.rules": "pipeline/rules/__main__.py",
+    "pipeline.transactions": "pipeline/transactions/__main__.py",
 }
 """Where the class ``ExitCode`` of each command is. It is read, not imported: to import locust changes this process."""
 STARTED_BY_OTHERS = {"localcloud.database"}

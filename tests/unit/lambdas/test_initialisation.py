@@ -26,7 +26,9 @@ def imported(package: str, environment: dict[str, str]) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize(("package", "clients"), [("validation", 3), ("fraud_detection", 3), ("processing", 4)])
+@pytest.mark.parametrize(
+    ("package", "clients"), [("validation", 3), ("fraud_detection", 3), ("processing", 4), ("transactions", 3)]
+)
 def test_on_lambda_the_sdk_and_the_clients_of_the_function_are_ready_before_its_first_request(
     package: str, clients: int
 ) -> None:

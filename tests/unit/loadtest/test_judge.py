@@ -18,7 +18,10 @@ from loadtest.samples import Samples, Series
 from loadtest.schedule import Schedule
 from tests.unit.reporting.reading import accessible, self_contained
 
-SETTINGS = GateSettings(rate=40, duration_seconds=30, warm_up_seconds=5, max_seconds=30)
+SETTINGS = GateSettings(
+    rate=40, duration_seconds=30, warm_up_seconds=5, max_seconds=30, limit_factors=(("/fraud-check", 1.5),),
+    mix=(("/validate", 1), ("/fraud-check", 1), ("/process", 1)),
+)  # fmt: skip
 END = 35.0
 HEALTHY = Health(cpu=4.0, wall=40.0, lags_us=array("I", [1000] * 2000))
 
@@ -104,6 +107,13 @@ def test_a_stall_shows_in_full() -> None:
     result = run(stall=2.0)
     # Then the run fails, though 97 % of the answers were fast
     assert result.verdict is GateVerdict.FAIL
+
+
+def test_a_route_may_have_a_limit_of_its_own() -> None:
+    # Given answers of 250 ms, over the limit of all routes except one
+    verdicts = {each.route: (each.verdict, each.limit_ms) for each in run(latency=0.25).routes}
+    assert verdicts["/fraud-check"] == (GateVerdict.PASS, 300)
+    assert verdicts["/process"] == (GateVerdict.FAIL, 200)
 
 
 def test_one_straggler_does_not_make_the_rate_too_low() -> None:

@@ -34,6 +34,7 @@ def test_every_setting_can_be_given() -> None:
     # When every setting is given on the command line
     given = parse(
         *("--rate", "50", "--duration", "60", "--max-duration", "120", "--warm-up", "3", "--limit", "150"),
+        *("--limit-factors", "/process=2"),
         *("--confidence", "0.99", "--error-budget", "0.01", "--mix", "/validate=3,/process=1", "--seed", "7"),
         *("--concurrency", "9", "--timeout", "4", "--wake-up", "5"),
     )
@@ -41,6 +42,7 @@ def test_every_setting_can_be_given() -> None:
     settings = gate_settings(given)
     assert not set(vars(settings).items()) & set(vars(GateSettings()).items())
     assert settings.mix == (("/validate", 3), ("/process", 1))
+    assert [settings.limit_of(route) for route in ("/validate", "/process")] == [150.0, 300.0]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,9 @@ def test_every_setting_can_be_given() -> None:
         (["--concurrency", "0"], "whole number"),
         (["--mix", "/nowhere=1"], "unknown route"),
         (["--mix", "/validate=1,/validate=2"], "named twice"),
+        (["--limit-factors", "/nowhere=1"], "unknown route"),
+        (["--limit-factors", "/process=0"], "out of range"),
+        (["--limit-factors", "/process"], "not a number"),
         (["--env", "Not A Name"], "environment name"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from lambdas.payments.cards import CardNumber
 from loadtest.faults import Fault, FaultKind
-from loadtest.scenario import Kind, PaymentRequest, Scenario, fault
+from loadtest.scenario import NOBODYS, Kind, Look, PaymentRequest, Scenario, approved, fault
 
 MIX = (("/validate", 2), ("/fraud-check", 1), ("/process", 1))
 
@@ -116,3 +116,55 @@ def test_anything_else_is_a_fault(status: int, body: bytes, reason: str, lost: b
     assert reason in found.text
     # And a server in trouble has lost the request; any other answer is one
     assert found.kind.is_loss is lost
+
+
+LOOKS = {
+    each.look: each
+    for each in (Scenario((("/transactions", 1),), 1).request(index) for index in range(200))
+    if each.look
+}
+ID = "txn_" + "a" * 32
+
+
+def test_transactions_are_searched_looked_up_and_voided() -> None:
+    assert LOOKS.keys() == set(Look)
+    search, void = LOOKS[Look.SEARCH], LOOKS[Look.VOID]
+    assert (search.method, search.target) == ("GET", f"/transactions?customer_id={search.whom}")
+    assert {each.route for each in LOOKS.values()} == {"/transactions"}
+    assert not search.is_about_one
+    # And a request about one is about a payment that was made, once one is known
+    assert (void.method, void.target) == ("POST", f"/transactions/{NOBODYS}/reversal")
+    assert void.about(ID).target == f"/transactions/{ID}/reversal"
+
+
+@pytest.mark.parametrize("look", [Look.GET, Look.VOID])
+def test_who_knows_no_payment_yet_asks_for_none(look: Look) -> None:
+    assert fault(LOOKS[look], 404, b"{}") is None
+    assert fault(LOOKS[look].about(ID), 404, b"{}") is not None
+
+
+@pytest.mark.parametrize(
+    ("look", "status", "body", "right"),
+    [
+        (Look.SEARCH, 200, {"transactions": []}, True),
+        (Look.SEARCH, 200, {"transactions": [{"customer_id": "another"}]}, False),
+        (Look.SEARCH, 200, {}, False),
+        (Look.SEARCH, 400, {}, False),
+        (Look.GET, 200, {"transaction_id": ID}, True),
+        (Look.GET, 200, {"transaction_id": NOBODYS}, False),
+        (Look.VOID, 201, {"transaction_id": ID, "status": "voided"}, True),
+        (Look.VOID, 201, {"transaction_id": ID, "status": "approved"}, False),
+        (Look.VOID, 200, {"transaction_id": ID, "status": "voided"}, False),
+        (Look.VOID, 409, {}, False),
+    ],
+)
+def test_the_answer_of_a_look_up_is_checked(look: Look, status: int, body: dict[str, object], right: bool) -> None:
+    request = LOOKS[look] if look is Look.SEARCH else LOOKS[look].about(ID)
+    assert (fault(request, status, json.dumps(body).encode()) is None) is right
+
+
+def test_only_an_approved_payment_is_remembered() -> None:
+    made = of_kind(Kind.ORDINARY, "/process")
+    assert approved(made, b'{"transaction_id": "t", "status": "approved"}') == "t"
+    assert approved(made, b'{"transaction_id": "t", "status": "review"}') is None
+    assert approved(of_kind(Kind.ORDINARY, "/validate"), b"{}") is None

@@ -14,18 +14,19 @@ NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
 
 
 @pytest.mark.parametrize("token", [None, "a-session-token//=="])
+@pytest.mark.parametrize("query", ["", "?customer_id=load-00001&from=2026-01-01T00%3A00%3A00Z&limit=25"])
 @pytest.mark.parametrize(("method", "body"), [("GET", b""), ("POST", b""), ("POST", b'{"amount": 1.5}')])
 def test_same_signature_as_botocore(
-    monkeypatch: pytest.MonkeyPatch, token: str | None, method: str, body: bytes
+    monkeypatch: pytest.MonkeyPatch, token: str | None, query: str, method: str, body: bytes
 ) -> None:
     # Given a request that botocore signed at some time
     credentials = Credentials("AKIDEXAMPLE", "secret", token)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None))
-    request = AWSRequest(method, f"https://{HOST}/dev/validate", data=body)
+    request = AWSRequest(method, f"https://{HOST}/dev/validate{query}", data=body)
     SigV4Auth(credentials, "execute-api", "eu-west-1").add_auth(request)
     # When our signer signs the same request at that time
     signer = Signer(credentials, region="eu-west-1", host=HOST)
-    headers = signer.headers(method, "/dev/validate", body, NOW.timestamp())
+    headers = signer.headers(method, f"/dev/validate{query}", body, NOW.timestamp())
     # Then the headers are the same
     for name in ("Authorization", "X-Amz-Date", "X-Amz-Security-Token"):
         assert headers.get(name) == request.headers.get(name)

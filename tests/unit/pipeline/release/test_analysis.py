@@ -83,7 +83,7 @@ def samples(requests: int, errors: int = 0, milliseconds: float = 12) -> Samples
     ("stable", "candidate", "expected"),
     [
         (samples(300), samples(30), AnalysisVerdict.PASS),
-        (samples(300), samples(6), AnalysisVerdict.INCONCLUSIVE),
+        (samples(300), samples(19 // len(Function)), AnalysisVerdict.INCONCLUSIVE),
         (samples(300), samples(0), AnalysisVerdict.INCONCLUSIVE),
         (samples(0), samples(30), AnalysisVerdict.INCONCLUSIVE),
         (samples(300), samples(30, errors=10), AnalysisVerdict.FAIL),

@@ -1,0 +1,1 @@
+"""The routes under ``/transactions``: look-ups, decisions of reviewers, reversals."""
