@@ -1,0 +1,1 @@
+"""Look-ups, decisions and reversals of payments by people: ``python -m pipeline.transactions``."""
