@@ -17,10 +17,12 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import get_account_id
+from ministack.services import iam as iam_svc
 from ministack.services import lambda_svc
 
 from localcloud.emulator.upstream import Function, original, replaces
 
+_ROLE_SESSION = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 _TRUSTED_ACCOUNT = re.compile(r"(?<=:iam::)\d{12}(?=:root)")
 _SESSION_SEED = secrets.token_bytes(32)
 _parsed = functools.lru_cache(512)(original(iam_evaluator, "parse_policy_document"))
@@ -94,6 +96,20 @@ def execution_credentials(issue: Function, config: dict[str, Any]) -> dict[str, 
         "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
         "AWS_SESSION_TOKEN": session["SessionToken"],
     }
+
+
+@replaces(iam_evaluator, "_resolve_condition_key")
+def condition_key(resolve: Function, key: str, context: Any) -> Any:
+    """Give ``aws:PrincipalArn`` of a role's session as the role's ARN. MiniStack gives the session's.
+
+    Source: IAM User Guide, "AWS global condition context keys".
+    """
+    value = resolve(key, context)
+    session = _ROLE_SESSION.fullmatch(str(value)) if key.lower() == "aws:principalarn" else None
+    if session is None:
+        return value
+    role = iam_svc._roles.get_scoped(session["account"], None, session["role"]) or {}
+    return role.get("Arn", value)
 
 
 @replaces(iam_actions, "_lambda_action")

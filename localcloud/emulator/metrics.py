@@ -2,7 +2,8 @@
 
 Names, units and dimensions are those of the AWS documentation: "Types of metrics for Lambda functions", "Amazon API
 Gateway dimensions and metrics", "CloudWatch metrics for your Application Load Balancer". Points are dropped after
-``KEEP_SECONDS`` so that the emulator's memory does not grow with every request.
+``KEEP_SECONDS`` so that the emulator's memory does not grow with every request. Those of a job that runs every hour are
+too few for that, and are kept for a day.
 
 As on AWS, points appear late and by whole minutes: :func:`published`. The settings say how long a minute is here.
 """
@@ -25,6 +26,8 @@ from localcloud.emulator.upstream import Function, original, replaces
 from localcloud.settings import ExecutedVersion
 
 KEEP_SECONDS = 15 * 60
+KEEP_FEW_SECONDS = 24 * 60 * 60
+FEW = 30
 DELAY_MINUTES = 2
 """How long after its end a minute is published. AWS promises none; one to three minutes are seen."""
 MERGE_SECONDS = 120
@@ -142,14 +145,15 @@ def skip_eviction(_: Function) -> None:
 
 
 def drop_old_points() -> None:
-    """Drop the points that are older than ``KEEP_SECONDS`` and merge those older than ``MERGE_SECONDS``, in every
+    """Drop the points that are too old, and merge those older than ``MERGE_SECONDS``, in every
     account and region."""
     global _merged_until
     now = time.time()
     end = max((now - MERGE_SECONDS) // 60 * 60, _merged_until)
     for points in list(cloudwatch._metrics._data.values()):
         with _writing:
-            del points[: bisect_left(points, now - KEEP_SECONDS, key=_timestamp)]
+            kept = KEEP_FEW_SECONDS if len(points) <= FEW else KEEP_SECONDS
+            del points[: bisect_left(points, now - kept, key=_timestamp)]
             first, last = (bisect_left(points, bound, key=_timestamp) for bound in (_merged_until, end))
         if last > first:
             few = merged(points[first:last])  # without the lock, because requests wait for it: others only append

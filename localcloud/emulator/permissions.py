@@ -4,11 +4,12 @@ The policy names the service, and usually the resource that calls: a method of a
 the policy and does not ask it.
 """
 
+import logging
 from typing import Any
 
 from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import alb, apigateway_v1, lambda_svc
+from ministack.services import alb, apigateway_v1, eventbridge, lambda_svc
 
 from localcloud.emulator import aliases
 from localcloud.emulator.calls import current_call
@@ -16,6 +17,8 @@ from localcloud.emulator.upstream import Function, original, replaces
 
 API_GATEWAY = "apigateway.amazonaws.com"
 LOAD_BALANCER = "elasticloadbalancing.amazonaws.com"
+EVENT_BRIDGE = "events.amazonaws.com"
+_log = logging.getLogger("permissions")
 ACCESS_DENIED = (502, {"Content-Type": "text/html"}, b"<html><body>502 Bad Gateway</body></html>")
 
 original(lambda_svc, "function_policy_for_arn")
@@ -52,3 +55,13 @@ async def invoke_target(forward: Function, function_arn: str, group_arn: str, *a
             invocation.failed = True
         return ACCESS_DENIED
     return await forward(function_arn, group_arn, *args, **kwargs)
+
+
+@replaces(eventbridge, "_invoke_target")
+def invoke_rule_target(invoke: Function, target: Any, event: Any, rule: Any, *args: Any) -> None:
+    """Without the permission a rule does nothing, and on AWS only its metric FailedInvocations tells."""
+    function_arn = target.get("Arn", "")
+    if ":lambda:" in function_arn and not may_invoke(EVENT_BRIDGE, function_arn, source_arn=rule["Arn"]):
+        _log.warning("%s has no permission to invoke %s", rule["Arn"], function_arn)
+        return
+    invoke(target, event, rule, *args)

@@ -63,16 +63,20 @@ def test_the_points_are_read_once_for_any_number_of_statistics() -> None:
     assert points.iterations == 1
 
 
-def test_points_are_kept_for_a_quarter_of_an_hour() -> None:
-    # Given an old and a new point
-    metrics.record("Test", "Duration", 3.0, "Milliseconds", {"FunctionName": "f"})
-    metrics.record("Test", "Duration", 7.0, "Milliseconds", {"FunctionName": "f"})
+@pytest.mark.parametrize(
+    ("new", "kept_seconds"), [(metrics.FEW, metrics.KEEP_SECONDS), (1, metrics.KEEP_FEW_SECONDS)], ids=["many", "few"]
+)
+def test_many_points_are_kept_for_a_quarter_of_an_hour_and_few_for_a_day(new: int, kept_seconds: int) -> None:
+    # Given an old point, one that is a minute younger, and new ones
+    for value in range(2 + new):
+        metrics.record("Test", "Duration", float(value), "Milliseconds", {"FunctionName": "f"})
     points = cloudwatch._metric_bucket(("Test", "Duration", cloudwatch._dims_key({"FunctionName": "f"})))
-    points[0]["Timestamp"] -= metrics.KEEP_SECONDS + 1
+    points[0]["Timestamp"] -= kept_seconds + 30
+    points[1]["Timestamp"] -= kept_seconds - 30
     # When the clock ticks
     metrics.drop_old_points()
-    # Then only the new point is left
-    assert [point["Value"] for point in points] == [7.0]
+    # Then the old point is gone, and the others are not
+    assert [point["Value"] for point in points] == [float(value) for value in range(1, 2 + new)]
 
 
 LAST_WEEK = 1_700_000_000.0

@@ -1,0 +1,68 @@
+"""What policies decide on the local cloud: schedules, conditional writes, the ARN of a role's session."""
+
+from typing import Any
+
+import pytest
+from ministack.core import iam_actions, iam_evaluator
+from ministack.core.responses import request_scope
+from ministack.services import eventbridge
+from ministack.services import iam as iam_svc
+
+from localcloud.emulator import buckets, identity, permissions  # noqa: F401  # they extend MiniStack
+
+ACCOUNT = "111111111111"
+FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:job"
+RULE = {"Arn": f"arn:aws:events:us-east-1:{ACCOUNT}:rule/hourly"}
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_rule_runs_a_function_with_permission_only(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a rule and its function
+    asked: list[tuple[str, str, str]] = []
+    ran: list[str] = []
+
+    def may_invoke(service: str, function_arn: str, *, source_arn: str) -> bool:
+        asked.append((service, function_arn, source_arn))
+        return allowed
+
+    monkeypatch.setattr(permissions, "may_invoke", may_invoke)
+    monkeypatch.setattr(eventbridge, "_dispatch_to_lambda", lambda arn, payload: ran.append(arn))
+    # When its time has come
+    with request_scope(ACCOUNT, "us-east-1"):
+        eventbridge._invoke_target({"Id": "1", "Arn": FUNCTION}, {"Resources": [RULE["Arn"]], "Detail": "{}"}, RULE)
+    # Then the function's policy decides
+    assert asked == [("events.amazonaws.com", FUNCTION, RULE["Arn"])]
+    assert ran == ([FUNCTION] if allowed else [])
+
+
+@pytest.mark.parametrize(
+    ("action", "headers", "value"),
+    [
+        ("s3:PutObject", {"if-none-match": "*"}, "*"),
+        ("s3:PutObject", {}, None),
+        ("s3:GetObject", {"if-none-match": "*"}, None),
+    ],
+)
+def test_a_conditional_write_tells_policies_so(action: str, headers: dict[str, str], value: str | None) -> None:
+    context: dict[str, Any] = iam_actions.s3_service_context(action, {}, "/bucket/key", headers)
+    assert context.get("s3:if-none-match") == value
+
+
+@pytest.mark.parametrize(
+    ("caller", "expected"),
+    [
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/sealing/session", f"arn:aws:iam::{ACCOUNT}:role/jobs/sealing"),
+        (f"arn:aws:iam::{ACCOUNT}:user/me", f"arn:aws:iam::{ACCOUNT}:user/me"),
+    ],
+)
+def test_the_principal_of_a_session_is_its_role(caller: str, expected: str) -> None:
+    with request_scope(ACCOUNT, "us-east-1"):
+        iam_svc._roles["sealing"] = {"Arn": f"arn:aws:iam::{ACCOUNT}:role/jobs/sealing"}
+        context = iam_evaluator.EvalContext(
+            principal_arn=caller, principal_type="AssumedRole", principal_account=ACCOUNT, action="s3:PutObject",
+            resource_arn="*", region="us-east-1",
+        )  # fmt: skip
+        try:
+            assert iam_evaluator._resolve_condition_key("aws:PrincipalArn", context) == expected
+        finally:
+            del iam_svc._roles["sealing"]
