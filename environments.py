@@ -116,7 +116,7 @@ class Environment:
     for it (RDS User Guide, "Password management with Amazon RDS and Secrets Manager")."""
     log_retention_days: int = 365
     audit_glacier_days: int | None = 90
-    """Age at which audit records go to Glacier. ``None``: never, which is cheaper for them (docs/payments.md)."""
+    """Age at which audit records go to Glacier. ``None``: never, which is cheaper for them (docs/audit.md)."""
     audit_lock_days: int | None = None
     """Days for which nobody, not even root, can delete or change an audit record (S3 Object Lock, compliance mode).
     Needs ``retain_data``, because locked records and therefore their key outlive the stack. Choose before the first

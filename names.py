@@ -38,6 +38,13 @@ SYNTHETIC_PAYMENTS = f"Synthetic{PAYMENTS}"
 CONFIGURATION_REFUSED = "ConfigurationRefused"
 """The metric of functions that read an unusable configuration, by ``Environment`` and ``service``."""
 
+SEALS = "seals"
+"""The seals of the books: their folder in the audit bucket, and the alias of their key."""
+SEALING = "sealing"
+"""The function that makes them."""
+AUDIT_FAULTS, AUDIT_SEALS = "AuditFaults", "AuditSeals"
+"""Its metrics, by ``Environment``: the faults of the books that a run has found, and the seals that were made."""
+
 STABLE_RELEASE = "stable"
 CANDIDATE_RELEASE = "candidate"
 """The values of ``RELEASE_HEADER``, which a stage of the API sets. The candidate's stage has this name, too."""

@@ -61,10 +61,25 @@ def dashboard(
                 _graph("Payments by outcome", _payments(names.PAYMENTS)),
                 _graph("Synthetic payments by outcome", _payments(names.SYNTHETIC_PAYMENTS)),
             ],
+            [
+                _graph("Books: faults", [audit_metric(environment, names.AUDIT_FAULTS, "Maximum")]),
+                _graph("Books: seals made", [audit_metric(environment, names.AUDIT_SEALS, "Sum")]),
+            ],
         ],
     )
     region = Stack.of(scope).region
     return f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards:name={name}"
+
+
+def audit_metric(environment: Environment, name: str, statistic: str) -> cloudwatch.Metric:
+    """A metric of the sealing job, by the hour."""
+    return cloudwatch.Metric(
+        namespace=names.METRICS,
+        metric_name=name,
+        dimensions_map={"Environment": environment.name, "service": names.service(names.SEALING)},
+        statistic=statistic,
+        period=Duration.hours(1),
+    )
 
 
 def _graph(title: str, metrics: Sequence[cloudwatch.IMetric]) -> cloudwatch.GraphWidget:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import ArnFormat, CustomResource, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -120,6 +121,22 @@ class PlatformFunction(Construct):
             service_timeout=self._timeout.plus(Duration.minutes(1)),
             properties=dict(properties),
         )
+
+    def run_every(self, interval: Duration) -> events.CfnRule:
+        """Call the function on a schedule. EventBridge may call it twice for one time."""
+        unit = "hour" if interval.to_minutes() % 60 == 0 else "minute"
+        number = int(interval.to_minutes() / (60 if unit == "hour" else 1))
+        schedule = events.CfnRule(
+            self,
+            "Schedule",
+            description=f"Runs {self.function_name}",
+            schedule_expression=f"rate({number} {unit}{'s' if number > 1 else ''})",
+            targets=[events.CfnRule.TargetProperty(id="function", arn=self.function.function_arn)],
+        )
+        self.function.add_permission(
+            "Schedule", principal=iam.ServicePrincipal("events.amazonaws.com"), source_arn=schedule.attr_arn
+        )
+        return schedule
 
     def allow(self, *statements: iam.PolicyStatement) -> None:
         """Add permissions to the function's policy."""

@@ -16,10 +16,11 @@ from environments import Environment
 from names import Colour, Function
 from stages.api import Api
 from stages.compute import Compute
-from stages.dashboard import dashboard
+from stages.dashboard import audit_metric, dashboard
 from stages.database import Database
 from stages.encryption import Encryption
 from stages.load_balancer import LoadBalancer
+from stages.sealing import Sealing
 from stages.storage import Storage
 
 FIVE_MINUTES = Duration.minutes(5)
@@ -28,7 +29,7 @@ ONE_DAY = Duration.days(1)
 
 
 class Monitoring(Construct):
-    """Six alarms for operations, and three on the candidate for the release controller. All notify the topic.
+    """Eight alarms for operations, and three on the candidate for the release controller. All notify the topic.
 
     ``rollback_alarms``: when one of them is in ALARM during a shift, traffic returns to the stable version. The API's
     latency is not among them, because it may be the stable version's. The release controller compares both versions.
@@ -46,6 +47,7 @@ class Monitoring(Construct):
         compute: Compute,
         balancer: LoadBalancer,
         api: Api,
+        sealing: Sealing,
         alert_email: str,
     ) -> None:
         super().__init__(scope, id)
@@ -139,6 +141,27 @@ class Monitoring(Construct):
             ),
             threshold=0,
         )
+
+        self._alarm(
+            "AuditFaults",
+            "audit-faults",
+            "The books do not agree: python -m pipeline.audit verify names the first fault",
+            metric=audit_metric(environment, names.AUDIT_FAULTS, "Maximum"),
+            threshold=0,
+        )
+        seals = self._alarm(
+            "AuditSeals",
+            "audit-seals",
+            "The books were not sealed for three hours",
+            metric=audit_metric(environment, names.AUDIT_SEALS, "Sum"),
+            threshold=1,
+            comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            missing=cloudwatch.TreatMissingData.BREACHING,
+            datapoints_to_alarm=3,
+            evaluation_periods=3,
+        )
+        # A new environment's first seal is visible as a metric minutes later. The database takes longer.
+        seals.node.add_dependency(sealing.first, database.schema)
 
         candidate_errors = self._alarm(
             "CandidateErrors",

@@ -18,6 +18,7 @@ from stages.load_balancer import LoadBalancer
 from stages.monitoring import Monitoring
 from stages.network import Network
 from stages.parameters import Parameters
+from stages.sealing import Sealing
 from stages.staff_roles import StaffRoles
 from stages.storage import Storage
 
@@ -60,7 +61,8 @@ class PlatformStack(Stack):
         )
         api = Api(self, "Api", base=base, compute=compute, balancer=balancer)
         staff = StaffRoles(self, "StaffRoles", environment=environment, api=api)
-        storage.outlive(api.stable_stage, api.candidate_stage, balancer.listener)
+        sealing = Sealing(self, "Sealing", base=base, storage=storage)
+        storage.outlive(api.stable_stage, api.candidate_stage, balancer.listener, sealing.schedule)
         monitoring = Monitoring(
             self,
             "Monitoring",
@@ -71,6 +73,7 @@ class PlatformStack(Stack):
             compute=compute,
             balancer=balancer,
             api=api,
+            sealing=sealing,
             alert_email=alert_email.value_as_string,
         )
         roles = DeliveryRoles(

@@ -16,7 +16,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
-from names import EMPTIED_ON_DELETE, Index, Table
+from names import EMPTIED_ON_DELETE, SEALS, Index, Table
 from stages.function import FunctionBase, PlatformFunction
 
 _PRIVATE: dict[str, Any] = {
@@ -61,6 +61,19 @@ class Storage(Construct):
         if self._audit_emptied is not None:
             for entrance in entrances:
                 entrance.node.add_dependency(self._audit_emptied)
+
+    def let_only_write_seals(self, role: iam.IRole) -> None:
+        """Deny everybody else to write seals. The roles of the payments' functions name ``audit/`` only anyway."""
+        self.audit.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="SealsAreWrittenByTheirJob",
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:PutObject"],
+                resources=[self.audit.arn_for_objects(f"{SEALS}/*")],
+                conditions={"ArnNotEquals": {"aws:PrincipalArn": role.role_arn}},
+            )
+        )
 
     def receive_balancer_logs(self, balancer: elbv2.ApplicationLoadBalancer, *, prefix: str) -> None:
         """Let ``balancer`` deliver its access logs under ``prefix``.
@@ -123,8 +136,9 @@ class Storage(Construct):
         )
 
     def _audit_bucket(self) -> s3.Bucket:
-        """One object per decided payment. Objects are versioned, move to Glacier by age, and are locked if the
-        environment asks for it."""
+        """One object per decided payment under ``audit/``, and the seals. Objects are versioned, and locked if the
+        environment asks for it. Records move to Glacier by age. Seals stay: they are few, and every verification reads
+        them."""
         locked_days, glacier_days = self._base.environment.audit_lock_days, self._base.environment.audit_glacier_days
         bucket = s3.Bucket(
             self,
@@ -141,6 +155,7 @@ class Storage(Construct):
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="ToGlacier",
+                    prefix="audit/",
                     transitions=[
                         s3.Transition(
                             storage_class=s3.StorageClass.GLACIER, transition_after=Duration.days(glacier_days)

@@ -10,7 +10,7 @@ from lambdas.payments.errors import Unavailable
 
 _REQUEST = {"connect": 1, "read": 1.5, "attempts": 2}
 """A call takes at most 6 seconds: 2 x (1 + 1.5), and one jittered pause of at most 1."""
-_DEPLOYMENT = {"connect": 5, "read": 30, "attempts": 5}
+_DEPLOYMENT = {"connect": 5, "read": 30, "attempts": 5, "connections": 8}
 """Control planes may answer slowly, and for a deployment waiting is better than failing."""
 
 
@@ -26,7 +26,7 @@ def patient_client(service: str) -> Any:
     return _client(service, **_DEPLOYMENT)
 
 
-def _client(service: str, *, connect: float, read: float, attempts: float) -> Any:
+def _client(service: str, *, connect: float, read: float, attempts: float, connections: float = 4) -> Any:
     from botocore.config import Config
 
     client: Any = _session().client  # its overloads know services by literal names only
@@ -37,7 +37,7 @@ def _client(service: str, *, connect: float, read: float, attempts: float) -> An
             read_timeout=read,
             retries={"mode": "standard", "total_max_attempts": int(attempts)},
             tcp_keepalive=True,
-            max_pool_connections=4,
+            max_pool_connections=int(connections),
         ),
     )
 

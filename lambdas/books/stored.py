@@ -1,4 +1,4 @@
-"""One day of the books: its audit records in S3, its transactions in DynamoDB."""
+"""The stored books: audit records and seals in S3, transactions in DynamoDB."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from lambdas.books.agreement import Row
+from lambdas.books.seals import FOLDER, folder
 from lambdas.books.verification import NotRead
 from lambdas.payments import transactions
 from lambdas.payments.amendments import Status
@@ -20,7 +21,7 @@ _MOST_KEYS = 100
 _BY_DAY, _BY_STATUS = "by-day", "by-status"
 _REASONS = {
     "AccessDenied": "access is denied; to who may not list the bucket, S3 answers so for a missing record too",
-    "InvalidObjectState": "it is archived; restore the records of its day, then verify again (docs/payments.md)",
+    "InvalidObjectState": "it is archived; restore the records of its day, then verify again (docs/audit.md)",
 }
 """What S3's error codes mean for a record."""
 
@@ -55,14 +56,7 @@ class StoredBooks:
         return list({row.transaction_id: row for row in found}.values())
 
     def record(self, key: str) -> bytes | None:
-        try:
-            body: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "NoSuchKey":
-                return None
-            raise NotRead(f"{key}: {_REASONS.get(code, error)}") from error
-        return body
+        return _read(self.s3, self.bucket, key)
 
     def rows(self, transaction_ids: Sequence[str]) -> Mapping[str, Row]:
         wanted = [{"transaction_id": {"S": each}} for each in transaction_ids]
@@ -88,3 +82,43 @@ class StoredBooks:
         )
         for page in pages:
             yield from map(Row.of, page["Items"])
+
+
+@dataclass(kw_only=True)
+class StoredSeals:
+    """``seals.SealStore`` in ``bucket``."""
+
+    s3: Any
+    bucket: str
+
+    def first(self) -> str | None:
+        found = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=FOLDER, MaxKeys=1).get("Contents", [])
+        return found[0]["Key"] if found else None
+
+    def keys(self, day: str) -> Sequence[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder(day))
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def read(self, key: str) -> bytes | None:
+        return _read(self.s3, self.bucket, key)
+
+    def write(self, key: str, body: bytes) -> bool:
+        try:
+            self.s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+            # The SDK retries when an answer is lost. The retry then finds the object of the first attempt.
+            return self.read(key) == body
+        return True
+
+
+def _read(s3: Any, bucket: str, key: str) -> bytes | None:
+    try:
+        body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "NoSuchKey":
+            return None
+        raise NotRead(f"{key}: {_REASONS.get(code, error)}") from error
+    return body

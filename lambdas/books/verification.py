@@ -40,7 +40,7 @@ class Break:
     created_at: str
     """The time of its payment; empty when the record is unreadable. Breaks sort by it."""
     key: str
-    """Of the record at fault."""
+    """Of the record or seal at fault."""
     reason: str
     transaction_id: str = ""
     field: str = ""
@@ -126,12 +126,16 @@ def verify(books: Books) -> Verification:
             breaks += _row_breaks(now, entry, record)
         else:
             breaks.append(_broken(entry, "has no transaction in the ledger"))
-    first_of_each = {found.key: found for found in sorted(breaks, reverse=True)}
     return Verification(
         entries=tuple(entries.values()),
         pending=tuple(row for row in ledger.values() if row.under_way_since),
-        breaks=tuple(sorted(first_of_each.values())),
+        breaks=first_of_each(breaks),
     )
+
+
+def first_of_each(breaks: Iterable[Break]) -> tuple[Break, ...]:
+    """The first of ``breaks`` for each record or seal, in order of time."""
+    return tuple(sorted({found.key: found for found in sorted(breaks, reverse=True)}.values()))
 
 
 def _read(key: str, body: bytes) -> tuple[Entry, Mapping[str, Any]]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def test_no_role_may_pass_or_change_roles() -> None:
     [
         ("Validation", {"dynamodb", "ec2", "logs", "kms", "rds-db", "secretsmanager", "ssm", "xray"}),
         ("FraudDetection", {"dynamodb", "ec2", "logs", "kms", "secretsmanager", "ssm", "xray"}),
+        ("../Sealing/Job", {"dynamodb", "ec2", "logs", "kms", "s3", "xray"}),
         ("Processing", {"dynamodb", "ec2", "logs", "kms", "s3", "secretsmanager", "ssm", "xray"}),
         ("Transactions", {"dynamodb", "ec2", "logs", "kms", "s3", "secretsmanager", "xray"}),
     ],
@@ -108,7 +110,7 @@ def test_no_role_may_pass_or_change_roles() -> None:
 def test_a_function_may_use_only_the_services_that_it_needs(
     environment: str, function: str, services: set[str]
 ) -> None:
-    path = f"{environment.capitalize()}/Platform/Compute/{function}/"
+    path = normpath(f"{environment.capitalize()}/Platform/Compute/{function}") + "/"
     actions = {action for grant in grants() if grant.path.startswith(path) for action in grant.actions}
     assert actions, "the function's policy was not found"
     assert {action.split(":")[0] for action in actions} <= services
@@ -182,8 +184,24 @@ def test_the_release_role_may_do_what_the_controller_does_and_nothing_else() -> 
         assert {each for each in granted if not each.startswith(BY_ANOTHER_SERVICE)} == used - WITHOUT_PERMISSION
 
 
-def test_only_the_steps_of_a_release_may_sign() -> None:
-    assert {grant.path for grant in grants() if "kms:Sign" in grant.actions} == {
+@pytest.mark.parametrize("environment", ["Dev", "Staging", "Prod"])
+def test_the_sealing_job_writes_seals_and_nothing_else_and_only_it_may_sign_them(environment: str) -> None:
+    job = f"{environment}/Platform/Sealing/Job/Policy/Resource"
+    own = [grant for grant in grants() if grant.path == job]
+    writing = re.compile(r"s3:(Put|Delete)|dynamodb:(Put|Update|Delete|Transact)|kms:Sign")
+    writes = {(action, each) for grant in own for action in grant.actions for each in grant.resources
+              if writing.match(action)}  # fmt: skip
+    assert {action for action, _ in writes} == {"s3:PutObject", "kms:Sign"}
+    assert all(each.endswith('/seals/*"]]}') for action, each in writes if action == "s3:PutObject")
+    [key] = {each for action, each in writes if action == "kms:Sign"}
+    signers = {grant.path for grant in grants() if grant.path.startswith(environment) and "kms:Sign" in grant.actions}
+    assert "SealingKey" in key
+    assert signers == {job}
+
+
+def test_only_the_steps_of_a_release_may_sign_its_evidence() -> None:
+    signers = {grant.path for grant in grants() if "kms:Sign" in grant.actions}
+    assert {path for path in signers if "/Sealing/" not in path} == {
         f"payment-pipeline/Pipeline/Pipeline/{stage}/{step}/{step}/Role/DefaultPolicy/Resource"
         for stage in ("Dev", "Staging", "Prod")
         for step in ("LoadGate", "BlueGreenShift", "Evidence")

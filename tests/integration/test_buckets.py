@@ -56,12 +56,12 @@ def test_small_audit_records_go_to_glacier_after_90_days_and_are_verified_when_r
     rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     s3.create_bucket(Bucket="by-default")
     s3.put_bucket_lifecycle_configuration(Bucket="by-default", LifecycleConfiguration={"Rules": rules})
-    s3.put_object(Bucket="by-default", Key="small", Body=b"x" * 1000)
-    s3.put_object(Bucket="by-default", Key="large", Body=b"x" * 128 * 1024)
+    s3.put_object(Bucket="by-default", Key="audit/small", Body=b"x" * 1000)
+    s3.put_object(Bucket="by-default", Key="audit/large", Body=b"x" * 128 * 1024)
     here = ("--state", str(platform.cloud.folder.parent))
 
-    def classes() -> set[str]:
-        return {each["StorageClass"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    def classes(folder: str = "audit/") -> set[str]:
+        return {each["StorageClass"] for each in s3.list_objects_v2(Bucket=bucket, Prefix=folder)["Contents"]}
 
     # When the records are 89 days old, and then one day more
     platform.run("localcloud", "age", "dev", "--days", "89", *here)
@@ -70,14 +70,15 @@ def test_small_audit_records_go_to_glacier_after_90_days_and_are_verified_when_r
     # Then they are archived on the second, and the small object without the setting never
     assert (early, classes()) == ({"STANDARD"}, {"GLACIER"}), said.stderr
     assert f"{bucket}/audit/" in said.stdout
-    assert "StorageClass" not in s3.head_object(Bucket="by-default", Key="small")
-    assert s3.head_object(Bucket="by-default", Key="large")["StorageClass"] == "GLACIER"
+    assert classes("seals/") == {"STANDARD"}
+    assert "StorageClass" not in s3.head_object(Bucket="by-default", Key="audit/small")
+    assert s3.head_object(Bucket="by-default", Key="audit/large")["StorageClass"] == "GLACIER"
     # And the verification names a record until all are restored
     verify = ("pipeline.audit", "verify", "--env", platform.cloud.name, "--day", day)
     archived = platform.run(*verify)
     assert archived.returncode == 3
     assert ".json: it is archived" in archived.stderr
-    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket, Prefix="audit/")["Contents"]]
     for key in keys:
         s3.restore_object(Bucket=bucket, Key=key, RestoreRequest={"Days": 7})
     assert eventually(lambda: all('"false"' in s3.head_object(Bucket=bucket, Key=key)["Restore"] for key in keys))
@@ -89,7 +90,7 @@ def test_nobody_may_overwrite_an_audit_record(platform: Platform) -> None:
     bucket = platform.outputs["AuditLogBucket"]
     platform.api().pay("/process")
     key = platform.client("s3").list_objects_v2(Bucket=bucket, Prefix="audit/")["Contents"][0]["Key"]
-    user = s3_user(platform, "writer", "s3:PutObject", f"arn:aws:s3:::{bucket}/*")
+    user = user_client(platform, "writer", "s3", "s3:PutObject", f"arn:aws:s3:::{bucket}/*")
     # When the user, or the account's root, writes without a condition, then the bucket's policy refuses it
     for s3 in (user, platform.client("s3")):
         for name in (key, "audit/new.json"):
@@ -104,7 +105,10 @@ def test_nobody_may_overwrite_an_audit_record(platform: Platform) -> None:
 def test_a_missing_object_is_a_secret_to_who_may_not_list_the_bucket(platform: Platform) -> None:
     # Given a user who reads objects, and lists none
     key, bucket = "audit/missing.json", platform.outputs["AuditLogBucket"]
-    s3, reader = platform.client("s3"), s3_user(platform, "reader", "s3:GetObject", f"arn:aws:s3:::{bucket}/*")
+    s3, reader = (
+        platform.client("s3"),
+        user_client(platform, "reader", "s3", "s3:GetObject", f"arn:aws:s3:::{bucket}/*"),
+    )
     # When the user asks for a record that is missing, then nothing is learnt; who may list learns it
     with pytest.raises(ClientError, match="AccessDenied"):
         reader.get_object(Bucket=bucket, Key=key)
@@ -112,7 +116,7 @@ def test_a_missing_object_is_a_secret_to_who_may_not_list_the_bucket(platform: P
         s3.get_object(Bucket=bucket, Key=key)
 
 
-def s3_user(platform: Platform, name: str, action: str, resource: str) -> Any:
+def user_client(platform: Platform, name: str, service: str, action: str, resource: str) -> Any:
     """The client of a new user who may do one thing."""
     iam, variables = platform.client("iam"), platform.cloud.environ()
     iam.create_user(UserName=name)
@@ -121,7 +125,8 @@ def s3_user(platform: Platform, name: str, action: str, resource: str) -> Any:
     iam.put_user_policy(UserName=name, PolicyName="one", PolicyDocument=document)
     granted = iam.create_access_key(UserName=name)["AccessKey"]
     session = boto3.Session(granted["AccessKeyId"], granted["SecretAccessKey"], region_name=platform.cloud.region)
-    return session.client("s3", endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])  # type: ignore[no-any-return]
+    client: Any = session.client
+    return client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])  # type: ignore[no-any-return]
 
 
 def test_an_index_follows_its_table_a_moment_later(platform: Platform) -> None:

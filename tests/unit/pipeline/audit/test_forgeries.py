@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from lambdas.payments.amendments import Kind, Wish
 from lambdas.payments.audit import Record, canonical, digest
 from lambdas.payments.callers import Caller
 from lambdas.payments.transactions import day_shard
-from pipeline.audit.__main__ import main
 from tests.unit.lambdas.entries import MemoryEntries
 from tests.unit.lambdas.test_processing import START
 from tests.unit.pipeline.audit.fake_cloud import Cloud, Item, verify
@@ -32,10 +31,10 @@ def remove_third(items: dict[str, Item]) -> None:
 
 def says(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> str:
     """What the command says of the third payment, which is the only one that it calls broken."""
-    assert verify() == 1
+    assert verify(cloud) == 1
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("BROKEN")]
     key, _, reason = line.removeprefix("BROKEN ").partition(": ")
-    assert key == list(cloud.bench.audit_log.records)[2]
+    assert key == list(cloud.records)[2]
     return reason
 
 
@@ -90,7 +89,7 @@ def test_a_row_that_no_index_finds_is_held_against_its_record_all_the_same(
 
 def test_every_field_of_the_ledger_is_in_the_record_or_left_out_on_purpose(cloud: Cloud) -> None:
     # Given a settled transaction and its record, when a field is added to either, then it must be here or there
-    [item, *_], [record, *_] = cloud.items().values(), cloud.bench.audit_log.records.values()
+    [item, *_], [record, *_] = cloud.items().values(), cloud.records.values()
     document = json.loads(record.body)
     assert item.keys() - document.keys() <= LEDGER_ONLY.keys()
     assert document.keys() & LEDGER_ONLY.keys() == set()
@@ -100,19 +99,19 @@ def test_every_field_of_the_ledger_is_in_the_record_or_left_out_on_purpose(cloud
 @pytest.mark.parametrize("name", sorted(LEDGER_ONLY.keys() - {"status", "audit_key", "audit_hash", "day_shard"}))
 def test_what_only_the_ledger_holds_is_no_fault(name: str, cloud: Cloud) -> None:
     cloud.forge = of_third(lambda item: item.update({name: {"S": "new"}}))
-    assert verify() == 0
+    assert verify(cloud) == 0
 
 
 def test_a_forged_record_without_a_transaction_is_named(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     # Given a record of a payment that nobody made, in a sound chain of its own
-    [record, *_] = cloud.bench.audit_log.records.values()
+    [record, *_] = cloud.records.values()
     document = json.loads(record.body) | {"transaction_id": "txn_forged"}
     key = record.key.replace(json.loads(record.body)["transaction_id"], "txn_forged")
     document["chain"] = {"writer": "w", "sequence": 0, "previous_key": None, "previous_hash": "0" * 64}
     body = canonical(document)
     cloud.bench.audit_log.records[key] = Record(key=key, body=body, hash=digest(body))
     # Then it is the only fault
-    assert verify() == 1
+    assert verify(cloud) == 1
     assert f"BROKEN {key}: has no transaction in the ledger\n1 broken" in capsys.readouterr().out
 
 
@@ -125,42 +124,43 @@ def test_a_settled_transaction_that_nobody_recorded_is_named(cloud: Cloud, capsy
         items["txn_forged"] = item | {"transaction_id": {"S": "txn_forged"}, "day_shard": shard}
 
     cloud.forge = insert
-    assert verify() == 1
+    assert verify(cloud) == 1
     assert "txn_forged.json: is missing for a settled transaction" in capsys.readouterr().out
 
 
-def test_a_transaction_of_the_version_before_has_fewer_fields(cloud: Cloud) -> None:
+def test_a_transaction_of_the_version_before_has_fewer_fields(unsealed: Cloud) -> None:
     # Given a row and a record from before a field was added to both, and a row that this version wrote and that one
     # finished
     def without(*names: str) -> None:
-        [*_, last] = cloud.bench.audit_log.records.values()
+        [*_, last] = unsealed.records.values()
         document = {name: value for name, value in json.loads(last.body).items() if name not in names}
         body = canonical(document)
-        cloud.bench.audit_log.records[last.key] = Record(key=last.key, body=body, hash=digest(body))
-        cloud.bench.ledger.audited[document["transaction_id"]] = (last.key, digest(body))
+        unsealed.put(last.key, body)
+        unsealed.bench.ledger.audited[document["transaction_id"]] = (last.key, digest(body))
 
+    cloud = unsealed
     without("base_minor", "merchant_id")
-    assert verify() == 0
+    cloud.seal()
+    assert verify(cloud) == 0
     cloud.forge = lambda items: list(items.values())[-1].pop("base_minor")
-    assert verify() == 0
+    assert verify(cloud) == 0
 
 
 def test_json_names_the_fault_by_place_and_values(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.forge = of_third(lambda item: item.update(minor={"N": "1"}))
-    assert verify("--json") == 1
+    assert verify(cloud, "--json") == 1
     report = json.loads(capsys.readouterr().out)
     assert (report["environment"], report["whole"], report["records"]) == ("dev", False, 5)
     [found] = report["breaks"]
-    key = list(cloud.bench.audit_log.records)[2]
+    key = list(cloud.records)[2]
     assert (found["key"], found["field"], found["ledger"], found["record"]) == (key, "minor", "1", "1250")
     assert found["transaction_id"] in key
 
 
 def test_a_day_that_has_not_begun_is_refused(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
     with pytest.raises(SystemExit, match="2"):
-        main(["verify", "--env", "dev", "--day", tomorrow.isoformat()])
-    assert f"{tomorrow} has not begun" in capsys.readouterr().err
+        verify(cloud, day="2026-11-23")
+    assert "2026-11-23 has not begun" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -176,6 +176,7 @@ def amended(cloud: Cloud) -> Cloud:
             amount="5.00",
         )  # fmt: skip
         amender.amend(list(entries.items)[2], wish, lambda _: True)
+    cloud.seal(START + timedelta(days=1, hours=1, minutes=10))
     return cloud
 
 
@@ -192,7 +193,7 @@ def history(change: Callable[[dict[str, Any]], Any], number: int) -> Forgery:
 
 
 def test_amended_payments_are_whole_on_the_day_of_the_payment_and_on_that_of_the_amendment(amended: Cloud) -> None:
-    assert [verify(), main(["verify", "--env", "dev", "--day", "2026-11-23"])] == [0, 0]
+    assert [verify(amended), verify(amended, day="2026-11-23")] == [0, 0]
 
 
 AMENDMENT_FORGERIES: list[tuple[Forgery, int, str]] = [
@@ -215,7 +216,7 @@ def test_a_changed_amendment_is_named(
     forgery: Forgery, number: int, reason: str, amended: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
     amended.forge = forgery
-    assert verify() == 1
+    assert verify(amended) == 1
     id, name = list(amended.bench.ledger.items)[2], f".{number}" if number else ""
     assert any(f"{id}{name}" in line and f": {reason}" in line for line in capsys.readouterr().out.splitlines())
 
@@ -226,7 +227,7 @@ def test_a_removed_record_of_an_amendment_is_named(
 ) -> None:
     [key] = [key for key in amended.bench.audit_log.records if key.endswith(f".{number}.json")]
     del amended.bench.audit_log.records[key]
-    assert verify() == 1
+    assert verify(amended) == 1
     assert f"BROKEN {key}: is missing for a settled transaction" in capsys.readouterr().out
 
 
@@ -239,7 +240,7 @@ def test_a_forged_refund_that_the_ledger_does_not_know_is_named(
     key = record.key.replace(".1.json", ".7.json")
     body = canonical(document)
     amended.bench.audit_log.records[key] = Record(key=key, body=body, hash=digest(body))
-    assert verify() == 1
+    assert verify(amended) == 1
     assert f"BROKEN {key}: history is missing in the ledger, and 7 in the record" in capsys.readouterr().out
 
 
@@ -251,5 +252,5 @@ def test_an_amendment_that_a_crash_left_is_counted_as_pending(
         item["amending"] = last
 
     amended.forge = of_third(interrupt)
-    verify()
+    verify(amended)
     assert "1 transactions are pending, or one of their amendments is" in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""The function that seals the books every hour."""
