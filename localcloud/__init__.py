@@ -5,6 +5,6 @@ replaces Aurora. IAM is enforced, every connection uses TLS, and every socket li
 ``docs/local-cloud.md`` lists the parts of AWS that it reproduces and the parts that it does not.
 """
 
-from localcloud.cloud import LocalCloud, LocalCloudError
+from localcloud.cloud import LocalCloud, LocalCloudError, unproxied
 
-__all__ = ["LocalCloud", "LocalCloudError"]
+__all__ = ["LocalCloud", "LocalCloudError", "unproxied"]

@@ -31,6 +31,13 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
 """The variables that the emulator and its functions inherit from this process. No AWS setting of the person is one."""
 
 
+def unproxied() -> dict[str, str]:
+    """The variables with which no program asks a proxy for this machine, besides what the person excepts."""
+    excepted = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
+    hosts = ",".join(["127.0.0.1", "localhost", *([excepted] if excepted else [])])
+    return {"NO_PROXY": hosts, "no_proxy": hosts}
+
+
 class LocalCloudError(Exception):
     """A local cloud did not start or stop. The message names its log and quotes the last lines."""
 
@@ -64,6 +71,7 @@ class LocalCloud:
             "AWS_DEFAULT_REGION": settings.region,
             "AWS_REGION": settings.region,
             "AWS_EC2_METADATA_DISABLED": "true",
+            **unproxied(),
         }
 
     @property

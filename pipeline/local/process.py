@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import psutil
 
+from localcloud import unproxied
 from localcloud.processes import find_process, process_record
 from pipeline.local.errors import StepFailed
 
@@ -39,13 +40,10 @@ def clean_environment() -> dict[str, str]:
     """The environment variables with which every command of a promotion starts."""
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     tools = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    no_proxy = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
-    never_proxied = ["127.0.0.1", "localhost", *([no_proxy] if no_proxy else [])]
     return {
         **kept,
         "PATH": os.pathsep.join(tools),
-        "NO_PROXY": ",".join(never_proxied),
-        "no_proxy": ",".join(never_proxied),
+        **unproxied(),
         "PYTHONUNBUFFERED": "1",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -1,5 +1,8 @@
 """The database, the logs and the alarms of the local cloud."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 from pg8000 import native as pg8000
 
 from localcloud.postgres import Postgres, PostgresError
-from tests.integration.conftest import Platform
+from tests.integration.conftest import ROOT, Platform
 
 
 @pytest.fixture
@@ -111,3 +114,24 @@ def eventually(condition: Any, seconds: float = 30) -> bool:
             return False
         time.sleep(0.2)
     return True
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("pipeline.release", "status", "--env", "dev"),
+        ("pipeline.audit", "verify", "--env", "dev"),
+        ("pipeline.bootstrap", "--env", "dev"),
+        ("loadtest.traffic", "--env", "dev", "--rate", "5", "--reports", "load", "--", "true"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_commands_reach_the_local_cloud_past_a_dead_proxy(
+    platform: Platform, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    # Given a shell behind a proxy, with the variables of `python -m localcloud env dev`
+    dead = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
+    shell = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **dead, **platform.cloud.environ()}
+    # When a command is given, then it does not ask the proxy for this machine
+    done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, env=shell, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
