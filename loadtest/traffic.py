@@ -6,8 +6,10 @@ A shift needs traffic by which the versions are compared, and a count of the req
 payments of synthetic customers at a low, fixed rate while the command runs. It counts the requests that were sent, lost
 and answered wrongly, and the function versions that answered, and writes traffic.json into reports/<env>/.
 
-Losses have the load gate's error budget. When they prove that it is overspent, the command is told (SIGUSR1): a shift
-then rolls back, unless it is promoting already. Commands that do not know the signal end.
+Losses have the load gate's error budget. When they prove that it is overspent, a few requests go to the candidate's
+stage. If the candidate loses more of them than the production stage does, the command is told (SIGUSR1): a shift then
+rolls back, unless it is promoting already. If not, the trouble hits both versions, or production is all the candidate's
+(SIGUSR2): a shift at 100 % then steps back. Commands that do not know the signals end.
 
 Exit codes: the command's own; 10 if the command succeeded but the budget is overspent (the command's changes stay); 2
 for a wrong command line; the load gate's code if the traffic could not start (then the command was not run). Ctrl-C,
@@ -21,8 +23,10 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,7 @@ from loadtest.engine import LoadPlan
 from loadtest.generator import Generator
 from loadtest.losses import LossBudget
 from loadtest.options import Workforce, add_target_options, number, positive_integer
+from loadtest.probe import Counts, Fault, at_fault, probe
 from loadtest.result import GateError, timestamp
 from loadtest.samples import Samples
 from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
@@ -55,9 +60,14 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m loadtest.traffic", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_target_options(parser)
+    parser.add_argument("--candidate-url", help="the candidate's stage (default: the stack's, unless --url is given)")
     parser.add_argument("--rate", type=number(0, 1_000, above=True), help="requests a second")
     parser.add_argument("--seed", type=positive_integer, help="same seed, same payments (default: another each time)")
-    parser.add_argument("--most-seconds", type=number(0, 86_400, above=True), default=7_200.0, help="send no longer")
+    parser.add_argument(
+        "--most-seconds",
+        type=number(0, 86_400, above=True),
+        help="send no longer (default: as long as a shift of the environment may take)",
+    )
     parser.add_argument("--reports", type=Path, help="folder of the report (default: reports/<env>)")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what runs meanwhile")
     arguments = parser.parse_args(argv)
@@ -78,17 +88,22 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         url = arguments.url or platform_url(arguments.env, "ApiGatewayUrl")
         rate = arguments.rate or arguments.env.release.traffic_rate
         plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, rate=rate)
+        candidate = arguments.candidate_url
+        if candidate is None and arguments.url is None:
+            candidate = platform_url(arguments.env, "CandidateApiUrl")
+        ask_candidate = None if candidate is None else partial(probe, replace(plan, url=candidate))
         first_answers(plan, wake_up_seconds=settings.wake_up_seconds)
     except GateError as trouble:
         say(f"traffic {arguments.env.name}: not started, nor was the command: {trouble}", sys.stderr)
         return trouble.code
 
+    most_seconds = arguments.most_seconds or arguments.env.release.most_seconds
     started, generator = timestamp(), Generator(plan, Workforce())
     try:
         generator.start()
         while generator.elapsed < 0:  # the command must not start before the traffic
             gevent.sleep(POLL_SECONDS)
-        code, told = _run_command(command, arguments.most_seconds, generator, budget)
+        code, overspent_meanwhile = _run_command(command, most_seconds, generator, budget, ask_candidate)
         sent = generator.finish(settings.timeout_seconds)
     finally:
         generator.close()
@@ -102,7 +117,7 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
         "command_exit_code": code,
     }
     bad = report["lost"] + report["wrong"]
-    overspent = told or bad >= budget.fewest(sent)
+    overspent = overspent_meanwhile or bad >= budget.fewest(sent)
     report["budget"] = {"share": budget.share, "confidence": settings.confidence, "overspent": overspent}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,9 +145,15 @@ def _tell_of_losses(report: dict[str, Any], budget: LossBudget, code: int, folde
     )
 
 
-def _run_command(command: list[str], most_seconds: float, generator: Generator, budget: LossBudget) -> tuple[int, bool]:
-    """Run ``command`` to its end. Returns its exit code, as a shell would, and whether it was told that ``budget`` is
-    overspent. After ``most_seconds`` only the traffic ends. The command has a process group of its own, so that it gets
+def _run_command(
+    command: list[str],
+    most_seconds: float,
+    generator: Generator,
+    budget: LossBudget,
+    ask_candidate: Callable[[], Counts] | None,
+) -> tuple[int, bool]:
+    """Run ``command`` to its end. Returns its exit code, as a shell would, and whether ``budget`` was overspent
+    meanwhile. After ``most_seconds`` only the traffic ends. The command has a process group of its own, so that it gets
     a Ctrl-C once."""
     try:
         child = subprocess.Popen(command, process_group=0)
@@ -144,15 +165,19 @@ def _run_command(command: list[str], most_seconds: float, generator: Generator, 
             continue  # nohup: the command ignores it too
         gevent.signal_handler(signal_number, child.send_signal, signal_number)
     generator.end_at(most_seconds)
-    told = False
+    overspent, fault = False, Fault.OVER
     while (code := child.poll()) is None:
         gevent.sleep(POLL_SECONDS)
         bad, right = generator.samples.counts()
-        if not told and budget.is_overspent_meanwhile(bad, bad + right):
-            told = True
-            say(f"  {bad} of {bad + right} requests were lost or answered wrongly: the command is told")
-            child.send_signal(signal.SIGUSR1)
-    return (code if code >= 0 else 128 - code), told
+        if fault is Fault.CANDIDATE or not budget.is_overspent_meanwhile(bad, bad + right):
+            continue
+        overspent = True
+        fault = at_fault(ask_candidate, generator.samples.counts) if ask_candidate else Fault.CANDIDATE
+        if fault is not Fault.OVER and child.poll() is None:
+            whose = "" if fault is Fault.CANDIDATE else ", and the candidate's own stage no more than others"
+            say(f"  {bad} of {bad + right} requests were lost or answered wrongly{whose}: the command is told")
+            child.send_signal(signal.SIGUSR1 if fault is Fault.CANDIDATE else signal.SIGUSR2)
+    return (code if code >= 0 else 128 - code), overspent
 
 
 def _report(samples: Samples, sent: int) -> dict[str, Any]:

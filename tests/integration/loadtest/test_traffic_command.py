@@ -49,6 +49,23 @@ def test_a_command_is_told_while_requests_are_lost(serve: Serve, cli: Cli, repor
     assert report("traffic.json")["sent"] < 40 * 30
 
 
+@pytest.mark.parametrize(("candidate", "told"), [(502, "candidate"), (None, "everybody")])
+def test_a_command_is_told_whether_the_candidate_is_at_fault(
+    serve: Serve, cli: Cli, report: Report, candidate: int | None, told: str
+) -> None:
+    # Given a production stage that loses some requests, and a candidate's stage that loses all, or none
+    url = serve(status=502, only_route="/process")
+    stage = serve(status=candidate) if candidate else serve()
+    script = "trap 'echo candidate; exit 1' USR1; trap 'echo everybody; exit 1' USR2; while true; do sleep 0.1; done"
+    urls = ("--url", url, "--candidate-url", stage, "--unsigned")
+
+    done = cli("loadtest.traffic", "--env", "dev", *urls, "--rate", "40", "--", "sh", "-c", script)
+
+    assert done.returncode == 1, done.stderr
+    assert [line for line in done.stdout.splitlines() if not line.startswith(" ")] == [told]
+    assert report("traffic.json")["sent"] < 40 * 30
+
+
 def test_a_loss_within_the_budget_is_told_and_fails_nothing(serve: Serve, cli: Cli, report: Report) -> None:
     # Given an API that loses one request in 60
     url = serve(status=502, fail_at=60)

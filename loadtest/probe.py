@@ -1,0 +1,69 @@
+"""Whether the candidate is at fault when clients lose requests: a few requests to its own stage.
+
+A loss on the production stage may be stable's, or a trouble of the environment that hits both versions. The stage of
+the candidate reaches the candidate alone, and hurts no client. It is asked only when clients lose more than their
+budget, so that a sound release has no such requests in its metrics. The role of the load test may call it, because the
+load gate does.
+"""
+
+import time
+from collections.abc import Callable
+from enum import Enum, auto
+
+import gevent
+from scipy.stats import fisher_exact
+
+from loadtest.client import PaymentClient
+from loadtest.engine import LoadPlan
+from loadtest.scenario import Scenario
+from loadtest.signing import signer_for
+from loadtest.target import Target
+
+REQUESTS = 21
+SECONDS = 2.0
+"""The time over which they are sent, so that the production stage has as many answers to compare with."""
+SIGNIFICANCE = 0.001
+FEWEST_LOSSES = 3
+"""With fewer meanwhile on the production stage, the losses are over."""
+
+Counts = tuple[int, int]
+"""Failed requests, and right answers."""
+
+
+class Fault(Enum):
+    """Who loses the requests."""
+
+    CANDIDATE = auto()
+    EVERYBODY = auto()
+    OVER = auto()
+
+
+def at_fault(probe: Callable[[], Counts], production: Callable[[], Counts]) -> Fault:
+    """Compare the candidate's stage with the production stage while ``probe`` runs."""
+    before = production()
+    bad, right = probe()
+    lost, answered = (after - earlier for after, earlier in zip(production(), before, strict=True))
+    if fisher_exact([[bad, right], [lost, answered]], alternative="greater").pvalue < SIGNIFICANCE:
+        return Fault.CANDIDATE
+    return Fault.EVERYBODY if lost >= FEWEST_LOSSES else Fault.OVER
+
+
+def probe(plan: LoadPlan) -> Counts:
+    """Send ``REQUESTS`` payments of ``plan`` and count how they ended."""
+    target = Target.parse(plan.url)
+    signer = signer_for(target.host) if plan.signed else None
+    client, scenario = (
+        PaymentClient(target, signer, concurrency=REQUESTS, timeout=plan.timeout),
+        Scenario(plan.mix, plan.seed),
+    )
+    run = f"{plan.run_id}-{time.time_ns()}"
+
+    def send(index: int) -> bool:
+        gevent.sleep(index * SECONDS / REQUESTS)
+        return client.send(scenario.request(index), f"{run}-{index}").fault is None
+
+    try:
+        right = sum(sent.get() for sent in [gevent.spawn(send, index) for index in range(REQUESTS)])
+    finally:
+        client.close()
+    return REQUESTS - right, right
