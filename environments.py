@@ -55,6 +55,82 @@ class GateSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepSettings:
+    """How the step of one weight differs from the others. ``None``: not at all."""
+
+    weight: int
+    bake_seconds: float | None = None
+    minimum_requests: int | None = None
+    error_margin: float | None = None
+    """The share of requests that may fail beyond stable's. The other steps have the load gate's error budget."""
+    approval: bool = False
+    """Hold the step, when its bake and analysis are done, until a person gives the command `promote`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """A metric of CloudWatch that counts something by version.
+
+    In the values of ``dimensions``, ``{version}`` is the version, ``{function}`` the function's name, ``{alias}`` the
+    alias by which it is called, and ``{service}`` the name under which the function publishes its own metrics.
+    ``statistic``: ``Sum``, or ``TC(200:)``, the number of values above 200 ("Trimmed count" in CloudWatch's statistics
+    definitions).
+    """
+
+    metric: str
+    namespace: str = names.METRICS
+    dimensions: tuple[tuple[str, str], ...] = (("service", "{service}"), ("FunctionVersion", "{version}"))
+    statistic: str = "Sum"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSettings:
+    """A share by which a release is judged, beside errors and latencies: how many of ``all`` are ``some``.
+
+    A share, because counts can be tested: Fisher's test says whether a difference is chance. The value of any other
+    expression could only be compared.
+    """
+
+    name: str
+    some: Count
+    all: Count | None = None
+    """``None``: all requests."""
+    functions: tuple[names.Function, ...] = tuple(names.Function)
+    better: Literal["fewer", "more"] = "fewer"
+    margin: float = 0.01
+    """By how much the candidate's share may be worse than stable's. Of the whole: how bad it may be at all."""
+    of: Literal["version", "whole"] = "version"
+    """``whole``: both versions together, which can hold a step but not reject the candidate."""
+    mode: Literal["enforce", "observe"] = "enforce"
+    """``observe``: tell, and decide nothing."""
+
+
+CLIENT_ERRORS = MetricSettings(name="4xx answers", some=Count(metric="ClientErrors"))
+APPROVALS = MetricSettings(
+    name="approved payments",
+    some=Count(metric="Approved"),
+    all=Count(metric="Decided"),
+    functions=(names.Function.PROCESSING,),
+    better="more",
+    margin=0.02,
+)
+SLOW_PAYMENTS = MetricSettings(
+    # The load gate's limit for the p99, as a share: at most one payment in a hundred takes over 200 ms.
+    name="payments over 200 ms",
+    some=Count(
+        namespace="AWS/Lambda",
+        metric="Duration",
+        dimensions=(("FunctionName", "{function}"), ("Resource", "{function}:{alias}")),
+        statistic="TC(200:)",
+    ),
+    functions=(names.Function.PROCESSING,),
+    mode="observe",
+)
+
+Reaction = Literal["roll back", "pause"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReleaseSettings:
     """How production traffic moves from stable (blue) to candidate (green)."""
 
@@ -66,8 +142,18 @@ class ReleaseSettings:
     """The time that a step without a clear verdict is held after its bake. Then it is rolled back. Never scaled."""
     pause_seconds: float = 1800.0
     """The time of a pause without a duration of its own. Then the release is rolled back. Never scaled."""
+    steps: tuple[StepSettings, ...] = ()
+    """Steps that differ from the others."""
     minimum_requests: int = 20
     """The fewest requests of the candidate with which a step may pass."""
+    metrics: tuple[MetricSettings, ...] = (CLIENT_ERRORS, APPROVALS, SLOW_PAYMENTS)
+    """Shares by which a release is judged, beside errors and latencies."""
+    on_failure: Reaction = "roll back"
+    """When the analysis fails. A pause holds the weights for a person, and is rolled back at its end."""
+    on_inconclusive: Reaction = "roll back"
+    """When a step has no verdict until its deadline."""
+    deadline_seconds: float | None = None
+    """The longest time of a whole release. Then it is rolled back. ``None``: holds and pauses alone bound it."""
     windows: tuple[str, ...] = ()
     """When a release may start, in UTC: ``"Mon-Fri 08:00-16:30"``, ``"Fri-Mon 22:00-02:00"``. Empty: always."""
     freeze_alarms: tuple[str, ...] = ()
@@ -77,8 +163,13 @@ class ReleaseSettings:
 
     @property
     def most_seconds(self) -> float:
-        """The longest time of a shift that first finishes an interrupted release, and is paused once."""
-        return (2 * len(self.weights) + 1) * (self.bake_seconds + self.hold_seconds) + self.pause_seconds
+        """The longest time of a shift that first finishes an interrupted release, and is paused once. Waiting for
+        approvals ends with it, too."""
+        own = {step.weight: step.bake_seconds for step in self.steps if step.bake_seconds is not None}
+        bakes = [own.get(weight, self.bake_seconds) for weight in self.weights]
+        # The last two steps are done again if the candidate, alone, looks worse than the versions together.
+        steps = sum(bake + self.hold_seconds for bake in (*bakes, *bakes[-2:]))
+        return 2 * steps + self.pause_seconds
 
     @property
     def build_minutes(self) -> int:
@@ -194,7 +285,12 @@ PROD = Environment(
     protected=True,
     demo_customers=False,
     requires_approval=True,
-    release=ReleaseSettings(bake_seconds=300.0),
+    release=ReleaseSettings(
+        weights=(2, 10, 25, 50, 100),
+        bake_seconds=300.0,
+        # Half of the traffic tells most in a minute, and is compared in the same minutes.
+        steps=(StepSettings(weight=2, minimum_requests=10), StepSettings(weight=50, bake_seconds=900.0)),
+    ),
 )
 
 PROMOTION_ORDER = (DEV, STAGING, PROD)

@@ -13,8 +13,9 @@ from constructs import Construct
 
 import names
 from environments import Environment
-from names import Colour, Function
+from names import Function
 from stages.api import Api
+from stages.candidate_alarms import balancer_metric, candidate_alarms
 from stages.compute import Compute
 from stages.dashboard import audit_metric, dashboard
 from stages.database import Database
@@ -24,15 +25,15 @@ from stages.sealing import Sealing
 from stages.storage import Storage
 
 FIVE_MINUTES = Duration.minutes(5)
-ONE_MINUTE = Duration.minutes(1)
 ONE_DAY = Duration.days(1)
 
 
 class Monitoring(Construct):
-    """Eight alarms for operations, and three on the candidate for the release controller. All notify the topic.
+    """Nine alarms for operations, and five on the candidate for the release controller. All notify the topic.
 
-    ``rollback_alarms``: when one of them is in ALARM during a shift, traffic returns to the stable version. The API's
-    latency is not among them, because it may be the stable version's. The release controller compares both versions.
+    ``rollback_alarms``: when one of them is in ALARM during a shift, traffic returns to the stable version. Each
+    compares the candidate with stable. The alarms for operations are absolute: what they count may be stable's, or a
+    trouble that both versions share. They tell people, and judge no release.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Monitoring(Construct):
             metric=stage.metric_latency(statistic="p99", period=FIVE_MINUTES),
             threshold=200,
         )
-        errors = self._alarm(
+        self._alarm(
             "ApiErrors",
             "api-errors",
             "More than 10 server errors of the API in 5 minutes",
@@ -163,33 +164,23 @@ class Monitoring(Construct):
         # A new environment's first seal is visible as a metric minutes later. The database takes longer.
         seals.node.add_dependency(sealing.first, database.schema)
 
-        candidate_errors = self._alarm(
-            "CandidateErrors",
-            "candidate-errors",
-            "The candidate's functions fail",
-            metric=_sum(_candidate_errors(compute), ONE_MINUTE),
-            threshold=2,
-        )
-        green = {"LoadBalancer": balancer.full_name, "TargetGroup": balancer.green_target_group_name}
-        candidate_5xx = self._alarm(
-            "CandidateServerErrors",
-            "candidate-server-errors",
-            f"The candidate answers {Function.PROCESSING.path} with server errors",
-            metric=_balancer_metric("HTTPCode_Target_5XX_Count", green, "Sum"),
-            threshold=2,
-        )
-        candidate_latency = self._alarm(
+        self.rollback_alarms = [
+            # Two minutes in a row: the weights may change within one. Requests that fail in its second half then look
+            # like the candidate's.
+            self._alarm(id, name, description, metric=metric, threshold=0, datapoints_to_alarm=2, evaluation_periods=2)
+            for id, name, description, metric in candidate_alarms(compute, balancer)
+        ]
+        self._alarm(
             "CandidateLatency",
             "candidate-latency",
             f"The candidate takes over 200 ms for one answer of {Function.PROCESSING.path} in twenty",
             # Not the p99: the gate has measured that. The first minutes of a shift may hold fewer than a hundred
             # requests, and the gate's warm-up minute holds cold starts.
-            metric=_balancer_metric("TargetResponseTime", green, "p95"),
+            metric=balancer_metric("TargetResponseTime", balancer.green_target_group_name, balancer, "p95"),
             threshold=0.2,
             datapoints_to_alarm=2,
             evaluation_periods=3,
         )
-        self.rollback_alarms = (errors, candidate_errors, candidate_5xx, candidate_latency)
         self.dashboard_url = dashboard(
             self, environment=environment, storage=storage, compute=compute, balancer=balancer, api=api
         )
@@ -221,48 +212,6 @@ class Monitoring(Construct):
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
         return alarm
-
-
-def _candidate_errors(compute: Compute) -> list[cloudwatch.IMetric]:
-    """Errors of the candidate: under its own alias green, and under alias blue during a shift.
-
-    While a shift routes part of alias blue to the candidate, Lambda counts these calls under blue, with the executed
-    version.
-    """
-    metrics: list[cloudwatch.IMetric] = []
-    for function in compute.functions.values():
-        name = function.function_name
-        metrics.append(_lambda_errors({"FunctionName": name, "Resource": f"{name}:{Colour.CANDIDATE}"}))
-        metrics.append(
-            _lambda_errors(
-                {
-                    "FunctionName": name,
-                    "Resource": f"{name}:{Colour.STABLE}",
-                    "ExecutedVersion": function.candidate_version,
-                }
-            )
-        )
-    return metrics
-
-
-def _lambda_errors(dimensions: dict[str, str]) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace="AWS/Lambda",
-        metric_name="Errors",
-        dimensions_map=dimensions,
-        statistic="Sum",
-        period=ONE_MINUTE,
-    )
-
-
-def _balancer_metric(name: str, dimensions: dict[str, str], statistic: str) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace="AWS/ApplicationELB",
-        metric_name=name,
-        dimensions_map=dimensions,
-        statistic=statistic,
-        period=ONE_MINUTE,
-    )
 
 
 def _sum(metrics: list[cloudwatch.IMetric], period: Duration) -> cloudwatch.MathExpression:

@@ -81,8 +81,8 @@ def handler_of(*routes: Route) -> Handler:
         logger.append_keys(correlation_id=request.request_id)
         found = [(each, values) for each in routes if (values := each.parameters(request.path)) is not None]
         answer = _answer(found, request, context)
-        if answer.status >= 500:
-            metrics.server_error()
+        if answer.status >= 400:
+            metrics.by_version("ServerErrors" if answer.status >= 500 else "ClientErrors")
         route = found[0][0].path.removeprefix("/") if found else "unknown"
         logger.info("answered", route=route, status=answer.status, **_log_fields(answer))
         return answer.to_event(request, time.process_time() - began)

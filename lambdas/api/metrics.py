@@ -27,7 +27,8 @@ def _named(name: str, synthetic: bool) -> str:
     return f"Synthetic{name}" if synthetic else name
 
 
-def server_error() -> None:
-    """Count a 5xx answer under the function's version. Lambda counts it as a success, but a release must see it."""
-    with single_metric(name="ServerErrors", unit=MetricUnit.Count, value=1) as metric:
+def by_version(name: str) -> None:
+    """Count 1 under the function's version, by which a release compares the candidate with stable: ``ServerErrors``
+    (5xx answers, which Lambda counts as successes), ``ClientErrors`` (4xx answers), ``Decided`` and ``Approved``."""
+    with single_metric(name=name, unit=MetricUnit.Count, value=1) as metric:
         metric.add_dimension(name="FunctionVersion", value=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"))

@@ -243,7 +243,7 @@ def _commands(arguments: argparse.Namespace) -> Commands:
                 freeze=settings.release.freeze_alarms,
                 green=outputs["GreenTargetGroupArn"],
             ),
-            metrics=AwsMetrics(aws, outputs, MetricTiming.scaled(bake_scale())),
+            metrics=AwsMetrics(aws, outputs, MetricTiming.scaled(bake_scale()), settings.release.metrics),
             records=AwsRecords(aws, table=outputs["ReleaseTableName"], environment=settings.name, holder=who),
             announcer=AwsAnnouncer(aws, outputs),
             clock=clock,

@@ -10,12 +10,14 @@ from types import FrameType
 class SystemClock:
     """``Clock`` that notes signals instead of dying: no signal leaves traffic half-shifted.
 
-    SIGINT, SIGTERM and SIGHUP interrupt. By SIGUSR1 ``loadtest.traffic`` tells that its requests are lost.
+    SIGINT, SIGTERM and SIGHUP interrupt. ``loadtest.traffic`` tells that its requests are lost: by SIGUSR1, if the
+    candidate is at fault; by SIGUSR2, if both versions lose them, or all traffic is the candidate's.
     """
 
     def __init__(self) -> None:
         self._signals = 0
         self._loses_requests = False
+        self._lost_everywhere_at = 0.0
         self._wake: SimpleQueue[None] = SimpleQueue()  # a signal handler may put into it, unlike an Event
 
     def listen(self) -> None:
@@ -24,6 +26,7 @@ class SystemClock:
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._note)
         signal.signal(signal.SIGUSR1, self._note_losses)
+        signal.signal(signal.SIGUSR2, self._note_losses_everywhere)
 
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
         self._signals += 1
@@ -31,6 +34,10 @@ class SystemClock:
 
     def _note_losses(self, _signal: int, _frame: FrameType | None) -> None:
         self._loses_requests = True
+        self._wake.put(None)
+
+    def _note_losses_everywhere(self, _signal: int, _frame: FrameType | None) -> None:
+        self._lost_everywhere_at = time.time()
         self._wake.put(None)
 
     def now(self) -> float:
@@ -51,3 +58,7 @@ class SystemClock:
     @property
     def loses_requests(self) -> bool:
         return self._loses_requests
+
+    @property
+    def lost_everywhere_at(self) -> float:
+        return self._lost_everywhere_at

@@ -184,6 +184,7 @@ class Controller:
             last_failure=self._errors[-1] if self._errors else "a call was refused",
             interrupted=world.clock.interrupted,
             loses_requests=world.clock.loses_requests,
+            lost_everywhere_at=world.clock.lost_everywhere_at,
         )
 
     def _read(self, call: Callable[[], T], /) -> T | None:
@@ -280,6 +281,6 @@ class Controller:
             return min(LONGEST_RETRY_SECONDS, 2.0 ** min(self._failed_rounds - 1, 4))
         if self._unexplained_rounds and not release.leaves_bad_version:
             return 1.0
-        left = release.since + release.plan.bake_seconds - self._world.clock.now()
+        left = release.bake_ends - self._world.clock.now()
         ends_soon = release.phase is Phase.BAKING and 0 < left < release.plan.poll_seconds
         return left if ends_soon else release.plan.poll_seconds

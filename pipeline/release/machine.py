@@ -46,7 +46,9 @@ class Observation:
     last_failure: str = ""
     interrupted: bool = False
     loses_requests: bool = False
-    """The traffic around the command has lost more requests than its error budget allows."""
+    """The traffic around the command has lost more requests than its error budget allows, by the candidate's fault."""
+    lost_everywhere_at: float = 0.0
+    """When it did last, with no difference between the candidate and all."""
 
 
 def advance(release: Release, seen: Observation) -> Release:
@@ -69,12 +71,14 @@ def advance(release: Release, seen: Observation) -> Release:
 
 
 def wants_samples(release: Release, now: float) -> bool:
-    """Whether it is time to compare the candidate with stable."""
-    if release.phase is not Phase.BAKING or release.skips_bakes:
+    """Whether it is time to compare the candidate with stable. A pause is watched too."""
+    if release.phase not in (Phase.BAKING, Phase.PAUSED) or release.skips_bakes:
         return False
     last = max((run.at for run in release.analysis_runs), default=0.0)
-    first_after_bake = _baked(release, now) and last < release.since + release.plan.bake_seconds
-    return first_after_bake or now - max(last, release.since) >= release.plan.analysis_seconds
+    first_since = any(last < end <= now for end in (release.bake_ends, release.hold_ends))
+    # Each look waits for a quarter more data, because each may give a false alarm.
+    wait = max(release.plan.analysis_seconds, (last - release.since) / 4)
+    return first_since or now - max(last, release.since) >= wait
 
 
 def take_over(release: Release, now: float) -> Release:
@@ -118,6 +122,8 @@ def _reason_to_roll_back(release: Release, seen: Observation) -> Release | None:
         return roll_back(release, seen.now, f"{seen.failures} failures in a row, the last: {seen.last_failure}")
     if seen.unexplained_rounds >= ROUNDS_UNEXPLAINED:
         return roll_back(release, seen.now, seen.unexplained)
+    if seen.now >= release.deadline:
+        return roll_back(release, seen.now, f"not promoted within {release.plan.deadline_seconds:g} s")
     return None
 
 
@@ -188,7 +194,8 @@ def _after(request: OperatorRequest, release: Release, seen: Observation) -> Rel
             last = len(release.plan.weights) - 1
             return release.to(Phase.SHIFTING, seen.now, f"promoting now, {request.by}", step=last, skips_bakes=True)
         case RequestCommand.PROMOTE, Phase.BAKING | Phase.PAUSED:
-            return _next_step(release, seen, f"bake ended, {request.by}")
+            what = "approved" if release.events[-1].kind is EventKind.APPROVAL else "bake ended"
+            return _next_step(release, seen, f"{what}, {request.by}")
         case RequestCommand.PAUSE, Phase.BAKING | Phase.PAUSED:
             seconds = release.plan.pause_seconds if request.seconds is None else request.seconds
             text = f"paused, {request.by}; rolled back after {seconds:g} s without `resume`, and by alarms"
@@ -233,37 +240,91 @@ def _forward(release: Release, seen: Observation) -> Release:
             return roll_back(release, seen.now, "paused for all its time, and nobody resumed it")
         case Phase.BAKING if release.skips_bakes and (seen.alarms is not None or release.undoes):
             return _next_step(release, seen, "not baked")
+        case Phase.BAKING if _suffers_alone(release, seen):
+            return _step_back(release, seen.now, "clients lose more requests than the error budget allows")
         case Phase.BAKING if seen.samples is not None:
             return _analysed(release, seen, *seen.samples)
+        case Phase.PAUSED if seen.samples is not None:
+            return _watched(release, seen, *seen.samples)
         case _:
             return release
 
 
 def _analysed(release: Release, seen: Observation, stable: Samples, candidate: Samples) -> Release:
-    baked = _baked(release, seen.now)
-    holding = release.events[-1].kind is EventKind.HOLD
-    alone = release.weight == 100
-    before = _last_stable(release) if alone else None
-    if alone and before is None:
-        findings = _without_stable(candidate, release.plan.limits)
-    else:
-        stable = before or stable
-        findings = judge(stable, candidate, release.plan.limits, same_minutes=not alone)
-    run = AnalysisRun(at=seen.now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
-    release = release.analysed(run)
+    release, run = _judged(release, seen.now, stable, candidate)
+    waits = release.events[-1].kind
+    late = run.verdict is AnalysisVerdict.INCONCLUSIVE and seen.now >= release.hold_ends
+    late = late and waits is not EventKind.APPROVAL
+    if release.weight == 100 and not release.stepped_back and (late or run.verdict is AnalysisVerdict.FAIL):
+        return _step_back(release, seen.now, run.reasons)
     if run.verdict is AnalysisVerdict.FAIL:
-        return roll_back(release, seen.now, f"analysis: {run.reasons}", rejected=True)
-    if not baked:
+        return _failed(release, seen.now, run)
+    if late:
+        cause = f"inconclusive until the deadline: {run.reasons}"
+        return _pause(release, seen.now, cause) if _pauses(release, run) else roll_back(release, seen.now, cause)
+    if seen.now < release.bake_ends:
         return release
     if run.verdict is AnalysisVerdict.PASS and seen.alarms is not None and seen.traffic is not None:
-        return _next_step(release, seen, f"healthy ({run.reasons})")
-    waited = seen.now - release.since - release.plan.bake_seconds
-    if waited >= release.plan.hold_seconds:
-        return roll_back(release, seen.now, f"inconclusive until the deadline: {run.reasons}")
-    if holding:
+        if not release.plan.needs_approval(release.weight):
+            return _next_step(release, seen, f"healthy ({run.reasons})")
+        text = f"{release.weight} % healthy ({run.reasons}); waits for approval: `promote` goes on"
+        return release if waits is EventKind.APPROVAL else release.note(seen.now, text, kind=EventKind.APPROVAL)
+    if waits in (EventKind.HOLD, EventKind.APPROVAL):
         return release
     text = f"holding up to {release.plan.hold_seconds:.0f} s: {run.reasons}"
     return release.note(seen.now, text, kind=EventKind.HOLD)
+
+
+def _watched(release: Release, seen: Observation, stable: Samples, candidate: Samples) -> Release:
+    """A paused release after an analysis. A pause that a failure led to goes on."""
+    release, run = _judged(release, seen.now, stable, candidate)
+    failed = run.verdict is AnalysisVerdict.FAIL
+    return _failed(release, seen.now, run) if failed and not _pauses(release, run) else release
+
+
+def _judged(release: Release, now: float, stable: Samples, candidate: Samples) -> tuple[Release, AnalysisRun]:
+    alone, limits = release.weight == 100, release.plan.limits_of(release.weight)
+    before = _last_stable(release) if alone else None
+    if alone and before is None:
+        findings = _without_stable(candidate, limits)
+    else:
+        stable = before or stable
+        look = 1 + sum(summary.at >= release.since and summary.has_data for summary in release.analysis_summaries)
+        metrics = release.plan.metrics
+        findings = judge(stable, candidate, limits, metrics=metrics, look=look, same_minutes=not alone)
+    run = AnalysisRun(at=now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
+    return release.analysed(run), run
+
+
+def _failed(release: Release, now: float, run: AnalysisRun) -> Release:
+    cause = f"analysis: {run.reasons}"
+    return _pause(release, now, cause) if _pauses(release, run) else roll_back(release, now, cause, rejected=True)
+
+
+def _pauses(release: Release, run: AnalysisRun) -> bool:
+    """Whether the plan lets a person decide on this verdict."""
+    failed = run.verdict is AnalysisVerdict.FAIL
+    return (release.plan.on_failure if failed else release.plan.on_inconclusive) == "pause"
+
+
+def _pause(release: Release, now: float, cause: str) -> Release:
+    seconds = release.plan.pause_seconds
+    text = f"paused for a person: {cause}; rolled back after {seconds:g} s without `resume` or `promote`, and by alarms"
+    return release.to(Phase.PAUSED, now, text, paused_until=now + seconds)
+
+
+def _suffers_alone(release: Release, seen: Observation) -> bool:
+    """Whether clients lose requests at 100 %, where nothing tells whose fault it is."""
+    return release.weight == 100 and not release.stepped_back and seen.lost_everywhere_at >= release.since
+
+
+def _step_back(release: Release, now: float, reasons: str) -> Release:
+    """``release`` at the step before, once. At 100 % there is no stable to compare with: a trouble of the environment,
+    such as a fail-over of the database, looks like one of the candidate. At the step before it hits both."""
+    step = release.step - 1
+    weight = release.plan.weights[step]
+    text = f"back to {weight} % to compare with stable, because at 100 % there is none: {reasons}"
+    return release.to(Phase.SHIFTING, now, text, step=step, stepped_back=True)
 
 
 def _last_stable(release: Release) -> Samples | None:
@@ -312,7 +373,3 @@ def _finish(release: Release, seen: Observation, phase: Phase, text: str) -> Rel
 
 def _as_recorded(release: Release, seen: Observation) -> bool:
     return seen.traffic is not None and seen.traffic.satisfies(release.traffic)
-
-
-def _baked(release: Release, now: float) -> bool:
-    return now - release.since >= release.plan.bake_seconds

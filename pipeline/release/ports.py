@@ -235,5 +235,11 @@ class Clock(Protocol):
 
     @property
     def loses_requests(self) -> bool:
-        """Whether the traffic around this process has lost more requests than its error budget allows."""
+        """Whether the traffic around this process has lost more requests than its error budget allows, and the
+        candidate is at fault."""
+        ...
+
+    @property
+    def lost_everywhere_at(self) -> float:
+        """When it did last, and the candidate was no worse than all; seconds since the epoch, 0 if never."""
         ...

@@ -1,6 +1,7 @@
 """The record of a release: enough for another process to continue it, or undo it, after a crash."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -31,6 +32,8 @@ class EventKind(StrEnum):
     PROGRESS = "progress"
     HOLD = "hold"
     """The bake is over and the analysis is inconclusive: the step is held for more data."""
+    APPROVAL = "approval"
+    """The step is done, and waits for a person."""
     IGNORED = "ignored"
     """An operator asked for something that the phase does not allow."""
 
@@ -84,6 +87,8 @@ class Release:
     """Why it was rolled back."""
     rejected: bool = False
     """The candidate itself is bad. Only `retry` or an override shifts it again."""
+    stepped_back: bool = False
+    """It went from 100 % back to the step before, to be compared with stable. It does so once."""
     skips_bakes: bool = False
     """An operator asked to promote at once: bakes and analysis are skipped, alarms are not."""
     ignored_alarms: tuple[str, ...] = ()
@@ -118,6 +123,22 @@ class Release:
     def pause_ends(self) -> float:
         """When a paused release goes back."""
         return self.paused_until or self.since + self.plan.pause_seconds
+
+    @property
+    def bake_ends(self) -> float:
+        """When the step has been watched for its time."""
+        return self.since + self.plan.bake_of(self.weight)
+
+    @property
+    def deadline(self) -> float:
+        """When the release goes back if it is not promoted."""
+        seconds = self.plan.deadline_seconds
+        return math.inf if seconds is None or not self.events else self.events[0].at + seconds
+
+    @property
+    def hold_ends(self) -> float:
+        """When a step without a verdict goes back."""
+        return self.bake_ends + self.plan.hold_seconds
 
     @property
     def weight(self) -> int:
@@ -193,14 +214,16 @@ def _versions(raw: Mapping[str, str]) -> dict[Function, str]:
 
 def _analysis_run(raw: dict[str, Any]) -> AnalysisRun:
     samples = {
-        colour: {
-            Function(name): known(Sample, sample | {"latencies": tuple(sample["latencies"])})
-            for name, sample in raw[colour].items()
-        }
+        colour: {Function(name): _sample(sample) for name, sample in raw[colour].items()}
         for colour in ("stable", "candidate")
     }
     findings = tuple(known(Finding, f | {"verdict": AnalysisVerdict(f["verdict"])}) for f in raw["findings"])
     return known(AnalysisRun, raw | samples | {"findings": findings})
+
+
+def _sample(raw: dict[str, Any]) -> Sample:
+    shares = {name: (some, of) for name, (some, of) in raw.get("shares", {}).items()}
+    return known(Sample, raw | {"latencies": tuple(raw["latencies"]), "shares": shares})
 
 
 def _event(raw: dict[str, Any]) -> Event:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from environments import MetricSettings, Reaction, StepSettings
 from names import Function
 from pipeline.release.analysis import AnalysisRun
 from pipeline.release.plan import Plan
@@ -81,24 +82,52 @@ def tree(
 def plan_lines(environment: str, plan: Plan, windows: Sequence[str], freeze: Sequence[str]) -> list[str]:
     """The plan on one screen."""
     limits = plan.limits
+    bakes = sum(map(plan.bake_of, plan.weights))
     return _branch(
         f"{environment}: {' → '.join(map(str, plan.weights))} %",
         [
             f"bake          {plan.bake_seconds:g} s at each step, looked at every {plan.poll_seconds:g} s; "
-            f"at least {plan.bake_seconds * len(plan.weights):g} s in all",
-            f"analysis      every {plan.analysis_seconds:g} s, candidate against stable over the same minutes",
-            f"errors        fail from {limits.error_margin:.1%} more than stable (Fisher's exact test)",
-            f"latency       fail from a chance of {limits.effect} to be slower and {limits.latency_margin_ms:g} ms at "
-            "the p90 (Mann-Whitney test)",
-            f"significance  p < {limits.significance:g}; what may be chance is held",
+            f"at least {bakes:g} s in all",
+            *map(_step_line, plan.steps),
+            f"analysis      from {plan.analysis_seconds:g} s on, candidate against stable over the same minutes",
+            f"errors        fail when proven to be {limits.error_margin:.1%} more than stable's (Fisher's exact test)",
+            f"slow tail     fails when proven to be {limits.slow_margin:.2%} of requests more than stable's",
+            f"latency       fails when proven to have a chance over {limits.effect} to be slower (rank test), with "
+            f"{limits.latency_margin_ms:g} ms at the p90 or a p99 over {limits.limit_ms:g} ms",
+            f"significance  {limits.significance:g} for all looks of a step at one of these; a difference with "
+            f"p < {limits.suspicion:g} is held",
             f"enough data   {limits.minimum_requests} requests of the candidate, {limits.minimum_per_route} a route",
-            f"inconclusive  held up to {plan.hold_seconds:g} s, then rolled back",
+            *map(_metric_line, plan.metrics),
+            f"failed        {_reaction(plan.on_failure)}",
+            f"inconclusive  held up to {plan.hold_seconds:g} s, then {_reaction(plan.on_inconclusive)}",
+            "deadline      "
+            + ("none" if plan.deadline_seconds is None else f"{plan.deadline_seconds:g} s, then rolled back"),
             f"pause         up to {plan.pause_seconds:g} s unless `pause --for` says else, then rolled back",
             f"failing calls {plan.failures_allowed} rounds in a row and 30 s, then rolled back",
             f"windows       {'; '.join(windows) + ' UTC' if windows else 'always open'}",
             f"freeze alarms {', '.join(freeze) or 'none'}",
         ],
     )
+
+
+def _step_line(step: StepSettings) -> str:
+    facts = {
+        "bake {:g} s": step.bake_seconds,
+        "{:g} requests are enough": step.minimum_requests,
+        "{:.1%} more errors": step.error_margin,
+        "then held until `promote`": step.approval or None,
+    }
+    return f"at {step.weight:3} %      {', '.join(t.format(value) for t, value in facts.items() if value is not None)}"
+
+
+def _metric_line(metric: MetricSettings) -> str:
+    whole = "of both versions together, held" if metric.of == "whole" else "than stable's"
+    bound = f"from {metric.margin:.2%} {'fewer' if metric.better == 'more' else 'more'} {whole}"
+    return f"own metric    {metric.name}: {bound}{', observed only' if metric.mode == 'observe' else ''}"
+
+
+def _reaction(reaction: Reaction) -> str:
+    return "rolled back" if reaction == "roll back" else "paused for a person"
 
 
 def preview_lines(release: Release, traffic: Traffic) -> Iterator[str]:
@@ -178,6 +207,6 @@ def _waiting(release: Release, now: float) -> str:
     if release.phase is Phase.PAUSED:
         return f"paused, {max(0.0, release.pause_ends - now):.0f} s to go, then rolled back: `resume` goes on"
     if release.phase is Phase.BAKING:
-        left = release.since + release.plan.bake_seconds - now
+        left = release.bake_ends - now
         return f"baking, {left:.0f} s to go" if left > 0 else text
     return text

@@ -8,6 +8,7 @@ import pytest
 import names
 from environments import PROMOTION_ORDER, environment
 from lambdas.payments import rules
+from localcloud.emulator.metric_math import evaluate
 from names import Function, Parameter
 from pipeline.bootstrap.certificate import RENEW_BEFORE
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
@@ -179,31 +180,76 @@ def test_the_dashboard_shows_what_operations_asked_for(platform: PlatformTemplat
             assert metric in body
 
 
-def test_only_alarms_about_a_candidate_roll_back(dev: PlatformTemplate) -> None:
-    named = {id: a["Properties"]["AlarmName"] for id, a in dev.resources("AWS::CloudWatch::Alarm").items()}
-    listed = {named[logical_id(value)] for value in dev.outputs["RollbackAlarmNames"]["Fn::Join"][1]}
-    assert listed == {
-        "payment-api-errors-dev",
-        "payment-candidate-errors-dev",
+def test_only_alarms_that_compare_the_candidate_with_stable_roll_back(dev: PlatformTemplate) -> None:
+    alarms = {id: alarm["Properties"] for id, alarm in dev.resources("AWS::CloudWatch::Alarm").items()}
+    rolling_back = [alarms[logical_id(value)] for value in dev.outputs["RollbackAlarmNames"]["Fn::Join"][1]]
+    assert {alarm["AlarmName"] for alarm in rolling_back} == {
+        *(f"payment-candidate-errors-{function}-dev" for function in Function),
         "payment-candidate-server-errors-dev",
-        "payment-candidate-latency-dev",
     }
+    for alarm in rolling_back:
+        measured = [query["MetricStat"] for query in alarm["Metrics"] if "MetricStat" in query]
+        assert len(measured) <= 10, "AWS takes ten metrics in one alarm"
+        dimensions = [{d["Name"]: text(d["Value"]) for d in each["Metric"]["Dimensions"]} for each in measured]
+        groups = {each.get("Resource", "").rpartition(":")[2] or each.get("TargetGroup") for each in dimensions}
+        assert len(groups) == 2, "both colours"
 
 
 def test_the_candidate_is_watched_under_both_aliases(dev: PlatformTemplate) -> None:
     """During a shift, some calls of alias blue run the candidate. Only the executed version distinguishes them."""
-    alarm = dev.named("AWS::CloudWatch::Alarm", AlarmName="payment-candidate-errors-dev")
-    dimensions = [
-        {d["Name"]: d["Value"] for d in m["MetricStat"]["Metric"]["Dimensions"]}
-        for m in alarm["Metrics"]
-        if "MetricStat" in m
-    ]
     for each in Function:
         function = each.of("dev")
+        alarm = dev.named("AWS::CloudWatch::Alarm", AlarmName=f"payment-candidate-errors-{each}-dev")
+        dimensions = [
+            {d["Name"]: d["Value"] for d in m["MetricStat"]["Metric"]["Dimensions"]}
+            for m in alarm["Metrics"]
+            if "MetricStat" in m
+        ]
         assert {"FunctionName": function, "Resource": f"{function}:green"} in dimensions
-        [blue] = [d for d in dimensions if d["Resource"] == f"{function}:blue"]
-        version = dev.body["Resources"][logical_id(blue["ExecutedVersion"])]
-        assert version["Type"] == "AWS::Lambda::Version"
+        assert {"FunctionName": function, "Resource": f"{function}:blue"} in dimensions
+        versions = [d["ExecutedVersion"] for d in dimensions if "ExecutedVersion" in d]
+        assert len(versions) == 2, "of errors and of requests"
+        assert {dev.body["Resources"][logical_id(version)]["Type"] for version in versions} == {"AWS::Lambda::Version"}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "stable", "rings"),
+    [
+        ((0, 600), (0, 5400), False),
+        ((60, 60), (0, 540), True),
+        ((5, 20), (0, 980), True),
+        ((4, 4), (0, 980), False),
+        ((6, 600), (5, 5400), False),
+        ((10, 20), (490, 980), False),
+        ((20, 20), (980, 980), False),
+        ((300, 300), (0, 0), False),
+        ((3000, 30_000), (0, 30_000), True),
+    ],
+    ids=[
+        "sound", "dead", "dead with little traffic", "four requests say little", "one per cent is for the analysis",
+        "a fail-over hits both", "nothing works", "no stable", "a tenth fails",
+    ],
+)  # fmt: skip
+def test_an_alarm_rings_when_the_candidate_is_gravely_worse_than_stable(
+    dev: PlatformTemplate, candidate: tuple[int, int], stable: tuple[int, int], rings: bool
+) -> None:
+    # Given the errors and requests of both target groups in one minute
+    alarm = dev.named("AWS::CloudWatch::Alarm", AlarmName="payment-candidate-server-errors-dev")
+    [blue] = [
+        id
+        for id, group in dev.resources("AWS::ElasticLoadBalancingV2::TargetGroup").items()
+        if group["Properties"]["Name"] == "payment-blue-dev"
+    ]
+    values: dict[str, float | None] = {}
+    for query in alarm["Metrics"]:
+        if "MetricStat" in query:
+            metric = query["MetricStat"]["Metric"]
+            counts = stable if blue in text(metric["Dimensions"]) else candidate
+            values[query["Id"]] = float(counts[metric["MetricName"] == "RequestCount"])
+    # Then the expression of the alarm decides
+    [expression] = [query["Expression"] for query in alarm["Metrics"] if "Expression" in query]
+    assert evaluate(expression, values) == (1.0 if rings else 0.0)
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
 
 
 def test_names_that_would_not_fit_aws_are_refused_before_anything_is_built() -> None:

@@ -96,7 +96,10 @@ def test_names_stay() -> None:
 
 
 @pytest.mark.parametrize("function", Function)
-def test_a_function_serves_its_route_from_its_own_folder_by_the_contract(function: Function) -> None:
+def test_a_function_serves_its_route_from_its_own_folder_by_the_contract(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", names.METRICS)
     contract = json.loads((ROOT / "lambdas" / "api" / "openapi.json").read_bytes())
     for route in function.routes:
         assert list(contract["paths"][route.path]) == [route.method.lower()]

@@ -26,7 +26,7 @@ class AwsAlarms:
 
     def beyond_green(self) -> Sequence[str]:
         alarms = self._described(self._rollback)
-        return [name for name, alarm in alarms.items() if self._green not in alarm.get("Dimensions", [])]
+        return [name for name, alarm in alarms.items() if self._green not in _dimensions(alarm)]
 
     def freezing(self) -> Sequence[str]:
         return self._in_alarm(self._freeze) if self._freeze else []
@@ -43,3 +43,9 @@ class AwsAlarms:
         if missing := [name for name in names if name not in alarms]:
             raise Missing(f"reading the alarms: there is no alarm {', '.join(missing)}; deploy the environment again")
         return {name: alarms[name] for name in names}
+
+
+def _dimensions(alarm: Mapping[str, Any]) -> Sequence[Mapping[str, str]]:
+    """The dimensions of the alarm's metric, or of all metrics in its expression."""
+    measured = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+    return [dimension for metric in (alarm, *measured) for dimension in metric.get("Dimensions", [])]

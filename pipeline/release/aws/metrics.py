@@ -14,13 +14,14 @@ by its aliases alone: both versions are one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import names
+from environments import Count, MetricSettings
 from names import Colour, Function
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import CLIENT_CONFIG, calling
@@ -80,9 +81,17 @@ class _Series:
 class AwsMetrics:
     """``Metrics`` of the platform whose stack has these ``outputs``."""
 
-    def __init__(self, aws: boto3.Session, outputs: PlatformOutputs, timing: MetricTiming = MetricTiming()):
+    def __init__(
+        self,
+        aws: boto3.Session,
+        outputs: PlatformOutputs,
+        timing: MetricTiming = MetricTiming(),
+        shares: Sequence[MetricSettings] = (),
+    ):
+        """``shares``: the metrics of the settings."""
         self._cloudwatch = aws.client("cloudwatch", config=CLIENT_CONFIG)
         self._timing = timing
+        self._shares = shares
         self._names = {function: outputs[function.name_output] for function in Function}
 
     def read(self, stable: Versions, candidate: Versions, since: float, now: float) -> tuple[Samples, Samples]:
@@ -90,7 +99,7 @@ class AwsMetrics:
         window = self._timing.whole_minutes(since, now)
         sums = self._sums(wanted, *window) if window else [0] * len(wanted)
         values = list(zip(wanted, sums, strict=True))
-        return _samples(stable, Colour.STABLE, values), _samples(candidate, Colour.CANDIDATE, values)
+        return self._samples(stable, Colour.STABLE, values), self._samples(candidate, Colour.CANDIDATE, values)
 
     def _series(self, function: Function, stable: Versions, candidate: Versions) -> list[_Series]:
         if stable[function] == candidate[function]:
@@ -136,6 +145,13 @@ class AwsMetrics:
         # Server errors that the function answered itself; those that it died of are Lambda's errors above.
         own = {"service": names.service(function), "FunctionVersion": version}
         found.append(series("errors", names.METRICS, "ServerErrors", "Sum", own))
+        for share in self._shares:
+            if function not in share.functions:
+                continue
+            counts = {f"some {share.name}": share.some} | ({f"all {share.name}": share.all} if share.all else {})
+            for field, count in counts.items():
+                for dimensions in _dimensions(count, function, name, version, aliases):
+                    found.append(series(field, count.namespace, count.metric, count.statistic, dimensions))
         return found
 
     def _sums(self, wanted: list[_Series], begin: int, end: int) -> list[int]:
@@ -172,20 +188,43 @@ class AwsMetrics:
                 raise Unavailable(f"reading the metrics: {series.metric} of {series.function} is {status}")
         return [round(value) for value in sums]
 
+    def _samples(self, functions: Iterable[Function], colour: Colour, values: Sequence[tuple[_Series, int]]) -> Samples:
+        found = {}
+        for function in functions:
+            own = [(series, value) for series, value in values if series.function is function]
+            shares = [share for share in self._shares if function in share.functions]
+            found[function] = _sample([each for each in own if colour in each[0].colours], shares)
+        return found
 
-def _samples(functions: Iterable[Function], colour: Colour, values: Sequence[tuple[_Series, int]]) -> Samples:
-    return {
-        function: _sample([each for each in values if each[0].function is function and colour in each[0].colours])
-        for function in functions
-    }
+
+def _dimensions(
+    count: Count, function: Function, name: str, version: str, aliases: Sequence[Colour]
+) -> list[dict[str, str]]:
+    """The dimensions of a count in the settings: one set, or one for each alias if they name it."""
+    found: list[dict[str, str]] = []
+    for alias in aliases:
+        values = {"version": version, "function": name, "service": names.service(function), "alias": alias}
+        filled = {key: value.format(**values) for key, value in count.dimensions}
+        if filled not in found:
+            found.append(filled)
+    return found
 
 
-def _sample(values: Sequence[tuple[_Series, int]]) -> Sample:
-    errors = sum(value for series, value in values if series.field == "errors")
-    classes = [[value for series, value in values if series.statistic == statistic] for statistic in CLASSES]
+def _sample(values: Sequence[tuple[_Series, int]], shares: Sequence[MetricSettings]) -> Sample:
+    def sums(field: str, statistic: str | None = None) -> int:
+        return sum(value for s, value in values if s.field == field and statistic in (None, s.statistic))
+
+    errors = sums("errors")
+    # Server errors come by log: before Lambda's count, or of a request to the candidate's own stage.
+    requests = max(errors, sums("requests"))
     return Sample(
-        # Server errors come by log: before Lambda's count, or of a request to the candidate's own stage.
-        requests=max(errors, sum(value for series, value in values if series.field == "requests")),
+        requests=requests,
         errors=errors,
-        latencies=tuple(map(sum, classes)),
+        latencies=tuple(sums("latencies", statistic) for statistic in CLASSES),
+        shares={share.name: _share(share, sums, requests) for share in shares},
     )
+
+
+def _share(share: MetricSettings, sums: Callable[[str], int], requests: int) -> tuple[int, int]:
+    some = sums(f"some {share.name}")
+    return some, max(some, requests if share.all is None else sums(f"all {share.name}"))

@@ -309,6 +309,20 @@ def test_a_failure_is_logged_without_the_card_and_answered_without_details(
     assert counted["FunctionVersion"] == "7"
 
 
+def test_a_refused_request_is_counted_under_the_version_but_not_as_a_servers_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_VERSION", "7")
+
+    @endpoint("validate")
+    def refusing(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
+        raise Problem("idempotency_key_reused")
+
+    assert 400 <= refusing(event(), CONTEXT)["statusCode"] < 500
+    counted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "ClientErrors" in line]
+    assert [(each["ClientErrors"], each["FunctionVersion"]) for each in counted] == [([1.0], "7")]
+
+
 def key_of(*values: str) -> str:
     headers = {"Idempotency-Key": list(values)} if values else {}
     return idempotency_key(

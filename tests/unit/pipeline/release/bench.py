@@ -26,6 +26,7 @@ class FakeClock:
         self.interrupted = False
         self.interrupted_twice = False
         self.loses_requests = False
+        self.lost_everywhere_at = 0.0
         self._planned: list[tuple[float, Callable[[], None]]] = []
 
     def now(self) -> float:
@@ -87,7 +88,7 @@ class Bench:
                     freeze=self.settings.freeze_alarms,
                     green=OUTPUTS["GreenTargetGroupArn"],
                 ),
-                metrics=AwsMetrics(aws, OUTPUTS, self.timing),
+                metrics=AwsMetrics(aws, OUTPUTS, self.timing, self.plan.metrics),
                 records=AwsRecords(
                     aws,
                     table=OUTPUTS["ReleaseTableName"],

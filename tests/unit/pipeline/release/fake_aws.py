@@ -50,6 +50,10 @@ class Behaviour:
     errors: float = 0.0
     """Share of requests that fail."""
     milliseconds: float = 12.0
+    client_errors: float = 0.0
+    """Share of requests that it refuses."""
+    declined: float = 0.1
+    """Share of payments that it declines."""
     server_errors: float = 0.0
     """Errors that the function itself counts, in each reading and on each route, beside Lambda's count."""
 
@@ -236,6 +240,8 @@ class FakeAws:
         dimensions = {d["Name"]: d["Value"] for d in stat["Metric"]["Dimensions"]}
         if stat["Metric"]["MetricName"] == "ServerErrors":
             return self.behaviour.get(dimensions["FunctionVersion"], Behaviour()).server_errors
+        if "FunctionVersion" in dimensions:
+            return self._own(stat["Metric"]["MetricName"], dimensions, seconds, shares)
         function, _, colour = dimensions["Resource"].partition(":")
         version = dimensions.get("ExecutedVersion") or self.aliases.get((function, colour), ("gone", {}))[0]
         behaviour = self.behaviour.get(version, Behaviour())
@@ -248,6 +254,14 @@ class FakeAws:
             return requests if low < behaviour.milliseconds <= high else 0
         assert stat["Metric"]["MetricName"] == "Invocations"
         return requests
+
+    def _own(self, metric: str, dimensions: dict[str, str], seconds: float, shares: dict[str, dict[str, float]]) -> int:
+        """What a function counts under its version."""
+        function, version = f"{dimensions['service']}-test", dimensions["FunctionVersion"]
+        behaviour = self.behaviour.get(version, Behaviour())
+        requests = self.requests_per_second * seconds * shares[function].get(version, 0.0)
+        share = {"ClientErrors": behaviour.client_errors, "Decided": 1.0, "Approved": 1 - behaviour.declined}[metric]
+        return round(requests * share)
 
     def put_item(self, *, TableName: str, Item: Any, **condition: Any) -> Any:
         key = Item["release_id"]["S"]

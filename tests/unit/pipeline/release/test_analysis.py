@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from names import Function
-from pipeline.release.analysis import AnalysisVerdict, Limits, judge
+from pipeline.release.analysis import AnalysisRun, AnalysisVerdict, Limits, judge
 from pipeline.release.outcome import ExitCode
 from pipeline.release.record import EventKind
 from pipeline.release.samples import EDGES_MS, Sample, Samples
-from pipeline.release.statistics import highest_plausible_rate, more_errors, slower
+from pipeline.release.statistics import highest_plausible_rate, more_errors, slower, spent
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour
 
@@ -89,7 +89,8 @@ def samples(requests: int, errors: int = 0, milliseconds: float = 12) -> Samples
         (samples(300), samples(30, errors=10), AnalysisVerdict.FAIL),
         (samples(300), samples(6, errors=6), AnalysisVerdict.FAIL),
         (samples(300, errors=30), samples(30, errors=3), AnalysisVerdict.PASS),
-        (samples(10), samples(10, errors=1), AnalysisVerdict.INCONCLUSIVE),
+        (samples(10), samples(10, errors=1), AnalysisVerdict.PASS),
+        (samples(500), samples(40, errors=1), AnalysisVerdict.INCONCLUSIVE),
         (samples(300), samples(30, milliseconds=180), AnalysisVerdict.FAIL),
         (samples(300), samples(30, milliseconds=18), AnalysisVerdict.PASS),
         (samples(300, milliseconds=180), samples(30), AnalysisVerdict.PASS),
@@ -97,7 +98,7 @@ def samples(requests: int, errors: int = 0, milliseconds: float = 12) -> Samples
     ],
     ids=[
         "same", "too few", "none", "no stable", "errors", "few but all failed", "both bad alike", "one error of ten",
-        "slow", "slower by nothing that matters", "faster", "a few cold starts",
+        "suspicious", "slow", "slower by nothing that matters", "faster", "a few cold starts",
     ],
 )  # fmt: skip
 def test_verdicts(stable: Samples, candidate: Samples, expected: AnalysisVerdict) -> None:
@@ -106,6 +107,54 @@ def test_verdicts(stable: Samples, candidate: Samples, expected: AnalysisVerdict
     found = {finding.verdict for finding in findings}
     grave = (AnalysisVerdict.FAIL, AnalysisVerdict.INCONCLUSIVE)
     assert next((verdict for verdict in grave if verdict in found), AnalysisVerdict.PASS) is expected
+
+
+def worst(stable: Samples, candidate: Samples, look: int = 1) -> AnalysisVerdict:
+    run = AnalysisRun(
+        at=0, weight=50, stable=stable, candidate=candidate, findings=judge(stable, candidate, Limits(), look=look)
+    )
+    return run.verdict
+
+
+def slow_tail(requests: int, slow: int) -> Samples:
+    """``slow`` of the requests of each route take 400 ms, the others 12 ms."""
+    fast, late = (samples(n, milliseconds=ms)[Function.VALIDATION] for n, ms in ((requests - slow, 12), (slow, 400)))
+    return dict.fromkeys(Function, fast + late)
+
+
+@pytest.mark.parametrize(
+    ("requests", "slow", "expected"),
+    [
+        (100, 3, AnalysisVerdict.PASS),
+        (2000, 20, AnalysisVerdict.PASS),
+        (2000, 60, AnalysisVerdict.FAIL),
+        (200_000, 2_300, AnalysisVerdict.PASS),
+        (200_000, 4_000, AnalysisVerdict.FAIL),
+    ],
+    ids=["three cold starts", "as stable", "three times as many", "hardly more", "twice as many"],
+)
+def test_a_slow_tail_is_judged_though_the_middle_is_as_fast(
+    requests: int, slow: int, expected: AnalysisVerdict
+) -> None:
+    # Given a stable version with 1 % slow requests
+    assert worst(slow_tail(requests, requests // 100), slow_tail(requests, slow)) is expected
+
+
+def test_a_difference_within_the_margin_is_never_proven_and_one_beyond_it_always_with_enough_requests() -> None:
+    # Given millions of requests, so that any difference is significant
+    many = 3_000_000
+    stable = samples(many, errors=many // 10_000)
+
+    assert worst(stable, samples(many, errors=many // 1_000)) is AnalysisVerdict.PASS
+    assert worst(stable, samples(many, errors=many // 400)) is AnalysisVerdict.FAIL
+
+
+def test_the_more_looks_the_more_proof_each_needs() -> None:
+    # Given errors that prove enough at the first look
+    stable, candidate = samples(3000, errors=3), samples(1000, errors=8)
+
+    assert [worst(stable, candidate, look) for look in (1, 30)] == [AnalysisVerdict.FAIL, AnalysisVerdict.INCONCLUSIVE]
+    assert sum(spent(0.01, look) for look in range(1, 10_000)) < 0.01
 
 
 def test_a_failing_route_is_not_hidden_by_the_others() -> None:

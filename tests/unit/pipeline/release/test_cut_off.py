@@ -197,7 +197,7 @@ ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in ENDS | {signal.SIGUSR1}}
+    before = {number: signal.getsignal(number) for number in ENDS | {signal.SIGUSR1, signal.SIGUSR2}}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -227,6 +227,18 @@ def test_that_clients_lose_requests_is_noted_and_cuts_a_wait_short() -> None:
 
     assert clock.now() - began < 60
     assert (clock.interrupted, clock.loses_requests) == (False, True)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_losses_of_both_versions_are_noted_apart_with_their_time() -> None:
+    clock = SystemClock()
+    clock.listen()
+    began = clock.now()
+
+    os.kill(os.getpid(), signal.SIGUSR2)
+
+    assert not clock.loses_requests
+    assert began <= clock.lost_everywhere_at <= clock.now()
 
 
 @pytest.mark.usefixtures("handlers")

@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from environments import APPROVALS, CLIENT_ERRORS, StepSettings
 from pipeline.release.commands import Commands
 from pipeline.release.outcome import ExitCode, Outcome
 from pipeline.release.plan import Plan
@@ -17,6 +19,11 @@ from tests.unit.pipeline.release.fake_aws import PROCESSING, Behaviour, refused
 from tests.unit.pipeline.release.test_crash import WRITES, Killed
 
 PLAN = Plan(weights=(25, 100), bake_seconds=10, hold_seconds=20)
+PLANS = [
+    PLAN,
+    replace(PLAN, steps=(StepSettings(weight=25, approval=True, bake_seconds=20),), deadline_seconds=300),
+    replace(PLAN, on_failure="pause", on_inconclusive="pause", pause_seconds=300, metrics=(CLIENT_ERRORS, APPROVALS)),
+]
 MOST_FAILURES = 40
 """Then AWS recovers: a rollback that is refused for ever never ends, and should not."""
 
@@ -32,9 +39,9 @@ COMMANDS: dict[str, Callable[[Commands], Outcome]] = {
     "rollback": Commands.rollback,
 }
 BEHAVIOURS = [Behaviour(), Behaviour(), Behaviour(errors=0.5), Behaviour(milliseconds=700),
-              Behaviour(server_errors=1000)]  # fmt: skip
-MEANWHILE = ["nothing", "nothing", "alarm", "signal", "losses", "pause", "abort", "promote", "promote-now", "deploy",
-             "meddle", "second controller", "stalled"]  # fmt: skip
+              Behaviour(server_errors=1000), Behaviour(client_errors=1.0)]  # fmt: skip
+MEANWHILE = ["nothing", "nothing", "alarm", "signal", "losses", "losses of both", "pause", "abort", "promote",
+             "promote-now", "deploy", "meddle", "second controller", "stalled"]  # fmt: skip
 
 
 TROUBLES = ["none", "crash", "hang", "late move", "few failures", "many failures", "unforeseen"]
@@ -46,9 +53,9 @@ class Unforeseen(Exception):
 
 
 class Releases(RuleBasedStateMachine):
-    @initialize()
-    def given_a_platform(self) -> None:
-        self.bench = Bench(stable="1", candidate="2", plan=PLAN)
+    @initialize(plan=st.sampled_from(PLANS))
+    def given_a_platform(self, plan: Plan) -> None:
+        self.bench = Bench(stable="1", candidate="2", plan=plan)
         self.aws, self.clock = self.bench.aws, self.bench.clock
         self.aws.on_change = self.traffic_changed
         self.version = 2
@@ -193,6 +200,8 @@ class Releases(RuleBasedStateMachine):
                 self.clock.interrupt()
             case "losses":
                 self.clock.loses_requests = True
+            case "losses of both":
+                self.clock.lost_everywhere_at = self.clock.time
             case "pause" | "abort" | "promote" | "promote-now":
                 self.ask(event)
             case "deploy":
