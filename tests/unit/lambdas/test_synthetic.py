@@ -87,10 +87,12 @@ def test_synthetic_payments_have_metrics_of_their_own(
 
 
 def counted(output: str) -> set[str]:
-    """The names of the metrics in the functions' output."""
+    """The names of the metrics in the functions' output, without those by version, which the release reads."""
     found: set[str] = set()
     for line in output.splitlines():
         document: dict[str, Any] = json.loads(line)
+        if "FunctionVersion" in document:
+            continue
         for group in document.get("_aws", {}).get("CloudWatchMetrics", []):
             found |= {metric["Name"] for metric in group["Metrics"]}
     return found
