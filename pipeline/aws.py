@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import boto3
 import botocore.session
+from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import ClientError
 
@@ -59,10 +60,11 @@ class PlatformOutputs:
             raise PlatformNotDeployed(f"stack {self.stack_name} has no output {name!r}: deploy it first") from None
 
     @classmethod
-    def read(cls, stack_name: str, aws: boto3.Session) -> "PlatformOutputs":
-        """Read the outputs of a deployed stack. Raises ``PlatformNotDeployed`` when there is no such stack."""
+    def read(cls, stack_name: str, aws: boto3.Session, config: Config | None = None) -> "PlatformOutputs":
+        """Read the outputs of a deployed stack. ``config``: the call's time limits. Raises ``PlatformNotDeployed`` when
+        there is no such stack."""
         try:
-            stack = aws.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
+            stack = aws.client("cloudformation", config=config).describe_stacks(StackName=stack_name)["Stacks"][0]
         except ClientError as error:
             if "does not exist" in str(error):
                 raise PlatformNotDeployed(f"no stack {stack_name}: deploy the environment first") from error

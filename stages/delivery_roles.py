@@ -46,8 +46,11 @@ class DeliveryRoles(Construct):
             "Release controller: moves traffic between the versions",
             [
                 reads_outputs,
-                # IAM cannot limit this action to a resource.
-                iam.PolicyStatement(actions=["elasticloadbalancing:DescribeListeners"], resources=["*"]),
+                # IAM cannot limit these actions to a resource.
+                iam.PolicyStatement(
+                    actions=["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeLoadBalancers"],
+                    resources=["*"],
+                ),
                 iam.PolicyStatement(actions=["elasticloadbalancing:ModifyListener"], resources=[balancer.listener_arn]),
                 iam.PolicyStatement(
                     actions=[

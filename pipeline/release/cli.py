@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 from rich.live import Live
 from rich.text import Text
 
@@ -21,11 +22,12 @@ from names import Function
 from pipeline.aws import PlatformNotDeployed, PlatformOutputs, session
 from pipeline.git import GitError
 from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
-from pipeline.release.aws import calling
+from pipeline.release.aws import PROMPT_CONFIG, calling
 from pipeline.release.aws.alarms import AwsAlarms
 from pipeline.release.aws.announcer import AwsAnnouncer
 from pipeline.release.aws.identity import identity
 from pipeline.release.aws.metrics import AwsMetrics, MetricTiming
+from pipeline.release.aws.platform import found_by_names
 from pipeline.release.aws.records import AwsRecords
 from pipeline.release.aws.traffic import AwsTraffic
 from pipeline.release.clock import SystemClock
@@ -224,6 +226,24 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
+def _in_emergency(arguments: argparse.Namespace) -> bool:
+    """Whether the command has to work by ELB and Lambda alone."""
+    words = vars(arguments)
+    return bool(words.get("force") or (words.get("now") and words.get("to")))
+
+
+def _outputs(settings: Environment, aws: boto3.Session, *, in_emergency: bool) -> PlatformOutputs:
+    """What the commands know of the platform. An emergency does not wait for CloudFormation."""
+    if not in_emergency:
+        return PlatformOutputs.read(settings.stack_name, aws)
+    try:
+        with calling("reading the outputs of the stack"):
+            return PlatformOutputs.read(settings.stack_name, aws, PROMPT_CONFIG)
+    except Unavailable as error:
+        say(f"  without CloudFormation: {error}", sys.stderr)
+        return found_by_names(aws, settings.name, settings.stack_name)
+
+
 def _commands(arguments: argparse.Namespace) -> Commands:
     settings = environment(arguments.env)
     plan = Plan.of(settings.release)
@@ -233,8 +253,10 @@ def _commands(arguments: argparse.Namespace) -> Commands:
     with calling(f"opening environment {settings.name}"):
         aws = session(settings.region)
         # The process stands last, because the lease names its holder so.
-        who = f"{identity(aws)}, {_user()}@{platform.node()} (pid {os.getpid()})"
-        outputs = PlatformOutputs.read(settings.stack_name, aws)
+        who = f"{_user()}@{platform.node()} (pid {os.getpid()})"
+        if COMMANDS[arguments.command].moves:
+            who = f"{identity(aws)}, {who}"
+        outputs = _outputs(settings, aws, in_emergency=_in_emergency(arguments))
         world = World(
             router=AwsTraffic(aws, outputs),
             alarms=AwsAlarms(

@@ -6,7 +6,8 @@
 - messages: ``sns:Publish`` to the alert topic, ``cloudwatch:PutMetricData`` in ``Payments/Release``
 - records and lease: ``dynamodb:PutItem``, ``GetItem``, ``Query``, ``DeleteItem`` on ``payment-releases-<env>``
 - who asks: ``sts:GetCallerIdentity``
-- names of the platform: ``cloudformation:DescribeStacks`` on its stack
+- names of the platform: ``cloudformation:DescribeStacks`` on its stack; without it, in an emergency,
+  ``elasticloadbalancing:DescribeLoadBalancers``
 """
 
 from collections.abc import Iterator

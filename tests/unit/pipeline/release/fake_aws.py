@@ -21,8 +21,8 @@ OUTPUTS = PlatformOutputs(
     values={
         **{function.name_output: function.of("test") for function in Function},
         "ListenerArn": "arn:aws:elasticloadbalancing:us-east-1:1:listener/app/alb/1/2",
-        "BlueTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/blue/1",
-        "GreenTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/green/1",
+        "BlueTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/payment-blue-test/1",
+        "GreenTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/payment-green-test/1",
         "AlertTopicArn": "topic",
         "RollbackAlarmNames": "api-errors,api-latency,candidate-errors,candidate-latency",
         "ReleaseTableName": Table.RELEASES.of("test"),
@@ -127,20 +127,30 @@ class FakeAws:
         self.disturb(operation, "after")
         return result
 
-    def describe_listeners(self, *, ListenerArns: list[str]) -> Any:
+    def describe_stacks(self, *, StackName: str) -> Any:
+        outputs = [{"OutputKey": key, "OutputValue": value} for key, value in OUTPUTS.values.items()]
+        return self._called("DescribeStacks", lambda: {"Stacks": [{"Outputs": outputs}]})
+
+    def describe_load_balancers(self, *, Names: list[str]) -> Any:
+        assert Names == [names.platform("test")]
+        return self._called("DescribeLoadBalancers", lambda: {"LoadBalancers": [{"LoadBalancerArn": "balancer"}]})
+
+    def describe_listeners(self, **which: Any) -> Any:
+        assert which in ({"ListenerArns": [OUTPUTS["ListenerArn"]]}, {"LoadBalancerArn": "balancer"})
+
         def describe() -> Any:
             groups = [
                 {"TargetGroupArn": OUTPUTS[f"{colour.capitalize()}TargetGroupArn"], "Weight": weight}
                 for colour, weight in self.weights.items()
             ]
             action = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
-            return {"Listeners": [{"DefaultActions": [action]}]}
+            return {"Listeners": [{"ListenerArn": OUTPUTS["ListenerArn"], "DefaultActions": [action]}]}
 
         return self._called("DescribeListeners", describe)
 
     def modify_listener(self, *, ListenerArn: str, DefaultActions: list[Any]) -> Any:
         groups = DefaultActions[0]["ForwardConfig"]["TargetGroups"]
-        wanted = {group["TargetGroupArn"].split("/")[1]: group["Weight"] for group in groups}
+        wanted = {group["TargetGroupArn"].split("-")[-2]: group["Weight"] for group in groups}
         assert set(wanted) == {"blue", "green"}
         return self._called("ModifyListener", lambda: self.weights.update(wanted))
 
@@ -186,7 +196,10 @@ class FakeAws:
         return fail
 
     def describe_alarms(self, *, AlarmNames: list[str], AlarmTypes: list[str]) -> Any:
-        on_green = [{"Name": "LoadBalancer", "Value": "alb"}, {"Name": "TargetGroup", "Value": "targetgroup/green/1"}]
+        on_green = [
+            {"Name": "LoadBalancer", "Value": "alb"},
+            {"Name": "TargetGroup", "Value": "targetgroup/payment-green-test/1"},
+        ]
         found: list[dict[str, Any]] = [
             {"AlarmName": name, "StateValue": self.alarms[name]} for name in AlarmNames if name in self.alarms
         ]

@@ -11,10 +11,11 @@ from botocore.exceptions import NoCredentialsError
 from environments import environment
 from pipeline.release import cli
 from pipeline.release.aws.identity import identity
+from pipeline.release.clock import SystemClock
 from pipeline.release.outcome import ExitCode
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import refused
-from tests.unit.pipeline.release.test_exits import abandoned_at_25_percent, fails, unreadable
+from tests.unit.pipeline.release.test_exits import CLOUDWATCH, TABLE, abandoned_at_25_percent, fails, unreadable
 from tests.unit.pipeline.release.test_operators import promoted
 
 
@@ -157,3 +158,22 @@ def test_a_build_ends_at_the_time_out_that_the_pipeline_gives_it() -> None:
     ends = cli._build_ends(release, {"CODEBUILD_START_TIME": "1800000000000"})
     assert ends == 1_800_000_000 + 60 * release.build_minutes
     assert release.build_minutes * 60 == pytest.approx(900 + release.most_seconds, abs=30)
+
+
+@pytest.mark.parametrize("words", [("rollback", "--force"), ("undo", "--now", "--to", "1")])
+def test_the_emergency_exits_need_no_cloudformation_either(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given nothing but ELB and Lambda
+    monkeypatch.chdir(tmp_path)
+    bench = Bench()
+    bench.aws.weights = {"blue": 40, "green": 60}
+    monkeypatch.setattr(cli, "session", lambda region: bench.aws)
+    monkeypatch.setattr(SystemClock, "listen", lambda self: None)
+    monkeypatch.setattr(SystemClock, "sleep", lambda self, seconds: None)
+    fails(bench, *TABLE, *CLOUDWATCH, "Publish", "DescribeStacks", "GetCallerIdentity")
+
+    code = cli.main([words[0], "--env", "test", *words[1:]])
+
+    assert code == ExitCode.DONE, capsys.readouterr()
+    assert bench.all_on("1")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from environments import APPROVALS, CLIENT_ERRORS, StepSettings
+from names import Function
 from pipeline.release.commands import Commands
 from pipeline.release.outcome import ExitCode, Outcome
 from pipeline.release.plan import Plan
@@ -37,6 +38,10 @@ COMMANDS: dict[str, Callable[[Commands], Outcome]] = {
     "resume": Commands.resume,
     "abort": Commands.abort,
     "rollback": Commands.rollback,
+    "rollback force": lambda commands: commands.rollback(force=True),
+    "undo now to 1": lambda commands: commands.undo(now=True, to=dict.fromkeys(Function, "1")),
+    "freeze": Commands.freeze,
+    "unfreeze": Commands.unfreeze,
 }
 BEHAVIOURS = [Behaviour(), Behaviour(), Behaviour(errors=0.5), Behaviour(milliseconds=700),
               Behaviour(server_errors=1000), Behaviour(client_errors=1.0)]  # fmt: skip
@@ -153,7 +158,7 @@ class Releases(RuleBasedStateMachine):
         self.moved = False
         self.aws.disturb = self.disturbance(trouble, at)
         try:
-            outcome = COMMANDS[name](self.bench.controller(self.running))
+            outcome = COMMANDS[name](self.bench.controller(self.running, reason="a test"))
         except (Killed, Unavailable, LeaseHeld):
             return
         except Unforeseen:
@@ -180,8 +185,8 @@ class Releases(RuleBasedStateMachine):
 
         ``HELD`` is one that was interrupted while it waited for another controller (here: for a dead one's lease).
         """
-        if outcome.code in (ExitCode.REFUSED, ExitCode.HELD) or self.meddled:
-            self.meddled &= not (name == "rollback" and outcome.code is ExitCode.DONE)
+        if outcome.code in (ExitCode.REFUSED, ExitCode.HELD) or self.meddled or "freeze" in name:
+            self.meddled &= not (name.startswith("rollback") and outcome.code is ExitCode.DONE)
             return
         assert self.aws.weights == {"blue": 100, "green": 0}
         record = self.record()
