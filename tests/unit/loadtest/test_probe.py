@@ -2,7 +2,10 @@
 
 import pytest
 
-from loadtest.probe import REQUESTS, Counts, Fault, at_fault
+from environments import GateSettings
+from loadtest.engine import LoadPlan
+from loadtest.probe import REQUESTS, Counts, Fault, at_fault, welcome
+from loadtest.scenario import Kind
 
 
 @pytest.mark.parametrize(
@@ -24,3 +27,15 @@ def test_the_candidate_is_at_fault_if_it_fails_more_than_production_meanwhile(
     # Given production that has lost requests before, too
     readings = iter([(100, 1000), (100 + production[0], 1000 + production[1])])
     assert at_fault(lambda: candidate, lambda: next(readings)) is fault
+
+
+def test_a_probe_sends_nothing_that_a_sound_version_refuses() -> None:
+    # Given a mix of which some payments are refused, and some look-ups find nothing
+    plan = LoadPlan.of(GateSettings(), "http://localhost/candidate", signed=False)
+
+    sent = welcome(plan)
+
+    # Then 4xx answers, which are counted by version, are no more because of the probe
+    assert len(sent) == REQUESTS
+    assert all(request.kind is Kind.ORDINARY and not request.is_about_one for request in sent)
+    assert len({request.route for request in sent}) == len(plan.mix)
