@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -177,22 +178,28 @@ class _Stack:
 
     def _wait_while_busy(self, *, since: float, expected: int = 0) -> str | None:
         deadline = time.monotonic() + TIME_LIMIT_SECONDS
+        seen: set[str] = set()
+        finished: set[str] = set()
+        current = ""
         time.sleep(0.2)
         while (status := self._status()) and status.endswith("IN_PROGRESS") and status != PLANNED_ONLY:
             if time.monotonic() > deadline:
                 raise StepFailed(f"{self._name} was still {status} after {TIME_LIMIT_SECONDS} s")
-            events = list(self._events(since))
-            finished = {e["LogicalResourceId"] for e in events if e["ResourceStatus"].endswith("_COMPLETE")}
-            current = events[0]["LogicalResourceId"] if events else ""
+            new = list(takewhile(lambda event: event["EventId"] not in seen, self._events(since)))
+            seen.update(event["EventId"] for event in new)
+            finished.update(e["LogicalResourceId"] for e in new if e["ResourceStatus"].endswith("_COMPLETE"))
+            current = new[0]["LogicalResourceId"] if new else current
             self._progress(f"{len(finished)} of {expected} resources  {current}" if expected else str(status))
             time.sleep(0.3)
         return status
 
     def _events(self, since: float) -> Iterator[dict[str, Any]]:
         """The stack's events since this time (seconds since the epoch), newest first."""
-        for event in self._cloudformation.describe_stack_events(StackName=self._name)["StackEvents"]:
-            if event["Timestamp"].timestamp() >= since - 1:
-                yield dict(event)
+        pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self._name)
+        for event in (event for page in pages for event in page["StackEvents"]):
+            if event["Timestamp"].timestamp() < since - 1:
+                return
+            yield dict(event)
 
     def _first_failure(self, since: float, status: str | None) -> str:
         """Describe the first failure: it is the cause. Later failures are its consequences."""

@@ -61,6 +61,17 @@ def test_a_template_that_the_cloud_cannot_take_is_refused_by_the_resource_name(
     assert "Traceback" not in refused.stdout + refused.stderr
 
 
+def test_a_failure_is_named_however_much_is_rolled_back_after_it(cloud: LocalCloud, tmp_path: Path) -> None:
+    # Given so many resources that the failure is not on the newest page of events, which has a hundred
+    resources = {f"Queue{n}": queue(f"many-{n}") for n in range(60)}
+    broken = queue("many") | {"DependsOn": list(resources)}
+    broken["Properties"]["Colour"] = "blue"
+    # When the last one can't be made, then the message names it
+    failed = deploy(cloud, tmp_path, "many", resources | {"Broken": broken})
+    assert failed.returncode == 1
+    assert "AWS::SQS::Queue Broken" in failed.stdout.splitlines()[-1]
+
+
 def test_a_first_deployment_that_failed_must_be_cleared_away_before_the_next(cloud: LocalCloud, tmp_path: Path) -> None:
     # Given a first deployment that failed and was rolled back
     broken = {"One": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "four", "Colour": "blue"}}}
