@@ -13,8 +13,10 @@ from stages.api import Api
 from stages.compute import Compute
 from stages.load_balancer import LoadBalancer
 from stages.storage import Storage
+from stages.sweeper import sweep_metric
 
 ONE_MINUTE = Duration.minutes(1)
+FIVE_MINUTES = Duration.minutes(5)
 TABLE_OPERATIONS = ("GetItem", "PutItem", "UpdateItem", "Query")
 """The operations of the functions on the transactions."""
 
@@ -55,6 +57,19 @@ def dashboard(
             [
                 _graph("DynamoDB read/write capacity", capacity),
                 _graph("DynamoDB throttled requests", throttled),
+            ],
+            [
+                _graph(
+                    "Payments that a crash left pending: finished, and left",
+                    [
+                        sweep_metric(environment, name, "Sum", FIVE_MINUTES)
+                        for name in (names.PENDING_FINISHED, names.PENDING_LEFT)
+                    ],
+                ),
+                _graph(
+                    "Age of the oldest pending payment, s",
+                    [sweep_metric(environment, names.PENDING_AGE, "Maximum", FIVE_MINUTES)],
+                ),
             ],
             _release_row(environment, compute, balancer),
             [

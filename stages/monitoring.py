@@ -23,13 +23,15 @@ from stages.encryption import Encryption
 from stages.load_balancer import LoadBalancer
 from stages.sealing import Sealing
 from stages.storage import Storage
+from stages.sweeper import Sweeper, sweep_metric
 
 FIVE_MINUTES = Duration.minutes(5)
+ONE_HOUR = Duration.hours(1)
 ONE_DAY = Duration.days(1)
 
 
 class Monitoring(Construct):
-    """Nine alarms for operations, and five on the candidate for the release controller. All notify the topic.
+    """Twelve alarms for operations, and five on the candidate for the release controller. All notify the topic.
 
     ``rollback_alarms``: when one of them is in ALARM during a shift, traffic returns to the stable version. Each
     compares the candidate with stable. The alarms for operations are absolute: what they count may be stable's, or a
@@ -49,6 +51,7 @@ class Monitoring(Construct):
         balancer: LoadBalancer,
         api: Api,
         sealing: Sealing,
+        sweeper: Sweeper,
         alert_email: str,
     ) -> None:
         super().__init__(scope, id)
@@ -163,6 +166,29 @@ class Monitoring(Construct):
         )
         # A new environment's first seal is visible as a metric minutes later. The database takes longer.
         seals.node.add_dependency(sealing.first, database.schema)
+        self._alarm(
+            "PendingAge",
+            "pending-age",
+            "A payment is pending for over 15 minutes: the sweeper can't finish it (docs/payments.md)",
+            metric=sweep_metric(environment, names.PENDING_AGE, "Maximum", FIVE_MINUTES),
+            threshold=15 * 60,
+        )
+        self._alarm(
+            "PendingCount",
+            "pending-count",
+            "More than 10 payments in an hour were left pending: functions end between their writes",
+            metric=sweep_metric(environment, names.PENDING_FINISHED, "Sum", ONE_HOUR),
+            threshold=10,
+        )
+        self._alarm(
+            "SweeperErrors",
+            "sweeper-errors",
+            "The sweeper of pending payments failed, and its next runs too",
+            metric=sweeper.function.metric_errors(period=FIVE_MINUTES),
+            threshold=0,
+            datapoints_to_alarm=2,
+            evaluation_periods=3,
+        )
 
         self.rollback_alarms = [
             # Two minutes in a row: the weights may change within one. Requests that fail in its second half then look

@@ -21,6 +21,7 @@ from stages.parameters import Parameters
 from stages.sealing import Sealing
 from stages.staff_roles import StaffRoles
 from stages.storage import Storage
+from stages.sweeper import Sweeper
 
 
 class PlatformStack(Stack):
@@ -62,7 +63,8 @@ class PlatformStack(Stack):
         api = Api(self, "Api", base=base, compute=compute, balancer=balancer)
         staff = StaffRoles(self, "StaffRoles", environment=environment, api=api)
         sealing = Sealing(self, "Sealing", base=base, storage=storage)
-        storage.outlive(api.stable_stage, api.candidate_stage, balancer.listener, sealing.schedule)
+        sweeper = Sweeper(self, "Sweeper", base=base, storage=storage)
+        storage.outlive(api.stable_stage, api.candidate_stage, balancer.listener, sealing.schedule, sweeper.schedule)
         monitoring = Monitoring(
             self,
             "Monitoring",
@@ -74,6 +76,7 @@ class PlatformStack(Stack):
             balancer=balancer,
             api=api,
             sealing=sealing,
+            sweeper=sweeper,
             alert_email=alert_email.value_as_string,
         )
         roles = DeliveryRoles(

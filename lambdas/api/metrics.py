@@ -32,3 +32,14 @@ def by_version(name: str) -> None:
     (5xx answers, which Lambda counts as successes), ``ClientErrors`` (4xx answers), ``Decided`` and ``Approved``."""
     with single_metric(name=name, unit=MetricUnit.Count, value=1) as metric:
         metric.add_dimension(name="FunctionVersion", value=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"))
+
+
+def sweep(finished: int, left: int, oldest_seconds: float) -> None:
+    """Record a sweep of pending payments, also one that found nothing."""
+    for name, unit, value in (
+        ("PendingFinished", MetricUnit.Count, finished),
+        ("PendingLeft", MetricUnit.Count, left),
+        ("PendingAge", MetricUnit.Seconds, oldest_seconds),
+    ):
+        with single_metric(name=name, unit=unit, value=value) as metric:
+            metric.add_dimension(name="Environment", value=os.environ["ENVIRONMENT"])

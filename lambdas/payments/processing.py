@@ -9,7 +9,7 @@ The order of the writes is the guarantee:
 3. ``Ledger.settle`` changes the status from pending to the outcome, because the audit record now exists.
 
 The client gets its answer after the third step. A crash leaves at most a pending transaction without an answer. The
-client's retry completes it.
+client's retry completes it, or else the sweeper (``sweeping``).
 """
 
 import random
@@ -25,7 +25,7 @@ from lambdas.payments.errors import InFlight, KeyReused
 from lambdas.payments.examination import Examiner, counted, decide, uncounted, utc_now
 from lambdas.payments.merchants import day_total
 from lambdas.payments.payment import Payment
-from lambdas.payments.transactions import Ledger, Releasing, Transaction
+from lambdas.payments.transactions import Ledger, Releasing, Settling, Transaction
 from lambdas.payments.velocity import Activity, Addition, Contended
 
 _LONGEST_PAUSE_SECONDS = 0.3
@@ -120,14 +120,19 @@ class Processor:
         if not known and not self._examiner.is_of(stored, payment):
             raise KeyReused
         if stored.status == transactions.PENDING:
-            audited = self._chain.append(stored, self._audit_log)
-            self._ledger.settle(stored, audited.key, audited.hash)
+            settle(stored, self._chain, self._audit_log, self._ledger)
         return stored
 
     def release(self, transaction: Transaction) -> None:
         """Give back what ``transaction`` uses up of the limits, once: for a payment that was declined or given up after
         it had been approved or held for review. Raises ``Unavailable``; the call may be repeated."""
         release(transaction, lambda: self._examiner.activity_of(transaction), self._ledger)
+
+
+def settle(pending: Transaction, chain: Chain, audit_log: AuditLog, ledger: Settling) -> None:
+    """The two writes that a pending transaction lacks. They may be repeated. Raises ``Unavailable``."""
+    audited = chain.append(pending, audit_log)
+    ledger.settle(pending, audited.key, audited.hash)
 
 
 def release(transaction: Transaction, activity: Callable[[], Activity], ledger: Releasing) -> None:

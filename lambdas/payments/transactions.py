@@ -140,7 +140,14 @@ class Releasing(Protocol):
         """
 
 
-class Ledger(Releasing, Protocol):
+class Settling(Protocol):
+    """The part of the ledger that ends what is pending."""
+
+    def settle(self, transaction: Transaction, audit_key: str, audit_hash: str) -> None:
+        """Change a pending transaction's status to its outcome. A settled transaction is not changed."""
+
+
+class Ledger(Releasing, Settling, Protocol):
     """The store of transactions. Every method raises ``Unavailable`` when the store is unavailable."""
 
     def find(self, ids: Ids) -> Transaction | None:
@@ -154,6 +161,3 @@ class Ledger(Releasing, Protocol):
 
         Raises ``Contended`` when a state has another version than the one that it was made from.
         """
-
-    def settle(self, transaction: Transaction, audit_key: str, audit_hash: str) -> None:
-        """Change a pending transaction's status to its outcome. A settled transaction is not changed."""

@@ -7,7 +7,7 @@
 Reads the audit bucket and the transactions of that day (UTC) with the caller's credentials. ``AWS_ENDPOINT_URL``
 selects a local cloud. Exit codes: 0 the books are whole; 1 they are broken (the first fault is listed first);
 2 usage; 3 they could not be read, so their state is unknown; 4 records and ledger agree, and no seal vouches for them
-that should.
+that should; 5 they are whole, and something is pending for over 15 minutes, which the sweeper should have finished.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from lambdas.books.seal_verification import read_seals
 from lambdas.books.stored import StoredBooks, StoredSeals
 from lambdas.books.verification import NotRead, verify
 from lambdas.payments.examination import utc_now
+from lambdas.payments.sweeping import STALE
 from lambdas.payments.transactions import timestamp
 from pipeline.audit.public_key import NoKey, PublicKeys
 from pipeline.audit.report import Report
@@ -37,6 +38,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     NOT_READ = 3
     NOT_SEALED = 4
+    UNFINISHED = 5
 
 
 def main(arguments: Sequence[str] | None = None, clock: Callable[[], datetime] = utc_now) -> int:
@@ -70,7 +72,9 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], datetime] =
     print(json.dumps(report.to_json(), indent=2) if options.json else "\n".join(report.lines()))
     if report.breaks:
         return ExitCode.BROKEN
-    return ExitCode.WHOLE if report.sealed else ExitCode.NOT_SEALED
+    if not report.sealed:
+        return ExitCode.NOT_SEALED
+    return ExitCode.UNFINISHED if report.stale else ExitCode.WHOLE
 
 
 def _verify(environment: str, day: str, keys: Sequence[Path], now: datetime) -> Report:
@@ -83,13 +87,14 @@ def _verify(environment: str, day: str, keys: Sequence[Path], now: datetime) -> 
     bucket, table = outputs["AuditLogBucket"], outputs["TransactionTableName"]
     seals = read_seals(StoredSeals(s3=s3, bucket=bucket), check, environment, day, now)
     books = verify(StoredBooks(s3=s3, dynamodb=dynamodb, bucket=bucket, table=table, day=day))
-    under_way_since = timestamp(now.astimezone(UTC) - timedelta(minutes=1))
+    under_way_since, stale_since = (timestamp(now.astimezone(UTC) - age) for age in (timedelta(minutes=1), STALE))
     return Report(
         environment=environment,
         day=day,
         books=books,
         seals=seals,
         unfinished=[row.transaction_id for row in books.pending if str(row.under_way_since) < under_way_since],
+        stale=any(str(row.under_way_since) < stale_since for row in books.pending),
         key_source=check.source,
     )
 

@@ -22,6 +22,8 @@ class Report:
     seals: SealsOfDay
     unfinished: Sequence[str]
     """The transactions that are pending for longer than any request lasts."""
+    stale: bool
+    """Whether one of them is pending for so long that the sweeper should have finished it."""
     key_source: str
     """Where the public key came from."""
 
@@ -53,10 +55,11 @@ class Report:
         if self.breaks:
             count = len(self.breaks)
             return [*lines, f"{count} broken; the bucket keeps the earlier versions of changed and deleted records"]
-        return [
-            *lines,
-            "whole" if self.sealed else "NOT SEALED: records and ledger agree, and no seal vouches for them",
-        ]
+        if not self.sealed:
+            return [*lines, "NOT SEALED: records and ledger agree, and no seal vouches for them"]
+        if self.stale:
+            return [*lines, "UNFINISHED: whole, but something is pending for over 15 minutes (docs/payments.md)"]
+        return [*lines, "whole"]
 
     def to_json(self) -> Mapping[str, Any]:
         newest = self.seals.newest

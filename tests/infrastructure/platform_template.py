@@ -38,6 +38,15 @@ class PlatformTemplate:
         [found] = [properties for properties in self.properties(resource_type) if properties.get(key) == value]
         return found
 
+    def schedule(self, function: str) -> tuple[str, Resource]:
+        """The logical id of the schedule of the function with this name, and its resource."""
+        [found] = [
+            (id, rule)
+            for id, rule in self.resources("AWS::Events::Rule").items()
+            if rule["Properties"]["Description"] == f"Runs {function}"
+        ]
+        return found
+
     def statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every allowing statement of every identity policy, with its policy's logical id."""
         for id, resource in self.resources("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy").items():

@@ -103,6 +103,7 @@ def test_no_role_may_pass_or_change_roles() -> None:
         ("Validation", {"dynamodb", "ec2", "logs", "kms", "rds-db", "secretsmanager", "ssm", "xray"}),
         ("FraudDetection", {"dynamodb", "ec2", "logs", "kms", "secretsmanager", "ssm", "xray"}),
         ("../Sealing/Job", {"dynamodb", "ec2", "logs", "kms", "s3", "xray"}),
+        ("../Sweeper/Sweeper", {"dynamodb", "ec2", "logs", "kms", "s3", "xray"}),
         ("Processing", {"dynamodb", "ec2", "logs", "kms", "s3", "secretsmanager", "ssm", "xray"}),
         ("Transactions", {"dynamodb", "ec2", "logs", "kms", "s3", "secretsmanager", "xray"}),
     ],
@@ -114,6 +115,12 @@ def test_a_function_may_use_only_the_services_that_it_needs(
     actions = {action for grant in grants() if grant.path.startswith(path) for action in grant.actions}
     assert actions, "the function's policy was not found"
     assert {action.split(":")[0] for action in actions} <= services
+
+
+def test_the_sweeper_finds_and_finishes_what_is_pending_and_writes_no_payment() -> None:
+    own = [grant for grant in grants() if grant.path.startswith("Dev/Platform/Sweeper/")]
+    stores = {action for grant in own for action in grant.actions if action.startswith(("dynamodb:", "s3:"))}
+    assert stores == {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem", "s3:GetObject", "s3:PutObject"}
 
 
 @pytest.mark.parametrize("environment", ["Dev", "Staging", "Prod"])

@@ -7,7 +7,7 @@ import pytest
 
 import names
 from environments import PROMOTION_ORDER, environment
-from lambdas.payments import rules
+from lambdas.payments import rules, sweeping
 from localcloud.emulator.metric_math import evaluate
 from names import Function, Parameter
 from pipeline.bootstrap.certificate import RENEW_BEFORE
@@ -142,6 +142,29 @@ def test_the_functions_errors_are_counted_together(platform: PlatformTemplate) -
     assert alarm["Threshold"] == 5
 
 
+def test_only_its_schedule_calls_the_sweeper(platform: PlatformTemplate) -> None:
+    schedule, rule = platform.schedule(f"payment-sweeper-{platform.environment}")
+    [target] = rule["Properties"]["Targets"]
+    assert rule["Properties"]["ScheduleExpression"] == "rate(5 minutes)"
+    [permission] = [
+        each
+        for each in platform.properties("AWS::Lambda::Permission")
+        if logical_id(each["FunctionName"]) == logical_id(target["Arn"])
+    ]
+    assert permission["Principal"] == "events.amazonaws.com"
+    assert logical_id(permission["SourceArn"]) == schedule
+
+
+def test_what_stays_pending_rings(platform: PlatformTemplate) -> None:
+    alarms = {
+        name: platform.named("AWS::CloudWatch::Alarm", AlarmName=f"payment-{name}-{platform.environment}")
+        for name in ("pending-age", "pending-count", "sweeper-errors")
+    }
+    assert alarms["pending-age"]["Threshold"] == sweeping.STALE.total_seconds()
+    watched = {alarm["MetricName"] for alarm in alarms.values()}
+    assert watched == {names.PENDING_AGE, names.PENDING_FINISHED, "Errors"}
+
+
 def test_every_alarm_notifies_the_topic_and_the_topic_lets_alarms_publish(platform: PlatformTemplate) -> None:
     [topic] = platform.resources("AWS::SNS::Topic")
     for alarm in platform.properties("AWS::CloudWatch::Alarm"):
@@ -174,6 +197,8 @@ def test_the_dashboard_shows_what_operations_asked_for(platform: PlatformTemplat
         "DynamoDB throttled requests": ("ThrottledRequests",),
         "Payments by outcome": ("approved", "review", "declined"),
         "Synthetic payments by outcome": ("SyntheticPayments",),
+        "Payments that a crash left pending": (names.PENDING_FINISHED, names.PENDING_LEFT),
+        "Age of the oldest pending payment": (names.PENDING_AGE,),
     }.items():
         assert title in body
         for metric in metrics:

@@ -74,6 +74,19 @@ def test_a_payment_and_its_states_are_one_write_on_conditions(monkeypatch: pytes
     assert "ConditionExpression" not in total["Update"]
 
 
+def test_only_what_is_pending_is_settled_because_it_may_have_been_amended_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = using(monkeypatch, ConditionFailed())
+    DynamoLedger().settle(TRANSACTION, "key", "hash")
+    [sent] = client.sent
+    assert sent["ConditionExpression"] == "#status = :pending"
+    assert (sent["ExpressionAttributeNames"], sent["ExpressionAttributeValues"][":pending"]) == (
+        {"#status": "status"},
+        {"S": "pending"},
+    )
+
+
 FINE, FAILED = {"Code": "None"}, {"Code": "ConditionalCheckFailed"}
 
 

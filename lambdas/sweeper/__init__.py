@@ -1,0 +1,1 @@
+"""The function that finishes payments which a crash left pending."""

@@ -1,0 +1,94 @@
+"""What a function left pending is finished by the sweeper, which a schedule of the local cloud calls."""
+
+import json
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lambdas.payments.transactions import day_shard, timestamp
+
+from .conftest import Platform
+from .dying_function import EXIT_CODE
+from .test_exactly_once import STEPS, _audit_records, _payment, _run_dying, _transactions
+
+FUNCTION = "payment-sweeper-dev"
+
+
+def left_pending(platform: Platform, number: int) -> dict[str, Any]:
+    """The item of a payment whose function died twenty minutes ago, after it was written."""
+    key = str(uuid.uuid4())
+    body = _payment(number, key)
+    died = _run_dying(platform, STEPS.index("after the transaction") + 1, key, body)
+    assert died.returncode == EXIT_CODE, died.stderr[-2000:]
+    [item] = _transactions(platform, body)
+    before = timestamp(datetime.now(UTC) - timedelta(minutes=20))
+    platform.client("dynamodb").update_item(
+        TableName=platform.outputs["TransactionTableName"],
+        Key={"transaction_id": item["transaction_id"]},
+        UpdateExpression="SET created_at = :before, day_shard = :shard",
+        ExpressionAttributeValues={
+            ":before": {"S": before},
+            ":shard": {"S": day_shard(item["transaction_id"]["S"], before)},
+        },
+    )
+    return current(platform, item["transaction_id"]["S"])
+
+
+def current(platform: Platform, transaction_id: str) -> dict[str, Any]:
+    table = platform.outputs["TransactionTableName"]
+    found: dict[str, Any] = platform.client("dynamodb").get_item(
+        TableName=table, Key={"transaction_id": {"S": transaction_id}}, ConsistentRead=True
+    )["Item"]
+    return found
+
+
+def unfinished(platform: Platform, item: dict[str, Any]) -> bool:
+    """Whether the verification of its day lists it."""
+    day = item["created_at"]["S"][:10]
+    done = platform.run("pipeline.audit", "verify", "--env", "dev", "--day", day, "--json")
+    listed = item["transaction_id"]["S"] in json.loads(done.stdout)["unfinished"]
+    assert done.returncode != 0 or not listed
+    return listed
+
+
+def test_the_schedule_finishes_what_a_crash_left_and_the_metrics_say_so(platform: Platform) -> None:
+    # Given a payment that a crash left pending, which the verification does not accept
+    item = left_pending(platform, 300)
+    assert item["status"]["S"] == "pending"
+    assert unfinished(platform, item)
+    # When the schedule's time has come
+    events = platform.client("events")
+    [rule] = [each for each in events.list_rules()["Rules"] if FUNCTION in each.get("Description", "")]
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(5 minutes)", "ENABLED")
+    events.put_rule(Name=rule["Name"], ScheduleExpression="rate(1 minute)", Description=rule["Description"])
+    try:
+        until = time.monotonic() + 100
+        while current(platform, item["transaction_id"]["S"])["status"]["S"] == "pending":
+            assert time.monotonic() < until, "the schedule has not called the sweeper"
+            time.sleep(1)
+    finally:
+        events.put_rule(Name=rule["Name"], ScheduleExpression="rate(5 minutes)", Description=rule["Description"])
+    # Then it is finished as it was decided, with one audit record
+    done = current(platform, item["transaction_id"]["S"])
+    assert done["status"] == item["outcome"] == {"S": "approved"}
+    assert _audit_records(platform, item["transaction_id"]["S"]) == [done["audit_key"]["S"]]
+    assert not unfinished(platform, item)
+    # And the metrics say so
+    until = time.monotonic() + 30
+    while not published(platform, "PendingFinished"):
+        assert time.monotonic() < until, "no metric"
+        time.sleep(1)
+
+
+def published(platform: Platform, metric: str) -> float:
+    points = platform.client("cloudwatch").get_metric_statistics(
+        Namespace="Payments",
+        MetricName=metric,
+        Dimensions=[{"Name": "Environment", "Value": "dev"}, {"Name": "service", "Value": "payment-sweeper"}],
+        StartTime=datetime.now(UTC) - timedelta(minutes=10),
+        EndTime=datetime.now(UTC) + timedelta(minutes=1),
+        Period=60,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return float(sum(point["Sum"] for point in points))
