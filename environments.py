@@ -21,7 +21,7 @@ ZONES = 3
 class GateSettings:
     """The load gate: its load, and the limits that a candidate must keep before it may get traffic."""
 
-    rate: float = 54.0
+    rate: float = 40.0
     """Requests a second, all routes together, in an open model."""
     duration_seconds: float = 30.0
     """Measured time, after the warm-up. It gives each route ``rate * duration * share of the mix`` samples."""
@@ -37,6 +37,9 @@ class GateSettings:
     confidence: float = 0.95
     error_budget: float = 0.001
     """Share of requests that may fail."""
+    others_share: float = 0.25
+    """The share of a machine that other programs may take, when it runs gate and API. Above it, slow answers prove
+    nothing about the candidate."""
     mix: tuple[tuple[str, int], ...] = tuple((function.path, 1) for function in names.Function)
     """Routes and their shares of the traffic."""
     seed: int | None = None
@@ -158,7 +161,7 @@ class ReleaseSettings:
     """When a release may start, in UTC: ``"Mon-Fri 08:00-16:30"``, ``"Fri-Mon 22:00-02:00"``. Empty: always."""
     freeze_alarms: tuple[str, ...] = ()
     """CloudWatch alarms of others (a parent service, a company-wide freeze) during which no release starts."""
-    traffic_rate: float = 40.0
+    traffic_rate: float = 30.0
     """Synthetic requests a second during a shift, so that every step has data to judge."""
 
     @property

@@ -14,8 +14,6 @@ from loadtest.timeline import timeline
 ERRORS_OF_A_BROKEN_ROUTE = 5
 """After so many answers without a right one, the route counts as broken."""
 LEAST_SHARE_OF_RATE = 0.95
-MOST_SHARE_OF_OTHERS = 0.25
-"""If other programs take more of a machine that runs the API too, slow answers prove nothing about the candidate."""
 BUSY_CPU_SHARE = 0.9
 """Above this share of a core, the latencies may come from the generator."""
 LATE_SHARE_OF_LIMIT = 0.2
@@ -99,7 +97,7 @@ def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, 
         warmth={route: _warmth(samples, route, begin, measured.first_ms) for route, _ in settings.mix},
         versions=samples.versions_by_route(),
         generator=generator,
-        machine_was_busy=verdict is GateVerdict.INVALID and _machine_was_busy(generator),
+        machine_was_busy=verdict is GateVerdict.INVALID and _busy(generator, settings),
         timeline=timeline(samples, [route for route, _ in settings.mix], moment.end),
         histograms={
             route: histogram(samples.latencies(route, begin, moment.end)).encode().decode() for route, _ in settings.mix
@@ -133,12 +131,12 @@ def _overall(
             f"the generator had trouble of its own (CPU {generator.cpu_share:.0%} of a core, event loop late by "
             f"{generator.lag_p99_ms:.1f} ms at p99): give it more processes or a lower rate",
         )
-    busy = _machine_was_busy(generator) and verdict is not GateVerdict.PASS
+    busy = _busy(generator, settings) and verdict is GateVerdict.FAIL and not _answers_wrongly(routes, settings)
     if busy:
         reasons.insert(
             0,
             f"this machine was busy: other programs than API and load test took {generator.others_cpu_share:.0%} of "
-            f"its processors ({MOST_SHARE_OF_OTHERS:.0%} allowed)",
+            f"its processors ({settings.others_share:.0%} allowed)",
         )
     unproven = (too_slow or generator.unaccounted) and verdict is not GateVerdict.FAIL
     if unproven or busy or (in_trouble and verdict is not GateVerdict.PASS):
@@ -146,8 +144,17 @@ def _overall(
     return verdict, reasons
 
 
-def _machine_was_busy(generator: GeneratorHealth) -> bool:
-    return (generator.others_cpu_share or 0.0) > MOST_SHARE_OF_OTHERS
+def _busy(generator: GeneratorHealth, settings: GateSettings) -> bool:
+    return (generator.others_cpu_share or 0.0) > settings.others_share
+
+
+def _answers_wrongly(routes: list[RouteJudgement], settings: GateSettings) -> bool:
+    """Whether a route fails by wrong answers. A busy machine makes answers late, and none wrong."""
+    return any(
+        route.verdict is GateVerdict.FAIL
+        and route.errors - route.faults.get("timeout", 0) > settings.error_budget * (route.samples + route.errors)
+        for route in routes
+    )
 
 
 def _generator_health(measured: RunMeasurements, settings: GateSettings, moment: Moment) -> GeneratorHealth:

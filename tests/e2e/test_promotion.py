@@ -12,7 +12,7 @@ TEST_GATE = {
     "confidence: float = 0.95": "confidence: float = 0.5",
     "duration_seconds: float = 30.0": "duration_seconds: float = 10.0",
     "warm_up_seconds: float = 10.0": "warm_up_seconds: float = 5.0",
-    "rate: float = 54.0": "rate: float = 60.0",
+    "rate: float = 40.0": "rate: float = 45.0",
     "limit_ms: float = 200.0": "limit_ms: float = 1000.0",
 }
 """A shorter gate with a higher limit, because the machine may be busy. ``python -m benchmarks promotion`` shows that

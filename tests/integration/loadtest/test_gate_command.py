@@ -1,5 +1,6 @@
 """The gate as a user runs it, against a real HTTP server."""
 
+import re
 import signal
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -8,7 +9,7 @@ import pytest
 
 from tests.integration.loadtest.conftest import Begin, Cli, Report, Serve
 
-SHORT = ("--rate", "450", "--duration", "3", "--warm-up", "0.4", "--max-duration", "3")
+SHORT = ("--rate", "600", "--duration", "3", "--warm-up", "0.4", "--max-duration", "3")
 
 
 def test_a_fast_candidate_passes(serve: Serve, cli: Cli, report: Report, tmp_path: Path) -> None:
@@ -21,11 +22,11 @@ def test_a_fast_candidate_passes(serve: Serve, cli: Cli, report: Report, tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
     found = report()
     assert found["verdict"] == "pass"
-    assert [route["samples"] for route in found["routes"]] == [450, 450, 450]
+    assert [route["samples"] for route in found["routes"]] == [450] * 4
     assert all(route["p50_ms"] >= 5 for route in found["routes"])
     suite = Xml.parse(tmp_path / "reports/dev/gate.junit.xml").getroot().find("testsuite")
     assert suite is not None
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "0", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "0", "0")
 
 
 def test_what_aws_put_to_sleep_is_woken_up_before_the_load(serve: Serve, cli: Cli, report: Report) -> None:
@@ -35,7 +36,7 @@ def test_what_aws_put_to_sleep_is_woken_up_before_the_load(serve: Serve, cli: Cl
     done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", *SHORT)
     # Then it says what it waits for, and begins when all routes answer
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "/process: no function has answered yet" in done.stderr
+    assert re.search(r"/process.*: no function has answered yet", done.stderr)
     assert report()["verdict"] == "pass"
 
 
@@ -43,7 +44,7 @@ def test_what_does_not_wake_up_is_loaded_after_the_wait(serve: Serve, cli: Cli, 
     url = serve(asleep=1_000_000)
     done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--wake-up", "1", *SHORT)
     assert done.returncode == 8, done.stdout + done.stderr
-    assert "every request to /validate, /fraud-check, /process failed" in done.stdout
+    assert "every request to /validate, /fraud-check, /process" in done.stdout
 
 
 def test_a_slow_route_fails_early(serve: Serve, cli: Cli, report: Report, tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_a_slow_route_fails_early(serve: Serve, cli: Cli, report: Report, tmp_pa
     url = serve(latency_ms=300, only_route="/process")
     # When the gate would have a minute of time
     done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--rate", "150",
-               "--duration", "60", "--warm-up", "1")  # fmt: skip
+               "--duration", "60", "--warm-up", "1", "--others-share", "1")  # fmt: skip
     # Then it fails long before, because of that route only
     assert done.returncode == 1, done.stdout + done.stderr
     found = report()
@@ -125,7 +126,8 @@ def test_a_stall_shows_in_full(serve: Serve, cli: Cli, report: Report) -> None:
     url = serve(latency_ms=2, stall_at=5, stall_for=0.5)
     # When it is loaded by fewer connections than it keeps waiting
     done = cli("loadtest.gate", "--env", "dev", "--url", url, "--unsigned", "--concurrency", "4",
-               "--rate", "150", "--duration", "10", "--max-duration", "10", "--warm-up", "1")  # fmt: skip
+               "--rate", "150", "--duration", "10", "--max-duration", "10", "--warm-up", "1",
+               "--others-share", "1")  # fmt: skip
     # Then the requests that were due meanwhile count as slow, though most were not even sent: 3 % of all
     assert done.returncode == 1, done.stdout + done.stderr
     over = sum(route["over_limit"] for route in report()["routes"])

@@ -7,7 +7,7 @@ import psutil
 
 from tests.integration.loadtest.conftest import ROOT, Begin, Cli, Report, Serve
 
-LOAD = ("--rate", "450", "--duration", "2", "--max-duration", "2", "--warm-up", "1")
+LOAD = ("--rate", "600", "--duration", "2", "--max-duration", "2", "--warm-up", "1")
 
 
 def test_four_processes_send_the_same_requests_as_one(serve: Serve, cli: Cli, report: Report) -> None:

@@ -35,7 +35,18 @@ def test_every_setting_can_be_given() -> None:
     given = parse(
         *("--rate", "50", "--duration", "60", "--max-duration", "120", "--warm-up", "3", "--limit", "150"),
         *("--limit-factors", "/process=2"),
-        *("--confidence", "0.99", "--error-budget", "0.01", "--mix", "/validate=3,/process=1", "--seed", "7"),
+        *(
+            "--confidence",
+            "0.99",
+            "--error-budget",
+            "0.01",
+            "--others-share",
+            "1",
+            "--mix",
+            "/validate=3,/process=1",
+            "--seed",
+            "7",
+        ),
         *("--concurrency", "9", "--timeout", "4", "--wake-up", "5"),
     )
     # Then no field keeps its default
