@@ -6,10 +6,11 @@ budget, so that a sound release has no such requests in its metrics. The role of
 load gate does.
 """
 
+import math
 import time
 from collections.abc import Callable
 from enum import Enum, auto
-from itertools import count, islice
+from itertools import count
 
 import gevent
 from scipy.stats import fisher_exact
@@ -69,9 +70,15 @@ def probe(plan: LoadPlan) -> Counts:
 
 
 def welcome(plan: LoadPlan) -> list[PaymentRequest]:
-    """The first ``REQUESTS`` of ``plan`` that no sound version answers with 4xx. The functions count such answers by
-    version, and stable's would lack those of the probe: a trouble of both would look like the candidate's."""
-    scenario = Scenario(plan.mix, plan.seed)
-    every = (scenario.request(index) for index in count())
-    fit = (request for request in every if request.kind is Kind.ORDINARY and not request.is_about_one)
-    return list(islice(fit, REQUESTS))
+    """``REQUESTS`` of ``plan`` that no sound version answers with 4xx, to every route about as many. The functions count
+    such answers by version, and stable's would lack those of the probe: a trouble of both would look like the
+    candidate's."""
+    scenario, most = Scenario(plan.mix, plan.seed), math.ceil(REQUESTS / len(plan.mix))
+    chosen: dict[str, list[PaymentRequest]] = {route: [] for route, _ in plan.mix}
+    for request in (scenario.request(index) for index in count()):
+        fits = request.kind is Kind.ORDINARY and not request.is_about_one
+        if fits and len(chosen[request.route]) < most:
+            chosen[request.route].append(request)
+        if sum(map(len, chosen.values())) == REQUESTS:
+            break
+    return [request for of_route in chosen.values() for request in of_route]

@@ -29,9 +29,10 @@ def test_the_candidate_is_at_fault_if_it_fails_more_than_production_meanwhile(
     assert at_fault(lambda: candidate, lambda: next(readings)) is fault
 
 
-def test_a_probe_sends_nothing_that_a_sound_version_refuses() -> None:
+@pytest.mark.parametrize("seed", range(1, 20))
+def test_a_probe_asks_every_route_and_nothing_that_a_sound_version_refuses(seed: int) -> None:
     # Given a mix of which some payments are refused, and some look-ups find nothing
-    plan = LoadPlan.of(GateSettings(), "http://localhost/candidate", signed=False)
+    plan = LoadPlan.of(GateSettings(seed=seed), "http://localhost/candidate", signed=False)
 
     sent = welcome(plan)
 

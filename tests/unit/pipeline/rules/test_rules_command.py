@@ -28,7 +28,7 @@ class Platform:
         self.rules: dict[str, str | None] = {"blue": NUMBER, "green": NUMBER}
         self.before_write: Callable[[], None] = lambda: None
 
-    def client(self, service: str) -> "Platform":
+    def client(self, service: str, config: Any = None) -> "Platform":
         return self
 
     def describe_stacks(self, StackName: str) -> Any:
