@@ -70,9 +70,8 @@ def probe(plan: LoadPlan) -> Counts:
 
 
 def welcome(plan: LoadPlan) -> list[PaymentRequest]:
-    """``REQUESTS`` of ``plan`` that no sound version answers with 4xx, to every route about as many. The functions count
-    such answers by version, and stable's would lack those of the probe: a trouble of both would look like the
-    candidate's."""
+    """``REQUESTS`` of ``plan`` that no sound version answers with 4xx, about as many to each route. The functions count
+    4xx by version, and stable's would lack those of the probe: a trouble of both would look like the candidate's."""
     scenario, most = Scenario(plan.mix, plan.seed), math.ceil(REQUESTS / len(plan.mix))
     chosen: dict[str, list[PaymentRequest]] = {route: [] for route, _ in plan.mix}
     for request in (scenario.request(index) for index in count()):
