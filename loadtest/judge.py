@@ -131,16 +131,17 @@ def _overall(
             f"the generator had trouble of its own (CPU {generator.cpu_share:.0%} of a core, event loop late by "
             f"{generator.lag_p99_ms:.1f} ms at p99): give it more processes or a lower rate",
         )
-    busy = _busy(generator, settings) and verdict is GateVerdict.FAIL and not _answers_wrongly(routes, settings)
-    if busy:
+    unproven = (too_slow or generator.unaccounted) and verdict is not GateVerdict.FAIL
+    busy = _busy(generator, settings)
+    late = busy and verdict is GateVerdict.FAIL and not _answers_wrongly(routes, settings)
+    if unproven or late or (in_trouble and verdict is not GateVerdict.PASS):
+        verdict = GateVerdict.INVALID
+    if busy and verdict is GateVerdict.INVALID:
         reasons.insert(
             0,
             f"this machine was busy: other programs than API and load test took {generator.others_cpu_share:.0%} of "
             f"its processors ({settings.others_share:.0%} allowed)",
         )
-    unproven = (too_slow or generator.unaccounted) and verdict is not GateVerdict.FAIL
-    if unproven or busy or (in_trouble and verdict is not GateVerdict.PASS):
-        verdict = GateVerdict.INVALID
     return verdict, reasons
 
 

@@ -30,6 +30,7 @@ from lambdas.payments.sweeping import STALE
 from lambdas.payments.transactions import timestamp
 from pipeline.audit.public_key import NoKey, PublicKeys
 from pipeline.audit.report import Report
+from pipeline.output import say
 
 
 class ExitCode(IntEnum):
@@ -64,12 +65,12 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], datetime] =
     except NoKey as error:
         parser.error(str(error))
     except NotRead as error:
-        print(f"{options.env} {options.day}: not verified, because a record can't be read: {error}", file=sys.stderr)
+        say(f"{options.env} {options.day}: not verified, because a record can't be read: {error}", sys.stderr)
         return ExitCode.NOT_READ
     except (BotoCoreError, ClientError) as error:
-        print(f"{options.env} {options.day}: not verified, because AWS did not answer: {error}", file=sys.stderr)
+        say(f"{options.env} {options.day}: not verified, because AWS did not answer: {error}", sys.stderr)
         return ExitCode.NOT_READ
-    print(json.dumps(report.to_json(), indent=2) if options.json else "\n".join(report.lines()))
+    say(json.dumps(report.to_json(), indent=2) if options.json else "\n".join(report.lines()))
     if report.breaks:
         return ExitCode.BROKEN
     if not report.sealed:

@@ -72,6 +72,8 @@ def test_slow_answers_of_a_busy_machine_prove_nothing() -> None:
     # And the same answers of a quiet or another machine are the candidate's
     for others in (0.2, None):
         assert run(stall=2.0, others=others).verdict is GateVerdict.FAIL
+    # And a rate that was not reached has the same cause
+    assert run(share=0.9, others=0.61).reasons[0].startswith("this machine was busy")
     # And fast answers pass all the same
     assert run(others=0.61).verdict is GateVerdict.PASS
 
