@@ -34,7 +34,7 @@ from pipeline.release.clock import SystemClock
 from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.git import Disagreement, current_commit
-from pipeline.release.outcome import ExitCode, Outcome, Why, failed
+from pipeline.release.outcome import ExitCode, Outcome, Why, failed, runbook
 from pipeline.release.plan import Plan, bake_scale
 from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable
 from pipeline.release.record import Release
@@ -125,10 +125,10 @@ def _outcome(arguments: argparse.Namespace) -> Outcome:
     except PlatformNotDeployed as error:
         return Outcome(code=ExitCode.UNAVAILABLE, text=str(error), why=(Why.NOT_DEPLOYED,))
     except LeaseHeld as held:
-        text = f"another controller works on {arguments.env}: {held}"
+        text = f"another controller works on {arguments.env}: {held}; `abort` ends its release, `status` shows it"
         return Outcome(code=ExitCode.HELD, text=text, why=(Why.HELD,))
     except LeaseLost as lost:
-        return Outcome(code=ExitCode.HELD, text=f"stopped: {lost}", why=(Why.HELD,))
+        return Outcome(code=ExitCode.HELD, text=f"stopped: {lost}; `status` shows who", why=(Why.HELD,))
     except ValueError as error:
         return Outcome(code=ExitCode.USAGE, text=str(error))
     except Exception as error:
@@ -353,4 +353,4 @@ def _show(outcome: Outcome, arguments: argparse.Namespace) -> None:
         say(_document(outcome, arguments))
         return
     good = outcome.code in (ExitCode.DONE, ExitCode.ROLLED_BACK)
-    say(outcome.text, sys.stdout if good else sys.stderr)
+    say("\n  ".join(filter(None, (outcome.text, runbook(outcome)))), sys.stdout if good else sys.stderr)

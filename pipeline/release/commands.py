@@ -180,9 +180,11 @@ class Commands(Undo):
         release = self._driver.unfinished()
         if release is None:
             last = self.world.records.last()
-            hint = ""
-            if command == RequestCommand.ABORT and last and last.phase is Phase.PROMOTED:
-                hint = f": {name(last.candidate)} is promoted; {way_back(last)}"
+            hint = ": `shift` starts one"
+            if command == RequestCommand.ABORT:
+                hint = ": `rollback` repairs weights that no release explains"
+                if last and last.phase is Phase.PROMOTED:
+                    hint = f": {name(last.candidate)} is promoted; {way_back(last)}"
             return refused(f"no release is under way{hint}", Why.NOT_UNDER_WAY)
         return self._answer(release, command, seconds)
 

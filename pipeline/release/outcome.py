@@ -21,6 +21,19 @@ class ExitCode(IntEnum):
     BROKEN = 9
 
 
+RUNBOOKS = {
+    ExitCode.ROLLED_BACK: "README",
+    ExitCode.UNAVAILABLE: "aws-away",
+    ExitCode.HELD: "held",
+    ExitCode.REFUSED: "refused",
+    ExitCode.UNCONFIRMED: "still-rolling-back",
+    ExitCode.DEFECT: "defect",
+    ExitCode.DENIED: "access-denied",
+    ExitCode.BROKEN: "alarm-deleted",
+}
+"""The pages of ``docs/runbooks`` that say what to do."""
+
+
 class Why(StrEnum):
     """The reason for which a command did not do what was asked, for programs. docs/exit-codes.md says what to do."""
 
@@ -54,6 +67,12 @@ class Outcome:
     release: Release | None = None
 
 
+def runbook(outcome: Outcome) -> str | None:
+    """The line that leads a person on, if there is anything left to do."""
+    page = "record-unreadable" if Why.UNREADABLE in outcome.why else RUNBOOKS.get(outcome.code)
+    return page and f"what to do: docs/runbooks/{page}.md"
+
+
 def done(text: str, release: Release | None = None) -> Outcome:
     return Outcome(code=ExitCode.DONE, text=text, release=release)
 
@@ -70,7 +89,8 @@ def failed(error: Unavailable, text: str | None = None, release: Release | None 
         Unreadable: (ExitCode.BROKEN, Why.UNREADABLE),
     }
     code, why = kinds.get(type(error), (ExitCode.UNAVAILABLE, Why.AWS))
-    return Outcome(code=code, text=str(error) if text is None else text, why=(why,), release=release)
+    hint = "; sign in again, or get the right: trying again does not help" if code is ExitCode.DENIED else ""
+    return Outcome(code=code, text=f"{error}{hint}" if text is None else text, why=(why,), release=release)
 
 
 def ended(release: Release) -> Outcome:

@@ -22,7 +22,8 @@ class Undo(Operation):
         At once and with ``to``, it needs ELB and Lambda alone.
         """
         if to and (unknown := [f"{f} {version}" for f, version in to.items() if not self._exists(f, version)]):
-            return refused(f"there is no version {', '.join(unknown)}", Why.NO_VERSION)
+            what = f"there is no version {', '.join(unknown)}"
+            return refused(f"{what}; `history` names those that were stable", Why.NO_VERSION)
         if not now:
             return self._undo(to)
         try:

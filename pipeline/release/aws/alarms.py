@@ -41,7 +41,8 @@ class AwsAlarms:
         alarms: dict[str, Mapping[str, Any]] = {alarm["AlarmName"]: alarm for alarm in found["MetricAlarms"]}
         alarms |= {alarm["AlarmName"]: alarm for alarm in found["CompositeAlarms"]}
         if missing := [name for name in names if name not in alarms]:
-            raise Missing(f"reading the alarms: there is no alarm {', '.join(missing)}; deploy the environment again")
+            way_on = "only a deployment that changes it brings it back"
+            raise Missing(f"reading the alarms: there is no alarm {', '.join(missing)}; {way_on}")
         return {name: alarms[name] for name in names}
 
 

@@ -215,7 +215,7 @@ def _release(item: Mapping[str, Any]) -> Release | Unreadable:
     try:
         return Release.from_json(item["document"]["S"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return Unreadable(f"release record {item['release_id']['S']} cannot be read: {error!r}")
+        return Unreadable(f"release record {item['release_id']['S']} cannot be read: {error!r}; `rollback` replaces it")
 
 
 def _unchanged(lease: Mapping[str, Any]) -> dict[str, Any]:

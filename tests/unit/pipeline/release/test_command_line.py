@@ -74,23 +74,30 @@ def test_the_identity_is_that_of_the_credentials(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words", "code", "why"),
+    ("given", "words", "code", "why", "way_on"),
     [
-        ("a freeze", ["shift"], ExitCode.REFUSED, ["frozen"]),
-        ("drift", ["shift"], ExitCode.REFUSED, ["drift"]),
-        ("an alarm that rings", ["shift"], ExitCode.REFUSED, ["alarm"]),
-        ("an alarm that is deleted", ["shift"], ExitCode.BROKEN, ["missing"]),
-        ("a record that can't be read", ["shift"], ExitCode.BROKEN, ["unreadable"]),
-        ("no table", ["shift"], ExitCode.UNAVAILABLE, ["aws"]),
-        ("no right", ["shift"], ExitCode.DENIED, ["denied"]),
-        ("no credentials", ["status"], ExitCode.DENIED, ["denied"]),
-        ("nothing", ["abort"], ExitCode.REFUSED, ["not-under-way"]),
-        ("nothing", ["undo"], ExitCode.REFUSED, ["no-version"]),
-        ("nothing", ["history"], ExitCode.DONE, []),
+        ("a freeze", ["shift"], ExitCode.REFUSED, ["frozen"], "`unfreeze` ends it"),
+        ("drift", ["shift"], ExitCode.REFUSED, ["drift"], "`rollback` puts all traffic"),
+        ("an alarm that rings", ["shift"], ExitCode.REFUSED, ["alarm"], "`--override REASON`"),
+        ("an alarm that is deleted", ["shift"], ExitCode.BROKEN, ["missing"], "a deployment that changes it"),
+        ("a record that can't be read", ["shift"], ExitCode.BROKEN, ["unreadable"], "`rollback` replaces it"),
+        ("no table", ["shift"], ExitCode.UNAVAILABLE, ["aws"], ""),
+        ("no right", ["shift"], ExitCode.DENIED, ["denied"], "get the right"),
+        ("no credentials", ["status"], ExitCode.DENIED, ["denied"], ""),
+        ("nothing", ["abort"], ExitCode.REFUSED, ["not-under-way"], "`rollback` repairs"),
+        ("nothing", ["pause"], ExitCode.REFUSED, ["not-under-way"], "`shift` starts one"),
+        ("nothing", ["undo"], ExitCode.REFUSED, ["no-version"], "`undo --now --to VERSIONS`"),
+        ("nothing", ["history"], ExitCode.DONE, [], ""),
     ],
 )
-def test_a_program_can_tell_retry_from_page(
-    given: str, words: list[str], code: ExitCode, why: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
+def test_a_program_can_tell_retry_from_page_and_a_person_is_told_the_way_on(
+    given: str,
+    words: list[str],
+    code: ExitCode,
+    why: list[str],
+    way_on: str,
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def denies(operation: str, when: str) -> None:
         raise NoCredentialsError if given == "no credentials" else refused(operation, "AccessDeniedException")
@@ -114,6 +121,17 @@ def test_a_program_can_tell_retry_from_page(
     ended, document = outcome(capsys, *words)
 
     assert (ended, document["why"]) == (code, why), document["text"]
+    assert way_on in document["text"]
+
+
+def test_a_person_is_told_the_runbook(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["history", "--env", "dev"]) == ExitCode.DONE
+    assert "docs/runbooks" not in capsys.readouterr().out
+    bench.aws.weights = {"blue": 60, "green": 40}
+
+    assert cli.main(["shift", "--env", "dev"]) == ExitCode.REFUSED
+
+    assert capsys.readouterr().err.splitlines()[-1] == "  what to do: docs/runbooks/refused.md"
 
 
 @pytest.mark.parametrize("name", ["prodd", "pord", "prd", "prid", "stagng", "devv", "dve", "de"])

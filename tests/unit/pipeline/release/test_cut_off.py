@@ -139,7 +139,7 @@ def test_neither_a_missing_folder_nor_git_hides_how_the_release_ended(
     assert lines[0].startswith("rolled back to version 2")
     assert lines[1].startswith("  reports not written: ")
     assert lines[2].startswith("  no revert branch: git rev-parse: ")
-    assert len(lines) == 3
+    assert lines[3:] == ["  what to do: docs/runbooks/README.md"]
 
 
 def test_the_command_line_says_what_to_do_when_the_roll_back_is_not_confirmed(

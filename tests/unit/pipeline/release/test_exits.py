@@ -192,6 +192,7 @@ def test_an_undo_to_a_version_that_is_gone_is_refused_before_anything_moves(to: 
 
     assert outcome.code is ExitCode.REFUSED
     assert "there is no version validation 1" in outcome.text
+    assert ("`history` names" if to else "`undo --now --to VERSIONS` names") in outcome.text
     assert bench.all_on("2")
 
 
