@@ -267,8 +267,15 @@ class PipelineSettings:
     repository: str = PLACEHOLDER_REPOSITORY
     """``owner/name`` of the repository whose pushes are promoted."""
     branch: str = "main"
+    pages: str = "https://github.com/{repository}/blob/{branch}/{path}"
+    """Where people read a file of the repository: links of alarms lead there."""
     approver_email: str = "approvers@example.com"
     """Gets a message for each waiting approval and failed execution."""
+
+    def runbook(self, name: str) -> str:
+        """The address of a page of ``docs/runbooks``."""
+        path = f"docs/runbooks/{name}.md"
+        return self.pages.format(repository=self.repository, branch=self.branch, path=path)
 
 
 PIPELINE = PipelineSettings()

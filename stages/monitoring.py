@@ -12,7 +12,7 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 import names
-from environments import Environment
+from environments import PIPELINE, Environment
 from names import Function
 from stages.api import Api
 from stages.candidate_alarms import balancer_metric, candidate_alarms
@@ -83,6 +83,7 @@ class Monitoring(Construct):
             "ApiLatency",
             "api-latency",
             "API latency p99 over 200 ms",
+            runbook="slow-or-failing",
             metric=stage.metric_latency(statistic="p99", period=FIVE_MINUTES),
             threshold=200,
         )
@@ -90,6 +91,7 @@ class Monitoring(Construct):
             "ApiErrors",
             "api-errors",
             "More than 10 server errors of the API in 5 minutes",
+            runbook="slow-or-failing",
             metric=stage.metric_server_error(statistic="Sum", period=FIVE_MINUTES),
             threshold=10,
         )
@@ -97,6 +99,7 @@ class Monitoring(Construct):
             "LambdaErrors",
             "lambda-errors",
             "More than 5 errors of the functions in 5 minutes",
+            runbook="slow-or-failing",
             metric=_sum(
                 [f.function.metric_errors(period=FIVE_MINUTES) for f in compute.functions.values()], FIVE_MINUTES
             ),
@@ -106,6 +109,7 @@ class Monitoring(Construct):
             "AuroraCpu",
             "aurora-cpu",
             "Aurora CPU over 80 %",
+            runbook="database",
             metric=database.cluster.metric_cpu_utilization(period=FIVE_MINUTES),
             threshold=80,
         )
@@ -113,6 +117,7 @@ class Monitoring(Construct):
             "CertificateExpiry",
             "certificate-expiry",
             "The load balancer's certificate runs out in less than 45 days: run the bootstrap command again",
+            runbook="certificate-expiry",
             metric=cloudwatch.Metric(
                 namespace="AWS/CertificateManager",
                 metric_name="DaysToExpiry",
@@ -129,7 +134,8 @@ class Monitoring(Construct):
         self._alarm(
             "ConfigurationRefused",
             "configuration-refused",
-            "Card keys or fraud rules are unusable: functions go on with the last good ones (docs/payments.md)",
+            "Card keys or fraud rules are unusable: functions go on with the last good ones",
+            runbook="configuration-refused",
             metric=_sum(
                 [
                     cloudwatch.Metric(
@@ -150,6 +156,7 @@ class Monitoring(Construct):
             "AuditFaults",
             "audit-faults",
             "The books do not agree: python -m pipeline.audit verify names the first fault",
+            runbook="books",
             metric=audit_metric(environment, names.AUDIT_FAULTS, "Maximum"),
             threshold=0,
         )
@@ -157,6 +164,7 @@ class Monitoring(Construct):
             "AuditSeals",
             "audit-seals",
             "The books were not sealed for three hours",
+            runbook="books",
             metric=audit_metric(environment, names.AUDIT_SEALS, "Sum"),
             threshold=1,
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
@@ -169,7 +177,8 @@ class Monitoring(Construct):
         self._alarm(
             "PendingAge",
             "pending-age",
-            "A payment is pending for over 15 minutes: the sweeper can't finish it (docs/payments.md)",
+            "A payment is pending for over 15 minutes: the sweeper can't finish it",
+            runbook="pending-payments",
             metric=sweep_metric(environment, names.PENDING_AGE, "Maximum", FIVE_MINUTES),
             threshold=15 * 60,
         )
@@ -177,6 +186,7 @@ class Monitoring(Construct):
             "PendingCount",
             "pending-count",
             "More than 10 payments in an hour were left pending: functions end between their writes",
+            runbook="pending-payments",
             metric=sweep_metric(environment, names.PENDING_FINISHED, "Sum", ONE_HOUR),
             threshold=10,
         )
@@ -184,6 +194,7 @@ class Monitoring(Construct):
             "SweeperErrors",
             "sweeper-errors",
             "The sweeper of pending payments failed, and its next runs too",
+            runbook="pending-payments",
             metric=sweeper.function.metric_errors(period=FIVE_MINUTES),
             threshold=0,
             datapoints_to_alarm=2,
@@ -193,13 +204,23 @@ class Monitoring(Construct):
         self.rollback_alarms = [
             # Two minutes in a row: the weights may change within one. Requests that fail in its second half then look
             # like the candidate's.
-            self._alarm(id, name, description, metric=metric, threshold=0, datapoints_to_alarm=2, evaluation_periods=2)
+            self._alarm(
+                id,
+                name,
+                description,
+                runbook="rolled-back-by-alarm",
+                metric=metric,
+                threshold=0,
+                datapoints_to_alarm=2,
+                evaluation_periods=2,
+            )
             for id, name, description, metric in candidate_alarms(compute, balancer)
         ]
         self._alarm(
             "CandidateLatency",
             "candidate-latency",
             f"The candidate takes over 200 ms for one answer of {Function.PROCESSING.path} in twenty",
+            runbook="slow-or-failing",
             # Not the p99: the gate has measured that. The first minutes of a shift may hold fewer than a hundred
             # requests, and the gate's warm-up minute holds cold starts.
             metric=balancer_metric("TargetResponseTime", balancer.green_target_group_name, balancer, "p95"),
@@ -217,6 +238,7 @@ class Monitoring(Construct):
         name: str,
         description: str,
         *,
+        runbook: str,
         metric: cloudwatch.IMetric,
         threshold: float,
         comparison: cloudwatch.ComparisonOperator = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
@@ -224,11 +246,12 @@ class Monitoring(Construct):
         datapoints_to_alarm: int = 1,
         evaluation_periods: int = 1,
     ) -> cloudwatch.Alarm:
+        """``runbook``: the page of ``docs/runbooks`` for whom it wakes."""
         alarm = cloudwatch.Alarm(
             self,
             id,
             alarm_name=names.resource(name, self._environment.name),
-            alarm_description=description,
+            alarm_description=f"{description}. Runbook: {PIPELINE.runbook(runbook)}",
             metric=metric,
             threshold=threshold,
             comparison_operator=comparison,

@@ -1,12 +1,14 @@
 """The interface of the platform: outputs, parameters, alarms, dashboard, names."""
 
 import hashlib
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 import names
-from environments import PROMOTION_ORDER, environment
+from environments import PIPELINE, PROMOTION_ORDER, environment
 from lambdas.payments import rules, sweeping
 from localcloud.emulator.metric_math import evaluate
 from names import Function, Parameter
@@ -297,3 +299,22 @@ def test_the_load_balancer_reads_the_form_in_which_the_functions_answer(platform
     groups = platform.properties("AWS::ElasticLoadBalancingV2::TargetGroup")
     multi_value = {"Key": "lambda.multi_value_headers.enabled", "Value": "true"}
     assert [multi_value in group["TargetGroupAttributes"] for group in groups] == [True, True]
+
+
+def test_each_alarm_names_its_runbook(platforms: Mapping[str, PlatformTemplate]) -> None:
+    folder, prefix = Path(__file__).parents[2] / "docs/runbooks", PIPELINE.runbook("NAME").partition("NAME")[0]
+    table = (folder / "README.md").read_text().partition("## By symptom: alarms")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \| \[.*?\]\(([\w-]+)\.md\) \|$", table, re.M)
+    documented = {name: page for names, page in rows for name in re.findall(r"`([a-z<>-]+)`", names)}
+    described = set()
+    for template in platforms.values():
+        for alarm in template.properties("AWS::CloudWatch::Alarm"):
+            # Given an alarm, whose mail shows its description, when somebody follows the link
+            linked = alarm["AlarmDescription"].partition(prefix)[2].removesuffix(".md")
+            # Then there is a page, it knows this alarm, and the table of symptoms leads to the same
+            name = alarm["AlarmName"].removeprefix("payment-").removesuffix(f"-{template.environment}")
+            name = re.sub(f"-({'|'.join(Function)})$", "-<function>", name)
+            assert f"`{name}`" in (folder / f"{linked}.md").read_text()
+            assert documented[name] == linked
+            described.add(name)
+    assert documented.keys() == described
