@@ -2,7 +2,8 @@
 
 MiniStack starts an interpreter for every request that finds none free, so a burst starts dozens at once. Here a request
 waits for one of a few environments (``Settings.function_environments``), and only as many interpreters start at once as
-there are processors.
+there are processors. Those who wait are served in the order in which they came: when a version is slow for a moment,
+all of them wait a little, and none of them for too long.
 
 The first request to a published version starts all of its environments. Requests use them in turn. Each environment
 therefore gets its slow first request (SDK, connections) early, and not in the middle of a load test. Idle environments
@@ -13,6 +14,9 @@ import contextvars
 import os
 import threading
 import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -42,7 +46,9 @@ CloudFormation calls $LATEST of several functions at the same time.
 original(lambda_runtime, "_worker_key")
 original(lambda_runtime, "_worker_class_for")
 original(lambda_runtime, "ensure_spawned")
-_freed = threading.Condition()
+_lines: dict[str, deque[threading.Event]] = defaultdict(deque)
+"""By pool, those who wait for an environment of a version. Only the first of a line is called to try."""
+_lines_change = threading.Lock()
 _starting = threading.Semaphore(os.cpu_count() or 1)
 
 
@@ -58,20 +64,43 @@ def acquire_worker(
     """Wait for a free environment, at most for the function's timeout. After that the request is throttled."""
     deadline = time.monotonic() + float(config.get("Timeout", 30))
     pool = lambda_runtime._worker_key(func_name, config, qualifier)
-    with _freed:
-        while True:
-            rested = _longest_unused(pool)
-            if rested is not None:
+    leased: Any = (None, "func_cap")
+    with _in_line(pool) as called:
+        while leased[0] is None and called.wait(max(0.0, deadline - time.monotonic())):
+            called.clear()
+            if rested := _longest_unused(pool):
                 return rested, "reused"
             leased = acquire(func_name, config, code_zip, qualifier, max_concurrency or _most_environments())
-            left = deadline - time.monotonic()
-            if leased[0] is not None or left <= 0:
-                break
-            _freed.wait(left)
     if leased[1] == "spawn" and qualifier.isdigit():
         start_others = contextvars.copy_context().run
         threading.Thread(target=start_others, args=(_start_others, pool, func_name, config, code_zip)).start()
     return leased
+
+
+@contextmanager
+def _in_line(pool: str) -> Iterator[threading.Event]:
+    """Wait in line. The event is set when one is the first, and then each time that an environment may have become
+    free. So an environment wakes one request; all the others would only take time from the emulator."""
+    called = threading.Event()
+    with _lines_change:
+        line = _lines[pool]
+        line.append(called)
+        if line[0] is called:
+            called.set()
+    try:
+        yield called
+    finally:
+        with _lines_change:
+            line.remove(called)
+        _call_the_first()
+
+
+def _call_the_first() -> None:
+    """Of each line, because environments of several versions may have become free."""
+    with _lines_change:
+        for line in _lines.values():
+            if line:
+                line[0].set()
 
 
 def _most_environments() -> int:
@@ -108,16 +137,14 @@ def _start_others(pool: str, func_name: str, config: Any, code_zip: bytes) -> No
 @replaces(lambda_runtime, "release_worker", lambda_svc)
 def release_worker(release: Function, worker: Any) -> None:
     release(worker)
-    with _freed:
-        _freed.notify_all()  # all, because they wait for different functions
+    _call_the_first()
 
 
 @replaces(lambda_runtime, "invalidate_worker", lambda_svc)
 def invalidate_worker(invalidate: Function, *args: Any, **kwargs: Any) -> None:
-    """Wake the waiting requests: a failed environment leaves its pool without being released."""
+    """Call those who wait: a failed environment leaves its pool without being released."""
     invalidate(*args, **kwargs)
-    with _freed:
-        _freed.notify_all()
+    _call_the_first()
 
 
 @replaces(Worker, "_spawn")

@@ -1,6 +1,8 @@
 """The execution environments of the functions: their start, their turns and their end."""
 
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -94,6 +96,52 @@ def test_the_first_request_to_a_version_starts_all_its_environments(monkeypatch:
         time.sleep(0.01)
     assert how == "spawn"
     assert len(lambda_runtime._workers[pool]) == ENVIRONMENTS
+
+
+def test_requests_get_environments_in_the_order_in_which_they_came_and_the_others_are_not_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a version whose environments are all busy, and requests that wait in line
+    pool = lambda_runtime._worker_key("f", CONFIGURATION, "7")
+    busy = [environment(in_use=True) for _ in range(ENVIRONMENTS)]
+    monkeypatch.setattr(lambda_runtime, "_workers", {pool: busy})
+    tries, look = [], workers._longest_unused
+    monkeypatch.setattr(workers, "_longest_unused", lambda pool: tries.append(pool) or look(pool))
+    served: list[int] = []
+    waiting = [threading.Thread(target=lambda n=n: served.append(_acquired(n)), daemon=True) for n in range(20)]  # type: ignore[misc]
+    for place, thread in enumerate(waiting):
+        thread.start()
+        _eventually(lambda place=place: len(workers._lines[pool]) == place + 1)  # type: ignore[misc]
+    _eventually(lambda: len(tries) == 1)
+    # When environments become free one after the other
+    for number in range(len(waiting)):
+        lambda_svc.release_worker(busy[number % ENVIRONMENTS])
+        _eventually(lambda number=number: len(served) == number + 1)  # type: ignore[misc]
+    # Then the requests are served in their order, and only the first of the line has looked each time
+    assert served == list(range(len(waiting)))
+    assert len(tries) <= 3 * len(waiting)
+
+
+def test_a_request_that_gets_no_environment_in_its_time_is_throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = lambda_runtime._worker_key("f", CONFIGURATION, "7")
+    monkeypatch.setattr(lambda_runtime, "_workers", {pool: [environment(in_use=True) for _ in range(ENVIRONMENTS)]})
+
+    assert lambda_svc.acquire_worker("f", CONFIGURATION | {"Timeout": 0.05}, b"", "7") == (None, "func_cap")
+    # And those who come later don't wait for it
+    assert not workers._lines[pool]
+
+
+def _acquired(number: int) -> int:
+    leased, _ = lambda_svc.acquire_worker("f", CONFIGURATION, b"", "7")
+    assert leased is not None
+    return number
+
+
+def _eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_with_little_free_memory_a_version_gets_one_environment(monkeypatch: pytest.MonkeyPatch) -> None:
