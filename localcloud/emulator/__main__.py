@@ -44,7 +44,6 @@ def configure(settings: Settings) -> None:
             "SSL_CERT_FILE": settings.ca,
             "DATABASE_CA_BUNDLE": settings.ca,
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
     )
     tempfile.tempdir = str(scratch)
@@ -71,6 +70,7 @@ def extend() -> None:
         metrics,
         no_silent_drops,
         operations,
+        packages,
         permissions,
         private_integration,
         properties,
