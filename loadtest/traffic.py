@@ -138,10 +138,11 @@ def _tell_of_losses(report: dict[str, Any], budget: LossBudget, code: int, folde
     """Say that ``budget`` is overspent. A command that failed has said the conclusion; this is a detail of it."""
     bad = report["lost"] + report["wrong"]
     what = " or ".join(word for kind, word in (("lost", "lost"), ("wrong", "answered wrongly")) if report[kind])
+    most, *others = sorted(report["reasons"].items(), key=lambda reason: -reason[1])
     say(
         f"{'  ' if code else ''}{bad} of {report['sent']} requests {'was' if bad == 1 else 'were'} {what} while the "
         f"command ran, more than the budget of {budget.share:.2%}; it ended with {code}, and what it did stands: "
-        f"see {folder / 'traffic.json'}"
+        f"{most[0]} ({most[1]}){', and others' * bool(others)}: see {folder / 'traffic.json'}"
     )
 
 

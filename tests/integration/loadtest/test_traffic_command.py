@@ -89,7 +89,8 @@ def test_a_wrong_answer_counts_too(serve: Serve, cli: Cli, report: Report) -> No
     conclusion = [line for line in done.stdout.splitlines() if not line.startswith(" ")][-1]
     assert conclusion.startswith(f"{found['wrong']} of {found['sent']} requests ")
     assert "answered wrongly while the command ran, more than the budget of 0.10%; it ended with 0" in conclusion
-    assert "what it did stands: see reports/dev/traffic.json" in conclusion
+    assert f"what it did stands: {max(found['reasons'], key=found['reasons'].__getitem__)} (" in conclusion
+    assert conclusion.endswith(": see reports/dev/traffic.json")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
