@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 
-from aws_lambda_powertools.metrics import MetricUnit, single_metric
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit, single_metric
 
 
 def count(name: str, dimension: str, values: Iterable[str], *, synthetic: bool) -> None:
@@ -27,11 +27,17 @@ def _named(name: str, synthetic: bool) -> str:
     return f"Synthetic{name}" if synthetic else name
 
 
-def by_version(name: str) -> None:
-    """Count 1 under the function's version, by which a release compares the candidate with stable: ``ServerErrors``
-    (5xx answers, which Lambda counts as successes), ``ClientErrors`` (4xx answers), ``Decided`` and ``Approved``."""
-    with single_metric(name=name, unit=MetricUnit.Count, value=1) as metric:
-        metric.add_dimension(name="FunctionVersion", value=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"))
+def by_version(*names: str) -> None:
+    """Count 1 for each of ``names`` under the function's version, by which a release compares candidate and stable.
+
+    ``ServerErrors`` (5xx answers, which Lambda counts as successes), ``ClientErrors`` (4xx answers), ``Decided`` and
+    ``Approved``.
+    """
+    metrics = EphemeralMetrics()
+    metrics.add_dimension(name="FunctionVersion", value=os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"))
+    for name in names:
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
 
 
 def sweep(finished: int, left: int, oldest_seconds: float) -> None:

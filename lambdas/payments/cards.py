@@ -17,8 +17,8 @@ class Brand(NamedTuple):
     name: str
     accepted: bool
     """Whether this platform takes payments with it."""
-    ranges: tuple[tuple[int, int], ...]
-    """First and last of the leading digits."""
+    ranges: tuple[tuple[str, str], ...]
+    """First and last of the leading digits, as many in both."""
     lengths: frozenset[int]
     has_check_digit: bool
 
@@ -29,7 +29,7 @@ def _brands() -> tuple[Brand, ...]:
         Brand(
             each["name"],
             each["accepted"],
-            tuple((first, last) for first, last in each["ranges"]),
+            tuple((str(first), str(last)) for first, last in each["ranges"]),
             frozenset(each["lengths"]),
             each.get("check_digit", True),
         )
@@ -46,7 +46,7 @@ _NO_DIGIT: Final = re.compile(r"[^0-9]")
 def _brand_of(digits: str) -> Brand | None:
     for brand in BRANDS:
         for first, last in brand.ranges:
-            if first <= int(digits[: len(str(first))]) <= last:
+            if first <= digits[: len(first)] <= last:
                 return brand
     return None
 
@@ -57,13 +57,14 @@ class CardNumber:
     It gives out only its brand, the last four digits, and keyed digests (PCI DSS 3.4 and 3.5).
     """
 
-    __slots__ = ("_digits",)
+    __slots__ = ("_brand", "_digits")
 
     def __init__(self, digits: str) -> None:
         """``digits``: 12 to 19 ASCII digits. Otherwise raises ``ValueError``, which does not quote the value."""
         if not (12 <= len(digits) <= 19 and digits.isascii() and digits.isdigit()):
             raise ValueError("a card number has 12 to 19 digits")
         self._digits = digits
+        self._brand = _brand_of(digits)
 
     def __str__(self) -> str:
         return f"****{self.last4}"
@@ -80,8 +81,7 @@ class CardNumber:
     @property
     def brand(self) -> str | None:
         """``visa``, ``mastercard``, … by issuer range; ``None`` for an unknown range."""
-        found = _brand_of(self._digits)
-        return found.name if found else None
+        return self._brand.name if self._brand else None
 
     @property
     def last4(self) -> str:
@@ -89,7 +89,7 @@ class CardNumber:
 
     def faults(self) -> tuple[str, ...]:
         """Reason codes why this is no valid card number; empty for a valid one."""
-        brand = _brand_of(self._digits)
+        brand = self._brand
         if brand is None:
             return ("card_brand_unknown",)
         if len(self._digits) not in brand.lengths:

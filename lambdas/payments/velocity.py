@@ -52,21 +52,23 @@ class Sums:
 
     def plus(self, moment: int, minor: int) -> "Sums":
         """With one more event. Slots that have become old are merged, and those over a month old are left out."""
-        merged: dict[tuple[int, int], tuple[int, int]] = {}
+        slots: list[Slot] = []
         oldest = moment - MONTH - DAY
-        for start, seconds, events, total in (*self.slots, (moment, 1, 1, minor)):
+        last: Slot = (0, 0, 0, 0)
+        for slot in sorted((*self.slots, (moment, 1, 1, minor))):
+            start, seconds, events, total = slot
             if seconds < DAY:
                 seconds = max(seconds, _length(moment - start))
                 start -= start % seconds
+                if last[0] == start and last[1] == seconds:
+                    slots[-1] = last = (start, seconds, last[2] + events, last[3] + total)
+                    continue
+                slot = (start, seconds, events, total)
             elif start + seconds <= oldest:
                 continue
-            place = (start, seconds)
-            if place in merged:
-                more, sum_of_more = merged[place]
-                merged[place] = (events + more, total + sum_of_more)
-            else:
-                merged[place] = (events, total)
-        return Sums(tuple([(*place, *sums) for place, sums in sorted(merged.items())]))
+            slots.append(slot)
+            last = slot
+        return Sums(tuple(slots))
 
     def minus(self, moment: int, minor: int) -> "Sums":
         """Without one event of ``moment``. Nothing changes when its slot is gone."""

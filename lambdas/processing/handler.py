@@ -75,9 +75,7 @@ def _measure(transaction: Transaction) -> None:
     synthetic = bool(transaction.synthetic)
     metrics.count("Payments", "Outcome", [transaction.outcome], synthetic=synthetic)
     metrics.count("PaymentReasons", "Reason", transaction.reasons, synthetic=synthetic)
-    metrics.by_version("Decided")
-    if transaction.outcome == "approved":
-        metrics.by_version("Approved")
+    metrics.by_version("Decided", *(["Approved"] if transaction.outcome == "approved" else []))
     decimals = CURRENCIES[transaction.currency].decimals
     metrics.amount(transaction.currency, transaction.minor / 10**decimals, synthetic=synthetic)
 
