@@ -10,6 +10,7 @@ This module reads ``cdk.json`` itself, so that tests and ``python pipeline_app.p
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import date
@@ -25,6 +26,8 @@ from pipeline.bootstrap import rds_roots
 from pipeline.compliance.acknowledgements import load
 from pipeline.compliance.validation import enforce
 
+TRACES = "JSII_HOST_STACK_TRACES"
+"""The variable with which jsii keeps Python's frames."""
 CDK_JSON = Path(__file__).parent / "cdk.json"
 
 
@@ -42,7 +45,7 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
         # Tests and pipeline run cfn-lint. CDK's own port of it takes longer than the rest of the synthesis.
         builtin_cloud_formation_validation=False,
         # Stack traces contain Python's frames only when this variable is set.
-        stack_traces="JSII_HOST_STACK_TRACES" in os.environ,
+        stack_traces=TRACES in os.environ,
         **options,
     )
     suffix = app.node.try_get_context("environmentSuffix")
@@ -93,9 +96,39 @@ def _stage_id(environment: Environment) -> str:
     return environment.name.capitalize()
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Synthesise. Findings are told here, because CDK's own text repeats each rule for each environment and pack."""
+    from pipeline.output import say
+    from pipeline.review import NotCompared
+    from pipeline.review.findings import REPORT, changed_lines, read
+    from pipeline.review.findings.telling import tell
+
     try:
-        app = create_app()
+        app = create_app(context={"@aws-cdk/core:failSynthOnValidationErrors": False})
     except ValueError as error:  # a setting, a name or an acknowledgement is wrong: the message says what to do
-        sys.exit(f"pipeline_app.py: {error}")
-    app.synth()
+        say(f"pipeline_app.py: {error}", sys.stderr)
+        return 1
+    assembly = Path(app.synth().directory)
+    try:
+        if all(
+            each["conclusion"] == "success" for each in json.loads((assembly / REPORT).read_text())["pluginReports"]
+        ):
+            return 0
+        if TRACES not in os.environ:  # they cost time, and tell the line of a finding
+            return subprocess.run([sys.executable, *sys.argv], env={**os.environ, TRACES: "1"}).returncode
+        root = Path(__file__).resolve().parent
+        repository = os.environ.get("SOURCE_REPOSITORY")
+        changed = changed_lines(
+            os.environ.get("CHANGED_SINCE", "HEAD~1"),
+            os.environ.get("SOURCE_COMMIT") if repository else None,
+            folder=root,
+            repository=Path(repository) if repository else None,
+        )
+        say(tell(read(assembly / REPORT, root, changed), assembly), sys.stderr)
+    except (NotCompared, OSError, ValueError, KeyError) as error:
+        say(f"The findings of the synthesis can't be read ({error!r}): {assembly / REPORT}", sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

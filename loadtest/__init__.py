@@ -1,1 +1,0 @@
-import pipeline  # noqa: F401 - it explains a missing package

@@ -12,34 +12,18 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 import names
 from environments import DEFAULT_REGION
-
-
-class UnusableSettings(BotoCoreError, ValueError):
-    """The SDK can't work with the person's own settings of it."""
-
-    fmt = "the SDK of AWS can't use your settings (variables AWS_..., ~/.aws/config): {error}"
 
 
 def session(region: str | None) -> boto3.Session:
     """A session in the target environment, under ``PLATFORM_ROLE_ARN`` when that is set.
 
     ``region`` comes from the settings. When it is ``None``, the person's variables or profile decide. A role's
-    credentials are valid for an hour. They are renewed in time, because a shift may bake longer. Raises
-    ``UnusableSettings`` and other ``BotoCoreError``.
+    credentials are valid for an hour. They are renewed in time, because a shift may bake longer.
     """
-    made = _session(region)
-    try:
-        made.client("sts")  # the first client reads the settings, and raises all kinds of errors
-    except (OSError, ValueError) as error:
-        raise UnusableSettings(error=error) from error
-    return made
-
-
-def _session(region: str | None) -> boto3.Session:
     own = botocore.session.Session()
     region = region or os.environ.get("AWS_REGION") or own.get_config_variable("region") or DEFAULT_REGION
     role = os.environ.get("PLATFORM_ROLE_ARN")

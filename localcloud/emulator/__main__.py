@@ -135,12 +135,7 @@ def main() -> None:
         extend()
         upstream.pin()
         return
-    try:
-        folder, descriptor = sys.argv[1:]
-        settings, listening = Settings.read(Path(folder)), int(descriptor)
-    except (OSError, ValueError) as error:
-        print(f"`python -m localcloud start ENVIRONMENT` starts this program: {error}", file=sys.stderr)
-        sys.exit(2)
+    settings = Settings.read(Path(sys.argv[1]))
     configure(settings)
     own_api.use(settings)
     try:
@@ -148,7 +143,7 @@ def main() -> None:
         upstream.check()
     except upstream.UpstreamChanged as error:
         sys.exit(str(error))
-    serve(settings, listening)
+    serve(settings, int(sys.argv[2]))
     os._exit(0)  # without waiting for MiniStack's daemon threads
 
 

@@ -23,6 +23,8 @@ from typing import Any, Literal
 from environments import DEV, PROMOTION_ORDER
 from names import REGIONAL_ARTIFACTS
 
+HEADER = "[[acknowledgement]]"
+"""The first line of an entry."""
 TABLE = Path(__file__).with_name("acknowledgements.toml")
 FIELDS = {"findings": list, "constructs": list, "reason": str, "owner": str, "expires": date}
 PLACEHOLDER = "{environment}"
@@ -39,14 +41,15 @@ ENVIRONMENTS = tuple(each.name for each in PROMOTION_ORDER)
 
 
 class MalformedAcknowledgements(ValueError):
-    """The table is invalid. The message names file, entry and fault."""
+    """The table is invalid. The message names file, line and fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Acknowledgement:
-    """One entry of the table; ``entry`` counts from 1."""
+    """One entry of the table."""
 
-    entry: int
+    line: int
+    """Where the entry begins in the file."""
     findings: tuple[str, ...]
     """Long ids: ``AwsSolutions::AwsSolutions-IAM5[Resource::*]``."""
     constructs: tuple[str, ...]
@@ -128,7 +131,7 @@ def _of_regions(pairs: Iterable[tuple[str, str]], regions: Sequence[str]) -> Ite
 def stale(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: date) -> Iterator[StaleClaim]:
     """The claims without a finding (long id, path of the construct) in ``found``, and those past their date."""
     for claim in claims:
-        where = f"acknowledgements.toml, entry {claim.source.entry}: {claim.finding}"
+        where = f"{TABLE.name}:{claim.source.line}: {claim.finding}"
         if (claim.finding, claim.path) not in found:
             yield StaleClaim(claim, "Unused", f"{where} is not found here any more: remove it")
         if claim.source.expires < today:
@@ -138,13 +141,18 @@ def stale(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: da
 
 def load(table: Path = TABLE) -> list[Acknowledgement]:
     """Read the table. Raises ``MalformedAcknowledgements``."""
+    content = table.read_text()
     try:
-        document = tomllib.loads(table.read_text())
+        document = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise MalformedAcknowledgements(f"{table.name} is not TOML: {error}") from error
     if unknown := set(document) - {"acknowledgement"}:
         raise MalformedAcknowledgements(f"{table.name}: unknown table {', '.join(sorted(unknown))}")
-    entries = [_entry(table, number, each) for number, each in enumerate(document.get("acknowledgement", []), start=1)]
+    raw = document.get("acknowledgement", [])
+    lines = [number for number, text in enumerate(content.splitlines(), start=1) if text.strip().startswith(HEADER)]
+    if len(lines) != len(raw):
+        raise MalformedAcknowledgements(f"{table.name}: write each entry below a line {HEADER}")
+    entries = [_entry(table, line, each) for line, each in zip(lines, raw, strict=True)]
     times = Counter(
         (pair, environment) for each in entries for pair in each.pairs() for environment in each.environments
     )
@@ -154,9 +162,9 @@ def load(table: Path = TABLE) -> list[Acknowledgement]:
     return entries
 
 
-def _entry(table: Path, number: int, raw: dict[str, Any]) -> Acknowledgement:
+def _entry(table: Path, line: int, raw: dict[str, Any]) -> Acknowledgement:
     def fault(message: str) -> MalformedAcknowledgements:
-        return MalformedAcknowledgements(f"{table.name}, entry {number}: {message}")
+        return MalformedAcknowledgements(f"{table.name}:{line}: {message}")
 
     if missing := set(FIELDS) - set(raw):
         raise fault(f"missing {', '.join(sorted(missing))}")
@@ -176,7 +184,7 @@ def _entry(table: Path, number: int, raw: dict[str, Any]) -> Acknowledgement:
     if not str(part).startswith(PLATFORM):
         raise fault(f"part {part!r} is not inside {PLATFORM}")
     return Acknowledgement(
-        entry=number,
+        line=line,
         findings=tuple(raw["findings"]),
         constructs=tuple(raw["constructs"]),
         reason=" ".join(raw["reason"].split()),

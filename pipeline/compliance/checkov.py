@@ -86,7 +86,7 @@ def constructs_of(assembly: Path) -> dict[Path, dict[str, str]]:
             stack.template_file: {each.id: each.construct_path for each in Template(stack.template()).resources}
             for stack in all_stacks(assembly)
         }
-    except (OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise NotScanned(f"{assembly} is no cloud assembly ({error!r}): `make synth` writes one") from error
     if not found:
         raise NotScanned(f"{assembly} holds no template")
@@ -160,7 +160,10 @@ def find_faults(
     accepted = {(each.finding, each.path) for each in checkov_claims}
     for finding in findings:
         if finding.key not in accepted:
-            yield f"{finding.construct}: {finding.demand}. Fix it, or acknowledge '{finding.rule}' in {TABLE.name}"
+            _, _, inside = finding.construct.partition("/")
+            construct = inside if inside.startswith(f"{PLATFORM}/") else finding.construct
+            command = f"python -m pipeline.compliance acknowledge --construct {construct} --finding {finding.rule}"
+            yield f"{finding.construct} breaks {finding.demand!r}. Fix it, or accept it: {command}"
     for each in stale(checkov_claims, {finding.key for finding in findings}, today):
         yield f"{each.claim.path}: {each.description}"
 

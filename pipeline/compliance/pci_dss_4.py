@@ -54,11 +54,11 @@ def pack() -> TemplatePack:
 Predicate = Callable[[Resource], bool]
 
 
-def _rule(requirement: str, name: str, *kinds: str, demand: str) -> Callable[[Predicate], Predicate]:
+def _rule(requirement: str, name: str, *kinds: str, fault: str) -> Callable[[Predicate], Predicate]:
     """Make the decorated predicate a rule of the pack. The predicate has the rule's name, in snake case."""
 
     def declare(holds: Predicate) -> Predicate:
-        RULES.append(Rule(requirement=requirement, name=name, kinds=kinds, demand=demand, holds=holds))
+        RULES.append(Rule(requirement=requirement, name=name, kinds=kinds, fault=fault, holds=holds))
         return holds
 
     return declare
@@ -67,15 +67,13 @@ def _rule(requirement: str, name: str, *kinds: str, demand: str) -> Callable[[Pr
 # --- 1: network security controls -------------------------------------------------------------------------------------
 
 
-@_rule(
-    "1.3.1", "NoOpenIngress", SECURITY_GROUP, "AWS::EC2::SecurityGroupIngress", demand="No address may enter by default"
-)
+@_rule("1.3.1", "NoOpenIngress", SECURITY_GROUP, "AWS::EC2::SecurityGroupIngress", fault="Any address may enter")
 def no_open_ingress(resource: Resource) -> bool:
     return not any(_to_anywhere(each) for each in _permissions(resource, "SecurityGroupIngress"))
 
 
 @_rule(
-    "1.3.2", "NoOpenEgress", SECURITY_GROUP, "AWS::EC2::SecurityGroupEgress", demand="Traffic out is limited by port"
+    "1.3.2", "NoOpenEgress", SECURITY_GROUP, "AWS::EC2::SecurityGroupEgress", fault="Traffic out is not limited by port"
 )
 def no_open_egress(resource: Resource) -> bool:
     if resource.kind == SECURITY_GROUP and not resource.items("SecurityGroupEgress"):
@@ -85,22 +83,22 @@ def no_open_egress(resource: Resource) -> bool:
     return not any(str(each.get("IpProtocol")) == "-1" for each in every)
 
 
-@_rule("1.3.1", "DefaultGroupClosed", "AWS::EC2::VPC", demand="The VPC's default security group admits nothing")
+@_rule("1.3.1", "DefaultGroupClosed", "AWS::EC2::VPC", fault="The VPC's default security group admits traffic")
 def default_group_closed(vpc: Resource) -> bool:
     return bool(vpc.referrers("Custom::VpcRestrictDefaultSG"))
 
 
-@_rule("1.4.2", "PrivateLoadBalancer", LOAD_BALANCER, demand="Only the API is reachable from outside")
+@_rule("1.4.2", "PrivateLoadBalancer", LOAD_BALANCER, fault="The load balancer is reachable from outside, past the API")
 def private_load_balancer(balancer: Resource) -> bool:
     return bool(balancer.get("Scheme") == "internal")
 
 
-@_rule("1.4.4", "PrivateDatabase", "AWS::RDS::DBInstance", demand="Databases have no public address")
+@_rule("1.4.4", "PrivateDatabase", "AWS::RDS::DBInstance", fault="The database may have a public address")
 def private_database(instance: Resource) -> bool:
     return instance.get("PubliclyAccessible") is False
 
 
-@_rule("1.4.4", "PrivateBucket", BUCKET, demand="Buckets block every kind of public access")
+@_rule("1.4.4", "PrivateBucket", BUCKET, fault="The bucket does not block every kind of public access")
 def private_bucket(bucket: Resource) -> bool:
     names = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
     return all(bucket.get(f"PublicAccessBlockConfiguration.{name}") is True for name in names)
@@ -109,44 +107,49 @@ def private_bucket(bucket: Resource) -> bool:
 # --- 3 and 4: data at rest and in transit -----------------------------------------------------------------------------
 
 
-@_rule("3.5.1", "EncryptedAtRest", *KEY_OF, demand="Data is encrypted with a key of the platform's own")
+@_rule("3.5.1", "EncryptedAtRest", *KEY_OF, fault="Data is not encrypted with a key of the platform's own")
 def encrypted_at_rest(store: Resource) -> bool:
     return bool(store.get(KEY_OF[store.kind]))
 
 
-@_rule("3.7.4", "KeyRotation", "AWS::KMS::Key", demand="Keys are replaced at the end of their cryptoperiod")
+@_rule("3.7.4", "KeyRotation", "AWS::KMS::Key", fault="The key is not replaced at the end of its cryptoperiod")
 def key_rotation(key: Resource) -> bool:
     return key.get("EnableKeyRotation") is True
 
 
-@_rule("4.2.1", "ListenerTls", "AWS::ElasticLoadBalancingV2::Listener", demand="Listeners speak TLS 1.2 or newer only")
+@_rule(
+    "4.2.1",
+    "ListenerTls",
+    "AWS::ElasticLoadBalancingV2::Listener",
+    fault="The listener speaks less than TLS 1.2",
+)
 def listener_tls(listener: Resource) -> bool:
     secure = listener.get("Protocol") in ("HTTPS", "TLS")
     return secure and bool(STRONG_LISTENER.search(text(listener.get("SslPolicy"))))
 
 
-@_rule("4.2.1", "ApiTls", "AWS::ApiGateway::RestApi", demand="The API speaks TLS 1.2 or newer only")
+@_rule("4.2.1", "ApiTls", "AWS::ApiGateway::RestApi", fault="The API speaks less than TLS 1.2")
 def api_tls(api: Resource) -> bool:
     return bool(STRONG_API.search(text(api.get("SecurityPolicy"))))
 
 
-@_rule("4.2.1", "BackendTls", "AWS::ApiGateway::Method", demand="The API calls its backends by HTTPS")
+@_rule("4.2.1", "BackendTls", "AWS::ApiGateway::Method", fault="The API calls its backend without HTTPS")
 def backend_tls(method: Resource) -> bool:
     proxied = method.get("Integration.Type") in ("HTTP", "HTTP_PROXY")
     return not proxied or text(method.get("Integration.Uri")).startswith("https://")
 
 
-@_rule("4.2.1", "BucketTls", BUCKET, demand="Buckets refuse requests without TLS")
+@_rule("4.2.1", "BucketTls", BUCKET, fault="The bucket takes requests without TLS")
 def bucket_tls(bucket: Resource) -> bool:
     return _refuses_plain_text(bucket, "AWS::S3::BucketPolicy")
 
 
-@_rule("4.2.1", "TopicTls", TOPIC, demand="Topics refuse requests without TLS")
+@_rule("4.2.1", "TopicTls", TOPIC, fault="The topic takes requests without TLS")
 def topic_tls(topic: Resource) -> bool:
     return _refuses_plain_text(topic, "AWS::SNS::TopicPolicy")
 
 
-@_rule("4.2.1", "DatabaseTls", CLUSTER, demand="The database refuses connections without TLS 1.2 or newer")
+@_rule("4.2.1", "DatabaseTls", CLUSTER, fault="The database takes connections without TLS 1.2")
 def database_tls(cluster: Resource) -> bool:
     parameters = [each.get("Parameters") or {} for each in cluster.template.of("AWS::RDS::DBClusterParameterGroup")
                   if each.id in cluster.names]  # fmt: skip
@@ -159,12 +162,12 @@ def database_tls(cluster: Resource) -> bool:
 # --- 6: secure systems ------------------------------------------------------------------------------------------------
 
 
-@_rule("6.4.2", "WebApplicationFirewall", STAGE, demand="A web application firewall stands before the public API")
+@_rule("6.4.2", "WebApplicationFirewall", STAGE, fault="No web application firewall stands before the public API")
 def web_application_firewall(stage: Resource) -> bool:
     return bool(stage.referrers("AWS::WAFv2::WebACLAssociation"))
 
 
-@_rule("6.5.1", "ApprovedChanges", "AWS::CodePipeline::Pipeline", demand="A person approves a change before production")
+@_rule("6.5.1", "ApprovedChanges", "AWS::CodePipeline::Pipeline", fault="No person approves a change before production")
 def approved_changes(pipeline: Resource) -> bool:
     actions = [action for stage in pipeline.items("Stages") for action in stage.get("Actions", [])]
     return any(action["ActionTypeId"]["Category"] == "Approval" for action in actions)
@@ -173,35 +176,35 @@ def approved_changes(pipeline: Resource) -> bool:
 # --- 7 and 8: access --------------------------------------------------------------------------------------------------
 
 
-@_rule("7.2.5", "NoWildcardActions", *IDENTITY_POLICIES, demand="Roles list the actions they need, none by wildcard")
+@_rule("7.2.5", "NoWildcardActions", *IDENTITY_POLICIES, fault="A role is allowed actions by wildcard")
 def no_wildcard_actions(policy: Resource) -> bool:
     documents = [policy.get("PolicyDocument"), *(each.get("PolicyDocument") for each in policy.items("Policies"))]
     allowed = [each for document in documents for each in _statements(document) if each["Effect"] == "Allow"]
     return not any("NotAction" in each or "*" in json.dumps(each.get("Action")) for each in allowed)
 
 
-@_rule("7.2.5", "NoAdministrators", "AWS::IAM::Role", demand="No role is given an administrator's policy")
+@_rule("7.2.5", "NoAdministrators", "AWS::IAM::Role", fault="A role is given an administrator's policy")
 def no_administrators(role: Resource) -> bool:
     return not re.search(r"AdministratorAccess|PowerUserAccess|FullAccess", json.dumps(role.get("ManagedPolicyArns")))
 
 
-@_rule("7.3.3", "NoAnonymousAccess", *RESOURCE_POLICIES, demand="Only named principals have access")
+@_rule("7.3.3", "NoAnonymousAccess", *RESOURCE_POLICIES, fault="Anybody has access")
 def no_anonymous_access(policy: Resource) -> bool:
     allowed = [each for each in _statements(policy.get(RESOURCE_POLICIES[policy.kind])) if each["Effect"] == "Allow"]
     return not any(each.get("Principal") in ("*", {"AWS": "*"}) and not each.get("Condition") for each in allowed)
 
 
-@_rule("8.3.1", "AuthenticatedApi", "AWS::ApiGateway::Method", demand="Every route asks who is calling")
+@_rule("8.3.1", "AuthenticatedApi", "AWS::ApiGateway::Method", fault="The route does not ask who is calling")
 def authenticated_api(method: Resource) -> bool:
     return method.get("HttpMethod") == "OPTIONS" or method.get("AuthorizationType") not in (None, "NONE")
 
 
-@_rule("8.6.2", "NoEmbeddedSecrets", CLUSTER, "AWS::SecretsManager::Secret", demand="No secret stands in the code")
+@_rule("8.6.2", "NoEmbeddedSecrets", CLUSTER, "AWS::SecretsManager::Secret", fault="A secret stands in the code")
 def no_embedded_secrets(holder: Resource) -> bool:
     return not any(isinstance(holder.get(name), str) for name in ("MasterUserPassword", "SecretString"))
 
 
-@_rule("8.6.3", "SecretRotation", "AWS::SecretsManager::Secret", demand="Secrets of applications change periodically")
+@_rule("8.6.3", "SecretRotation", "AWS::SecretsManager::Secret", fault="The secret never changes")
 def secret_rotation(secret: Resource) -> bool:
     return bool(secret.referrers("AWS::SecretsManager::RotationSchedule"))
 
@@ -209,43 +212,43 @@ def secret_rotation(secret: Resource) -> bool:
 # --- 10: logs and alerts ----------------------------------------------------------------------------------------------
 
 
-@_rule("10.2.1", "ApiAccessLogs", STAGE, demand="The API logs every request")
+@_rule("10.2.1", "ApiAccessLogs", STAGE, fault="The API does not log its requests")
 def api_access_logs(stage: Resource) -> bool:
     return bool(stage.get("AccessLogSetting.DestinationArn"))
 
 
-@_rule("10.2.1", "BalancerAccessLogs", LOAD_BALANCER, demand="The load balancer logs every request")
+@_rule("10.2.1", "BalancerAccessLogs", LOAD_BALANCER, fault="The load balancer does not log its requests")
 def balancer_access_logs(balancer: Resource) -> bool:
     attributes = {each["Key"]: each["Value"] for each in balancer.items("LoadBalancerAttributes")}
     return attributes.get("access_logs.s3.enabled") == "true"
 
 
-@_rule("10.2.1", "BucketAccessLogs", BUCKET, demand="Access to stored data is logged")
+@_rule("10.2.1", "BucketAccessLogs", BUCKET, fault="Access to stored data is not logged")
 def bucket_access_logs(bucket: Resource) -> bool:
     return bool(bucket.get("LoggingConfiguration")) or bool(_log_sources(bucket))
 
 
-@_rule("10.2.1", "DatabaseLogs", CLUSTER, demand="The database's log leaves the database")
+@_rule("10.2.1", "DatabaseLogs", CLUSTER, fault="The database's log stays in the database")
 def database_logs(cluster: Resource) -> bool:
     return bool(cluster.items("EnableCloudwatchLogsExports"))
 
 
-@_rule("10.2.1", "FirewallLogs", "AWS::WAFv2::WebACL", demand="The firewall logs what it decides")
+@_rule("10.2.1", "FirewallLogs", "AWS::WAFv2::WebACL", fault="The firewall does not log what it decides")
 def firewall_logs(firewall: Resource) -> bool:
     return bool(firewall.referrers("AWS::WAFv2::LoggingConfiguration"))
 
 
-@_rule("10.2.1", "FlowLogs", "AWS::EC2::VPC", demand="Connections in the network are logged")
+@_rule("10.2.1", "FlowLogs", "AWS::EC2::VPC", fault="Connections in the network are not logged")
 def flow_logs(vpc: Resource) -> bool:
     return any(each.get("TrafficType") == "ALL" for each in vpc.referrers("AWS::EC2::FlowLog"))
 
 
-@_rule("10.3.2", "TamperProtection", BUCKET, demand="What was written can't be overwritten without a trace")
+@_rule("10.3.2", "TamperProtection", BUCKET, fault="What was written can be overwritten without a trace")
 def tamper_protection(bucket: Resource) -> bool:
     return bool(bucket.get("VersioningConfiguration.Status") == "Enabled")
 
 
-@_rule("10.5.1", "TwelveMonths", "AWS::Logs::LogGroup", BUCKET, demand="Logs are kept for twelve months at least")
+@_rule("10.5.1", "TwelveMonths", "AWS::Logs::LogGroup", BUCKET, fault="Logs are kept for less than twelve months")
 def twelve_months(store: Resource) -> bool:
     days = [store.get("RetentionInDays")] + [
         rule.get("ExpirationInDays") for rule in store.items("LifecycleConfiguration.Rules")
@@ -253,12 +256,12 @@ def twelve_months(store: Resource) -> bool:
     return all(each is None or each >= TWELVE_MONTHS for each in days)
 
 
-@_rule("10.7.2", "AlarmsNotify", "AWS::CloudWatch::Alarm", demand="A failing control alerts somebody")
+@_rule("10.7.2", "AlarmsNotify", "AWS::CloudWatch::Alarm", fault="The alarm alerts nobody")
 def alarms_notify(alarm: Resource) -> bool:
     return bool(alarm.items("AlarmActions")) and alarm.get("ActionsEnabled") is not False
 
 
-@_rule("10.7.2", "NoticesHeard", TOPIC, demand="Somebody hears what a topic publishes")
+@_rule("10.7.2", "NoticesHeard", TOPIC, fault="Nobody hears what the topic publishes")
 def notices_heard(topic: Resource) -> bool:
     return bool(topic.referrers("AWS::SNS::Subscription"))
 

@@ -5,8 +5,8 @@ Node for each property that it reads. A template is read once.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class Resource:
     id: str
     body: dict[str, Any]
     template: Template
+    read: list[str] = field(default_factory=list)
+    """The paths of the properties that were asked for, in this order. A finding names those of its rule."""
 
     @property
     def kind(self) -> str:
@@ -51,6 +53,7 @@ class Resource:
 
     def get(self, path: str) -> Any:
         """The property at a path such as ``A.B.0.C``; ``None`` when it does not exist."""
+        self.read.append(path)
         found: Any = self.body.get("Properties", {})
         for part in path.split("."):
             if isinstance(found, list):
@@ -91,8 +94,8 @@ class Rule:
     requirement: str
     name: str
     kinds: tuple[str, ...]
-    demand: str
-    """The condition as one sentence."""
+    fault: str
+    """What is wrong where the condition does not hold, as one sentence."""
     holds: Callable[[Resource], bool]
 
 
@@ -122,7 +125,7 @@ class TemplatePack:
         for path in context.template_paths:
             template = Template(json.loads(Path(path).read_text()))
             for rule in self._rules:
-                broken = [each for each in template.of(*rule.kinds) if not rule.holds(each)]
+                broken = {each: read for each in template.of(*rule.kinds) if (read := _broken(rule, each)) is not None}
                 self.found.update((f"{self._name}::{self._id(rule)}", each.construct_path) for each in broken)
                 if broken:
                     violations.append(self._violation(rule, broken, path))
@@ -131,18 +134,24 @@ class TemplatePack:
     def _id(self, rule: Rule) -> str:
         return f"{self._name}-{rule.requirement}-{rule.name}"
 
-    def _violation(self, rule: Rule, broken: Sequence[Resource], template: str) -> PolicyViolation:
+    def _violation(self, rule: Rule, broken: Mapping[Resource, Sequence[str]], template: str) -> PolicyViolation:
         return PolicyViolation(
             rule_name=self._id(rule),
-            description=f"{rule.demand} (requirement {rule.requirement})",
+            description=f"{rule.fault} (requirement {rule.requirement})",
             severity="error",
             violating_resources=[
                 PolicyViolatingResource(
                     construct_path=each.construct_path,
                     resource_logical_id=each.id,
                     template_path=template,
-                    locations=["Properties"],
+                    locations=[f"Properties.{path}" for path in read] or ["Properties"],
                 )
-                for each in broken
+                for each, read in broken.items()
             ],
         )
+
+
+def _broken(rule: Rule, resource: Resource) -> list[str] | None:
+    """``None`` if ``resource`` meets ``rule``; else the paths of its properties that the rule looked at."""
+    before = len(resource.read)
+    return None if rule.holds(resource) else list(dict.fromkeys(resource.read[before:]))

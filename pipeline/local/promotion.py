@@ -5,6 +5,7 @@ approval therefore continues with the step after it.
 """
 
 import contextlib
+import json
 import shlex
 import shutil
 import time
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud import LocalCloud, LocalCloudError
-from localcloud.files import read_object
 from localcloud.settings import TIME_SCALE
 from pipeline.bootstrap.account import toolkit_command
+from pipeline.git import GitError, git
 from pipeline.local import source
 from pipeline.local.approval import Rejected, decide
 from pipeline.local.console import Console
@@ -123,13 +124,25 @@ class Promotion:
         assembly = str(self.run.assembly)
         if shutil.which("cdk") is None:
             raise StepFailed("the CDK command line is not on the PATH: run `make setup`, and start with `make promote`")
-        self._run(stage, step, [f"cdk synth --quiet --output {shlex.quote(assembly)}"], clean_environment())
+        environment = clean_environment() | self._change()
+        self._run(stage, step, [f"cdk synth --quiet --output {shlex.quote(assembly)}"], environment)
         if not self._plan.file.exists():
             raise StepFailed("the synthesis wrote no plan.json, so there is nothing to promote")
         stages = self._plan.stages()
         self.run.stages += [run_stage(planned) for planned in stages]
         self._supersede_waiting()
         return f"{len(stages)} environments: {', '.join(s['environment'] for s in stages)}"
+
+    def _change(self) -> dict[str, str]:
+        """What a synthesis needs to name the line of the change that made a finding; empty without git."""
+        repository = self.request.repository
+        try:
+            found = repository or Path(git("rev-parse", "--absolute-git-dir", folder=self.state.root))
+        except GitError:
+            return {}
+        former = [run.revision for run in all_runs(self.state.runs) if run.status in ("succeeded", "waiting")]
+        base = former[-1] if former else f"{self.run.revision}~1"
+        return {"SOURCE_REPOSITORY": str(found), "SOURCE_COMMIT": self.run.revision, "CHANGED_SINCE": base}
 
     def _supersede_waiting(self) -> None:
         """End the promotion that waits for approval. Called after the synthesis, because a promotion that fails before
@@ -174,7 +187,7 @@ class Promotion:
         planned = self._plan.step(stage, step)
         environment = {**planned["env"], **self._environment(self._cloud(stage))}
         for name, reference in planned["env_from_outputs"].items():
-            environment[name] = self._output(reference["stack"], reference["output"])
+            environment[name] = json.loads(self._outputs(reference["stack"]).read_text())[reference["output"]]
         try:
             return self._run(stage, step, planned["commands"], environment)
         finally:
@@ -238,12 +251,6 @@ class Promotion:
 
     def _cloud(self, stage: Stage) -> LocalCloud:
         return LocalCloud(stage.environment, self.state.clouds)
-
-    def _output(self, stack_name: str, name: str) -> str:
-        try:
-            return str(read_object(self._outputs(stack_name))[name])
-        except (KeyError, OSError, ValueError) as error:
-            raise StepFailed(f"output {name} of {stack_name} can't be read ({error}): promote again") from error
 
     def _outputs(self, stack_name: str) -> Path:
         return self.run.folder / "outputs" / f"{stack_name}.json"

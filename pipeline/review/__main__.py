@@ -16,6 +16,7 @@ from pathlib import Path
 from pipeline.output import say
 from pipeline.review import NotCompared, reports
 from pipeline.review.comparison import Comparison, compare
+from pipeline.review.findings import changed_lines
 from pipeline.review.synthesis import ROOT, check_out, synthesise
 
 SHA = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}$")
@@ -35,8 +36,6 @@ def main(arguments: list[str] | None = None) -> int:
         say(reports.write(comparison, options.output))
     except NotCompared as error:
         return _not_compared(options, str(error))
-    except OSError as error:
-        return _not_compared(options, f"{type(error).__name__}: {error}")
     except Exception as error:  # Python would exit with 1, which means new findings
         traceback.print_exc()
         return _not_compared(options, f"{type(error).__name__}: {error}")
@@ -56,7 +55,8 @@ def _compare(commit: str) -> Comparison:
         tree = Path(folder) / "base"
         check_out(commit, tree)
         base = threads.submit(synthesise, f"base ({commit})", tree, Path(folder) / "base.out")
-        head = threads.submit(synthesise, "head (this folder)", ROOT, Path(folder) / "head.out")
+        changed = changed_lines(commit, folder=ROOT)
+        head = threads.submit(synthesise, "head (this folder)", ROOT, Path(folder) / "head.out", changed)
         sides = base.result(), head.result()
         try:
             return compare(*sides, name=SHA.sub(r"\1", commit))

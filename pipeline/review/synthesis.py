@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.git import GitError, commit_id, write_files
 from pipeline.review import NotCompared, acknowledgements, stable
-from pipeline.review.findings import REPORT, Finding
+from pipeline.review.findings import REPORT, UNKNOWN, Changed, Finding
 from pipeline.review.findings import read as read_findings
 from pipeline.review.templates import stack
 from pipeline.review.templates.stack import Stack
@@ -64,7 +64,7 @@ def install(name: str, tree: Path) -> Path:
     return tree / ".venv" / "bin" / "python"
 
 
-def synthesise(name: str, tree: Path, assembly: Path) -> Synthesis:
+def synthesise(name: str, tree: Path, assembly: Path, changed: Changed = UNKNOWN) -> Synthesis:
     """Synthesise the app in ``tree`` into the folder ``assembly``. ``name`` is what an error calls it.
 
     A synthesis with findings exits with an error: that is expected. Raises ``NotCompared`` if the packages cannot be
@@ -81,15 +81,15 @@ def synthesise(name: str, tree: Path, assembly: Path) -> Synthesis:
     if not report.is_file():
         last = _last(done.stderr, done.returncode)
         raise NotCompared(f"the synthesis of {name} failed before anything was checked:\n{last}")
-    return read(name, tree, assembly)
+    return read(name, tree, assembly, changed)
 
 
-def read(name: str, tree: Path, assembly: Path) -> Synthesis:
-    """The synthesis whose files are in the folder ``assembly``, made of the commit in ``tree``. Raises
-    ``NotCompared``."""
+def read(name: str, tree: Path, assembly: Path, changed: Changed = UNKNOWN) -> Synthesis:
+    """The synthesis whose files are in the folder ``assembly``, made of the commit in ``tree``. ``changed``: the lines
+    that the change under review touches. Raises ``NotCompared``."""
     try:
         return Synthesis(
-            findings=tuple(read_findings(assembly / REPORT, tree)),
+            findings=tuple(read_findings(assembly / REPORT, tree, changed)),
             acknowledgements=acknowledgements.read(tree),
             stacks=stack.read(assembly),
             code=stable.words(tree),

@@ -119,8 +119,10 @@ def _findings(comparison: Comparison, name: str) -> Iterator[Part]:
 def _finding(group: summary.Group) -> str:
     where = f" ({', '.join(group.environments)})" if group.environments else ""
     place = f" in {code(group.place)}" if group.place else ""
-    told = prose(group.finding.reason or _short(group.finding.description))
-    return f"- {code(group.finding.rule)} at {code(group.construct)}{where}{place}  \n  {told}"
+    fault = f"- **{prose(_short(group.finding.description).rstrip('.'))}**: {code(group.construct)}{where}{place}"
+    return (
+        f"{fault}  \n  {code(group.finding.rule)}{f': {prose(group.finding.reason)}' if group.finding.reason else ''}"
+    )
 
 
 def _acknowledgement(change: acknowledgements.Change) -> str:

@@ -13,6 +13,7 @@ CODES = {
     "loadtest.traffic": "loadtest/traffic.py",
     "pipeline.audit": "pipeline/audit/__main__.py",
     "pipeline.bootstrap": "pipeline/bootstrap/__main__.py",
+    "pipeline.compliance": "pipeline/compliance/__main__.py",
     "pipeline.compliance.checkov": "pipeline/compliance/checkov.py",
     "pipeline.evidence": "pipeline/evidence/__main__.py",
     "pipeline.local": "pipeline/local/errors.py",

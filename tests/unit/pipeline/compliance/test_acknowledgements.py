@@ -27,7 +27,7 @@ def table(tmp_path: Path) -> Path:
 def test_an_entry_covers_every_environment(table: Path) -> None:
     table.write_text(GOOD)
     [entry] = load(table)
-    assert (entry.entry, entry.owner, entry.expires) == (1, "platform", date(2030, 1, 31))
+    assert (entry.line, entry.owner, entry.expires) == (2, "platform", date(2030, 1, 31))
     assert entry.reason == "There is no resource to name for this action."
     assert list(entry.pairs_in("prod")) == [("AwsSolutions::AwsSolutions-IAM5[Resource::*]", "Platform/Api/prod")]
     assert [entry.covers(name) for name in ("dev", "staging", "prod", "pr42")] == [True] * 4
@@ -50,10 +50,10 @@ def test_each_finding_is_acknowledged_at_each_construct(table: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("expires = 2030-01-31", "", "entry 1: missing expires"),
-        ("expires = 2030-01-31", 'expires = "2030-01-31"', "entry 1: expires must be a date"),
-        ("owner =", "ower =", "entry 1: missing owner"),
-        ("owner =", "ower = 'x'\nowner =", "entry 1: unknown ower"),
+        ("expires = 2030-01-31", "", "acknowledgements.toml:2: missing expires"),
+        ("expires = 2030-01-31", 'expires = "2030-01-31"', "acknowledgements.toml:2: expires must be a date"),
+        ("owner =", "ower =", "acknowledgements.toml:2: missing owner"),
+        ("owner =", "ower = 'x'\nowner =", "acknowledgements.toml:2: unknown ower"),
         ("There is no resource\\n to name for this action.", "wontfix", "is too short"),
         ("AwsSolutions::AwsSolutions-IAM5", "AwsSolutions-IAM5", "is not a long id"),
         ('owner = "platform"', 'owner = "platform"\nenvironments = ["production"]', "unknown environment production"),

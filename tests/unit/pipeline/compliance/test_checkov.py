@@ -105,8 +105,9 @@ def test_an_unacknowledged_finding_fails_and_says_how_to_acknowledge_it(assembly
     # Then the other one fails
     assert code == 1
     assert said == (
-        "checkov: Staging/Platform/Logs/Resource: Ensure the bucket has access logging enabled."
-        " Fix it, or acknowledge 'checkov::CKV_AWS_18' in acknowledgements.toml\n"
+        "checkov: Staging/Platform/Logs/Resource breaks 'Ensure the bucket has access logging enabled'. Fix it, or"
+        " accept it: python -m pipeline.compliance acknowledge"
+        " --construct Platform/Logs/Resource --finding checkov::CKV_AWS_18\n"
     )
 
 
@@ -115,7 +116,7 @@ def test_an_acknowledgement_without_a_finding_fails(assembly: Path, checkov: Any
     code, said = run()
     assert code == 1
     assert said == (
-        "checkov: Staging/Platform/Logs/Resource: acknowledgements.toml, entry 1: checkov::CKV_AWS_18"
+        "checkov: Staging/Platform/Logs/Resource: acknowledgements.toml:2: checkov::CKV_AWS_18"
         " is not found here any more: remove it\n"
     )
 
@@ -145,7 +146,7 @@ def test_acknowledgements_of_other_packs_are_left_to_the_synthesis(assembly: Pat
 
 def test_a_malformed_table_does_not_pass(assembly: Path, checkov: Any, run: Run) -> None:
     checkov(report(assembly))
-    assert run(TABLE.replace("owner", "ower")) == (2, "checkov: acknowledgements.toml, entry 1: missing owner\n")
+    assert run(TABLE.replace("owner", "ower")) == (2, "checkov: acknowledgements.toml:2: missing owner\n")
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,6 @@ def test_a_broken_rule_fails_the_synthesis_with_its_requirement(tmp_path: Path) 
     with pytest.raises(RuntimeError) as failed:
         app.synth()
     # Then it fails, and names requirement, construct and the way to acknowledge it
-    assert "Data is encrypted with a key of the platform's own (requirement 3.5.1)" in str(failed.value)
+    assert "Data is not encrypted with a key of the platform's own (requirement 3.5.1)" in str(failed.value)
     assert "Stack/Topic/Resource" in str(failed.value)
     assert f"Acknowledge with '{NAME}::{NAME}-10.7.2-NoticesHeard'" in str(failed.value)

@@ -27,7 +27,7 @@ TOPIC = "Platform/Topic/Resource"
 
 def acknowledged(*findings: str, construct: str = TOPIC, expires: date = TODAY) -> Acknowledgement:
     return Acknowledgement(
-        entry=7,
+        line=7,
         findings=findings,
         constructs=(construct,),
         reason="Only a test publishes to it.",
@@ -108,7 +108,7 @@ def test_an_acknowledged_arn_means_the_stacks_own_account(folders: Iterator[Path
 
 def test_an_acknowledgement_without_a_finding_fails(folders: Iterator[Path]) -> None:
     said = failure(folders, acknowledged(TLS, *REST), acknowledged(TLS, construct="Platform/Gone/Resource"))
-    assert f"acknowledgements.toml, entry 7: {TLS} is not found here any more: remove it" in said
+    assert f"acknowledgements.toml:7: {TLS} is not found here any more: remove it" in said
     assert "Dev/Platform/Gone/Resource" in said
 
 

@@ -77,7 +77,7 @@ def test_every_enforced_finding_is_read_once(tmp_path: Path) -> None:
     aws_sns.Topic(Stack(app, "Stack"), "Topic")
     unused = tuple(f"AwsSolutions::AwsSolutions-S{n}" for n in (1, 2))
     entry = Acknowledgement(
-        entry=1, findings=unused, constructs=("Stack/Topic",), reason="r", owner="o", expires=date(2026, 1, 1)
+        line=1, findings=unused, constructs=("Stack/Topic",), reason="r", owner="o", expires=date(2026, 1, 1)
     )
     enforce(app, [entry], today=date(2025, 1, 1))
     with suppress(Exception):  # there are findings
