@@ -25,7 +25,11 @@ ASK_AGAIN_SECONDS = 5.0
 def platform_url(environment: Environment, output: str) -> str:
     """The URL in the outputs of the environment's stack. Raises ``GateError``."""
     try:
-        return aws.PlatformOutputs.read(environment.stack_name, aws.session(environment.region))[output]
+        return aws.PlatformOutputs.read(environment.stack_name, aws.session(environment.region, environment.name))[
+            output
+        ]
+    except aws.OtherEnvironment as error:
+        raise GateError(ExitCode.USAGE, str(error)) from error
     except aws.PlatformNotDeployed as error:
         raise GateError(ExitCode.NOT_DEPLOYED, str(error)) from error
     except (ClientError, NoCredentialsError) as error:

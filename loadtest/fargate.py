@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             signal.signal(number, lambda *_: interrupted.set())
     try:
         with _troubles_of_aws():
-            session = aws.session(arguments.env.region)
+            session = aws.session(arguments.env.region, arguments.env.name)
             place = json.loads(aws.PlatformOutputs.read(arguments.env.stack_name, session)["LoadTasks"])
             with contextlib.closing(Fleet(place, session, interrupted, time.monotonic() + seconds)) as fleet:
                 return fleet.run_gate(arguments.workers, gate_options)
@@ -78,6 +78,8 @@ def _troubles_of_aws() -> Iterator[None]:
     """Turn errors of AWS into ``GateError``."""
     try:
         yield
+    except aws.OtherEnvironment as error:
+        raise GateError(ExitCode.USAGE, str(error)) from error
     except aws.PlatformNotDeployed as error:
         raise GateError(ExitCode.NOT_DEPLOYED, str(error)) from error
     except NoCredentialsError as error:

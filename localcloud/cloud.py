@@ -63,6 +63,7 @@ class LocalCloud:
         """The variables that a client needs. Raises ``LocalCloudError`` when the cloud was never started."""
         settings = self._settings()
         return {
+            "LOCAL_CLOUD": self.name,
             "AWS_ENDPOINT_URL": settings.endpoint,
             "AWS_CA_BUNDLE": settings.ca,
             "NODE_EXTRA_CA_CERTS": settings.ca,

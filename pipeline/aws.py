@@ -6,6 +6,7 @@ use the caller's own credentials.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import boto3
@@ -18,12 +19,40 @@ import names
 from environments import DEFAULT_REGION
 
 
-def session(region: str | None) -> boto3.Session:
-    """A session in the target environment, under ``PLATFORM_ROLE_ARN`` when that is set.
+class OtherEnvironment(ValueError):
+    """The variables of this shell are those of another environment than the one that a command is for."""
+
+
+def require_variables_of(environment: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Raise ``OtherEnvironment`` if a variable says that the shell is set up for another environment.
+
+    A local cloud's name is in ``LOCAL_CLOUD``, a role's environment in its name. Credentials alone tell nothing: one
+    account may hold several environments.
+    """
+    cloud = environ.get("LOCAL_CLOUD", environment) if environ.get("AWS_ENDPOINT_URL") else environment
+    if cloud != environment:
+        raise OtherEnvironment(
+            f"the variables of this shell are those of the local cloud {cloud}, and not of {environment}: "
+            f'eval "$(python -m localcloud env {environment})"'
+        )
+    role = environ.get("PLATFORM_ROLE_ARN", "").rpartition("/")[2]
+    for prefix in (names.resource(each, "") for each in names.Role):
+        if role.startswith(prefix) and role.removeprefix(prefix) != environment:
+            raise OtherEnvironment(
+                f"PLATFORM_ROLE_ARN is a role of {role.removeprefix(prefix)}, and not of {environment}: unset it, or "
+                f"name {prefix}{environment}"
+            )
+
+
+def session(region: str | None, environment: str | None = None) -> boto3.Session:
+    """A session in the target environment, under ``PLATFORM_ROLE_ARN`` when that is set. ``environment``: its name, if
+    it is one of a platform; raises ``OtherEnvironment`` if the shell is set up for another.
 
     ``region`` comes from the settings. When it is ``None``, the person's variables or profile decide. A role's
     credentials are valid for an hour. They are renewed in time, because a shift may bake longer.
     """
+    if environment:
+        require_variables_of(environment)
     own = botocore.session.Session()
     region = region or os.environ.get("AWS_REGION") or own.get_config_variable("region") or DEFAULT_REGION
     role = os.environ.get("PLATFORM_ROLE_ARN")

@@ -30,6 +30,7 @@ from lambdas.payments.sweeping import STALE
 from lambdas.payments.transactions import timestamp
 from pipeline.audit.public_key import NoKey, PublicKeys
 from pipeline.audit.report import Report
+from pipeline.aws import OtherEnvironment, require_variables_of
 from pipeline.output import say
 
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], datetime] =
         parser.error(f"{options.day} has not begun (UTC)")
     try:
         report = _verify(options.env, options.day.isoformat(), options.key, clock())
-    except NoKey as error:
+    except (NoKey, OtherEnvironment) as error:
         parser.error(str(error))
     except NotRead as error:
         say(f"{options.env} {options.day}: not verified, because a record can't be read: {error}", sys.stderr)
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], datetime] =
 
 def _verify(environment: str, day: str, keys: Sequence[Path], now: datetime) -> Report:
     """The outputs of the environment's stack name the bucket and the table."""
+    require_variables_of(environment)
     aws = boto3.Session()
     s3, dynamodb, kms = aws.client("s3"), aws.client("dynamodb"), aws.client("kms")
     check = PublicKeys(keys, kms, names.key_alias(names.SEALS, environment))

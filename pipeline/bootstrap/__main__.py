@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace) -> ExitCode:
         _prepare_pipeline(aws.session(PIPELINE.region), options)
     else:
         target = environment(options.env)
-        session = aws.session(target.region)
+        session = aws.session(target.region, target.name)
         if options.recover:
             return _recover(session, target, confirmed=options.yes)
         _prepare_environment(session, target, options)

@@ -34,7 +34,7 @@ from pipeline.release.clock import SystemClock
 from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.git import Disagreement, current_commit
-from pipeline.release.outcome import ExitCode, Outcome, Why, failed, runbook
+from pipeline.release.outcome import ExitCode, Outcome, Why, done, failed, runbook
 from pipeline.release.plan import Plan, bake_scale
 from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable
 from pipeline.release.record import Release
@@ -62,9 +62,10 @@ MOST_PAUSE_SECONDS = 86_400.0
 
 def show_plan(settings: Environment) -> Outcome:
     """The plan on one screen: weights, bakes, analysis, limits, windows, freeze alarms. Needs no AWS."""
-    release = settings.release
-    lines = plan_lines(settings.name, Plan.of(release), release.windows, release.freeze_alarms)
-    return Outcome(code=ExitCode.DONE, text="\n".join(lines))
+    release, plan = settings.release, Plan.of(settings.release)
+    lines = plan_lines(settings.name, plan, release.windows, release.freeze_alarms)
+    details = {"plan": stored(plan), "windows": release.windows, "freeze_alarms": release.freeze_alarms}
+    return done("\n".join(lines), details=details)
 
 
 @dataclass(frozen=True)
@@ -251,7 +252,7 @@ def _commands(arguments: argparse.Namespace) -> Commands:
     if COMMANDS[arguments.command].moves or arguments.command == "watch":
         clock.listen()
     with calling(f"opening environment {settings.name}"):
-        aws = session(settings.region)
+        aws = session(settings.region, settings.name)
         # The process stands last, because the lease names its holder so.
         who = f"{_user()}@{platform.node()} (pid {os.getpid()})"
         if COMMANDS[arguments.command].moves:
@@ -344,6 +345,7 @@ def _document(outcome: Outcome, arguments: argparse.Namespace) -> str:
         "why": outcome.why,
         "text": outcome.text,
         "release": outcome.release,
+        **outcome.details,
     }
     return json.dumps(document, indent=1, default=stored)
 

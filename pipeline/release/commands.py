@@ -8,9 +8,11 @@ from pipeline.release.outcome import Outcome, Why, done, ended, failed, refused,
 from pipeline.release.ports import Freeze, Missing, RequestCommand, Unavailable
 from pipeline.release.reading import Attempts, read_parts
 from pipeline.release.record import Phase, Release
+from pipeline.release.state import read_state
+from pipeline.release.status import tree
 from pipeline.release.traffic import contains
 from pipeline.release.undo import Undo
-from pipeline.release.view import history_lines, name, tree, when
+from pipeline.release.view import history_lines, name, summary, when
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +71,11 @@ class Commands(Undo):
         if self.dry_run:
             return done(f"would say that {what}: {self.reason}")
         records, now = self.world.records, self.world.clock.now()
-        records.set_freeze(Freeze(frozen=frozen, by=self.asked_by, reason=self.reason, at=now))
+        freeze = Freeze(frozen=frozen, by=self.asked_by, reason=self.reason, at=now)
+        records.set_freeze(freeze)
         left = self._readable_under_way()
         goes_on = f"; release {left.release_id} is under way and goes on: `pause` or `abort` it" if left else ""
-        return done(f"{what}: {self.reason}{goes_on if frozen else ''}")
+        return done(f"{what}: {self.reason}{goes_on if frozen else ''}", details={"freeze": vars(freeze)})
 
     def resume(self) -> Outcome:
         """Go on after `pause`; the step bakes again."""
@@ -121,27 +124,18 @@ class Commands(Undo):
 
     def status(self) -> Outcome:
         """Where traffic goes now, how both versions do, and what the release waits for. Changes nothing."""
-        world, attempts = self.world, Attempts()
-        last = attempts(world.records.last)
-        lines = tree(
-            environment=self.environment,
-            traffic=read_parts(world.router, attempts),
-            deployed=attempts(world.router.deployed),
-            ringing=attempts(world.alarms.ringing),
-            lease=attempts(world.records.lease),
-            freeze=attempts(world.records.freeze),
-            unknown=attempts.failures,
-            last=last,
-            now=world.clock.now(),
-        )
-        if attempts.failures:
-            return failed(attempts.failures[0], "\n".join(lines), last)
-        return done("\n".join(lines), last)
+        state = read_state(self.environment, self.world)
+        text, details = "\n".join(tree(state)), {"status": state.document()}
+        if state.failures:
+            return failed(state.failures[0], text, state.last, details)
+        return done(text, state.last, details)
 
     def history(self) -> Outcome:
         """The last releases, newest first."""
         records = self.world.records
-        return done("\n".join([*history_lines(records.latest(HISTORY)), *records.unreadable(HISTORY)]))
+        releases, unreadable = records.latest(HISTORY), records.unreadable(HISTORY)
+        text = "\n".join([*history_lines(releases), *unreadable])
+        return done(text, details={"history": [*map(summary, releases)], "unreadable": unreadable})
 
     def _shift(self, *, retries: bool, skips_bakes: bool) -> Outcome:
         """``retries``: the candidate may be one that was rejected; ``skips_bakes``: without bakes."""

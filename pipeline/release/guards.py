@@ -7,7 +7,7 @@ from pipeline.release.outcome import Why
 from pipeline.release.ports import Freeze
 from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions, contains
-from pipeline.release.view import when
+from pipeline.release.view import name, when
 from windows import Window
 
 HISTORY = 50
@@ -47,6 +47,18 @@ def drift(traffic: Traffic) -> str | None:
     return (
         f"drift: listener {traffic.listener}, alias shares {shares or 'none'}: not the steady "
         "state, and no release explains it. `rollback` puts all traffic on the stable version"
+    )
+
+
+def unexplained(traffic: Traffic, last: Release | None) -> str | None:
+    """Why ``traffic`` is not where ``last``, the last release on record, left it."""
+    if found := drift(traffic):
+        return found
+    if last is None or contains(traffic.stable, last.traffic.stable):
+        return None
+    return (
+        f"drift: {name(traffic.stable)} is stable, but release {last.release_id} left {name(last.traffic.stable)}, and "
+        "no release explains it. `undo --now --to VERSIONS` goes back; the next release puts it on record"
     )
 
 

@@ -127,4 +127,5 @@ class Operation:
         return self._preview(release, traffic) if self.dry_run else ended(self._driver.drive(release))
 
     def _preview(self, release: Release, traffic: Traffic) -> Outcome:
-        return done("\n".join(["dry run: nothing is moved", *preview_lines(release, traffic)]))
+        calls = list(preview_lines(release, traffic))
+        return done("\n".join(["dry run: nothing is moved", *calls]), details={"calls": calls})

@@ -1,7 +1,9 @@
 """How a command ended, for people and for programs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Any
 
 from pipeline.release.ports import Denied, Missing, OperatorRequest, RequestCommand, Unavailable, Unreadable
 from pipeline.release.record import EventKind, Phase, Release
@@ -65,6 +67,8 @@ class Outcome:
     text: str
     why: tuple[Why, ...] = ()
     release: Release | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What a program wants to know besides: parts of the JSON."""
 
 
 def runbook(outcome: Outcome) -> str | None:
@@ -73,15 +77,20 @@ def runbook(outcome: Outcome) -> str | None:
     return page and f"what to do: docs/runbooks/{page}.md"
 
 
-def done(text: str, release: Release | None = None) -> Outcome:
-    return Outcome(code=ExitCode.DONE, text=text, release=release)
+def done(text: str, release: Release | None = None, details: Mapping[str, Any] = {}) -> Outcome:
+    return Outcome(code=ExitCode.DONE, text=text, release=release, details=details)
 
 
 def refused(text: str, *why: Why, release: Release | None = None) -> Outcome:
     return Outcome(code=ExitCode.REFUSED, text=f"refused: {text}", why=why, release=release)
 
 
-def failed(error: Unavailable, text: str | None = None, release: Release | None = None) -> Outcome:
+def failed(
+    error: Unavailable,
+    text: str | None = None,
+    release: Release | None = None,
+    details: Mapping[str, Any] = {},
+) -> Outcome:
     """The outcome of a command that ``error`` kept from its work, or from knowing everything."""
     kinds: dict[type[Unavailable], tuple[ExitCode, Why]] = {
         Denied: (ExitCode.DENIED, Why.DENIED),
@@ -90,7 +99,8 @@ def failed(error: Unavailable, text: str | None = None, release: Release | None 
     }
     code, why = kinds.get(type(error), (ExitCode.UNAVAILABLE, Why.AWS))
     hint = "; sign in again, or get the right: trying again does not help" if code is ExitCode.DENIED else ""
-    return Outcome(code=code, text=f"{error}{hint}" if text is None else text, why=(why,), release=release)
+    text = f"{error}{hint}" if text is None else text
+    return Outcome(code=code, text=text, why=(why,), release=release, details=details)
 
 
 def ended(release: Release) -> Outcome:

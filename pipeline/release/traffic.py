@@ -36,13 +36,27 @@ class Alias:
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """The listener's weights, as they stand. Any two numbers are possible when a person has set them."""
+    """The listener's weights, as they stand. Any numbers are possible when a person has set them."""
 
     blue: int
     green: int
+    others: Mapping[str, int] = field(default_factory=dict)
+    """Where requests go that reach neither: target groups that are not the platform's, with their weights, or an action
+    of another type, such as ``fixed-response``."""
 
     def __str__(self) -> str:
-        return f"blue {self.blue}, green {self.green}"
+        return f"blue {self.blue}, green {self.green}" + "".join(f", {name} {n}" for name, n in self.others.items())
+
+    @property
+    def percent(self) -> Mapping[str, float]:
+        """The percent of requests that each one gets that gets any. Weights of 0 alone send requests nowhere."""
+        weights = {Colour.STABLE: self.blue, Colour.CANDIDATE: self.green, **self.others}
+        every = sum(weights.values())
+        return {name: 100 * weight / every for name, weight in weights.items() if weight}
+
+    def divides_like(self, other: "Weights | None") -> bool:
+        """Whether requests are divided in the same way: as 1 and 0 divide them like 100 and 0."""
+        return other is not None and self.percent == other.percent
 
 
 STEADY = Weights(blue=100, green=0)
@@ -73,12 +87,13 @@ class Traffic:
     @property
     def is_steady(self) -> bool:
         """All traffic goes where the aliases ``blue`` point, as after every finished release."""
-        return self.listener == STEADY and not any(alias.shares for alias in self.blue.values())
+        return STEADY.divides_like(self.listener) and not any(alias.shares for alias in self.blue.values())
 
     def satisfies(self, wanted: "Traffic") -> bool:
         """Whether this traffic, as it was read, is known to be in the state ``wanted``."""
         aliases = wanted.blue.items() <= self.blue.items()
-        return wanted.listener in (None, self.listener) and aliases and wanted.green in (None, self.green)
+        listener = wanted.listener is None or wanted.listener.divides_like(self.listener)
+        return listener and aliases and wanted.green in (None, self.green)
 
 
 def steady(versions: Versions, *, green: str | None = None) -> Traffic:
@@ -146,7 +161,7 @@ def moves(seen: Traffic, wanted: Traffic, *, back: bool = False) -> list[list[Mo
     if wanted.green is not None and seen.green != wanted.green:
         green = [PointAlias(function=Function.PROCESSING, colour=Colour.CANDIDATE, alias=Alias(version=wanted.green))]
     weigh: list[Move] = []
-    if wanted.listener is not None and seen.listener != wanted.listener:
+    if wanted.listener is not None and not wanted.listener.divides_like(seen.listener):
         weigh = [WeighListener(weights=wanted.listener)]
     rest = green + weigh if wanted.listener and wanted.listener.green else weigh + green
     if back:

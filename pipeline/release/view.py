@@ -1,16 +1,14 @@
-"""How people read releases: lines of text, the same for `status`, `watch`, messages and reports."""
+"""How people read releases: lines of text, the same for the terminal, messages and reports."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from environments import MetricSettings, Reaction, StepSettings
 from names import Function
-from pipeline.release.analysis import AnalysisRun
 from pipeline.release.plan import Plan
-from pipeline.release.ports import Freeze, Lease
 from pipeline.release.record import Phase, Release
-from pipeline.release.samples import total
-from pipeline.release.traffic import ROUTED, Traffic, Versions, moves, shifted
+from pipeline.release.traffic import Traffic, Versions, moves, shifted
 
 
 def name(versions: Versions) -> str:
@@ -43,47 +41,11 @@ def describe(release: Release) -> Iterator[str]:
         yield f"{when(event.at)}  {event.weight:3d} %  {event.text}"
 
 
-def tree(
-    *,
-    environment: str,
-    traffic: Traffic,
-    deployed: Versions | None,
-    ringing: Sequence[str] | None,
-    unknown: Sequence[Exception] = (),
-    last: Release | None,
-    lease: Lease | None,
-    freeze: Freeze | None,
-    now: float,
-) -> list[str]:
-    """An environment on one screen: versions with their traffic and health, the step, and the reason for waiting."""
-    branches = [f"stable     {name(traffic.stable):12}  {_shares(traffic, traffic.stable)}"]
-    if deployed is None:
-        branches.append("candidate  unknown")
-    elif deployed == traffic.stable:
-        branches.append("candidate  none: what is deployed is stable")
-    else:
-        branches.append(f"candidate  {name(deployed):12}  {_shares(traffic, deployed)}")
-    branches.append(f"alarms     {'unknown' if ringing is None else ', '.join(ringing) or 'all quiet'}")
-    if freeze and freeze.frozen:
-        branches.append(f"frozen     by {freeze.by} since {when(freeze.at)}: {freeze.reason}")
-    branches += [f"unknown    {failure}" for failure in unknown]
-    if last is None and unknown:
-        return _branch(f"{environment}: not all is known", branches)
-    if last is None:
-        return _branch(f"{environment}: no release yet", branches)
-    if run := next(iter(last.analysis_runs[-1:]), None):
-        branches += [f"stable     {_health(run, 'stable')}", f"candidate  {_health(run, 'candidate')}"]
-        branches.append(f"verdict    {run.verdict} at {run.weight} %: {run.reasons}")
-    branches.append(f"steps      {_steps(last)}")
-    branches += _now(last, lease, now)
-    return _branch(f"{environment}: {last.phase}, release {last.release_id}", branches)
-
-
 def plan_lines(environment: str, plan: Plan, windows: Sequence[str], freeze: Sequence[str]) -> list[str]:
     """The plan on one screen."""
     limits = plan.limits
     bakes = sum(map(plan.bake_of, plan.weights))
-    return _branch(
+    return branch(
         f"{environment}: {' → '.join(map(str, plan.weights))} %",
         [
             f"bake          {plan.bake_seconds:g} s at each step, looked at every {plan.poll_seconds:g} s; "
@@ -154,59 +116,23 @@ def history_lines(releases: Sequence[Release]) -> list[str]:
     ] or ["no release yet"]
 
 
-def _branch(root: str, branches: Sequence[str]) -> list[str]:
+def summary(release: Release) -> dict[str, Any]:
+    """The same as a line of ``history_lines`` for programs."""
+    return {
+        "release_id": release.release_id,
+        "phase": release.phase,
+        "undoes": release.undoes,
+        "stable": release.stable,
+        "candidate": release.candidate,
+        "commit": release.commit,
+        "started_by": release.started_by,
+        "started": release.events[0].at,
+        "ended": release.events[-1].at if release.finished else None,
+        "cause": release.cause,
+        "rejected": release.rejected,
+    }
+
+
+def branch(root: str, branches: Sequence[str]) -> list[str]:
+    """A tree of one level."""
     return [root, *(f"├─ {line}" for line in branches[:-1]), f"└─ {branches[-1]}"]
-
-
-def _shares(traffic: Traffic, versions: Versions) -> str:
-    listener = traffic.listener
-    parts = []
-    for function, version in versions.items():
-        if function not in traffic.blue or (function not in ROUTED and (listener is None or traffic.green is None)):
-            parts.append(f"{function.path} unknown")
-            continue
-        if function in ROUTED or listener is None:
-            alias = traffic.blue[function]
-            extra = alias.shares.get(version, 0.0)
-            share = 100 - sum(alias.shares.values()) if alias.version == version else extra
-        else:
-            weights = [(traffic.blue[function].version, listener.blue), (traffic.green, listener.green)]
-            every = listener.blue + listener.green
-            share = sum(100 * weight / every for behind, weight in weights if behind == version and every)
-        parts.append(f"{function.path} {share:g} %")
-    return "  ".join(parts)
-
-
-def _health(run: AnalysisRun, colour: str) -> str:
-    sample = total((run.stable if colour == "stable" else run.candidate).values())
-    quantiles = [(sample.quantile(share), label) for share, label in ((0.5, "p50"), (0.9, "p90"), (0.99, "p99"))]
-    latency = "  ".join(f"{label} {value:.0f} ms" for value, label in quantiles if value is not None)
-    return f"{sample.errors} of {sample.requests} requests failed  {latency}"
-
-
-def _steps(release: Release) -> str:
-    def mark(step: int) -> str:
-        if release.phase in (Phase.PROMOTED, Phase.PROMOTING) or step < release.step:
-            return "✔"
-        return "▶" if step == release.step and not release.finished else "✘" if release.cause else "·"
-
-    return "  ".join(f"{mark(step)} {weight} %" for step, weight in enumerate(release.plan.weights))
-
-
-def _now(last: Release, lease: Lease | None, now: float) -> list[str]:
-    if last.finished:
-        return [f"now        {last.events[-1].text}"]
-    if lease and now <= lease.until:
-        return [f"driven by  {lease.holder}, since {when(lease.since)}", f"now        {_waiting(last, now)}"]
-    before = f" ({lease.holder} did until {when(lease.until)})" if lease else ""
-    return [f"now        nobody drives this{before}: run `shift` (goes on) or `abort`"]
-
-
-def _waiting(release: Release, now: float) -> str:
-    text = release.events[-1].text
-    if release.phase is Phase.PAUSED:
-        return f"paused, {max(0.0, release.pause_ends - now):.0f} s to go, then rolled back: `resume` goes on"
-    if release.phase is Phase.BAKING:
-        left = release.bake_ends - now
-        return f"baking, {left:.0f} s to go" if left > 0 else text
-    return text

@@ -169,7 +169,7 @@ def _confirm(environment: str) -> None:
 
 
 def _parameters(environment: str) -> Parameters:
-    return Parameters(session(environments.environment(environment).region), environment)
+    return Parameters(session(environments.environment(environment).region, environment), environment)
 
 
 def _line(deployed: Deployed, text: str) -> str:

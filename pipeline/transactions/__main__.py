@@ -29,7 +29,7 @@ from urllib3.exceptions import HTTPError
 
 from environments import Environment, environment
 from names import Staff
-from pipeline.aws import PlatformNotDeployed
+from pipeline.aws import OtherEnvironment, PlatformNotDeployed
 from pipeline.output import say
 from pipeline.transactions.client import Client, Reply, client_of
 
@@ -78,6 +78,9 @@ def main(arguments: Sequence[str] | None = None, client: Callable[[Environment, 
     try:
         for answer in options.run(client(options.env, options.staff), options):
             say(json.dumps(answer) if options.json else _line(answer))
+    except OtherEnvironment as error:
+        say(str(error), sys.stderr)
+        return ExitCode.USAGE
     except Refused as refused:
         say(f"{options.env.name}: refused: {refused}", sys.stderr)
         return ExitCode.REFUSED

@@ -86,7 +86,7 @@ def client_of(environment: Environment, staff: Staff) -> Client:
     The session is named after the caller: where approvals need four eyes, the role asks for the name of an IAM user.
     Raises ``PlatformNotDeployed``, ``BotoCoreError`` and ``ClientError``.
     """
-    session = aws.session(environment.region)
+    session = aws.session(environment.region, environment.name)
     outputs = aws.PlatformOutputs.read(environment.stack_name, session)
     return Client(outputs["ApiGatewayUrl"], _assumed(session, outputs[f"{staff.capitalize()}RoleArn"]))
 

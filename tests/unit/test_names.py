@@ -41,6 +41,7 @@ SPELLED = re.compile(
 OTHERS = {
     "pipeline/local/tree.py": {"green"},  # the colour in which a terminal shows success
     "loadtest/scenario.py": {"transactions"},  # a field of an answer
+    "pipeline/release/state.py": {"green"},  # a field of the JSON
     "pipeline/transactions/__main__.py": {"transactions"},  # a field of an answer
 }
 

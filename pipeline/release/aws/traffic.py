@@ -46,9 +46,13 @@ class AwsTraffic:
     def weights(self) -> Weights:
         with calling("reading the listener"):
             listener = self._elb.describe_listeners(ListenerArns=[self._listener])["Listeners"][0]
-        groups = listener["DefaultActions"][-1].get("ForwardConfig", {}).get("TargetGroups", [])
-        weights = {group.get("TargetGroupArn", ""): group.get("Weight", 0) for group in groups}
-        return Weights(blue=weights.get(self._blue, 0), green=weights.get(self._green, 0))
+        action = listener["DefaultActions"][-1]
+        if action["Type"] != "forward":
+            return Weights(blue=0, green=0, others={action["Type"]: 1})
+        groups = action.get("ForwardConfig", {}).get("TargetGroups", [])
+        weights = {group.get("TargetGroupArn", ""): group.get("Weight", 1) for group in groups}
+        blue, green = weights.pop(self._blue, 0), weights.pop(self._green, 0)
+        return Weights(blue=blue, green=green, others={arn.split("/")[-2]: weight for arn, weight in weights.items()})
 
     def _weigh(self, weights: Weights) -> None:
         with calling(f"setting the listener to {weights}"):

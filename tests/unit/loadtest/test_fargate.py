@@ -154,7 +154,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAws]:
     cloud = FakeAws()
     cloud.play = cloud.go_well
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(aws, "session", lambda region: cloud)
+    monkeypatch.setattr(aws, "session", lambda region, environment: cloud)
     monkeypatch.setattr(fleet, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(fleet, "LAST_WORDS_SECONDS", 0.01)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}

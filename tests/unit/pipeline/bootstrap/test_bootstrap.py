@@ -198,7 +198,7 @@ class Account:
 def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     """An account after ``cdk bootstrap``."""
     account = Account({"/cdk-bootstrap/hnb659fds/version": "30"})
-    monkeypatch.setattr(bootstrap.aws, "session", lambda region: account)
+    monkeypatch.setattr(bootstrap.aws, "session", lambda *_: account)
     # The test must not depend on the accounts in the settings.
     monkeypatch.setattr(bootstrap, "environment", lambda name: replace(environment(name), account=None))
     monkeypatch.setattr(account_module, "PIPELINE", PipelineSettings())

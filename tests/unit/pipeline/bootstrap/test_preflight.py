@@ -205,7 +205,7 @@ def test_the_command_prints_a_table_or_json_and_ends_by_the_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     aws = Aws(get_account_settings={"AccountLimit": {"ConcurrentExecutions": 10}})
-    monkeypatch.setattr(bootstrap.aws, "session", lambda region: aws)
+    monkeypatch.setattr(bootstrap.aws, "session", lambda *_: aws)
     monkeypatch.setattr(bootstrap, "environment", lambda name: OURS)
     assert bootstrap.main(["--check", "--env", "dev"]) == 1
     table = capsys.readouterr().out

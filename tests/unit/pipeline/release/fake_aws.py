@@ -63,6 +63,10 @@ class FakeAws:
 
     def __init__(self, *, stable: str = "1", candidate: str = "2") -> None:
         self.weights = {"blue": 100, "green": 0}
+        self.other_groups: dict[str, int] = {}
+        """Weights of target groups that are not the platform's."""
+        self.maintenance = False
+        """Whether the listener answers by itself, and forwards nothing."""
         self.aliases: dict[tuple[str, str], tuple[str, dict[str, float]]] = {}
         for function in FUNCTIONS:
             self.aliases[function, "blue"] = (stable, {})
@@ -110,7 +114,7 @@ class FakeAws:
                 continue
             main, extra = self.aliases[function, "blue"]
             found[function] = {main: 1 - sum(extra.values())} | extra
-        total = self.weights["blue"] + self.weights["green"]
+        total = sum(self.weights.values()) + sum(self.other_groups.values()) or 1
         processing: dict[str, float] = {}
         for colour, weight in self.weights.items():
             version = self.aliases.get((PROCESSING, colour), ("gone", {}))[0]
@@ -143,7 +147,14 @@ class FakeAws:
                 {"TargetGroupArn": OUTPUTS[f"{colour.capitalize()}TargetGroupArn"], "Weight": weight}
                 for colour, weight in self.weights.items()
             ]
+            arn = OUTPUTS["GreenTargetGroupArn"]
+            groups += [
+                {"TargetGroupArn": arn.replace("payment-green-test", name), "Weight": weight}
+                for name, weight in self.other_groups.items()
+            ]
             action = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
+            if self.maintenance:
+                action = {"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "503"}}
             return {"Listeners": [{"ListenerArn": OUTPUTS["ListenerArn"], "DefaultActions": [action]}]}
 
         return self._called("DescribeListeners", describe)
@@ -152,7 +163,11 @@ class FakeAws:
         groups = DefaultActions[0]["ForwardConfig"]["TargetGroups"]
         wanted = {group["TargetGroupArn"].split("-")[-2]: group["Weight"] for group in groups}
         assert set(wanted) == {"blue", "green"}
-        return self._called("ModifyListener", lambda: self.weights.update(wanted))
+
+        def modify() -> None:
+            self.weights, self.other_groups, self.maintenance = wanted, {}, False
+
+        return self._called("ModifyListener", modify)
 
     def get_function_configuration(self, *, FunctionName: str, Qualifier: str) -> Any:
         def get() -> Any:

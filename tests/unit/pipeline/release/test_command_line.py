@@ -186,7 +186,7 @@ def test_the_emergency_exits_need_no_cloudformation_either(
     monkeypatch.chdir(tmp_path)
     bench = Bench()
     bench.aws.weights = {"blue": 40, "green": 60}
-    monkeypatch.setattr(cli, "session", lambda region: bench.aws)
+    monkeypatch.setattr(cli, "session", lambda region, environment: bench.aws)
     monkeypatch.setattr(SystemClock, "listen", lambda self: None)
     monkeypatch.setattr(SystemClock, "sleep", lambda self, seconds: None)
     fails(bench, *TABLE, *CLOUDWATCH, "Publish", "DescribeStacks", "GetCallerIdentity")

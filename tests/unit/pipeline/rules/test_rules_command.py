@@ -71,7 +71,7 @@ class Platform:
 @pytest.fixture
 def platform(monkeypatch: pytest.MonkeyPatch) -> Platform:
     platform = Platform()
-    monkeypatch.setattr(command, "session", lambda region: platform)
+    monkeypatch.setattr(command, "session", lambda region, environment: platform)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     return platform
 
