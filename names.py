@@ -29,6 +29,8 @@ METRICS = "Payments"
 """Namespace of the metrics that the functions publish."""
 RELEASE_METRICS = "Payments/Release"
 """Namespace of the metrics that the release controller publishes."""
+RELEASE_EVENTS, RELEASE_EVENT = "payments.release", "Release Event"
+"""Source and detail type of the events that it puts on the account's default event bus."""
 CANDIDATE_WEIGHT = "CandidateWeight"
 """The metric of the release controller: percent of production traffic on the candidate, by ``Environment``."""
 
@@ -79,6 +81,11 @@ def log_group(name: str, environment: str) -> str:
 def secret(name: str, environment: str) -> str:
     """A secret in Secrets Manager."""
     return f"payment/{name}-{environment}"
+
+
+def release_webhooks(environment: str) -> str:
+    """The secret with the addresses of chat rooms. It is no part of the stack: people make it if they want it."""
+    return secret("release-webhooks", environment)
 
 
 def key_alias(name: str, environment: str) -> str:

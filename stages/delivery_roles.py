@@ -1,11 +1,11 @@
 """The two roles that the pipeline assumes in the environment's account."""
 
-from aws_cdk import Stack
+from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from environments import PIPELINE, Environment
-from names import CANDIDATE_RELEASE, RELEASE_METRICS, Role
+from names import CANDIDATE_RELEASE, RELEASE_EVENTS, RELEASE_METRICS, Role, release_webhooks
 from stages.api import Api
 from stages.compute import Compute
 from stages.encryption import Encryption
@@ -38,7 +38,14 @@ class DeliveryRoles(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._environment = environment
-        reads_outputs = outputs_statement(Stack.of(self))
+        stack = Stack.of(self)
+        reads_outputs = outputs_statement(stack)
+        webhooks = stack.format_arn(
+            service="secretsmanager",
+            resource="secret",
+            resource_name=release_webhooks(environment.name),
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
         functions = [function.function.function_arn for function in compute.functions.values()]
         self.release = self._role(
             "Release",
@@ -79,6 +86,16 @@ class DeliveryRoles(Construct):
                     resources=[storage.releases.table_arn],
                 ),
                 encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
+                iam.PolicyStatement(
+                    actions=["events:PutEvents"],
+                    resources=[stack.format_arn(service="events", resource="event-bus", resource_name="default")],
+                    conditions={"StringEquals": {"events:source": RELEASE_EVENTS}},
+                ),
+                # The ARN of a secret ends with six characters. Without them: the ARN of one that does not exist.
+                iam.PolicyStatement(
+                    actions=["secretsmanager:GetSecretValue"], resources=[webhooks, f"{webhooks}-??????"]
+                ),
+                encryption.use_data_key("secretsmanager", "kms:Decrypt"),
                 iam.PolicyStatement(actions=["sns:Publish"], resources=[monitoring.topic.topic_arn]),
                 encryption.use_operations_key("sns", "kms:Decrypt", "kms:GenerateDataKey"),
             ],

@@ -139,10 +139,16 @@ def resource_of_call(
 def request_context(
     tags: Function, service: str, iam_action: str, body: bytes, params: dict[str, Any]
 ) -> dict[str, Any]:
-    """Add ``cloudwatch:namespace``, the condition key that limits the metrics a role may write. MiniStack omits it."""
+    """Add the condition keys that limit the metrics and the events a role may write: ``cloudwatch:namespace``,
+    ``events:source``, ``events:detail-type``. MiniStack omits them."""
     context: dict[str, Any] = tags(service, iam_action, body, params)
     if iam_action == "cloudwatch:PutMetricData":
         context["cloudwatch:namespace"] = _namespace(body, params)
+    if iam_action == "events:PutEvents":
+        entries = json.loads(body)["Entries"]
+        for key, field in (("events:source", "Source"), ("events:detail-type", "DetailType")):
+            # AWS asks for each entry. Entries that differ match no single value.
+            context[key] = " ".join(sorted({str(entry.get(field)) for entry in entries}))
     return context
 
 

@@ -241,7 +241,8 @@ class Controller:
     def _announce(self, release: Release) -> None:
         """Publish the last event, after traffic has moved. A failure to publish stops no release, and a slow one does
         not cost the lease."""
-        for publish in (self._world.announcer.announce, self._world.announcer.measure):
+        announcer = self._world.announcer
+        for publish in (announcer.announce, announcer.publish, announcer.post, announcer.measure):
             try:
                 publish(release)
             except Exception as error:

@@ -112,12 +112,22 @@ class Metrics(Protocol):
 
 
 class Announcer(Protocol):
+    """Tells of the release's last event. Every method raises ``Unavailable``, and takes no longer than the lease."""
+
     def announce(self, release: Release) -> None:
-        """Send the release's last event to the people on duty. Raises ``Unavailable``."""
+        """Mail it to the people on duty, if they are to be told."""
+        ...
+
+    def post(self, release: Release) -> None:
+        """Post it to the chat rooms that want to hear of it."""
+        ...
+
+    def publish(self, release: Release) -> None:
+        """Put it on the event bus, for programs."""
         ...
 
     def measure(self, release: Release) -> None:
-        """Publish the candidate's weight as a metric. Raises ``Unavailable``."""
+        """Publish the candidate's weight as a metric."""
         ...
 
 

@@ -7,16 +7,21 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from scipy import stats
 
+import names
 from localcloud.settings import TIME_SCALE, ExecutedVersion
 from names import Function
 
@@ -294,6 +299,81 @@ def test_a_candidate_whose_database_is_out_of_reach_is_found_at_the_first_step(r
     record = json.loads((releases.folder / "reports" / "dev" / "release.json").read_text())
     assert record["step"] == 0
     assert record["rejected"]
+
+
+@pytest.fixture
+def room() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The address of a chat room's web hook, and what came there."""
+    heard: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", heard
+        server.shutdown()
+
+
+def test_a_release_under_its_role_tells_a_chat_room_and_the_event_bus(
+    releases: Releases, room: tuple[str, list[dict[str, Any]]]
+) -> None:
+    # Given a web hook in the secret, and a rule that sends roll-backs and promotions to a queue
+    url, heard = room
+    platform, (sqs, events, secrets) = (
+        releases.platform,
+        map(releases.platform.client, ("sqs", "events", "secretsmanager")),
+    )
+    hook = [{"url": url, "format": "teams", "from": "info"}]
+    secrets.create_secret(Name=names.release_webhooks("dev"), SecretString=json.dumps(hook))
+    queue = sqs.create_queue(QueueName="release-events")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": [names.RELEASE_EVENTS], "detail": {"phase": ["promoted", "rolled-back"]}}
+    events.put_rule(Name="release-ends", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="release-ends", Targets=[{"Id": "queue", "Arn": arn}])
+    new = releases.deploy(warm=False)
+
+    # When the release role promotes
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.release", "promote", "--now", "--env", "dev"],
+        cwd=releases.folder,
+        env=platform.environ | QUICK | {"PLATFORM_ROLE_ARN": platform.outputs["ReleaseRoleArn"]},
+        capture_output=True,
+        text=True,
+    )
+
+    # Then each of them has heard of it, with the link and the next command
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not announced" not in done.stdout + done.stderr
+    assert releases.stable() == new
+    texts = [json.dumps(card) for card in heard]
+    assert "promoted" in texts[-1]
+    assert "undo --env dev --now" in texts[-1]
+    assert platform.outputs["DashboardUrl"] in texts[-1]
+    [message] = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5, MaxNumberOfMessages=10)["Messages"]
+    detail = json.loads(message["Body"])["detail"]
+    assert (detail["phase"], detail["severity"], detail["environment"]) == ("promoted", "info", "dev")
+
+    # When it would put an event of another source, then the role has no right
+    role = platform.client("sts").assume_role(RoleArn=platform.outputs["ReleaseRoleArn"], RoleSessionName="test")
+    credentials = role["Credentials"]
+    variables = platform.cloud.environ()
+    bus = boto3.client(
+        "events",
+        region_name=variables["AWS_REGION"],
+        endpoint_url=variables["AWS_ENDPOINT_URL"],
+        verify=variables["AWS_CA_BUNDLE"],
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        bus.put_events(Entries=[{"Source": "payments.other", "DetailType": "Release Event", "Detail": "{}"}])
 
 
 def test_watch_shows_how_things_stand_again_and_again_until_it_is_interrupted(releases: Releases) -> None:

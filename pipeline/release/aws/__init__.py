@@ -3,7 +3,8 @@
 - traffic: ``elasticloadbalancing:DescribeListeners``, ``ModifyListener``; ``lambda:GetAlias``, ``UpdateAlias``,
   ``CreateAlias`` (of one that was deleted), ``GetFunctionConfiguration`` (does a version exist?)
 - alarms and metrics: ``cloudwatch:DescribeAlarms``, ``GetMetricData``
-- messages: ``sns:Publish`` to the alert topic, ``cloudwatch:PutMetricData`` in ``Payments/Release``
+- messages: ``sns:Publish`` to the alert topic, ``events:PutEvents`` of source ``payments.release``,
+  ``secretsmanager:GetSecretValue`` of the web hooks, ``cloudwatch:PutMetricData`` in ``Payments/Release``
 - records and lease: ``dynamodb:PutItem``, ``GetItem``, ``Query``, ``DeleteItem`` on ``payment-releases-<env>``
 - who asks: ``sts:GetCallerIdentity``
 - names of the platform: ``cloudformation:DescribeStacks`` on its stack; without it, in an emergency,

@@ -1,14 +1,20 @@
-"""Messages to the people on duty (SNS), and the candidate's weight as a metric for the dashboard."""
+"""Messages to people (mail by SNS, chat rooms by web hooks), events for programs (EventBridge), and the candidate's
+weight as a metric for the dashboard."""
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import names
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import PROMPT_CONFIG, calling
+from pipeline.release.aws.webhooks import Webhooks
+from pipeline.release.notice import Notice
+from pipeline.release.ports import Unavailable
 from pipeline.release.record import Release
-from pipeline.release.view import describe, name
 
 if TYPE_CHECKING:
     import boto3
@@ -18,21 +24,34 @@ SUBJECT_LENGTH = 100
 
 
 class AwsAnnouncer:
-    """``Announcer`` to the platform's alert topic."""
+    """``Announcer`` to the platform's alert topic, the account's default event bus, and the environment's web hooks."""
 
     def __init__(self, aws: boto3.Session, outputs: PlatformOutputs):
         self._sns = aws.client("sns", config=PROMPT_CONFIG)
+        self._events = aws.client("events", config=PROMPT_CONFIG)
         self._cloudwatch = aws.client("cloudwatch", config=PROMPT_CONFIG)
+        self._webhooks = Webhooks(aws)
         self._topic = outputs["AlertTopicArn"]
+        self._dashboard = outputs.values.get("DashboardUrl")  # in an emergency it may be unknown
 
     def announce(self, release: Release) -> None:
-        event = release.events[-1]
-        if event.notify:
-            subject = f"Payments {release.environment}: {release.phase}, {name(release.candidate)}"
+        if release.events[-1].notify:
+            notice = self._notice(release)
             with calling("publishing to the alert topic"):
-                self._sns.publish(
-                    TopicArn=self._topic, Subject=subject[:SUBJECT_LENGTH], Message="\n".join(describe(release))
-                )
+                self._sns.publish(TopicArn=self._topic, Subject=notice.headline[:SUBJECT_LENGTH], Message=notice.text)
+
+    def post(self, release: Release) -> None:
+        if release.events[-1].notify:
+            self._webhooks.post(self._notice(release))
+
+    def publish(self, release: Release) -> None:
+        detail = json.dumps(self._notice(release).document())
+        with calling("putting an event on the bus"):
+            [result] = self._events.put_events(
+                Entries=[{"Source": names.RELEASE_EVENTS, "DetailType": names.RELEASE_EVENT, "Detail": detail}]
+            )["Entries"]
+        if "ErrorCode" in result:
+            raise Unavailable(f"putting an event on the bus: {result['ErrorCode']}: {result.get('ErrorMessage')}")
 
     def measure(self, release: Release) -> None:
         with calling("publishing the candidate's weight"):
@@ -47,3 +66,10 @@ class AwsAnnouncer:
                     }
                 ],
             )
+
+    def _notice(self, release: Release) -> Notice:
+        links = {"dashboard": self._dashboard} if self._dashboard else {}
+        # CodeBuild's page of a build leads to its log and artifacts, of which the report is one.
+        report = Path("reports") / release.environment / "release.html"
+        links["report"] = os.environ.get("CODEBUILD_BUILD_URL") or str(report.absolute())
+        return Notice(release=release, links=links)

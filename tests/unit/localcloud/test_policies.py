@@ -1,5 +1,6 @@
 """What policies decide on the local cloud: schedules, conditional writes, the ARN of a role's session."""
 
+import json
 from typing import Any
 
 import pytest
@@ -66,3 +67,18 @@ def test_the_principal_of_a_session_is_its_role(caller: str, expected: str) -> N
             assert iam_evaluator._resolve_condition_key("aws:PrincipalArn", context) == expected
         finally:
             del iam_svc._roles["sealing"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "value"),
+    [
+        (["payments.release"], "payments.release"),
+        (["payments.release", "payments.other"], "payments.other payments.release"),
+    ],
+)
+def test_the_source_of_events_is_told_to_policies(sources: list[str], value: str) -> None:
+    entries = [{"Source": source, "DetailType": "Release Event", "Detail": "{}"} for source in sources]
+    body = json.dumps({"Entries": entries}).encode()
+    context = iam_actions.request_tag_context("events", "events:PutEvents", body, {})
+    assert context["events:source"] == value
+    assert context["events:detail-type"] == "Release Event"

@@ -24,6 +24,7 @@ OUTPUTS = PlatformOutputs(
         "BlueTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/payment-blue-test/1",
         "GreenTargetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/payment-green-test/1",
         "AlertTopicArn": "topic",
+        "DashboardUrl": "https://console.aws.amazon.com/cloudwatch/home#dashboards:name=payment-test",
         "RollbackAlarmNames": "api-errors,api-latency,candidate-errors,candidate-latency",
         "ReleaseTableName": Table.RELEASES.of("test"),
     },
@@ -88,6 +89,9 @@ class FakeAws:
         self.deleted_versions: set[tuple[str, str]] = set()
         self.weight_metric: list[float] = []
         self.messages: list[tuple[str, str]] = []
+        self.events: list[dict[str, Any]] = []
+        """What came on the event bus."""
+        self.secrets: dict[str, str] = {}
         self.table: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
         self.disturb: Disturb = lambda operation, when: None
@@ -242,6 +246,18 @@ class FakeAws:
     def publish(self, *, TopicArn: str, Subject: str, Message: str) -> Any:
         assert len(Subject) <= 100
         return self._called("Publish", lambda: self.messages.append((Subject, Message)))
+
+    def put_events(self, *, Entries: list[Any]) -> Any:
+        def put() -> Any:
+            self.events.extend(Entries)
+            return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in Entries]}
+
+        return self._called("PutEvents", put)
+
+    def get_secret_value(self, *, SecretId: str) -> Any:
+        if SecretId not in self.secrets:
+            return self._called("GetSecretValue", self._not_found("GetSecretValue"))
+        return self._called("GetSecretValue", lambda: {"SecretString": self.secrets[SecretId]})
 
     def get_paginator(self, operation: str) -> Any:
         return SimpleNamespace(paginate={"get_metric_data": self._metric_pages, "query": self._query_pages}[operation])

@@ -87,7 +87,7 @@ def test_an_exception_while_rolling_back_does_not_end_the_way_back(call: str, mo
 
 
 def test_an_announcer_that_breaks_stops_no_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.release.aws.announcer.describe", breaks)
+    monkeypatch.setattr("pipeline.release.aws.announcer.Notice", breaks)
     bench = Bench()
 
     assert bench.controller().shift().code is ExitCode.DONE
