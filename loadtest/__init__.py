@@ -1,0 +1,1 @@
+import pipeline  # noqa: F401 - it explains a missing package

@@ -25,9 +25,10 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from loadtest import reports
 from loadtest.fleet import START_SECONDS, Fleet
-from loadtest.options import add_gate_options, environment_name, gate_settings, positive_integer
+from loadtest.options import add_gate_options, gate_settings, positive_integer
 from loadtest.result import ExitCode, GateError
 from pipeline import aws
+from pipeline.arguments import environment_name
 from pipeline.output import say
 
 
@@ -35,19 +36,23 @@ def main(argv: list[str] | None = None) -> int:
     arguments, gate_options, seconds = _parse(sys.argv[1:] if argv is None else argv)
     name: str = arguments.env.name
     folder = Path("reports") / name
-    reports.write_trouble(name, None, folder)
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup leaves it
             signal.signal(number, lambda *_: interrupted.set())
     try:
+        reports.write_trouble(name, None, folder)
         with _troubles_of_aws():
             session = aws.session(arguments.env.region, arguments.env.name)
             place = json.loads(aws.PlatformOutputs.read(arguments.env.stack_name, session)["LoadTasks"])
             with contextlib.closing(Fleet(place, session, interrupted, time.monotonic() + seconds)) as fleet:
                 return fleet.run_gate(arguments.workers, gate_options)
+    except OSError as error:
+        say(f"load gate {name}: no verdict: {error}", sys.stderr)
+        return ExitCode.GENERATOR_DIED
     except GateError as trouble:
-        reports.write_trouble(name, trouble, folder)
+        with contextlib.suppress(OSError):  # the exit code matters more
+            reports.write_trouble(name, trouble, folder)
         say(f"load gate {name}: no verdict: {trouble}", sys.stderr)
         return trouble.code
 

@@ -63,6 +63,8 @@ def main(argv: list[str] | None = None) -> int:
         return _no_verdict(environment, trouble, folder)
     except KeyboardInterrupt:
         return _no_verdict(environment, GateError(ExitCode.INTERRUPTED, "interrupted before the verdict"), folder)
+    except OSError as error:  # a full disk, or a folder of reports that can't be written
+        return _no_verdict(environment, GateError(ExitCode.GENERATOR_DIED, f"the gate itself failed: {error}"), folder)
     except Exception as error:  # Python would exit with 1, which means a slow route
         traceback.print_exc()
         return _no_verdict(environment, GateError(ExitCode.GENERATOR_DIED, f"the gate itself failed: {error}"), folder)

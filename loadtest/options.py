@@ -5,9 +5,10 @@ import math
 import os
 from dataclasses import dataclass, replace
 
-from environments import Environment, GateSettings, environment
+from environments import GateSettings
 from loadtest.p99 import samples_needed
 from names import Function
+from pipeline.arguments import environment_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +26,6 @@ class Workforce:
     @property
     def is_alone(self) -> bool:
         return self.processes == 1 and self.remote == 0
-
-
-def environment_name(text: str) -> Environment:
-    try:
-        return environment(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:

@@ -67,4 +67,7 @@ def install() -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        print("this is the program of a Fargate task: `python -m loadtest.fargate` starts it", file=sys.stderr)
+        sys.exit(2)
     sys.exit(main(*sys.argv[1:]))

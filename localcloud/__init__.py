@@ -5,6 +5,7 @@ replaces Aurora. IAM is enforced, every connection uses TLS, and every socket li
 ``docs/local-cloud.md`` lists the parts of AWS that it reproduces and the parts that it does not.
 """
 
+import pipeline  # noqa: F401 - it explains a missing package, also one that the next line needs
 from localcloud.cloud import LocalCloud, LocalCloudError, unproxied
 
 __all__ = ["LocalCloud", "LocalCloudError", "unproxied"]

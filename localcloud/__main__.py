@@ -14,9 +14,12 @@ import sys
 from enum import IntEnum
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from environments import Environment, environment
 from localcloud import LocalCloud, LocalCloudError
 from localcloud.failover import database, fail_over
+from localcloud.settings import UnknownSetting
 
 UNSET_REAL_ACCOUNT = "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_PROFILE PLATFORM_ROLE_ARN"
 UNREACHABLE_CLOUD = (
@@ -50,19 +53,21 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = environment(chosen.environment)
         cloud = LocalCloud(settings.name, chosen.state)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
         if chosen.command == "set":
             cloud.change(chosen.assignment)
             print(f"{cloud.name}: {chosen.assignment}")
             return ExitCode.DONE
-    except ValueError as error:
+        return _run(chosen.command, settings, cloud, days=chosen.days)
+    except UnknownSetting as error:
         parser.error(str(error))
-    except LocalCloudError as error:
+    except (LocalCloudError, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return ExitCode.FAILED
-    try:
-        return _run(chosen.command, settings, cloud, days=chosen.days)
-    except LocalCloudError as error:
-        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"{error}\nIs the disk full, or does {chosen.state} belong to another user?", file=sys.stderr)
         return ExitCode.FAILED
 
 

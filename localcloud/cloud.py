@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from localcloud import certificates
-from localcloud.files import write_private
+from localcloud.files import read_object, write_private
 from localcloud.postgres import Postgres
 from localcloud.processes import find_process, process_record
 from localcloud.settings import Settings
@@ -104,7 +104,7 @@ class LocalCloud:
             self._launch(account, region)
 
     def change(self, assignment: str) -> None:
-        """Change a setting of the running cloud: see ``Settings.change``, which raises ``ValueError``. Raises
+        """Change a setting of the running cloud: see ``Settings.change``, which raises ``UnknownSetting``. Raises
         ``LocalCloudError`` when it does not run."""
         with self._exclusively():
             if self._process() is None:
@@ -224,8 +224,8 @@ class LocalCloud:
     def _process(self) -> psutil.Process | None:
         """The emulator's process; ``None`` when it has ended."""
         try:
-            return find_process(json.loads((self.folder / "process.json").read_text()))
-        except (OSError, ValueError, KeyError, psutil.Error):
+            return find_process(read_object(self.folder / "process.json"))
+        except (OSError, ValueError, TypeError, KeyError, psutil.Error):
             return None
 
     def _answers(self) -> bool:

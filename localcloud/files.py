@@ -1,7 +1,9 @@
-"""Files that only their owner may read."""
+"""Files of the local clouds and promotions: written for their owner only, and read with distrust."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 
 def write_private(path: Path, content: bytes | str) -> None:
@@ -12,3 +14,17 @@ def write_private(path: Path, content: bytes | str) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
     fresh.replace(path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that another version, a full disk or a person may have spoilt.
+
+    Raises ``OSError`` when it can't be read, and ``ValueError`` when it holds anything else.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deep") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return found

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from environments import DEFAULT_REGION
-from localcloud.files import write_private
+from localcloud.files import read_object, write_private
 
 INDEX_LAG_MS = 50
 """AWS: indexes follow "within a fraction of a second, under normal conditions" (DynamoDB Developer Guide)."""
@@ -62,6 +62,10 @@ def _yes_or_no(variable: str) -> bool:
     return text == "yes"
 
 
+class UnknownSetting(ValueError):
+    """No setting that can be changed has this name, or not this value."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One start of one local cloud. Its credentials are generated at the start and are valid until it stops.
@@ -109,7 +113,7 @@ class Settings:
     def read(cls, folder: Path) -> "Settings":
         """Raises ``OSError`` or ``ValueError`` when the file is missing or incomplete."""
         try:
-            stored = json.loads((folder / SETTINGS_FILE).read_text())
+            stored = read_object(folder / SETTINGS_FILE)
             return cls(**stored | {"executed_version": ExecutedVersion(stored["executed_version"])})
         except (TypeError, KeyError) as error:
             raise ValueError(f"{folder / SETTINGS_FILE} is of another version: {error}") from error
@@ -119,7 +123,7 @@ class Settings:
 
     def change(self, assignment: str) -> "Settings":
         """These settings with one changed, from text such as ``executed_version=always``. The cloud that runs with
-        them obeys as soon as they are written. Raises ``ValueError`` for an unknown name or value."""
+        them obeys as soon as they are written. Raises ``UnknownSetting``."""
         name, _, value = assignment.partition("=")
         try:
             if name == "metric_minute_seconds" and 0 <= float(value) <= MOST_MINUTE_SECONDS:
@@ -128,7 +132,7 @@ class Settings:
                 return dataclasses.replace(self, executed_version=ExecutedVersion(value))
         except ValueError:
             pass  # no number, or none of the modes
-        raise ValueError(f"{assignment!r}: {CHANGEABLE}")
+        raise UnknownSetting(f"{assignment!r}: {CHANGEABLE}")
 
     @property
     def endpoint(self) -> str:

@@ -13,7 +13,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 import names
 from environments import DEFAULT_REGION
@@ -44,15 +44,31 @@ def require_variables_of(environment: str, environ: Mapping[str, str] = os.envir
             )
 
 
+class UnusableSettings(BotoCoreError, ValueError):
+    """The SDK can't work with the person's own settings of it."""
+
+    fmt = "the SDK of AWS can't use your settings (variables AWS_..., ~/.aws/config): {error}"
+
+
 def session(region: str | None, environment: str | None = None) -> boto3.Session:
     """A session in the target environment, under ``PLATFORM_ROLE_ARN`` when that is set. ``environment``: its name, if
     it is one of a platform; raises ``OtherEnvironment`` if the shell is set up for another.
 
     ``region`` comes from the settings. When it is ``None``, the person's variables or profile decide. A role's
-    credentials are valid for an hour. They are renewed in time, because a shift may bake longer.
+    credentials are valid for an hour. They are renewed in time, because a shift may bake longer. Raises
+    ``UnusableSettings`` and other ``BotoCoreError``.
     """
     if environment:
         require_variables_of(environment)
+    made = _session(region)
+    try:
+        made.client("sts")  # the first client reads the settings, and raises all kinds of errors
+    except (OSError, ValueError) as error:
+        raise UnusableSettings(error=error) from error
+    return made
+
+
+def _session(region: str | None) -> boto3.Session:
     own = botocore.session.Session()
     region = region or os.environ.get("AWS_REGION") or own.get_config_variable("region") or DEFAULT_REGION
     role = os.environ.get("PLATFORM_ROLE_ARN")

@@ -16,11 +16,11 @@ from datetime import UTC
 from enum import IntEnum
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import names
 from environments import PIPELINE
+from pipeline.aws import session
 from pipeline.output import say
 
 LATEST = 20
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.parse_args(arguments)
     try:
-        client: Any = boto3.Session(region_name=PIPELINE.region).client("codepipeline")
+        client: Any = session(PIPELINE.region).client("codepipeline")
         state = client.get_pipeline_state(name=names.PIPELINE)
         recent = client.list_pipeline_executions(pipelineName=names.PIPELINE, maxResults=LATEST)
     except (BotoCoreError, ClientError) as error:

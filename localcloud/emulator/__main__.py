@@ -135,7 +135,12 @@ def main() -> None:
         extend()
         upstream.pin()
         return
-    settings = Settings.read(Path(sys.argv[1]))
+    try:
+        folder, descriptor = sys.argv[1:]
+        settings, listening = Settings.read(Path(folder)), int(descriptor)
+    except (OSError, ValueError) as error:
+        print(f"`python -m localcloud start ENVIRONMENT` starts this program: {error}", file=sys.stderr)
+        sys.exit(2)
     configure(settings)
     own_api.use(settings)
     try:
@@ -143,7 +148,7 @@ def main() -> None:
         upstream.check()
     except upstream.UpstreamChanged as error:
         sys.exit(str(error))
-    serve(settings, int(sys.argv[2]))
+    serve(settings, listening)
     os._exit(0)  # without waiting for MiniStack's daemon threads
 
 

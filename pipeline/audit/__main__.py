@@ -18,19 +18,20 @@ from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import names
+from environments import Environment
 from lambdas.books.seal_verification import read_seals
 from lambdas.books.stored import StoredBooks, StoredSeals
 from lambdas.books.verification import NotRead, verify
 from lambdas.payments.examination import utc_now
 from lambdas.payments.sweeping import STALE
 from lambdas.payments.transactions import timestamp
+from pipeline.arguments import environment_name
 from pipeline.audit.public_key import NoKey, PublicKeys
 from pipeline.audit.report import Report
-from pipeline.aws import OtherEnvironment, require_variables_of
+from pipeline.aws import OtherEnvironment, require_variables_of, session
 from pipeline.output import say
 
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], datetime] =
     )
     commands = parser.add_subparsers(required=True)
     verification = commands.add_parser("verify", help="verify a day, and name its first fault")
-    verification.add_argument("--env", required=True, help="environment, such as dev")
+    verification.add_argument("--env", required=True, type=environment_name, help="environment, such as dev")
     verification.add_argument(
         "--day", type=date.fromisoformat, default=clock().date(), help="YYYY-MM-DD in UTC, default today"
     )
@@ -66,10 +67,10 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], datetime] =
     except (NoKey, OtherEnvironment) as error:
         parser.error(str(error))
     except NotRead as error:
-        say(f"{options.env} {options.day}: not verified, because a record can't be read: {error}", sys.stderr)
+        say(f"{options.env.name} {options.day}: not verified, because a record can't be read: {error}", sys.stderr)
         return ExitCode.NOT_READ
     except (BotoCoreError, ClientError) as error:
-        say(f"{options.env} {options.day}: not verified, because AWS did not answer: {error}", sys.stderr)
+        say(f"{options.env.name} {options.day}: not verified, because AWS did not answer: {error}", sys.stderr)
         return ExitCode.NOT_READ
     say(json.dumps(report.to_json(), indent=2) if options.json else "\n".join(report.lines()))
     if report.breaks:
@@ -79,20 +80,20 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], datetime] =
     return ExitCode.UNFINISHED if report.stale else ExitCode.WHOLE
 
 
-def _verify(environment: str, day: str, keys: Sequence[Path], now: datetime) -> Report:
+def _verify(environment: Environment, day: str, keys: Sequence[Path], now: datetime) -> Report:
     """The outputs of the environment's stack name the bucket and the table."""
-    require_variables_of(environment)
-    aws = boto3.Session()
+    require_variables_of(environment.name)
+    aws = session(environment.region)
     s3, dynamodb, kms = aws.client("s3"), aws.client("dynamodb"), aws.client("kms")
-    check = PublicKeys(keys, kms, names.key_alias(names.SEALS, environment))
-    stacks = aws.client("cloudformation").describe_stacks(StackName=names.stack(environment))
+    check = PublicKeys(keys, kms, names.key_alias(names.SEALS, environment.name))
+    stacks = aws.client("cloudformation").describe_stacks(StackName=environment.stack_name)
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks["Stacks"][0]["Outputs"]}
     bucket, table = outputs["AuditLogBucket"], outputs["TransactionTableName"]
-    seals = read_seals(StoredSeals(s3=s3, bucket=bucket), check, environment, day, now)
+    seals = read_seals(StoredSeals(s3=s3, bucket=bucket), check, environment.name, day, now)
     books = verify(StoredBooks(s3=s3, dynamodb=dynamodb, bucket=bucket, table=table, day=day))
     under_way_since, stale_since = (timestamp(now.astimezone(UTC) - age) for age in (timedelta(minutes=1), STALE))
     return Report(
-        environment=environment,
+        environment=environment.name,
         day=day,
         books=books,
         seals=seals,

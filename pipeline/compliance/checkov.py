@@ -86,7 +86,7 @@ def constructs_of(assembly: Path) -> dict[Path, dict[str, str]]:
             stack.template_file: {each.id: each.construct_path for each in Template(stack.template()).resources}
             for stack in all_stacks(assembly)
         }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise NotScanned(f"{assembly} is no cloud assembly ({error!r}): `make synth` writes one") from error
     if not found:
         raise NotScanned(f"{assembly} holds no template")

@@ -18,7 +18,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from environments import PIPELINE, Environment, environment
+from environments import PIPELINE, Environment
+from pipeline.arguments import environment_name
 from pipeline.aws import session
 from pipeline.evidence import release
 from pipeline.evidence.bundle import pack
@@ -120,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("collect", help="write the bundle of the release that has just finished")
-    command.add_argument("--env", required=True, type=environment, help="dev, staging, prod")
+    command.add_argument("--env", required=True, type=environment_name, help="dev, staging, prod")
     command.add_argument("--failed", action="store_true", help="gate or shift has failed: reports may be missing")
     command.set_defaults(
         run=_collect, subject=lambda arguments: f"{detail(arguments)}no evidence of {arguments.env.name}"

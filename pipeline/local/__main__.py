@@ -26,7 +26,7 @@ from pipeline.local.promotion import Promotion, PromotionRequest
 from pipeline.local.recovery import end_orphans
 from pipeline.local.source import check_packages
 from pipeline.local.state import State
-from pipeline.output import replace_unencodable_characters, say
+from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
 
 
 def promote(state: State, options: argparse.Namespace) -> None:
@@ -119,6 +119,12 @@ def main(arguments: list[str] | None = None) -> int:
         # by a handler: the steps would inherit SIG_IGN, and then nothing could interrupt them.
         ignored = signal.getsignal(sign) is signal.SIG_IGN
         signal.signal(sign, _ignore if ignored else _as_interrupt)
+    code = _code(options)
+    discard_unwritten_output()
+    return code
+
+
+def _code(options: argparse.Namespace) -> int:
     try:
         COMMANDS[options.command][0](State(Path.cwd()), options)
     except (PromotionError, LocalCloudError) as error:

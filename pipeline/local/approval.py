@@ -48,8 +48,8 @@ def record_decision(
 def waiting_run(runs: Path) -> tuple[Run, Step]:
     """The run that waits for a decision, and the approval step. Raises ``BadInput`` when no run waits."""
     for run in reversed(all_runs(runs)):
-        if run.status == "waiting":
-            return run, next(step for _, step in run.open_steps())
+        if run.status == "waiting" and (step := next((step for _, step in run.open_steps()), None)):
+            return run, step
     raise BadInput("No promotion waits for an approval. `make status` shows the last promotion.")
 
 

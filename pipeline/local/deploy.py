@@ -24,6 +24,8 @@ from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
 import names
+from localcloud.files import read_object
+from pipeline.aws import session
 from pipeline.local.errors import ExitCode, StepFailed
 from pipeline.output import say
 
@@ -55,15 +57,18 @@ def deploy(aws: boto3.Session, stack_name: str, *, template: Path, assets: Path,
     Raises ``StepFailed``, naming the resource and the reason, when CloudFormation refuses or rolls back.
     """
     published = _publish(aws, assets, progress)
+    if template.name not in published:
+        raise StepFailed(f"{assets} does not name the template {template.name}")
     return _Stack(aws, stack_name, progress).bring_to(published[template.name])
 
 
 def _publish(aws: boto3.Session, manifest: Path, progress: Progress) -> dict[str, str]:
     """Store the file assets that S3 does not hold yet. Returns the S3 URL of each source file by its name."""
+    assets = _assets(manifest)
     s3, account = aws.client("s3"), aws.client("sts").get_caller_identity()["Account"]
     placeholders = {"${AWS::AccountId}": account, "${AWS::Region}": aws.region_name, "${AWS::Partition}": "aws"}
     urls = {}
-    for asset in json.loads(manifest.read_text())["files"].values():
+    for asset in assets:
         path = manifest.parent / asset["source"]["path"]
         for destination in asset["destinations"].values():
             bucket, key = destination["bucketName"], destination["objectKey"]
@@ -79,6 +84,13 @@ def _publish(aws: boto3.Session, manifest: Path, progress: Progress) -> dict[str
                     packed = Path(shutil.make_archive(f"{scratch}/asset", "zip", path))
                 s3.upload_file(str(packed), bucket, key)
     return urls
+
+
+def _assets(manifest: Path) -> list[dict[str, Any]]:
+    try:
+        return list(read_object(manifest)["files"].values())
+    except (AttributeError, KeyError, ValueError) as error:
+        raise StepFailed(f"{manifest} is no asset manifest: {error}") from error
 
 
 def _is_stored(s3: Any, bucket: str, key: str) -> bool:
@@ -225,15 +237,13 @@ def main() -> int:
         say(text)
 
     try:
-        done = deploy(
-            boto3.Session(), options.stack, template=options.template, assets=options.assets, progress=progress
-        )
-    except (StepFailed, BotoCoreError, ClientError, S3UploadFailedError) as error:
+        done = deploy(session(None), options.stack, template=options.template, assets=options.assets, progress=progress)
+        draft = options.outputs.with_suffix(".new")
+        draft.write_text(json.dumps(done.outputs, indent=2) + "\n")
+        draft.replace(options.outputs)
+    except (StepFailed, BotoCoreError, ClientError, S3UploadFailedError, OSError) as error:
         progress(f"{options.stack} was not deployed: {error}")
         return ExitCode.FAILED
-    draft = options.outputs.with_suffix(".new")
-    draft.write_text(json.dumps(done.outputs, indent=2) + "\n")
-    draft.replace(options.outputs)
     progress(str(done))
     return ExitCode.OK
 

@@ -1,32 +1,50 @@
 """Reads ``plan.json`` of a synthesised cloud assembly. :mod:`pipeline.local.plan` writes it and states its shape."""
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from localcloud.files import read_object
+from pipeline.local.errors import StepFailed
 from pipeline.local.run import Kind, Stage, Step
 
 
 class PlanReader:
-    """The plan of one cloud assembly. Stages, steps and stacks are the plan's own JSON objects."""
+    """The plan of one cloud assembly. Stages, steps and stacks are the plan's own JSON objects.
+
+    Each method raises ``StepFailed`` when the file is gone, spoilt, or lacks what a run's record names.
+    """
 
     def __init__(self, assembly: Path) -> None:
         self.file = assembly / "plan.json"
 
     def stages(self) -> list[dict[str, Any]]:
         """The planned stages in order."""
-        return list(json.loads(self.file.read_text())["stages"])
+        with self._legible():
+            return list(read_object(self.file)["stages"])
 
     def stage(self, stage: Stage) -> dict[str, Any]:
-        return next(each for each in self.stages() if each["name"] == stage.name)
+        with self._legible():
+            return dict({each["name"]: each for each in self.stages()}[stage.name])
 
     def step(self, stage: Stage, step: Step) -> dict[str, Any]:
         planned = self.stage(stage)
-        return next(each for each in planned["pre"] + planned["post"] if each["name"] == step.name)
+        with self._legible():
+            return dict({each["name"]: each for each in planned["pre"] + planned["post"]}[step.name])
 
     def stack(self, stage: Stage, step: Step) -> dict[str, Any]:
         """The stack that a deploy step deploys."""
-        return _stacks_by_step(self.stage(stage))[step.name]
+        planned = self.stage(stage)
+        with self._legible():
+            return _stacks_by_step(planned)[step.name]
+
+    @contextmanager
+    def _legible(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, OSError, TypeError, ValueError) as error:
+            raise StepFailed(f"the plan {self.file} is of another version ({error!r}): promote again") from error
 
 
 def run_stage(planned: dict[str, Any]) -> Stage:

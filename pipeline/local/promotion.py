@@ -5,7 +5,6 @@ approval therefore continues with the step after it.
 """
 
 import contextlib
-import json
 import shlex
 import shutil
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcloud import LocalCloud, LocalCloudError
+from localcloud.files import read_object
 from localcloud.settings import TIME_SCALE
 from pipeline.bootstrap.account import toolkit_command
 from pipeline.git import GitError, git
@@ -187,7 +187,7 @@ class Promotion:
         planned = self._plan.step(stage, step)
         environment = {**planned["env"], **self._environment(self._cloud(stage))}
         for name, reference in planned["env_from_outputs"].items():
-            environment[name] = json.loads(self._outputs(reference["stack"]).read_text())[reference["output"]]
+            environment[name] = self._output(reference["stack"], reference["output"])
         try:
             return self._run(stage, step, planned["commands"], environment)
         finally:
@@ -251,6 +251,12 @@ class Promotion:
 
     def _cloud(self, stage: Stage) -> LocalCloud:
         return LocalCloud(stage.environment, self.state.clouds)
+
+    def _output(self, stack_name: str, name: str) -> str:
+        try:
+            return str(read_object(self._outputs(stack_name))[name])
+        except (KeyError, OSError, ValueError) as error:
+            raise StepFailed(f"output {name} of {stack_name} can't be read ({error}): promote again") from error
 
     def _outputs(self, stack_name: str) -> Path:
         return self.run.folder / "outputs" / f"{stack_name}.json"

@@ -1,11 +1,12 @@
 """The texts after a promotion and of ``make status``."""
 
-import json
+from contextlib import suppress
 
 from rich.console import Console as Terminal
 
-from environments import environment
+import names
 from localcloud import LocalCloud
+from localcloud.files import read_object
 from pipeline.local.console import Console
 from pipeline.local.function_errors import first_error
 from pipeline.local.run import Run, Stage, Step, all_runs
@@ -97,9 +98,9 @@ def show_status(state: State) -> None:
 def _api_url(runs: list[Run], cloud: LocalCloud) -> str:
     """The API's URL in the outputs of the last deployment; empty when the cloud does not run."""
     for run in reversed(runs if cloud.is_running() else []):
-        outputs = run.folder / "outputs" / f"{environment(cloud.name).stack_name}.json"
-        if outputs.exists():
-            return str(json.loads(outputs.read_text())["ApiGatewayUrl"])
+        outputs = run.folder / "outputs" / f"{names.stack(cloud.name)}.json"
+        with suppress(OSError, ValueError, KeyError):  # not deployed by this run, or spoilt
+            return str(read_object(outputs)["ApiGatewayUrl"])
     return ""
 
 

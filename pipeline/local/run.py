@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from localcloud.files import read_object
 
 VERSION = 1
 
@@ -96,12 +98,24 @@ class Run:
     @classmethod
     def load(cls, folder: Path) -> "Run":
         """Raises ``ValueError`` for a record that is incomplete or of another version."""
-        record = json.loads((folder / "run.json").read_text())
+        record = read_object(folder / "run.json")
         if record.get("version") != VERSION:
             raise ValueError(f"{folder / 'run.json'} is of another version")
         stages = [Stage(**{**s, "steps": [Step(**step) for step in s["steps"]]}) for s in record["stages"]]
         known = {k: v for k, v in record.items() if k not in ("version", "id", "folder", "stages")}
-        return cls(folder=folder, stages=stages, **known)
+        run = cls(folder=folder, stages=stages, **known)
+        if not (_is_whole(run) and all(_is_whole(step) for stage in stages for step in stage.steps)):
+            raise ValueError(f"{folder / 'run.json'} is spoilt")
+        return run
+
+
+def _is_whole(part: Run | Step) -> bool:
+    """Whether what was read can be sorted, shown and continued."""
+    times = all(isinstance(time, int | float | None) for time in (part.started, part.ended))
+    if isinstance(part, Run):
+        return times and part.started is not None and part.status in get_args(Status)
+    kinds = part.status in get_args(Status) and part.kind in get_args(Kind)
+    return times and kinds and isinstance(part.process, dict | None)
 
 
 def create(runs: Path) -> Run:
@@ -122,6 +136,6 @@ def all_runs(runs: Path) -> list[Run]:
     """Every run with a readable record, oldest first."""
     found = []
     for path in runs.glob("*/run.json"):
-        with contextlib.suppress(ValueError, TypeError, KeyError, OSError):  # written by another version
+        with contextlib.suppress(AttributeError, KeyError, OSError, TypeError, ValueError):  # of another version
             found.append(Run.load(path.parent))
     return sorted(found, key=lambda run: run.started)

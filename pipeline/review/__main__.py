@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
         say(reports.write(comparison, options.output))
     except NotCompared as error:
         return _not_compared(options, str(error))
+    except OSError as error:
+        return _not_compared(options, f"{type(error).__name__}: {error}")
     except Exception as error:  # Python would exit with 1, which means new findings
         traceback.print_exc()
         return _not_compared(options, f"{type(error).__name__}: {error}")

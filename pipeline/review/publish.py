@@ -55,6 +55,10 @@ class NoReport(Exception):
     """The run left no report. The message ends the sentence 'No review: …'."""
 
 
+class NotOnGitHub(Exception):
+    """This is no step of GitHub's workflow. The message says what it lacks."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """The report of a run. A stranger may have written it."""
@@ -66,10 +70,27 @@ class Report:
 
 
 def main() -> int:
-    """Exit code 0 even if the review failed, because this command only publishes the verdict."""
-    event = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text())
-    name = os.environ["GITHUB_REPOSITORY"]
-    github = Repository(api=os.environ["GITHUB_API_URL"], name=name, token=os.environ["GITHUB_TOKEN"])
+    """Exit code 0 even if the review failed, because this command only publishes the verdict. 1: GitHub refused or did
+    not answer. 2: this is no step of GitHub's workflow."""
+    try:
+        return _publish()
+    except NotOnGitHub as error:
+        print(f"this command is a step of .github/workflows/review-comment.yml: {error}", file=sys.stderr)
+        return 2
+    except (Refused, OSError) as error:
+        print(f"::error::the review was not published: {error}", file=sys.stderr)
+        return 1
+
+
+def _publish() -> int:
+    try:
+        event = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text())
+        name, api, token = (os.environ[f"GITHUB_{what}"] for what in ("REPOSITORY", "API_URL", "TOKEN"))
+    except KeyError as unset:
+        raise NotOnGitHub(f"the variable {unset.args[0]} is not set") from unset
+    except (OSError, ValueError) as error:
+        raise NotOnGitHub(f"the event can't be read: {error}") from error
+    github = Repository(api=api, name=name, token=token)
     # Ask for the present state. If two of these jobs run in the wrong order, neither publishes an older state.
     run = github.get(f"actions/runs/{int(event['workflow_run']['id'])}")
     if run["path"].partition("@")[0] != WORKFLOW:

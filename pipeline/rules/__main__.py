@@ -21,8 +21,9 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-import environments
+from environments import Environment
 from lambdas.payments.rules import FIELDS, shipped
+from pipeline.arguments import environment_name
 from pipeline.aws import PlatformNotDeployed, session
 from pipeline.output import say
 from pipeline.rules import override
@@ -46,15 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+    except (BotoCoreError, ClientError, PlatformNotDeployed) as error:
+        say(f"{options.env.name}: {error}", sys.stderr)
+        return ExitCode.UNAVAILABLE
     except (Refused, ValueError) as refused:
         say(str(refused), sys.stderr)
         return ExitCode.REFUSED
     except NotConfirmed as error:
         say(f"nothing was changed: {error}", sys.stderr)
         return ExitCode.NOT_CONFIRMED
-    except (BotoCoreError, ClientError, PlatformNotDeployed) as error:
-        say(f"{options.env}: {error}", sys.stderr)
-        return ExitCode.UNAVAILABLE
     return ExitCode.DONE
 
 
@@ -70,20 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     for command in (check, put):
         command.add_argument("file", type=Path, metavar="FILE", help="JSON as lambdas/payments/fraud_rules.json")
     for command in (show, put, withdraw):
-        command.add_argument("--env", required=True, type=_environment, help="environment, such as dev")
+        command.add_argument("--env", required=True, type=environment_name, help="environment, such as dev")
     for command in (put, withdraw):
         command.add_argument("--reason", required=True, type=_reason, help="why; recorded with your identity")
         command.add_argument("--yes", action="store_true", help="do not ask, even for prod")
     for command, run in ((check, _check), (show, _show), (put, _put), (withdraw, _withdraw)):
         command.set_defaults(run=run)
     return parser
-
-
-def _environment(name: str) -> str:
-    try:
-        return environments.environment(name).name
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _reason(text: str) -> str:
@@ -123,7 +117,7 @@ def _put(options: argparse.Namespace) -> None:
     parameters = _parameters(options.env)
     stable, candidate = parameters.deployed()
     value = override.made(document.values, stable.rules, parameters.who(), options.reason)
-    say(f"{options.env}: {_summary(document)}")
+    say(f"{options.env.name}: {_summary(document)}")
     if stable.rules == {shipped().version.removeprefix("shipped-")}:
         own = {"review_at": shipped().review_at, "decline_at": shipped().decline_at, "rules": shipped().values}
         for change in list(override.changes(own, document.values)) or ["as shipped"]:
@@ -141,7 +135,7 @@ def _put(options: argparse.Namespace) -> None:
 def _withdraw(options: argparse.Namespace) -> None:
     parameters = _parameters(options.env)
     if not (override_of(parameters.read()[0]) or {}).get("replaces"):
-        say(f"{options.env} has no override")
+        say(f"{options.env.name} has no override")
         return
     value = override.withdrawn(parameters.who(), options.reason)
     for each in parameters.deployed():
@@ -151,8 +145,8 @@ def _withdraw(options: argparse.Namespace) -> None:
 
 def _change(parameters: Parameters, options: argparse.Namespace, value: str) -> None:
     _, before = parameters.read()
-    if environments.environment(options.env).requires_approval and not options.yes:
-        _confirm(options.env)
+    if options.env.requires_approval and not options.yes:
+        _confirm(options.env.name)
     number = parameters.write(value)
     say(f"written: {parameters.name}, number {number}")
     if number != before + 1:
@@ -168,8 +162,8 @@ def _confirm(environment: str) -> None:
         raise NotConfirmed(f"the answer was not {environment}")
 
 
-def _parameters(environment: str) -> Parameters:
-    return Parameters(session(environments.environment(environment).region, environment), environment)
+def _parameters(environment: Environment) -> Parameters:
+    return Parameters(session(environment.region, environment.name), environment.name)
 
 
 def _line(deployed: Deployed, text: str) -> str:

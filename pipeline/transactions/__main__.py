@@ -27,8 +27,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from environments import Environment, environment
+from environments import Environment
 from names import Staff
+from pipeline.arguments import environment_name
 from pipeline.aws import OtherEnvironment, PlatformNotDeployed
 from pipeline.output import say
 from pipeline.transactions.client import Client, Reply, client_of
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None, client: Callable[[Environment, 
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--env", type=_environment, required=True, help="environment, such as dev")
+    parser.add_argument("--env", type=environment_name, required=True, help="environment, such as dev")
     parser.add_argument("--json", action="store_true", help="print the API's answers, a line each")
     commands = parser.add_subparsers(required=True)
     _add_list(commands)
@@ -88,13 +89,6 @@ def main(arguments: Sequence[str] | None = None, client: Callable[[Environment, 
         say(f"{options.env.name}: no answer: {error}", sys.stderr)
         return ExitCode.NO_ANSWER
     return ExitCode.DONE
-
-
-def _environment(text: str) -> Environment:
-    try:
-        return environment(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _add_list(commands: Any) -> None:

@@ -1,17 +1,17 @@
 """A platform with five payments and their seal, in place of AWS."""
 
-import boto3
 import pytest
 
 from lambdas.adapters import aws
 from lambdas.sealing import handler
+from pipeline.audit import __main__ as command
 from tests.unit.pipeline.audit.fake_cloud import Cloud
 
 
 @pytest.fixture
 def unsealed(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     cloud = Cloud()
-    monkeypatch.setattr(boto3, "Session", lambda: cloud)
+    monkeypatch.setattr(command, "session", lambda region: cloud)
     monkeypatch.setattr(aws, "patient_client", cloud.client)
     monkeypatch.setattr(handler, "utc_now", lambda: cloud.now)
     for name in ("AUDIT_BUCKET", "TRANSACTION_TABLE", "SIGNING_KEY_ARN"):
