@@ -4,19 +4,42 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+# The person's environment may say where packages come from and how to reach it, and nothing of how they are installed or
+# how the tools run: a PYTHONPATH, PIP_TARGET or NODE_ENV=production would give other packages than the lock files.
+KEPT := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_CONFIG_FILE PIP_CACHE_DIR \
+	PIP_CERT PIP_CLIENT_CERT PIP_TRUSTED_HOST PIP_PROXY PIP_DEFAULT_TIMEOUT PIP_TIMEOUT PIP_RETRIES PIP_KEYRING_PROVIDER \
+	UV_INDEX% UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_NO_INDEX UV_CONFIG_FILE UV_CACHE_DIR UV_INSECURE_HOST \
+	UV_HTTP_TIMEOUT UV_KEYRING_PROVIDER UV_OFFLINE UV_LINK_MODE \
+	PYTHONIOENCODING PYTHONUTF8 PYTHONUNBUFFERED NODE_EXTRA_CA_CERTS
+unexport $(filter-out $(KEPT),$(filter PIP_% UV_% PYTHON_% PYTHON% NODE_% CONDA_%,$(.VARIABLES))) VIRTUAL_ENV BASH_ENV CDPATH
+# Configuration files may say the same. These outweigh them.
+export PIP_USER := 0
+NPM_AS_LOCKED := --global=false --location=project --prefix . --include=dev --include=prod --dry-run=false \
+	--workspaces=false --bin-links --package-lock --ignore-scripts --engine-strict=false --foreground-scripts=false
 # Trust the certificate authorities of this machine, so that the setup works behind a company's TLS proxy.
 export UV_SYSTEM_CERTS := true
 export NODE_USE_SYSTEM_CA := 1
-# Images of Python set this. Every process would then compile its imports again: 20 s for CDK and cfn-lint.
-unexport PYTHONDONTWRITEBYTECODE
+# Without a home that can be written, as in containers with an arbitrary uid, the tools keep their caches here.
+ifneq ($(shell cd "$${HOME:-/nonexistent}" 2> /dev/null && { test -d .cache || mkdir .cache; } 2> /dev/null && test -w .cache && echo yes),yes)
+export XDG_CACHE_HOME ?= $(CURDIR)/.cache
+export npm_config_cache ?= $(CURDIR)/.cache/npm
+endif
 
 PYTHON ?= python3
+# Some shells have a start-up file of this name in their environment.
+ifneq ($(findstring /,$(ENV)),)
+ENV := dev
+endif
 ENV ?= dev
+
+# What people name (branches may contain any character) is data: neither make nor a shell evaluates it.
+$(foreach name,APPROVE BASE DURATION ENV MINUTES PYTHON RATE REVISION,$(eval override export $(name) := $$(value $(name))))
 
 ##@ Promote
 .PHONY: promote approve reject status down clean remote
 promote: setup ## Promote the current commit through dev, staging and prod on this machine  [APPROVE=yes] [REVISION=...]
-	@python -m pipeline.local promote $(if $(APPROVE),--approve $(APPROVE)) $(if $(REVISION),--revision $(REVISION))
+	@python -m pipeline.local promote $${APPROVE:+"--approve=$$APPROVE"} $${REVISION:+"--revision=$$REVISION"}
 
 approve: setup ## Approve the promotion that waits before prod, and continue it
 	@python -m pipeline.local approve
@@ -77,18 +100,21 @@ e2e: setup ## One real promotion on the local cloud
 	@python -m pytest -q tests/e2e
 
 ##@ Work
-.PHONY: setup synth load review benchmark format lock help
+.PHONY: setup doctor synth load review benchmark format lock help
 setup: .venv/.ready node_modules/.ready ## Install everything into .venv and node_modules
+
+doctor: ## Tell what this machine lacks: programs, space, rights, settings
+	@"$$PYTHON" -m pipeline.doctor
 
 synth: setup ## Write cdk.out: the pipeline, every environment, and the local plan (needs no AWS account)
 	@cdk synth --quiet && echo "Written to cdk.out"
 
 load: setup ## Run the load gate by hand  [ENV=dev] [RATE=50] [DURATION=60]
-	@variables=$$(python -m localcloud env $(ENV)) && eval "$$variables" && \
-	python -m loadtest.gate --env $(ENV) $(if $(RATE),--rate $(RATE)) $(if $(DURATION),--duration $(DURATION))
+	@variables=$$(python -m localcloud env -- "$$ENV") && eval "$$variables" && \
+	python -m loadtest.gate "--env=$$ENV" $${RATE:+"--rate=$$RATE"} $${DURATION:+"--duration=$$DURATION"}
 
 review: setup ## Compare findings, templates and costs with another commit: reports/review/  [BASE=origin/main]
-	@python -m pipeline.review --base $(or $(BASE),origin/main)
+	@python -m pipeline.review "--base=$${BASE:-origin/main}"
 
 benchmark: setup ## Measure the figures in the docs
 	@python -m benchmarks
@@ -108,11 +134,11 @@ help: ## Show this text
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  \033[36m%-15s\033[0m %s\n", $$1, $$2 }' Makefile
 
 .venv/.ready: requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.12"; exit 2; }
-	@$(PYTHON) -m venv .venv || { echo "python3 can't make a virtual environment: on Debian, apt-get install python3-venv"; exit 2; }
+	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $$PYTHON is $$("$$PYTHON" -V 2>&1). Name another: make PYTHON=python3.12"; exit 2; }
+	@"$$PYTHON" -m venv .venv || { echo "$$PYTHON can't make a virtual environment: on Debian, apt-get install python3-venv"; exit 2; }
 	@echo "Installing Python packages into .venv ..."
-	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
-	@uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt || { $(MAKE) doctor; exit 2; }
+	@uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt || { $(MAKE) doctor; exit 2; }
 	@cp requirements/dev.txt $@
 
 .venv/checkov/.ready: requirements/checkov.txt | .venv/.ready
@@ -124,5 +150,5 @@ help: ## Show this text
 
 node_modules/.ready: package-lock.json .venv/.ready
 	@echo "Installing the CDK command line into node_modules ..."
-	@npm ci --silent --no-audit --no-fund
+	@npm ci --silent --no-audit --no-fund $(NPM_AS_LOCKED) || { $(MAKE) doctor; exit 2; }
 	@cp package-lock.json $@

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from loadtest.reports import html, junit, markdown
 from loadtest.result import GateError, Result
+from reporting.markdown import prose
 
 UNFINISHED = "the gate has not finished: it is running, or it was killed"
 
@@ -33,6 +34,6 @@ def write_trouble(environment: str, trouble: GateError | None, folder: Path) -> 
     }
     (folder / "gate.json").write_text(json.dumps(state, indent=2) + "\n")
     (folder / "gate.junit.xml").write_text(junit.render_trouble(environment, message))
-    (folder / "gate.md").write_text(f"# Load gate of {environment}: no verdict\n\n{message}\n")
+    (folder / "gate.md").write_text(f"# Load gate of {environment}: no verdict\n\n{prose(message)}\n")
     for name in ("gate.html", "locust.html"):
         (folder / name).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from xml.etree import ElementTree as Xml
 
 from loadtest.p99 import GateVerdict
 from loadtest.result import Result
+from reporting.text import visible
 
 
 def render(result: Result) -> str:
@@ -37,6 +38,9 @@ def _new_case(suite: Xml.Element, name: str, seconds: float) -> Xml.Element:
 
 
 def _text(suite: Xml.Element) -> str:
+    for element in suite.iter():  # XML can't hold control characters, not even escaped
+        element.text = visible(element.text) if element.text else None
+        element.attrib.update({name: visible(value) for name, value in element.attrib.items()})
     for kind, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
         suite.set(kind, str(len(list(suite.iter(tag)))))
     root = Xml.Element("testsuites")

@@ -1,13 +1,14 @@
 """Markdown: the verdict and its reasoning, for a pull request or a run's summary."""
 
 from loadtest.result import Result
+from reporting.markdown import code, prose
 
 
 def render(result: Result) -> str:
     lines = [
         f"# Load gate of {result.subject.environment}: {result.verdict}",
         "",
-        *(f"- {reason}" for reason in result.reasons),
+        *(f"- {prose(reason)}" for reason in result.reasons),
         "",
         "| route | verdict | samples | p50 ms | p99 ms | p99 between | limit ms | max ms | over limit (allowed) "
         "| errors | CPU p50 and p99 ms |",
@@ -20,8 +21,9 @@ def render(result: Result) -> str:
             for r in result.routes
         ),
         "",
-        f"API {result.subject.url}: {result.rate:g} requests/s asked, {result.generator.achieved_rate:.1f} achieved, "
-        f"{result.measured_seconds:g} s measured after {result.warm_up_seconds:g} s of warm-up. "
+        f"API {code(result.subject.url)}: {result.rate:g} requests/s asked, "
+        f"{result.generator.achieved_rate:.1f} achieved, {result.measured_seconds:g} s measured "
+        f"after {result.warm_up_seconds:g} s of warm-up. "
         f"p99 bounds: order statistics at {1 - result.alpha:.2%} confidence. "
         f"The same payments again: `--seed {result.seed}`.",
     ]

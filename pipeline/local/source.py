@@ -13,7 +13,7 @@ from pipeline.git import GitError, commit_id, git, write_files
 from pipeline.local.errors import BadInput
 
 NOT_SOURCE = (
-    *(".git", ".pipeline", ".venv", "node_modules", "cdk.out"),
+    *(".git", ".cache", ".pipeline", ".venv", "node_modules", "cdk.out"),
     *("__pycache__", ".*_cache", ".hypothesis"),
 )
 

@@ -27,6 +27,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pipeline.review.github import Refused, Repository
 from pipeline.review.markers import MARKER, TOOL
@@ -41,7 +42,9 @@ MOST_FILES = 3000
 FILE_LIMIT = 10 * 1024 * 1024
 """In bytes, for each report and for the archive."""
 COMMENT_LIMIT = 64_000
-"""In characters, for the report in a comment. GitHub refuses comments of more than 65,536."""
+"""In bytes, for the report in a comment. GitHub refuses comments of more than 65,536 characters."""
+LONGEST_FENCE = 100
+"""In characters. A longer fence is not closed: its end would not fit, and nothing stands after it."""
 MOST_ENDS = 20
 """The most lines that close the blocks of a cut report. Our reports need three."""
 AUTHOR = "github-actions[bot]"
@@ -97,7 +100,7 @@ def _publish() -> int:
         print("::warning::another workflow has the name of the review's: nothing is published of its run")
         return 0
     if run["event"] == "push" and run["head_repository"]["full_name"] == name:
-        return _publish_branch(github, run)
+        return _publish_branch(github, run, branch=event["repository"]["default_branch"])
     if run["event"] == "pull_request":
         return _publish_pull_request(github, run, base=event["repository"]["default_branch"])
     print("not a review of a pull request or of a branch of this repository: nothing to do")
@@ -114,18 +117,26 @@ def _publish_pull_request(github: Repository, run: dict[str, Any], *, base: str)
     except NoReport as problem:
         _comment(github, pull_request, _no_review(run, str(problem)))
         return 0
-    _comment(github, pull_request, _review(run, report.text, _altered_judges(github, pull_request)))
+    try:
+        _comment(github, pull_request, _review(run, report.text, _altered_judges(github, pull_request)))
+    except Refused as refused:  # the former verdict must not stand
+        print(f"::warning::{refused}")
+        _comment(github, pull_request, _no_review(run, "GitHub takes no comment with its report"))
     _upload(github, report, commit=run["head_sha"], ref=f"refs/pull/{pull_request}/head")
     return 0
 
 
-def _publish_branch(github: Repository, run: dict[str, Any]) -> int:
+def _publish_branch(github: Repository, run: dict[str, Any], *, branch: str) -> int:
+    # A run names a branch or a tag, and does not say which. A tag may have the name of the branch.
+    if github.get(f"git/ref/heads/{quote(branch)}")["object"]["sha"] != run["head_sha"]:
+        print(f"{run['head_sha']} is not the head of {branch}: nothing to do")
+        return 0
     try:
         report = _report(github, run)
     except NoReport as problem:
         print(f"::notice::nothing for code scanning: {problem}")
         return 0
-    _upload(github, report, commit=run["head_sha"], ref=f"refs/heads/{run['head_branch']}")
+    _upload(github, report, commit=run["head_sha"], ref=f"refs/heads/{branch}")
     return 0
 
 
@@ -223,10 +234,11 @@ def _only_ours(log: Any) -> dict[str, Any]:
 def _review(run: dict[str, Any], text: str, altered: list[str]) -> str:
     """The run's verdict, then its report. ``altered``: the judges that the pull request changes."""
     verdict = "✓ **Review passed**" if run["conclusion"] == "success" else "✗ **Review failed**"
-    # A name in a stranger's text notifies nobody.
-    body = re.sub(r"@(?=\w)", "@\N{ZERO WIDTH SPACE}", text.replace(MARKER, "").replace("\0", "")).strip()
-    if cut := len(body) > COMMENT_LIMIT:
-        body = _closed(body[:COMMENT_LIMIT].rpartition("\n")[0])
+    # A name in a stranger's text notifies nobody, also if its @ or its letters are written as numbers.
+    body = text.replace(MARKER, "").replace("\0", "").replace("@", "@\N{ZERO WIDTH SPACE}").strip()
+    body = re.sub("&(?=#|commat)", "&amp;", body)
+    if cut := len(body.encode()) > COMMENT_LIMIT:
+        body = _closed(body.encode()[:COMMENT_LIMIT].decode(errors="ignore").rpartition("\n")[0])
     whole = "Too long for a comment, so cut: [the whole report, and the log]" if cut else "[Log and HTML page]"
     judges = ", ".join(f"`{each}`" for each in altered)
     warning = f"⚠️ **This change alters what judges it: {judges}.** Read that before the verdict.\n\n" if judges else ""
@@ -243,7 +255,7 @@ def _closed(text: str) -> str:
             folded += 0 if marks else line.count("<details>") - line.count("</details>")
         elif marks and line.strip() == fence.strip():
             fence = ""
-    ends = [fence] * bool(fence) + ["", "</details>"] * folded
+    ends = [fence] * (0 < len(fence) <= LONGEST_FENCE) + ["", "</details>"] * folded
     return "\n".join([text, *ends[:MOST_ENDS]])
 
 

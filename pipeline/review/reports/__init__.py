@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline.review import NotCompared
 from pipeline.review.comparison import Comparison
 from pipeline.review.reports import html, markdown, sarif
 
@@ -11,7 +12,12 @@ MARKDOWN, SARIF, JSON, HTML = NAMES = ("review.md", "review.sarif", "review.json
 
 
 def remove(folder: Path) -> None:
-    """Remove the reports of an earlier comparison, so that they are not taken for reports of this one."""
+    """Remove the reports of an earlier comparison, so that they are not taken for reports of this one.
+
+    Raises ``NotCompared`` when the folder is a symbolic link: a change may have brought it, and it leads anywhere.
+    """
+    if link := next((each for each in (folder, *folder.parents) if not each.is_absolute() and each.is_symlink()), None):
+        raise NotCompared(f"{link} is a symbolic link, and no folder for reports: remove it")
     for name in NAMES:
         (folder / name).unlink(missing_ok=True)
 
@@ -20,17 +26,19 @@ def write(comparison: Comparison, folder: Path) -> str:
     """Write all four reports into ``folder``, and return the Markdown."""
     text = markdown.render(comparison)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKDOWN).write_text(text, encoding="utf-8")
-    (folder / SARIF).write_text(_json(sarif.render(comparison.findings)), encoding="utf-8")
-    (folder / JSON).write_text(_json(asdict(comparison)), encoding="utf-8")
-    (folder / HTML).write_text(html.page(comparison), encoding="utf-8")
+    (folder / MARKDOWN).write_text(text, encoding="utf-8", errors="backslashreplace")
+    (folder / SARIF).write_text(_json(sarif.render(comparison.findings)), encoding="utf-8", errors="backslashreplace")
+    (folder / JSON).write_text(_json(asdict(comparison)), encoding="utf-8", errors="backslashreplace")
+    (folder / HTML).write_text(html.page(comparison), encoding="utf-8", errors="backslashreplace")
     return text
 
 
 def write_not_compared(reason: str, *, base: str, folder: Path) -> None:
     """Write only the Markdown, with ``reason``. Programs find no report, so they can't take it for a result."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKDOWN).write_text(markdown.not_compared(reason, base=base), encoding="utf-8")
+    (folder / MARKDOWN).write_text(
+        markdown.not_compared(reason, base=base), encoding="utf-8", errors="backslashreplace"
+    )
 
 
 def _json(value: object) -> str:

@@ -16,6 +16,8 @@ from pipeline.review.templates import entries
 from pipeline.review.templates.changes import Section
 from pipeline.review.templates.difference import Detail
 from pipeline.review.templates.entries import Entry
+from reporting.markdown import code, prose
+from reporting.text import visible
 
 LIMIT = 60_000
 """In bytes, for the whole text. GitHub accepts comments of up to 65,536 characters."""
@@ -196,24 +198,10 @@ def _costs(comparison: Comparison) -> Iterator[str]:
     yield from notes
 
 
-def code(text: str) -> str:
-    """A code span that ``text`` can't end."""
-    text = " ".join(text.split())
-    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
-    space = " " if "`" in text else ""
-    return f"{fence}{space}{text}{space}{fence}"
-
-
-def prose(text: str) -> str:
-    """``text`` escaped: no Markdown, no HTML, and no mention that would notify a person."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", text).replace("@", "@<!-- -->")
-
-
 def _fence(language: str, lines: list[str]) -> list[str]:
     longest = max((len(run) for line in lines for run in re.findall("`{3,}", line)), default=2)
     fence = "`" * (longest + 1)
-    one_line_each = [re.sub(r"[\r\n\x0b\x0c\x85\u2028\u2029]+", " ⏎ ", line) for line in lines]
+    one_line_each = [re.sub(r"[\r\n\x0b\x0c\x85\u2028\u2029]+", " ⏎ ", visible(line)) for line in lines]
     return [f"{fence}{language}", *one_line_each, fence]
 
 

@@ -15,6 +15,7 @@ CODES = {
     "pipeline.bootstrap": "pipeline/bootstrap/__main__.py",
     "pipeline.compliance": "pipeline/compliance/__main__.py",
     "pipeline.compliance.checkov": "pipeline/compliance/checkov.py",
+    "pipeline.doctor": "pipeline/doctor.py",
     "pipeline.evidence": "pipeline/evidence/__main__.py",
     "pipeline.local": "pipeline/local/errors.py",
     "pipeline.release": "pipeline/release/outcome.py",

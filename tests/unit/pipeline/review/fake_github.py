@@ -23,6 +23,8 @@ class FakeGitHub:
     def __init__(self) -> None:
         self.url = ""
         self.run: dict[str, Any] = {}
+        self.branches: dict[str, str] = {}
+        """The commit of each."""
         self.pull_requests: list[dict[str, Any]] = []
         self.artifacts: dict[str, bytes] = {}
         """The archives that the run left, by their time of creation."""
@@ -31,6 +33,8 @@ class FakeGitHub:
         self.storage = 302
         """The status of the answer for an artifact. 0: no answer."""
         self.comments: list[dict[str, Any]] = []
+        self.refused = ""
+        """Comments with this text are refused."""
         self.alerts: list[dict[str, Any]] = []
         """The uploads, with their SARIF unpacked."""
         self.code_scanning = 202
@@ -40,19 +44,23 @@ class FakeGitHub:
         user = login and {"login": login}
         self.comments.append({"id": len(self.comments) + 1, "user": user, "body": body, "on": pull_request})
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:  # noqa: C901 - one case for each route
         match [method, *path.removeprefix(f"/repos/{REPOSITORY}/").split("/")]:
             case ["GET", "actions", "runs", run] if int(run) == RUN:
                 return 200, self.run
             case ["GET", "actions", "runs", run, "artifacts"] if int(run) == RUN:
                 times = self.artifacts if query["name"] == "review" else {}
                 return 200, {"artifacts": [{"id": id, "created_at": time} for id, time in enumerate(times)]}
+            case ["GET", "git", "ref", "heads", branch] if branch in self.branches:
+                return 200, {"ref": f"refs/heads/{branch}", "object": {"sha": self.branches[branch]}}
             case ["GET", "pulls", _, "files"]:
                 return 200, self._page(self.changed, query)
             case ["GET", "pulls"]:
                 return 200, self._page([each for each in self.pull_requests if _selected(each, query)], query)
             case ["GET", "issues", number, "comments"]:
                 return 200, self._page([each for each in self.comments if each["on"] == int(number)], query)
+            case ["POST" | "PATCH", "issues", *_] if self.refused and self.refused in body["body"]:
+                return 422, {"message": "Validation Failed"}
             case ["POST", "issues", number, "comments"] if len(body["body"]) <= 65_536:
                 self.say(BOT, body["body"], int(number))
                 return 201, {}

@@ -1,5 +1,6 @@
 """The comment on a pull request and the upload to code scanning, also for a hostile run."""
 
+import html
 import io
 import json
 import os
@@ -353,11 +354,60 @@ def test_a_change_of_other_files_names_no_judge(github: FakeGitHub, tmp_path: Pa
 def test_a_push_to_main_uploads_its_findings_to_code_scanning(github: FakeGitHub, tmp_path: Path) -> None:
     ours = {"id": 1, "full_name": REPOSITORY, "owner": {"login": "example"}}
     github.run |= {"event": "push", "head_branch": "main", "head_repository": ours}
+    github.branches = {"main": COMMIT}
 
     assert publish(github, tmp_path).returncode == 0
 
     assert github.comments == []
     assert [(each["commit_sha"], each["ref"]) for each in github.alerts] == [(COMMIT, "refs/heads/main")]
+
+
+def test_a_tag_with_the_name_of_main_uploads_nothing(github: FakeGitHub, tmp_path: Path) -> None:
+    ours = {"id": 1, "full_name": REPOSITORY, "owner": {"login": "example"}}
+    github.run |= {"event": "push", "head_branch": "main", "head_repository": ours}
+    github.branches = {"main": OTHER_COMMIT}
+
+    assert publish(github, tmp_path).returncode == 0
+
+    assert github.alerts == []
+
+
+@pytest.mark.parametrize("name", ["@octocat", "&#64;octocat", "&#x40;octocat", "&commat;octocat", "@&#111;ctocat"])
+def test_a_name_in_a_strangers_text_notifies_nobody(github: FakeGitHub, tmp_path: Path, name: str) -> None:
+    github.artifacts = {NOW: archive(review_md=f"{MARKER}\nHello {name}\n", review_sarif=LOG)}
+
+    assert "@octocat" not in html.unescape(published_comment(github, tmp_path))
+
+
+@pytest.mark.parametrize("text", ["`" * 2000 + "\n", "<details>\n" * 2000, "\U0001f600" * 20_000])
+def test_a_text_that_can_not_be_cut_well_still_replaces_the_former_verdict(
+    github: FakeGitHub, tmp_path: Path, text: str
+) -> None:
+    github.say(BOT, f"{CLEAN}✓ **Review passed** of an older commit", 12)
+    github.run["conclusion"] = "failure"
+    long = f"{MARKER}\n{text}" + f"{'y' * 99}\n" * 900
+    github.artifacts = {NOW: archive(review_md=long, review_sarif=LOG)}
+
+    comment = published_comment(github, tmp_path)
+
+    assert comment.startswith(f"{MARKER}\n✗ **Review failed** of `{COMMIT[:12]}`")
+    assert "Too long for a comment, so cut" in comment
+
+
+def test_a_comment_that_github_refuses_does_not_leave_the_former_verdict(github: FakeGitHub, tmp_path: Path) -> None:
+    github.say(BOT, f"{CLEAN}✓ **Review passed** of an older commit", 12)
+    github.refused = "### Compliance"
+
+    assert "**No review**" in published_comment(github, tmp_path)
+
+
+def test_outside_of_github_it_says_where_it_belongs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "pipeline.review.publish"], cwd=ROOT, env={}, capture_output=True, text=True
+    )
+
+    assert done.returncode == 2
+    assert "a step of .github/workflows/review-comment.yml: the variable GITHUB_EVENT_PATH is not set" in done.stderr
 
 
 def test_a_repository_without_code_scanning_still_gets_its_comment(github: FakeGitHub, tmp_path: Path) -> None:

@@ -1,0 +1,99 @@
+"""The set-up and the person's environment: what make hands down, what it evaluates, and what `make doctor` finds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import doctor
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = {
+    "PIP_USER": "1", "PIP_TARGET": "/x", "PIP_NO_BINARY": ":all:", "UV_SYSTEM_PYTHON": "1", "UV_NO_BINARY": "1",
+    "PYTHONPATH": "/x", "PYTHONHOME": "/x", "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2",
+    "NODE_ENV": "production", "NODE_OPTIONS": "--no-such-option", "NODE_PATH": "/x", "VIRTUAL_ENV": "/x",
+    "CONDA_PREFIX": "/x", "BASH_ENV": "/x", "CDPATH": "/tmp",
+}  # fmt: skip
+WHERE_PACKAGES_ARE = {"PIP_INDEX_URL": "https://packages.example", "UV_INDEX_URL": "https://packages.example",
+                      "PIP_CERT": "/ca.pem", "UV_CACHE_DIR": "/cache", "NODE_EXTRA_CA_CERTS": "/ca.pem"}  # fmt: skip
+
+
+def make(tmp_path: Path, recipe: str, *arguments: str, **variables: str) -> dict[str, str]:
+    """The variables of a recipe of the Makefile, after it ran ``recipe``."""
+    probe = tmp_path / "probe.mk"
+    probe.write_text(f"include {ROOT / 'Makefile'}\nprobe:\n\t@{recipe}\n\t@env -0\n")
+    kept = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    command = ["make", "--silent", "-f", str(probe), "probe", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=kept | variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
+
+
+def test_a_recipe_sees_where_packages_are_and_nothing_that_changes_them(tmp_path: Path) -> None:
+    seen = make(tmp_path, "true", **HOSTILE, **WHERE_PACKAGES_ARE)
+
+    assert {name for name in HOSTILE if name in seen} == {"PIP_USER"}
+    assert seen["PIP_USER"] == "0"  # it outweighs pip's configuration files
+    assert seen.items() >= WHERE_PACKAGES_ARE.items()
+
+
+@pytest.mark.parametrize(
+    "hostile", ["$(touch pwned)", "`touch pwned`", "; touch pwned", '"; touch pwned; "', "$(shell touch pwned)"]
+)
+def test_neither_make_nor_a_shell_evaluates_what_a_person_names(tmp_path: Path, hostile: str) -> None:
+    seen = make(tmp_path, 'printf %s "$$REVISION$$BASE$$ENV" > given', f"REVISION={hostile}", BASE=hostile)
+
+    assert (seen["REVISION"], seen["BASE"]) == (hostile, hostile)
+    assert (tmp_path / "given").read_text() == f"{hostile}{hostile}dev"
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_no_recipe_pastes_into_its_shell_what_a_person_names() -> None:
+    recipes = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("\t")]
+
+    assert [
+        line for line in recipes for name in ("REVISION", "BASE", "ENV", "APPROVE", "RATE") if f"$({name})" in line
+    ] == []
+
+
+def test_the_start_up_file_of_a_shell_is_no_environment(tmp_path: Path) -> None:
+    assert make(tmp_path, "true", ENV="/home/me/.shrc")["ENV"] == "dev"
+    assert make(tmp_path, "true", ENV="staging")["ENV"] == "staging"
+
+
+def test_without_a_home_the_caches_are_in_the_checkout(tmp_path: Path) -> None:
+    seen = make(tmp_path, "true", HOME="/nonexistent")
+
+    assert seen["XDG_CACHE_HOME"] == f"{tmp_path}/.cache"
+    assert seen["npm_config_cache"] == f"{tmp_path}/.cache/npm"
+
+
+def test_the_doctor_names_each_thing_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Given a machine with no programs, no room, no home, and a pip that installs elsewhere
+    configuration = tmp_path / "pip.conf"
+    configuration.write_text("[install]\ntarget = /elsewhere\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(configuration))
+    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 10**8))  # type: ignore[attr-defined]
+    monkeypatch.setattr(doctor.time, "time", lambda: 0.0)
+    # When it is examined
+    found = {line.split()[1]: (good, line) for good, line in doctor.lines()}
+    # Then each is named
+    assert "bash, git, make" in found["programs"][1]
+    assert "0.1 GB are free" in found["space"][1]
+    assert "pip's configuration sets target" in found["settings"][1]
+    assert "set the clock" in found["clock"][1]
+    assert [name for name, (good, _) in found.items() if not good] == ["programs", "space", "clock", "settings"]
+    # And what is only worked around is no fault
+    assert found["home"][1].startswith("◆")
+
+
+def test_the_doctor_needs_no_set_up() -> None:
+    done = subprocess.run([sys.executable, "-S", "-m", "pipeline.doctor"], cwd=ROOT, capture_output=True, text=True)
+
+    assert "Traceback" not in done.stderr
+    assert done.stdout.startswith("✓ Python")
