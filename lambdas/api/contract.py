@@ -41,7 +41,8 @@ def compile_schema(name: str = PAYMENT) -> Callable[[Any], Any]:
 
 
 def check(body: Any, name: str = PAYMENT) -> Mapping[str, Any]:
-    """Validate ``body`` by the contract's schema ``name``. Raises ``Problem`` that names the faulty field."""
+    """Validate ``body`` by the contract's schema ``name``. Raises ``Problem`` that names the faulty field, or
+    each missing one."""
     try:
         checked: Mapping[str, Any] = compile_schema(name)(body)
     except fastjsonschema.JsonSchemaValueException as violation:
@@ -53,7 +54,8 @@ def _problem(body: Any, violation: fastjsonschema.JsonSchemaValueException) -> P
     rule = str(violation.rule)
     field = str(violation.path[1]) if len(violation.path) > 1 else ""
     if rule == "required":
-        field = next(name for name in violation.rule_definition if name not in body)
+        missing = [f"/{name}" for name in violation.rule_definition if name not in body]
+        return Problem("body_shape", *(Fault(name, rule, _ADVICE[rule]) for name in missing))
     if field == "amount" and rule in ("pattern", "exclusiveMinimum", "exclusiveMaximum"):
         return _amount_problem(body["amount"])
     return Problem("body_shape", Fault(f"/{field}" if field else "", rule, _ADVICE.get(rule, "The value is wrong.")))

@@ -22,6 +22,8 @@ class Comparison:
     """The changes of the templates, the most important first."""
     costs: tuple[Cost, ...]
     """By environment."""
+    rules: tuple[str, ...] = ()
+    """The files of rules that change."""
 
     @property
     def passes(self) -> bool:
@@ -37,4 +39,7 @@ def compare(base: Synthesis, head: Synthesis, *, name: str) -> Comparison:
         acknowledgements=acknowledgements.compare(base.acknowledgements, head.acknowledgements),
         changes=tuple(templates.condense(templates.compare(base.stacks, head.stacks))),
         costs=costs.compare(base.stacks, head.stacks),
+        rules=tuple(
+            name for name in sorted({*base.rules, *head.rules}) if base.rules.get(name) != head.rules.get(name)
+        ),
     )

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.git import GitError, commit_id, write_files
@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 APP = "pipeline_app.py"
 PACKAGES = "requirements/dev.txt"
 """The packages that a synthesis imports. npm installs only the command line."""
+RULES = tuple(
+    f"lambdas/payments/{name}" for name in ("fraud_rules.json", "brands.json", "base_currency.json", "money.py")
+)
+"""What decides payments (docs/release.md): a shift releases a change of it, and no template shows it."""
 LINES = 15
 """The number of lines that are shown from the end of a failed command's output."""
 
@@ -36,6 +40,8 @@ class Synthesis:
     """By path."""
     code: frozenset[str] = frozenset()
     """The names that the functions' code uses (``stable.words``)."""
+    rules: Mapping[str, bytes] = field(default_factory=dict)
+    """The content of the files that decide payments, by path in the repository."""
 
 
 def check_out(commit: str, tree: Path) -> None:
@@ -93,6 +99,7 @@ def read(name: str, tree: Path, assembly: Path, changed: Changed = UNKNOWN) -> S
             acknowledgements=acknowledgements.read(tree),
             stacks=stack.read(assembly),
             code=stable.words(tree),
+            rules={name: (tree / name).read_bytes() for name in RULES if (tree / name).is_file()},
         )
     except NotCompared as error:
         raise NotCompared(f"{name}: {error}") from error

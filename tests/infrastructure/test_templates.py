@@ -1,6 +1,7 @@
 """The findings of rule packs, cfn-lint and checkov in every synthesised template."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.compliance.acknowledgements import PACKS
+from pipeline.review import costs
 from pipeline.review.findings import REPORT
+from pipeline.review.templates import stack
 from tests.infrastructure.promotion import Assembly, elsewhere, promotion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,3 +56,11 @@ def test_checkov_finds_exactly_the_acknowledged_findings(assembly: Assembly) -> 
     # Then every finding is acknowledged, and every acknowledgement is of a finding
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(f"checkov: {3 + len(assembly.top_level_stacks())} templates")
+
+
+def test_the_costs_of_the_readme_are_those_of_the_price_table() -> None:
+    stacks = stack.read(promotion().folder)
+    table = (ROOT / "README.md").read_text().partition("## Costs and clean-up")[2]
+    documented = {name: int(usd) for name, usd in re.findall(r"^\| (dev|staging|prod) \| (\d+) \|", table, re.M)}
+    estimated = {each.environment: round(each.head, -1) for each in costs.compare(stacks, stacks)}
+    assert documented == {name: estimated[name] for name in ("dev", "staging", "prod")}

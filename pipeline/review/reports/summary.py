@@ -74,6 +74,8 @@ def headlines(comparison: Comparison) -> list[tuple[str, bool]]:
     of = {section: [each for each in comparison.changes if each.section == section] for section in Section}
     alarming = sum(entry.alarming for entry in of[Section.SECURITY])
     said = _of_acknowledgements(comparison.acknowledgements)
+    if comparison.rules:
+        said.append((f"rules that decide payments change: {', '.join(comparison.rules)}", True))
     if stateful := of[Section.STATEFUL]:
         said.append((f"{_count(len(stateful), 'change')} to stateful resources or what protects them", True))
     if security := of[Section.SECURITY]:

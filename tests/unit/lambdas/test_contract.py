@@ -87,3 +87,11 @@ def test_api_gateways_refusals_have_the_documented_shape_and_no_code_of_the_func
     for code, problem in file["gateway"].items():
         document = {"type": file["type_prefix"] + code, **problem, "request_id": "request-1"}
         jsonschema.validate(document, resolved(DOCUMENT["components"]["schemas"]["Problem"]))
+
+
+def test_each_missing_field_is_named() -> None:
+    with pytest.raises(Problem) as refused:
+        contract.check({"currency": "USD"})
+    errors = refused.value.body("id")["errors"]
+    assert {each["field"] for each in errors} == {"/customer_id", "/amount", "/card_number"}
+    assert {(each["code"], each["detail"]) for each in errors} == {("required", "This field is required.")}

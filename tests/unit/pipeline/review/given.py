@@ -72,8 +72,11 @@ def side(
     stacks: Mapping[str, Stack],
     acknowledgements: Table = NOTHING,
     code: frozenset[str] = frozenset(),
+    rules: Mapping[str, bytes] | None = None,
 ) -> Synthesis:
-    return Synthesis(findings=tuple(findings), stacks=stacks, acknowledgements=acknowledgements, code=code)
+    return Synthesis(
+        findings=tuple(findings), stacks=stacks, acknowledgements=acknowledgements, code=code, rules=rules or {}
+    )
 
 
 def comparison(

@@ -6,9 +6,10 @@ from typing import Any
 
 from pipeline.review import reports
 from pipeline.review.comparison import Comparison
+from pipeline.review.comparison import compare as compare_sides
 from pipeline.review.findings import compare
 from pipeline.review.reports import html, markdown, sarif
-from tests.unit.pipeline.review.given import IAM5, comparison, finding, policy, resource
+from tests.unit.pipeline.review.given import IAM5, comparison, finding, policy, resource, side, stack, stacks
 from tests.unit.reporting.reading import accessible, self_contained
 
 EVIL = "`</code><script>alert(1)</script> @everyone [x](http://e) | \n```\n# Heading"
@@ -139,3 +140,12 @@ def test_the_json_report_is_complete(tmp_path: Path) -> None:
     assert [each["construct"] for each in content["findings"]["new"]] == ["Dev/Platform/Api"]
     assert {each["section"] for each in content["changes"]} == {"security", "stateful", "rest"}
     assert content["costs"][0]["environment"] == "dev"
+
+
+def test_a_changed_file_of_rules_is_a_warning_because_no_template_shows_it() -> None:
+    before, after = {"a.json": b"1", "same.json": b"1", "gone.json": b"1"}, {"a.json": b"2", "same.json": b"1"}
+    sides = (side(stacks=stacks(stack({})), rules=rules) for rules in (before, after))
+    result = compare_sides(*sides, name="main")
+    assert result.rules == ("a.json", "gone.json")
+    assert "**rules that decide payments change: a.json, gone.json**" in markdown.render(result)
+    assert markdown.render(result).splitlines()[1].startswith("### ⚠️")
