@@ -7,14 +7,15 @@ children by MiniStack's own rules.
 """
 
 import contextlib
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ministack.core.responses import request_scope
-from ministack.services import cloudwatch
+from ministack.core.responses import get_account_id, get_region, new_uuid, request_scope
+from ministack.services import cloudwatch, eventbridge
 from ministack.services.cloudformation import provisioners
 
 from localcloud.emulator import metrics
@@ -37,13 +38,39 @@ _BREACHES: dict[str, Callable[[float, float], bool]] = {
 }
 
 original(cloudwatch, "_calc_stats")
-original(cloudwatch, "_dispatch_alarm_actions")
 original(cloudwatch, "_evaluate_parent_alarms")
+original(eventbridge, "_dispatch_event")
+original(eventbridge, "_tick_scheduled_rules")
 
 
 @replaces(cloudwatch, "_evaluate_alarm")
 def skip_evaluation_at_write(_: Function, _alarm: Any) -> None:
     """MiniStack would evaluate at PutMetricData and PutMetricAlarm. The clock evaluates instead."""
+
+
+@replaces(cloudwatch, "_dispatch_alarm_actions")
+def tell_of_change(notify: Function, alarm: Any, old: str, new: str, reason: str) -> None:
+    """Send the event "CloudWatch Alarm State Change" too, for the rules of EventBridge (CloudWatch User Guide, "Alarm
+    events and EventBridge"). MiniStack only notifies topics."""
+    notify(alarm, old, new, reason)
+    detail = {
+        "alarmName": alarm["AlarmName"],
+        "state": {"value": new, "reason": reason},
+        "previousState": {"value": old},
+    }
+    eventbridge._dispatch_event(
+        {
+            "EventId": new_uuid(),
+            "Source": "aws.cloudwatch",
+            "DetailType": "CloudWatch Alarm State Change",
+            "Detail": json.dumps(detail),
+            "EventBusName": "default",
+            "Time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "Resources": [alarm["AlarmArn"]],
+            "Account": get_account_id(),
+            "Region": get_region(),
+        }
+    )
 
 
 @replaces(cloudwatch, "_set_alarm_state")
