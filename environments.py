@@ -163,6 +163,9 @@ class ReleaseSettings:
     """CloudWatch alarms of others (a parent service, a company-wide freeze) during which no release starts."""
     traffic_rate: float = 30.0
     """Synthetic requests a second during a shift, so that every step has data to judge."""
+    watchdog: bool = True
+    """A function of the platform looks every minute, ends a release that nobody drives, and tells of drift. Off: such a
+    release stays where it is until the next command."""
 
     @property
     def most_seconds(self) -> float:

@@ -31,8 +31,6 @@ RELEASE_METRICS = "Payments/Release"
 """Namespace of the metrics that the release controller publishes."""
 RELEASE_EVENTS, RELEASE_EVENT = "payments.release", "Release Event"
 """Source and detail type of the events that it puts on the account's default event bus."""
-CANDIDATE_WEIGHT = "CandidateWeight"
-"""The metric of the release controller: percent of production traffic on the candidate, by ``Environment``."""
 
 PAYMENTS = "Payments"
 SYNTHETIC_PAYMENTS = f"Synthetic{PAYMENTS}"
@@ -95,6 +93,31 @@ def key_alias(name: str, environment: str) -> str:
 
 EMPTIED_ON_DELETE = "payment:emptied-on-delete"
 """Tag of the buckets that may be emptied when CloudFormation deletes their ``Custom::EmptyBucket``."""
+
+
+class ReleaseMetric(StrEnum):
+    """The metrics in ``RELEASE_METRICS``, by ``Environment``. Controller and watchdog publish them once a minute."""
+
+    CANDIDATE_WEIGHT = "CandidateWeight"
+    """Percent of production traffic on the candidate."""
+    STEP = "Step"
+    """The step of the release under way, counted from 1. 0: none is under way, or it goes back."""
+    HELD_SECONDS = "HeldSeconds"
+    """For how long the step has been paused, or held after its bake because the analysis could not decide."""
+    FAILED_ROUNDS = "FailedRounds"
+    """Rounds of the controller in a row in which a call failed."""
+    RELEASES_ENDED = "ReleasesEnded"
+    """Releases that ended, by ``Outcome`` too: a release's last phase."""
+    LAST_ROUND_AGE = "LastRoundAge"
+    """Seconds since the controller of the release under way was heard of. 0: none is under way, or a pause runs."""
+    DRIFT = "Drift"
+    """1 when the traffic is not where the last release left it, else 0."""
+    WATCHDOG_RUNS = "WatchdogRuns"
+    """1 for each time that the watchdog has looked, and has done what there was to do."""
+
+
+RELEASE_OUTCOMES = ("promoted", "rolled-back")
+"""The values of ``Outcome``: the phases in which a release ends."""
 
 
 class Colour(StrEnum):

@@ -38,7 +38,7 @@ def bundle() -> Path:
     Bundles are cached in the user's cache folder by the hash of their sources, so environments and runs share them.
     Raises ``subprocess.CalledProcessError`` when a dependency can't be installed.
     """
-    folder = _cache_folder() / _digest()
+    folder = cache_folder() / _digest()
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -73,6 +73,6 @@ def _digest() -> str:
     return digest.hexdigest()[:32]
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "payment-pipeline" / "functions"

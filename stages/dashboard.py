@@ -8,7 +8,7 @@ from constructs import Construct
 
 import names
 from environments import Environment
-from names import Colour, Function
+from names import Colour, Function, ReleaseMetric
 from stages.api import Api
 from stages.compute import Compute
 from stages.load_balancer import LoadBalancer
@@ -72,6 +72,7 @@ def dashboard(
                 ),
             ],
             _release_row(environment, compute, balancer),
+            _controller_row(environment),
             [
                 _graph("Payments by outcome", _payments(names.PAYMENTS)),
                 _graph("Synthetic payments by outcome", _payments(names.SYNTHETIC_PAYMENTS)),
@@ -94,6 +95,20 @@ def audit_metric(environment: Environment, name: str, statistic: str) -> cloudwa
         dimensions_map={"Environment": environment.name, "service": names.service(names.SEALING)},
         statistic=statistic,
         period=Duration.hours(1),
+    )
+
+
+def release_metric(
+    environment: Environment, metric: ReleaseMetric, statistic: str, outcome: str | None = None
+) -> cloudwatch.Metric:
+    """A metric of release controller and watchdog, by the minute; of all releases, or those with ``outcome``."""
+    return cloudwatch.Metric(
+        namespace=names.RELEASE_METRICS,
+        metric_name=metric,
+        dimensions_map={"Environment": environment.name} | ({"Outcome": outcome} if outcome else {}),
+        statistic=statistic,
+        period=ONE_MINUTE,
+        label=outcome,
     )
 
 
@@ -121,18 +136,10 @@ def _release_row(environment: Environment, compute: Compute, balancer: LoadBalan
 
     The changes of the weight mark the begin of a release, its steps, and its end or rollback.
     """
-    weight = cloudwatch.Metric(
-        namespace=names.RELEASE_METRICS,
-        metric_name=names.CANDIDATE_WEIGHT,
-        dimensions_map={"Environment": environment.name},
-        statistic="Maximum",
-        period=ONE_MINUTE,
-        label="Candidate",
-    )
     return [
         cloudwatch.GraphWidget(
             title="Release: weight of the candidate, %",
-            left=[weight],
+            left=[release_metric(environment, ReleaseMetric.CANDIDATE_WEIGHT, "Maximum")],
             left_y_axis=cloudwatch.YAxisProps(min=0, max=100),
             width=8,
         ),
@@ -143,6 +150,35 @@ def _release_row(environment: Environment, compute: Compute, balancer: LoadBalan
         ),
         cloudwatch.GraphWidget(
             title="Release: p99 by version, ms", left=_by_version(compute, "Duration", "p99"), width=8
+        ),
+    ]
+
+
+def _controller_row(environment: Environment) -> list[cloudwatch.IWidget]:
+    """Three graphs: how far a release is, how its controller does, and how releases end."""
+
+    def metric(metric: ReleaseMetric, statistic: str = "Maximum", outcome: str | None = None) -> cloudwatch.Metric:
+        return release_metric(environment, metric, statistic, outcome)
+
+    ended = [metric(ReleaseMetric.RELEASES_ENDED, "Sum", outcome) for outcome in names.RELEASE_OUTCOMES]
+    return [
+        cloudwatch.GraphWidget(
+            title="Release: step, and for how long it is held, s",
+            left=[metric(ReleaseMetric.STEP)],
+            right=[metric(ReleaseMetric.HELD_SECONDS)],
+            width=8,
+        ),
+        cloudwatch.GraphWidget(
+            title="Release controller: failed rounds, and the age of its last round, s",
+            left=[metric(ReleaseMetric.FAILED_ROUNDS)],
+            right=[metric(ReleaseMetric.LAST_ROUND_AGE)],
+            width=8,
+        ),
+        cloudwatch.GraphWidget(
+            title="Releases ended; drift; looks of the watchdog",
+            left=[*ended, metric(ReleaseMetric.DRIFT)],
+            right=[metric(ReleaseMetric.WATCHDOG_RUNS, "Sum")],
+            width=8,
         ),
     ]
 

@@ -20,6 +20,58 @@ def outputs_statement(stack: Stack) -> iam.PolicyStatement:
     return iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[arn])
 
 
+def moves_traffic(
+    *,
+    environment: Environment,
+    encryption: Encryption,
+    storage: Storage,
+    compute: Compute,
+    balancer: LoadBalancer,
+    monitoring: Monitoring,
+) -> list[iam.PolicyStatement]:
+    """What a process needs that drives a release: weights, aliases, alarms, record, messages, metrics."""
+    stack = Stack.of(monitoring)
+    webhooks = stack.format_arn(
+        service="secretsmanager",
+        resource="secret",
+        resource_name=release_webhooks(environment.name),
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+    functions = [function.function.function_arn for function in compute.functions.values()]
+    return [
+        # IAM cannot limit these to a resource. Composite alarms are described only with access to all alarms.
+        iam.PolicyStatement(
+            actions=["cloudwatch:DescribeAlarms", "elasticloadbalancing:DescribeListeners"], resources=["*"]
+        ),
+        iam.PolicyStatement(actions=["elasticloadbalancing:ModifyListener"], resources=[balancer.listener_arn]),
+        iam.PolicyStatement(
+            actions=["lambda:CreateAlias", "lambda:GetAlias", "lambda:GetFunctionConfiguration", "lambda:UpdateAlias"],
+            resources=[*functions, *(f"{arn}:*" for arn in functions)],
+        ),
+        # Metrics have no ARN, so the condition limits their namespace.
+        iam.PolicyStatement(
+            actions=["cloudwatch:PutMetricData"],
+            resources=["*"],
+            conditions={"StringEquals": {"cloudwatch:namespace": RELEASE_METRICS}},
+        ),
+        iam.PolicyStatement(
+            actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"],
+            resources=[storage.releases.table_arn],
+        ),
+        encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
+        iam.PolicyStatement(
+            actions=["events:PutEvents"],
+            resources=[stack.format_arn(service="events", resource="event-bus", resource_name="default")],
+            conditions={"StringEquals": {"events:source": RELEASE_EVENTS}},
+        ),
+        # The ARN of a secret ends with six characters. Without them: the ARN of one that does not exist.
+        iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[webhooks, f"{webhooks}-??????"]),
+        encryption.use_data_key("secretsmanager", "kms:Decrypt"),
+        iam.PolicyStatement(actions=["sns:Publish"], resources=[monitoring.topic.topic_arn]),
+        encryption.use_operations_key("sns", "kms:Decrypt", "kms:GenerateDataKey"),
+    ]
+
+
 class DeliveryRoles(Construct):
     """``payment-release-<env>`` moves traffic. ``payment-loadtest-<env>`` reads outputs and calls the API."""
 
@@ -38,66 +90,25 @@ class DeliveryRoles(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._environment = environment
-        stack = Stack.of(self)
-        reads_outputs = outputs_statement(stack)
-        webhooks = stack.format_arn(
-            service="secretsmanager",
-            resource="secret",
-            resource_name=release_webhooks(environment.name),
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
-        functions = [function.function.function_arn for function in compute.functions.values()]
+        reads_outputs = outputs_statement(Stack.of(self))
         self.release = self._role(
             "Release",
             Role.RELEASE,
             "Release controller: moves traffic between the versions",
             [
                 reads_outputs,
+                *moves_traffic(
+                    environment=environment,
+                    encryption=encryption,
+                    storage=storage,
+                    compute=compute,
+                    balancer=balancer,
+                    monitoring=monitoring,
+                ),
                 # IAM cannot limit these actions to a resource.
                 iam.PolicyStatement(
-                    actions=["elasticloadbalancing:DescribeListeners", "elasticloadbalancing:DescribeLoadBalancers"],
-                    resources=["*"],
+                    actions=["cloudwatch:GetMetricData", "elasticloadbalancing:DescribeLoadBalancers"], resources=["*"]
                 ),
-                iam.PolicyStatement(actions=["elasticloadbalancing:ModifyListener"], resources=[balancer.listener_arn]),
-                iam.PolicyStatement(
-                    actions=[
-                        "lambda:CreateAlias",
-                        "lambda:GetAlias",
-                        "lambda:GetFunctionConfiguration",
-                        "lambda:UpdateAlias",
-                    ],
-                    resources=[*functions, *(f"{arn}:*" for arn in functions)],
-                ),
-                # IAM cannot limit these to a resource. Composite alarms are described only with access to all alarms.
-                iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"], resources=["*"]),
-                # Metrics have no ARN, so the condition limits their namespace.
-                iam.PolicyStatement(
-                    actions=["cloudwatch:PutMetricData"],
-                    resources=["*"],
-                    conditions={"StringEquals": {"cloudwatch:namespace": RELEASE_METRICS}},
-                ),
-                iam.PolicyStatement(
-                    actions=[
-                        "dynamodb:GetItem",
-                        "dynamodb:PutItem",
-                        "dynamodb:DeleteItem",
-                        "dynamodb:Query",
-                    ],
-                    resources=[storage.releases.table_arn],
-                ),
-                encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
-                iam.PolicyStatement(
-                    actions=["events:PutEvents"],
-                    resources=[stack.format_arn(service="events", resource="event-bus", resource_name="default")],
-                    conditions={"StringEquals": {"events:source": RELEASE_EVENTS}},
-                ),
-                # The ARN of a secret ends with six characters. Without them: the ARN of one that does not exist.
-                iam.PolicyStatement(
-                    actions=["secretsmanager:GetSecretValue"], resources=[webhooks, f"{webhooks}-??????"]
-                ),
-                encryption.use_data_key("secretsmanager", "kms:Decrypt"),
-                iam.PolicyStatement(actions=["sns:Publish"], resources=[monitoring.topic.topic_arn]),
-                encryption.use_operations_key("sns", "kms:Decrypt", "kms:GenerateDataKey"),
             ],
         )
         self.load_test = self._role(

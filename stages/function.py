@@ -27,6 +27,7 @@ class FunctionBase:
 
 class PlatformFunction(Construct):
     """One Lambda function, ``payment-<name>-<env>``. Its code is ``lambdas/<name>/handler.py``, or ``module`` if given.
+    ``handler``: its whole handler, if the code of ``base`` is another artefact.
 
     Its permissions are one customer-managed policy: ``statements``, and the permissions that every function in a VPC
     needs. CDK adds no grants of its own, so this policy is complete.
@@ -40,6 +41,7 @@ class PlatformFunction(Construct):
         base: FunctionBase,
         name: str,
         module: str | None = None,
+        handler: str | None = None,
         description: str,
         statements: Sequence[iam.PolicyStatement],
         environment: dict[str, str] | None = None,
@@ -84,7 +86,7 @@ class PlatformFunction(Construct):
             function_name=self.function_name,
             description=description,
             code=base.code,
-            handler=f"lambdas.{module or name.replace('-', '_') + '.handler'}.handler",
+            handler=handler or f"lambdas.{module or name.replace('-', '_') + '.handler'}.handler",
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mb,

@@ -79,7 +79,7 @@ class Monitoring(Construct):
         )
 
         stage = api.stable_stage
-        self._alarm(
+        self.alarm(
             "ApiLatency",
             "api-latency",
             "API latency p99 over 200 ms",
@@ -87,7 +87,7 @@ class Monitoring(Construct):
             metric=stage.metric_latency(statistic="p99", period=FIVE_MINUTES),
             threshold=200,
         )
-        self._alarm(
+        self.alarm(
             "ApiErrors",
             "api-errors",
             "More than 10 server errors of the API in 5 minutes",
@@ -95,7 +95,7 @@ class Monitoring(Construct):
             metric=stage.metric_server_error(statistic="Sum", period=FIVE_MINUTES),
             threshold=10,
         )
-        self._alarm(
+        self.alarm(
             "LambdaErrors",
             "lambda-errors",
             "More than 5 errors of the functions in 5 minutes",
@@ -105,7 +105,7 @@ class Monitoring(Construct):
             ),
             threshold=5,
         )
-        self._alarm(
+        self.alarm(
             "AuroraCpu",
             "aurora-cpu",
             "Aurora CPU over 80 %",
@@ -113,7 +113,7 @@ class Monitoring(Construct):
             metric=database.cluster.metric_cpu_utilization(period=FIVE_MINUTES),
             threshold=80,
         )
-        self._alarm(
+        self.alarm(
             "CertificateExpiry",
             "certificate-expiry",
             "The load balancer's certificate runs out in less than 45 days: run the bootstrap command again",
@@ -131,7 +131,7 @@ class Monitoring(Construct):
             missing=cloudwatch.TreatMissingData.IGNORE,
         )
 
-        self._alarm(
+        self.alarm(
             "ConfigurationRefused",
             "configuration-refused",
             "Card keys or fraud rules are unusable: functions go on with the last good ones",
@@ -152,7 +152,7 @@ class Monitoring(Construct):
             threshold=0,
         )
 
-        self._alarm(
+        self.alarm(
             "AuditFaults",
             "audit-faults",
             "The books do not agree: python -m pipeline.audit verify names the first fault",
@@ -160,7 +160,7 @@ class Monitoring(Construct):
             metric=audit_metric(environment, names.AUDIT_FAULTS, "Maximum"),
             threshold=0,
         )
-        seals = self._alarm(
+        seals = self.alarm(
             "AuditSeals",
             "audit-seals",
             "The books were not sealed for three hours",
@@ -174,7 +174,7 @@ class Monitoring(Construct):
         )
         # A new environment's first seal is visible as a metric minutes later. The database takes longer.
         seals.node.add_dependency(sealing.first, database.schema)
-        self._alarm(
+        self.alarm(
             "PendingAge",
             "pending-age",
             "A payment is pending for over 15 minutes: the sweeper can't finish it",
@@ -182,7 +182,7 @@ class Monitoring(Construct):
             metric=sweep_metric(environment, names.PENDING_AGE, "Maximum", FIVE_MINUTES),
             threshold=15 * 60,
         )
-        self._alarm(
+        self.alarm(
             "PendingCount",
             "pending-count",
             "More than 10 payments in an hour were left pending: functions end between their writes",
@@ -190,7 +190,7 @@ class Monitoring(Construct):
             metric=sweep_metric(environment, names.PENDING_FINISHED, "Sum", ONE_HOUR),
             threshold=10,
         )
-        self._alarm(
+        self.alarm(
             "SweeperErrors",
             "sweeper-errors",
             "The sweeper of pending payments failed, and its next runs too",
@@ -204,7 +204,7 @@ class Monitoring(Construct):
         self.rollback_alarms = [
             # Two minutes in a row: the weights may change within one. Requests that fail in its second half then look
             # like the candidate's.
-            self._alarm(
+            self.alarm(
                 id,
                 name,
                 description,
@@ -216,7 +216,7 @@ class Monitoring(Construct):
             )
             for id, name, description, metric in candidate_alarms(compute, balancer)
         ]
-        self._alarm(
+        self.alarm(
             "CandidateLatency",
             "candidate-latency",
             f"The candidate takes over 200 ms for one answer of {Function.PROCESSING.path} in twenty",
@@ -232,7 +232,7 @@ class Monitoring(Construct):
             self, environment=environment, storage=storage, compute=compute, balancer=balancer, api=api
         )
 
-    def _alarm(
+    def alarm(
         self,
         id: str,
         name: str,
@@ -246,7 +246,7 @@ class Monitoring(Construct):
         datapoints_to_alarm: int = 1,
         evaluation_periods: int = 1,
     ) -> cloudwatch.Alarm:
-        """``runbook``: the page of ``docs/runbooks`` for whom it wakes."""
+        """An alarm that notifies the topic. ``runbook``: the page of ``docs/runbooks`` for whom it wakes."""
         alarm = cloudwatch.Alarm(
             self,
             id,

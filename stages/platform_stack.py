@@ -11,7 +11,7 @@ from stages.bundling import functions_asset
 from stages.compute import Compute
 from stages.database import Database
 from stages.default_security_group import ClosedDefaultSecurityGroup
-from stages.delivery_roles import DeliveryRoles
+from stages.delivery_roles import DeliveryRoles, moves_traffic
 from stages.encryption import Encryption
 from stages.function import FunctionBase
 from stages.load_balancer import LoadBalancer
@@ -22,6 +22,7 @@ from stages.sealing import Sealing
 from stages.staff_roles import StaffRoles
 from stages.storage import Storage
 from stages.sweeper import Sweeper
+from stages.watchdog import Watchdog
 
 
 class PlatformStack(Stack):
@@ -115,6 +116,39 @@ class PlatformStack(Stack):
                 api=api,
             )
             load_outputs = generator.outputs
+        released = {
+            "AlertTopicArn": (monitoring.topic.topic_arn, "SNS topic of the alarms"),
+            "ListenerArn": (balancer.listener_arn, f"Listener whose weights move {balanced}"),
+            "BlueTargetGroupArn": (balancer.blue_target_group_arn, f"Stable version of {balanced}"),
+            "GreenTargetGroupArn": (balancer.green_target_group_arn, f"Candidate of {balanced}"),
+            **{
+                function.name_output: (released.function_name, f"Function of {function.path}")
+                for function, released in compute.functions.items()
+            },
+            "RollbackAlarmNames": (
+                Fn.join(",", [alarm.alarm_name for alarm in monitoring.rollback_alarms]),
+                "Alarms that roll a shift back, comma-separated",
+            ),
+            "ReleaseTableName": (storage.releases.table_name, "Records and lease of the release controller"),
+            "DashboardUrl": (monitoring.dashboard_url, "CloudWatch dashboard"),
+        }
+        if environment.release.watchdog:
+            Watchdog(
+                self,
+                "Watchdog",
+                base=base,
+                outputs={name: value for name, (value, _) in released.items()},
+                statements=moves_traffic(
+                    environment=environment,
+                    encryption=encryption,
+                    storage=storage,
+                    compute=compute,
+                    balancer=balancer,
+                    monitoring=monitoring,
+                ),
+                compute=compute,
+                monitoring=monitoring,
+            )
         self.outputs = {
             name: CfnOutput(self, name, value=value, description=description)
             for name, (value, description) in {
@@ -124,22 +158,9 @@ class PlatformStack(Stack):
                 "ApiGatewayUrl": (api.url, "The API that clients call"),
                 "AlbDnsName": (balancer.alb.load_balancer_dns_name, f"Private load balancer of {balanced}"),
                 "AuditLogBucket": (storage.audit.bucket_name, "S3 bucket of the audit records"),
-                "AlertTopicArn": (monitoring.topic.topic_arn, "SNS topic of the alarms"),
                 "KmsKeyId": (encryption.data_key.key_id, "Key that encrypts the payment data"),
-                "DashboardUrl": (monitoring.dashboard_url, "CloudWatch dashboard"),
                 "CandidateApiUrl": (api.candidate_url, "The same API on the candidate (green), for the load gate"),
-                "ListenerArn": (balancer.listener_arn, f"Listener whose weights move {balanced}"),
-                "BlueTargetGroupArn": (balancer.blue_target_group_arn, f"Stable version of {balanced}"),
-                "GreenTargetGroupArn": (balancer.green_target_group_arn, f"Candidate of {balanced}"),
-                **{
-                    function.name_output: (released.function_name, f"Function of {function.path}")
-                    for function, released in compute.functions.items()
-                },
-                "RollbackAlarmNames": (
-                    Fn.join(",", [alarm.alarm_name for alarm in monitoring.rollback_alarms]),
-                    "Alarms that roll a shift back, comma-separated",
-                ),
-                "ReleaseTableName": (storage.releases.table_name, "Records and lease of the release controller"),
+                **released,
                 "ReleaseRoleArn": (roles.release.role_arn, "Role of the release controller"),
                 "LoadTestRoleArn": (roles.load_test.role_arn, "Role of the load gate"),
                 **{

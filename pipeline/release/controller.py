@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from pipeline.release.gauges import gauges
 from pipeline.release.machine import Observation, advance, moved_by_others, roll_back, wants_samples
 from pipeline.release.ports import (
     Alarms,
@@ -27,6 +28,8 @@ from pipeline.release.traffic import Move, Traffic, Versions, moves
 LONGEST_RETRY_SECONDS = 15.0
 RENEWAL_SECONDS = 2.0
 """Reads in so many seconds share one renewal of the lease. Each call that moves traffic has its own."""
+MEASURE_SECONDS = 60.0
+"""The time between two values of a metric, when nothing happens."""
 LONGEST_TRACEBACK = 4000
 """The record keeps so many characters from the end of a traceback, where the exception is."""
 WRITES_AT_THE_END = 10
@@ -63,6 +66,7 @@ class Controller:
         """Whether it was told that the way back is tried on and on."""
         self._unexplained_rounds = 0
         self._renewed = -RENEWAL_SECONDS
+        self._measured = 0.0
         self._parts = Traffic()
         """The traffic of this round, as far as it could be read."""
         self._store_failed = False
@@ -98,8 +102,7 @@ class Controller:
                 if back := self._back_from_defect(self._world.clock.now()):
                     self._write(back)
             self._count_failures(began)
-            if len(self._release.events) > len(before.events):
-                self._announce(self._release)
+            self._report(self._release, before)
             if self._release.leaves_bad_version and self._failed_rounds >= release.plan.failures_allowed:
                 self._may_give_up(self._release)
             if self._errors or (settled and self._release.phase is before.phase):
@@ -238,16 +241,31 @@ class Controller:
         self._try(partial(self._world.router.make, move))
         return len(self._errors) == errors
 
+    def _report(self, release: Release, before: Release) -> None:
+        if len(release.events) > len(before.events):
+            self._announce(release)
+        elif self._world.clock.now() - self._measured >= MEASURE_SECONDS:
+            self._measure(release)
+
     def _announce(self, release: Release) -> None:
-        """Publish the last event, after traffic has moved. A failure to publish stops no release, and a slow one does
-        not cost the lease."""
+        """Publish the last event, after traffic has moved, and the metrics."""
         announcer = self._world.announcer
-        for publish in (announcer.announce, announcer.publish, announcer.post, announcer.measure):
-            try:
-                publish(release)
-            except Exception as error:
-                self._world.tell(f"  not announced: {error}")
-            self._try_store(self._renew)
+        for publish in (announcer.announce, announcer.publish, announcer.post):
+            self._publish(partial(publish, release))
+        self._measure(release)
+
+    def _measure(self, release: Release) -> None:
+        self._measured = self._world.clock.now()
+        found = gauges(release, now=self._measured, failed_rounds=self._failed_rounds)
+        self._publish(partial(self._world.announcer.measure, release.environment, found))
+
+    def _publish(self, publish: Callable[[], None]) -> None:
+        """A failure to publish stops no release, and a slow one does not cost the lease."""
+        try:
+            publish()
+        except Exception as error:
+            self._detail(f"not announced: {error}")
+        self._try_store(self._renew)
 
     def _try_store(self, call: Callable[[], T]) -> T | None:
         """``_try``, but only until the first failure of a round. A store that hangs must not delay the way back."""

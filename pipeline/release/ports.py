@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from names import Colour, Function
+from pipeline.release.gauges import Gauge
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import Samples
 from pipeline.release.traffic import Alias, Move, Traffic, Versions, Weights
@@ -46,6 +47,7 @@ class Lease:
 
     holder: str
     since: float
+    renewed: float
     until: float
 
 
@@ -126,8 +128,8 @@ class Announcer(Protocol):
         """Put it on the event bus, for programs."""
         ...
 
-    def measure(self, release: Release) -> None:
-        """Publish the candidate's weight as a metric."""
+    def measure(self, environment: str, gauges: Sequence[Gauge]) -> None:
+        """Publish metrics. Raises ``Unavailable``."""
         ...
 
 

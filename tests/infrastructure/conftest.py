@@ -25,6 +25,7 @@ KEEPING = replace(
     audit_glacier_days=None,
     alb_certificate_verified=True,
     four_eyes=True,
+    release=replace(DEV.release, watchdog=False),
 )
 """An environment with the settings that no promoted environment uses."""
 

@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
+from stages import watchdog_bundle
 from tests.infrastructure.promotion import promotion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,13 +125,14 @@ def test_the_sweeper_finds_and_finishes_what_is_pending_and_writes_no_payment() 
 
 
 @pytest.mark.parametrize("environment", ["Dev", "Staging", "Prod"])
-def test_traffic_is_moved_by_the_release_role_and_taken_back_before_a_deployment_by_nobody_else(
+def test_traffic_is_moved_by_release_role_and_watchdog_and_taken_back_before_a_deployment_by_nobody_else(
     environment: str,
 ) -> None:
     movers = {"elasticloadbalancing:ModifyListener", "lambda:UpdateAlias"}
     assert {grant.path for grant in grants() if grant.path.startswith(environment) and movers & set(grant.actions)} == {
         f"{environment}/Platform/DeliveryRoles/ReleasePolicy/Resource",
         f"{environment}/Platform/Compute/SteadyState/Provider/Policy/Resource",
+        f"{environment}/Platform/Watchdog/Function/Policy/Resource",
     }
 
 
@@ -204,6 +206,15 @@ def test_the_sealing_job_writes_seals_and_nothing_else_and_only_it_may_sign_them
     signers = {grant.path for grant in grants() if grant.path.startswith(environment) and "kms:Sign" in grant.actions}
     assert "SealingKey" in key
     assert signers == {job}
+
+
+def test_the_watchdog_may_do_what_its_modules_do_and_nothing_else() -> None:
+    used = calls(*(watchdog_bundle.bundle() / "pipeline/release").rglob("*.py"))
+    for environment in ("Dev", "Staging", "Prod"):
+        path = f"{environment}/Platform/Watchdog/Function/Policy/Resource"
+        granted = {each for grant in grants() if grant.path == path for each in grant.actions}
+        of_every_function = (*BY_ANOTHER_SERVICE, "ec2:", "logs:", "xray:")
+        assert {each for each in granted if not each.startswith(of_every_function)} == used
 
 
 def test_only_the_steps_of_a_release_may_sign_its_evidence() -> None:

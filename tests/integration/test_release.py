@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +24,7 @@ from scipy import stats
 
 import names
 from localcloud.settings import TIME_SCALE, ExecutedVersion
-from names import Function
+from names import RELEASE_METRICS, Function, ReleaseMetric
 
 from .conftest import Platform
 
@@ -38,6 +39,10 @@ ALARM_FIELDS = (
     "AlarmName", "AlarmDescription", "AlarmActions", "MetricName", "Namespace", "ExtendedStatistic", "Dimensions",
     "Period", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator", "TreatMissingData",
 )  # fmt: skip
+LASTING = (
+    "import signal, time; signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGUSR2)); time.sleep(200)"
+)
+"""A command around which clients' requests go on, also when it is told that some were lost."""
 QUICK = {"BAKE_SCALE": str(TIME_SCALE)}
 
 
@@ -111,6 +116,20 @@ class Releases:
             time.sleep(0.25)
         raise AssertionError(f"never arrived there: {release}")
 
+    def watchdog_looks(self) -> float:
+        """How often the watchdog has looked in the last hours."""
+        now = time.time()
+        points = self.platform.client("cloudwatch").get_metric_statistics(
+            Namespace=RELEASE_METRICS,
+            MetricName=ReleaseMetric.WATCHDOG_RUNS,
+            Dimensions=[{"Name": "Environment", "Value": "dev"}],
+            StartTime=now - 6 * 3600,
+            EndTime=now,
+            Period=6 * 3600,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return sum(float(point["Sum"]) for point in points)
+
     def deploy(self, *routes: str, warm: bool = True, **environ: str) -> Versions:
         """Deploy the functions of ``routes``, or all, and warm up, as a deployment and its load gate do. Returns
         the new versions."""
@@ -148,9 +167,28 @@ class Releases:
         return {route: alias["FunctionVersion"] for route, alias in aliases.items()}
 
 
+@contextmanager
+def watchdog(platform: Platform, *, on: bool, schedule: bool = True) -> Iterator[None]:
+    """Switch the watchdog on or off, and on again at the end. It would end releases whose controllers tests kill."""
+    events = platform.client("events")
+    rules = [rule for rule in events.list_rules()["Rules"] if "watchdog" in rule["Description"]]
+    assert len(rules) == 2
+    for rule in rules:
+        wanted = on and (schedule or "ScheduleExpression" not in rule)
+        (events.enable_rule if wanted else events.disable_rule)(Name=rule["Name"])
+    yield
+    for rule in rules:
+        events.enable_rule(Name=rule["Name"])
+
+
 @pytest.fixture
 def releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
-    """Leaves functions, aliases and weights as it found them."""
+    """Without the watchdog. Leaves functions, aliases and weights as it found them."""
+    with watchdog(platform, on=False):
+        yield from _releases(platform, tmp_path)
+
+
+def _releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
     client = platform.client("lambda")
     names = [platform.outputs[output] for output in FUNCTIONS.values()]
     before = [
@@ -398,6 +436,48 @@ def test_watch_shows_how_things_stand_again_and_again_until_it_is_interrupted(re
     watch.send_signal(signal.SIGINT)
     assert watch.wait(timeout=20) == 0
     os.close(screen)
+
+
+def test_killed_at_50_percent_under_load_traffic_is_back_within_two_minutes_and_nobody_does_anything(
+    releases: Releases,
+) -> None:
+    # Given clients, and a shift that has brought half of their requests to the candidate
+    old, _ = releases.stable(), releases.deploy()
+    clients = releases.under_load("-c", LASTING, reports="clients")
+    shift = releases.start("pipeline.release", "shift", "--env", "dev")
+    release = releases.wait_for(shift, lambda release: release["phase"] == "baking" and release["step"] == 2)
+    with watchdog(releases.platform, on=True):
+        # When its controller is killed, and nobody does anything
+        kill(release["started_by"])
+        killed = time.time()
+        finish(shift)
+        last = releases.wait_for(clients, lambda r: r["phase"] == "rolled-back" or time.time() > killed + 120)
+
+    # Then all traffic is on the stable version, the record says why, and no client has lost a request
+    assert releases.stable() == old, last
+    assert "nobody has driven it since" in last["cause"]
+    assert not last["rejected"]
+    assert last["events"][-1]["at"] - killed < 120
+    clients.terminate()
+    finish(clients)
+    assert releases.traffic("clients")["reasons"] == {}
+
+
+def test_an_alarm_that_rolls_back_wakes_the_watchdog(releases: Releases) -> None:
+    # Given a watchdog whose schedule is far away
+    alarm = releases.platform.outputs["RollbackAlarmNames"].split(",")[0]
+    looks = releases.watchdog_looks()
+    with watchdog(releases.platform, on=True, schedule=False):
+        # When a rollback alarm rings
+        releases.platform.client("cloudwatch").set_alarm_state(
+            AlarmName=alarm, StateValue="ALARM", StateReason="of the test"
+        )
+        # Then it looks at once
+        for _ in range(40):
+            if releases.watchdog_looks() > looks:
+                break
+            time.sleep(0.25)
+    assert releases.watchdog_looks() > looks
 
 
 def kill(holder: str) -> None:

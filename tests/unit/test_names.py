@@ -14,7 +14,7 @@ import names
 from environments import environment
 from lambdas.deployment import blue_alias
 from loadtest.scenario import NOBODYS, Scenario
-from names import Colour, Function, Index, Parameter, Role, Staff, Table
+from names import Colour, Function, Index, Parameter, ReleaseMetric, Role, Staff, Table
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("benchmarks", "loadtest", "localcloud", "pipeline", "stages")
@@ -33,7 +33,7 @@ SPELLED = re.compile(
             r"payment-(platform|release|releases|loadtest|load|transactions|idempotency)\b(?!-gate)",
             rf"^({'|'.join([*Function, *(each.folder for each in Function), *Colour, *Index])})$",
             rf"(?<![\w*])({'|'.join(each.path for each in Function)})(?![\w.-])",
-            rf"^({names.METRICS}|{names.RELEASE_METRICS}|{names.CANDIDATE_WEIGHT}|{names.RELEASE_HEADER})$",
+            rf"^({names.METRICS}|{names.RELEASE_METRICS}|{'|'.join(ReleaseMetric)}|{names.RELEASE_HEADER})$",
             rf"^({'|'.join(each.name_output for each in Function)})$",
         )
     )

@@ -1,10 +1,11 @@
-"""Messages to people (mail by SNS, chat rooms by web hooks), events for programs (EventBridge), and the candidate's
-weight as a metric for the dashboard."""
+"""Messages to people (mail by SNS, chat rooms by web hooks), events for programs (EventBridge), and metrics for the
+dashboard and alarms."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,21 +13,27 @@ import names
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import PROMPT_CONFIG, calling
 from pipeline.release.aws.webhooks import Webhooks
+from pipeline.release.gauges import Gauge
 from pipeline.release.notice import Notice
 from pipeline.release.ports import Unavailable
 from pipeline.release.record import Release
 
 if TYPE_CHECKING:
     import boto3
+    from mypy_boto3_cloudwatch.type_defs import MetricDatumTypeDef
 
 SUBJECT_LENGTH = 100
 """The limit of an SNS message, in characters."""
 
 
 class AwsAnnouncer:
-    """``Announcer`` to the platform's alert topic, the account's default event bus, and the environment's web hooks."""
+    """``Announcer`` to the platform's alert topic, the account's default event bus, and the environment's web hooks.
 
-    def __init__(self, aws: boto3.Session, outputs: PlatformOutputs):
+    ``has_reports``: whether this process writes the release's report, to which messages then link.
+    """
+
+    def __init__(self, aws: boto3.Session, outputs: PlatformOutputs, *, has_reports: bool = True):
+        self._has_reports = has_reports
         self._sns = aws.client("sns", config=PROMPT_CONFIG)
         self._events = aws.client("events", config=PROMPT_CONFIG)
         self._cloudwatch = aws.client("cloudwatch", config=PROMPT_CONFIG)
@@ -53,23 +60,25 @@ class AwsAnnouncer:
         if "ErrorCode" in result:
             raise Unavailable(f"putting an event on the bus: {result['ErrorCode']}: {result.get('ErrorMessage')}")
 
-    def measure(self, release: Release) -> None:
-        with calling("publishing the candidate's weight"):
-            self._cloudwatch.put_metric_data(
-                Namespace=names.RELEASE_METRICS,
-                MetricData=[
-                    {
-                        "MetricName": names.CANDIDATE_WEIGHT,
-                        "Dimensions": [{"Name": "Environment", "Value": release.environment}],
-                        "Value": 0 if release.finished else release.weight,
-                        "Unit": "Percent",
-                    }
-                ],
+    def measure(self, environment: str, gauges: Sequence[Gauge]) -> None:
+        data: list[MetricDatumTypeDef] = []
+        for gauge in gauges:
+            dimensions = {"Environment": environment} | ({"Outcome": gauge.outcome} if gauge.outcome else {})
+            data.append(
+                {
+                    "MetricName": gauge.metric,
+                    "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions.items()],
+                    "Value": gauge.value,
+                    "Unit": gauge.unit,
+                }
             )
+        with calling("publishing the release's metrics"):
+            self._cloudwatch.put_metric_data(Namespace=names.RELEASE_METRICS, MetricData=data)
 
     def _notice(self, release: Release) -> Notice:
         links = {"dashboard": self._dashboard} if self._dashboard else {}
-        # CodeBuild's page of a build leads to its log and artifacts, of which the report is one.
-        report = Path("reports") / release.environment / "release.html"
-        links["report"] = os.environ.get("CODEBUILD_BUILD_URL") or str(report.absolute())
+        if self._has_reports:
+            # CodeBuild's page of a build leads to its log and artifacts, of which the report is one.
+            report = Path("reports") / release.environment / "release.html"
+            links["report"] = os.environ.get("CODEBUILD_BUILD_URL") or str(report.absolute())
         return Notice(release=release, links=links)

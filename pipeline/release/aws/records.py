@@ -170,7 +170,7 @@ class AwsRecords:
             return None
         until = float(item["expires_at"]["N"])
         since = float(item.get("since", {}).get("N", until - LEASE_SECONDS))
-        return Lease(holder=item["holder"]["S"], since=since, until=until)
+        return Lease(holder=item["holder"]["S"], since=since, renewed=until - LEASE_SECONDS, until=until)
 
     def give_up(self) -> None:
         with calling("giving up the lease"):

@@ -1,6 +1,7 @@
 """A controller on the fake AWS, with a clock that tests turn."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from environments import ReleaseSettings
@@ -11,8 +12,10 @@ from pipeline.release.aws.records import AwsRecords
 from pipeline.release.aws.traffic import AwsTraffic
 from pipeline.release.commands import Commands
 from pipeline.release.controller import World
+from pipeline.release.new_release import NewReleases
 from pipeline.release.plan import Plan
 from pipeline.release.ports import OperatorRequest
+from pipeline.release.watchdog import NoMetrics, Watchdog
 from tests.unit.pipeline.release.fake_aws import OUTPUTS, FakeAws
 
 PLAN = Plan(weights=(10, 25, 50, 100), bake_seconds=60, hold_seconds=120)
@@ -107,6 +110,13 @@ class Bench:
             build_ends=self.build_ends,
             dry_run=dry_run,
         )
+
+    def watchdog(self) -> Watchdog:
+        """The watchdog, in a new process."""
+        operator = self.controller("the watchdog")
+        world = replace(operator.world, metrics=NoMetrics())
+        releases = NewReleases(environment="test", plan=self.plan, world=world, asked_by="the watchdog")
+        return Watchdog(world=world, releases=releases)
 
     def ask(self, command: str, seconds: float | None = None) -> None:
         """Leave a request for the running controller, like the command of another process."""

@@ -87,7 +87,8 @@ class FakeAws:
         self.requests_per_second = 3.0
         """On each route."""
         self.deleted_versions: set[tuple[str, str]] = set()
-        self.weight_metric: list[float] = []
+        self.metrics: dict[str, list[float]] = {}
+        """The values of each metric, by its name and its dimensions except the environment."""
         self.messages: list[tuple[str, str]] = []
         self.events: list[dict[str, Any]] = []
         """What came on the event bus."""
@@ -240,8 +241,12 @@ class FakeAws:
         return self._called("GetCallerIdentity", lambda: {"Arn": arn})
 
     def put_metric_data(self, *, Namespace: str, MetricData: list[Any]) -> Any:
-        values = [datum["Value"] for datum in MetricData]
-        return self._called("PutMetricData", lambda: self.weight_metric.extend(values))
+        def put() -> None:
+            for datum in MetricData:
+                further = [each["Value"] for each in datum["Dimensions"] if each["Name"] != "Environment"]
+                self.metrics.setdefault(" ".join([datum["MetricName"], *further]), []).append(datum["Value"])
+
+        return self._called("PutMetricData", put)
 
     def publish(self, *, TopicArn: str, Subject: str, Message: str) -> Any:
         assert len(Subject) <= 100

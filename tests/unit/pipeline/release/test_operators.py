@@ -344,7 +344,7 @@ def test_people_are_told_of_start_verdicts_and_end_and_the_weight_is_a_metric() 
         "promoting, version 2",
         "promoted, version 2",
     ]
-    assert sorted(set(bench.aws.weight_metric)) == [0, 10, 25, 50, 100]
+    assert sorted(set(bench.aws.metrics["CandidateWeight"])) == [0, 10, 25, 50, 100]
 
 
 def test_a_release_does_not_depend_on_being_announced() -> None:
