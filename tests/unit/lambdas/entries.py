@@ -77,7 +77,7 @@ def _matches(search: Search, entry: Entry) -> bool:
     transaction = entry.transaction
     return (
         search.customer_id in (None, transaction.customer_id)
-        and search.status in (None, transaction.status)
+        and (search.status is None or (search.status == transaction.status and entry.amending is None))
         and search.merchant_id in (None, transaction.merchant_id)
         and search.begin <= transaction.created_at < search.end
         and (search.after is None or _position(entry) < search.after)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lambdas.books.verification import verify
@@ -157,8 +157,17 @@ def test_a_void_is_for_the_first_day_and_for_the_whole() -> None:
     assert desk.amend(Kind.REFUND).status == "refunded"
 
 
+PARTS = st.integers(1, 150).map(lambda minor: f"{minor // 100}.{minor % 100:02}")
+"""Of the payment of 12.50, of which about seventeen fit into it."""
+
+
 @settings(max_examples=15, deadline=None)
-@given(st.lists(st.sampled_from([None, "0.01", "3.00", "5.00", "12.50", "void"]), min_size=2, max_size=40))
+@given(
+    st.lists(PARTS, min_size=20, max_size=60)
+    | st.lists(PARTS | st.sampled_from([None, "5.00", "12.50", "void"]), min_size=2, max_size=40)
+)
+@example(["0.60"] * 30)
+@example(["0.01"] * 40 + ["12.50"])
 def test_however_many_reversals_at_once_never_more_is_given_back_than_was_paid(amounts: list[str | None]) -> None:
     # Given functions that take some time between reading and writing
     desk = Desk()
@@ -167,11 +176,17 @@ def test_however_many_reversals_at_once_never_more_is_given_back_than_was_paid(a
     wishes = [
         {"kind": Kind.VOID} if amount == "void" else {"kind": Kind.REFUND, "amount": amount} for amount in amounts
     ]
-    made = [each for each in desk.all_at_once(wishes) if isinstance(each, Amendment)]
+    answers = desk.all_at_once(wishes)
+    made = [each for each in answers if isinstance(each, Amendment)]
     # Then what was granted is what the history holds, and no more than was paid
     desk.assert_sound()
     assert sorted(each.number for each in made) == [each.number for each in desk.entry.history]
     assert sum(each.minor for each in made) == 1250 - desk.entry.left <= 1250
+    # And none was refused that would have fitted
+    if len(made) < MOST_AMENDMENTS:
+        refused = [amount for amount, each in zip(amounts, answers, strict=True) if not isinstance(each, Amendment)]
+        parts = [round(float(amount) * 100) for amount in refused if amount not in (None, "void")]
+        assert all(minor > desk.entry.left for minor in parts)
 
 
 def test_one_key_at_once_is_one_reversal() -> None:

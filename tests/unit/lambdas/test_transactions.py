@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lambdas.payments.amending import Amender
 from lambdas.payments.merchants import Parties as Pair
 from lambdas.payments.parties import Parties
+from lambdas.payments.transactions import timestamp
 from lambdas.transactions import handler as transactions
 from tests.unit.lambdas.entries import MemoryEntries
 from tests.unit.lambdas.stores import MERCHANT, MemoryDirectory
@@ -376,6 +377,24 @@ def test_a_cursor_that_somebody_made_shows_no_more_than_its_owner_may_see(desk: 
     for wide, wrong in (("2020-01-01T00:00:00.000000Z", "2027-01-01T00:00:00.000000Z"), (end, begin)):
         text = base64.urlsafe_b64encode(json.dumps([wide, wrong, wide, desk.rivals, bound]).encode()).decode()
         assert desk.search(status="approved", cursor=text.rstrip("="), **STRETCH).problem == "cursor-malformed"
+
+
+def test_a_cursor_s_position_lies_in_its_stretch(desk: Desk) -> None:
+    """DynamoDB refuses a start outside of the query, so it would be an error of ours."""
+    begin, end, created_at, id, bound = json.loads(base64.urlsafe_b64decode(cursor_of(desk) + "=="))
+
+    def status(begin: str, end: str) -> int:
+        text = base64.urlsafe_b64encode(json.dumps([begin, end, created_at, id, bound]).encode()).decode()
+        reply = desk.search(status="approved", cursor=text.rstrip("="), **STRETCH)
+        assert reply.status == 200 or reply.problem == "cursor-malformed"
+        return reply.status
+
+    just_before, just_after = (
+        timestamp(datetime.fromisoformat(created_at) + timedelta(microseconds=by)) for by in (-1, 1)
+    )
+    # The stretch begins with its first moment, and ends before its last
+    assert [status(begin, end), status(created_at, end), status(begin, just_after)] == [200, 200, 200]
+    assert [status(just_after, end), status(begin, created_at), status(begin, just_before)] == [400, 400, 400]
 
 
 json_values = st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=6))
