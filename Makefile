@@ -34,7 +34,7 @@ endif
 ENV ?= dev
 
 # What people name (branches may contain any character) is data: neither make nor a shell evaluates it.
-$(foreach name,APPROVE BASE DURATION ENV MINUTES PYTHON RATE REVISION,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,APPROVE BASE DURATION ENV LINES PYTHON RATE REVISION SEED,$(eval override export $(name) := $$(value $(name))))
 
 ##@ Promote
 .PHONY: promote approve reject status down clean remote
@@ -60,7 +60,7 @@ remote: setup ## Create the git remote `local`: `git push local main` starts a p
 	@python -m pipeline.local remote
 
 ##@ Check
-.PHONY: check test lint types unit collect infrastructure integration e2e
+.PHONY: check test lint types unit edges collect infrastructure integration e2e
 check: setup ## Run before each commit: style, types, unit tests
 	@$(MAKE) --jobs=2 lint types collect unit
 
@@ -89,6 +89,9 @@ types: setup ## Static types
 
 unit: setup ## Fast tests of the code
 	@python -m pytest -q -n auto --maxprocesses 4 tests/unit
+
+edges: setup ## Every command in every wrong state, and 1,000 hostile command lines  [LINES=1000] [SEED=18]
+	@EVERY_STATE=yes LINES="$${LINES:-1000}" python -m pytest -q -n 2 tests/unit/commands
 
 infrastructure: setup .venv/checkov/.ready ## Tests of the synthesised templates of the environments and the pipeline
 	@python -m pytest -q -n auto --maxprocesses 4 tests/infrastructure

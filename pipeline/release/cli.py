@@ -310,8 +310,11 @@ def _watch(commands: Commands) -> Outcome:
 
 def _reported(outcome: Outcome, arguments: argparse.Namespace) -> str | None:
     """Write the outcome and the release's reports, and print their folder. A failure to write is only printed, because
-    the traffic has moved already."""
-    folder = Path("reports") / arguments.env
+    the traffic has moved already. Nothing is written for a name that is no environment: it could be any path."""
+    try:
+        folder = Path("reports") / environment(arguments.env).name
+    except ValueError:
+        return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "outcome.json").write_text(_document(outcome, arguments) + "\n")

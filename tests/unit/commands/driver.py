@@ -53,7 +53,8 @@ def perform(case: dict[str, Any], out: int, err: int, done: int) -> None:
     written = os.open(case["output"], os.O_WRONLY) if case["output"] else out
     for number, descriptor in ((0, os.open(os.devnull, os.O_RDONLY)), (1, written), (2, err)):
         os.dup2(descriptor, number)
-    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode, closefd=False) for number, mode in enumerate("rww"))
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", closefd=False, errors="backslashreplace")  # as Python opens it
     os.environ.clear()
     os.environ.update(case["variables"])
     os.chdir(case["folder"])
