@@ -75,7 +75,7 @@ class LoadBalancer(Construct):
             load_balancer_arn=self.alb.load_balancer_arn,
             port=443,
             protocol="HTTPS",
-            ssl_policy="ELBSecurityPolicy-TLS13-1-2-2021-06",
+            ssl_policy="ELBSecurityPolicy-TLS13-1-2-Res-2021-06",
             certificates=[elbv2.CfnListener.CertificateProperty(certificate_arn=self.certificate_arn)],
             default_actions=[
                 elbv2.CfnListener.ActionProperty(

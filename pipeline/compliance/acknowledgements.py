@@ -36,6 +36,8 @@ PACKS = frozenset({"AwsSolutions", "NIST.800.53.R5", "PCI.DSS.321", "PCI.DSS.401
 """The packs of the synthesis, by their names in validation reports."""
 STALE_CHECK = "Acknowledgements"
 """The name under which validation reports list the acknowledgements that no longer hold."""
+TYPED_CHECK = "TypedResources"
+"""The name under which they list the resources that cdk-nag can't see."""
 SHORTEST_REASON = 20
 ENVIRONMENTS = tuple(each.name for each in PROMOTION_ORDER)
 

@@ -2,10 +2,12 @@
 
 cdk-nag's rules read constructs, which keep the former value of an overridden property. A rule in Python would also call
 Node for each property that it reads. A template is read once.
+
+Rules see resolved templates (resolution.py), those of nested stacks too. A rule must hold in every world of a template.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,16 +23,35 @@ from aws_cdk import (
 from aws_cdk import PolicyValidationPluginReport as Report
 
 from pipeline.assembly import references
+from pipeline.compliance.resolution import OUTER, outer, worlds
+
+NESTED = "AWS::CloudFormation::Stack"
+EVERY_KIND = "*"
+"""In the place of a rule's kinds: the rule is about every resource."""
 
 
 class Template:
-    """The resources of a CloudFormation template."""
+    """The resources of a CloudFormation template. ``parent``: the template of the stack that this one is nested in."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, Any], parent: "Template | None" = None) -> None:
         self.resources = [Resource(id, each, self) for id, each in document.get("Resources", {}).items()]
+        self._by_id = {each.id: each for each in self.resources}
+        self._parent = parent
+        self.unread: set[str] = set()
+        """Logical ids of the nested stacks whose template is not there."""
 
     def of(self, *kinds: str) -> "list[Resource]":
-        return [each for each in self.resources if each.kind in kinds]
+        return [each for each in self.resources if each.kind in kinds or EVERY_KIND in kinds]
+
+    def find(self, id: str) -> "Resource | None":
+        """The resource with this logical id. ``../`` at its beginning: it is one of the parent's template."""
+        if id.startswith(OUTER):
+            return self._parent.find(id.removeprefix(OUTER)) if self._parent else None
+        return self._by_id.get(id)
+
+    def referred(self, value: Any) -> "list[Resource]":
+        """The resources that ``value`` refers to."""
+        return [found for id in references(value) if (found := self.find(id))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +66,22 @@ class Resource:
 
     @property
     def kind(self) -> str:
-        return str(self.body["Type"])
+        return str(self.body.get("Type"))
 
     @property
     def construct_path(self) -> str:
         return str(self.body.get("Metadata", {}).get("aws:cdk:path", self.id))
 
     def get(self, path: str) -> Any:
-        """The property at a path such as ``A.B.0.C``; ``None`` when it does not exist."""
+        """The property at a path such as ``A.B.0.C``; ``None`` when it does not exist.
+
+        A property in something unknown is unknown.
+        """
         self.read.append(path)
         found: Any = self.body.get("Properties", {})
         for part in path.split("."):
+            if isinstance(found, dict) and "Fn::Unknown" in found:
+                return found
             if isinstance(found, list):
                 found = found[int(part)] if int(part) < len(found) else None
             elif isinstance(found, dict):
@@ -71,20 +97,17 @@ class Resource:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Logical ids of the resources that this one refers to."""
-        return frozenset(references(self.body.get("Properties", {})))
+        """Logical ids of the resources that this one refers to. A tag connects nothing, so tags do not count."""
+        properties = self.body.get("Properties", {})
+        return frozenset(references({name: each for name, each in properties.items() if name != "Tags"}))
 
-    def referrers(self, *kinds: str) -> "list[Resource]":
-        """The resources of these kinds that refer to this one."""
-        return [each for each in self.template.of(*kinds) if self.id in each.names]
-
-
-def text(value: Any) -> str:
-    """A property as text, without the parts that are only known at deployment."""
-    if isinstance(value, str):
-        return value
-    parts = value.get("Fn::Join", ["", []])[1] if isinstance(value, dict) else []
-    return "".join(part for part in parts if isinstance(part, str))
+    def referrers(self, *kinds: str, by: str = "") -> "list[Resource]":
+        """The resources of these kinds that refer to this one: anywhere, or in the property at the path ``by``."""
+        return [
+            each
+            for each in self.template.of(*kinds)
+            if self.id in (frozenset(references(each.get(by))) if by else each.names)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +120,10 @@ class Rule:
     fault: str
     """What is wrong where the condition does not hold, as one sentence."""
     holds: Callable[[Resource], bool]
+
+
+Finding = tuple[Rule, Resource, list[str]]
+"""A broken rule, the resource, and the paths of its properties that the rule looked at."""
 
 
 @jsii.implements(IPolicyValidationPlugin)
@@ -123,13 +150,22 @@ class TemplatePack:
     def validate(self, context: IPolicyValidationContext) -> Report:
         violations = []
         for path in context.template_paths:
-            template = Template(json.loads(Path(path).read_text()))
+            found = self.broken(json.loads(Path(path).read_text()), Path(path).parent)
+            self.found.update((f"{self._name}::{self._id(rule)}", each.construct_path) for rule, each, _ in found)
             for rule in self._rules:
-                broken = {each: read for each in template.of(*rule.kinds) if (read := _broken(rule, each)) is not None}
-                self.found.update((f"{self._name}::{self._id(rule)}", each.construct_path) for each in broken)
-                if broken:
+                if broken := {each: read for of, each, read in found if of is rule}:
                     violations.append(self._violation(rule, broken, path))
         return Report(success=not violations, violations=violations)
+
+    def broken(self, document: Mapping[str, Any], folder: Path) -> list[Finding]:
+        """The findings in a template, each once. ``folder``: where its nested templates are."""
+        found: dict[tuple[str, str], Finding] = {}
+        for template in _templates(document, folder):
+            for rule in self._rules:
+                for each in template.of(*rule.kinds):
+                    if (read := _broken(rule, each)) is not None:
+                        found.setdefault((self._id(rule), each.construct_path), (rule, each, read))
+        return list(found.values())
 
     def _id(self, rule: Rule) -> str:
         return f"{self._name}-{rule.requirement}-{rule.name}"
@@ -152,6 +188,40 @@ class TemplatePack:
 
 
 def _broken(rule: Rule, resource: Resource) -> list[str] | None:
-    """``None`` if ``resource`` meets ``rule``; else the paths of its properties that the rule looked at."""
+    """``None`` if ``resource`` meets ``rule``; else the paths of its properties that the rule looked at.
+
+    A value of a form that the rule does not expect is a finding, because CloudFormation may still take it.
+    """
     before = len(resource.read)
-    return None if rule.holds(resource) else list(dict.fromkeys(resource.read[before:]))
+    try:
+        holds = rule.holds(resource)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+        holds = False
+    return None if holds else list(dict.fromkeys(resource.read[before:]))
+
+
+def _nested_document(stack: Resource, folder: Path) -> dict[str, Any] | None:
+    """The template of a nested stack, which CDK writes beside its parent's. ``None``: it is not there."""
+    name = stack.body.get("Metadata", {}).get("aws:asset:path")
+    try:
+        found = json.loads((folder / Path(name).name).read_text()) if name else None
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _templates(
+    document: Mapping[str, Any],
+    folder: Path,
+    parameters: Mapping[str, Any] | None = None,
+    parent: Template | None = None,
+) -> Iterator[Template]:
+    """Every world of a template, each followed by those of its nested stacks."""
+    for resources in worlds(document, parameters):
+        template = Template({"Resources": resources}, parent)
+        nested = [(stack, _nested_document(stack, folder)) for stack in template.of(NESTED)]
+        template.unread.update(stack.id for stack, found in nested if found is None)
+        yield template
+        for stack, found in nested:
+            if found is not None:
+                yield from _templates(found, folder, outer(stack.get("Parameters") or {}), template)

@@ -4,6 +4,7 @@ A finding without an acknowledgement fails the synthesis. An acknowledgement wit
 it too. checkov.py handles the acknowledgements of checkov's findings.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
@@ -13,6 +14,7 @@ import jsii
 from aws_cdk import (
     Acknowledgment,
     App,
+    CfnResource,
     IPolicyValidationContext,
     IPolicyValidationPlugin,
     PolicyViolatingResource,
@@ -30,6 +32,7 @@ from pipeline.compliance.acknowledgements import (
     CHECKOV,
     PLATFORM,
     STALE_CHECK,
+    TYPED_CHECK,
     Acknowledgement,
     Claim,
     StaleClaim,
@@ -38,6 +41,10 @@ from pipeline.compliance.acknowledgements import (
 )
 from pipeline.compliance.template_pack import TemplatePack
 
+GENERIC = "Generic"
+OF_CDK = frozenset({"AWS::CDK::Metadata", "AWS::CloudFormation::CustomResource"})
+PROVIDER = re.compile(r"/Custom::[A-Za-z0-9]+CustomResourceProvider/(Role|Handler)$")
+"""Generic constructs of CDK itself. The own pack and checkov, which read templates, look at its providers."""
 NAG_PACKS = (AwsSolutionsChecks, PCIDSS321Checks, NIST80053R5Checks)
 
 
@@ -62,7 +69,7 @@ def enforce(app: App, acknowledgements: Sequence[Acknowledgement], *, today: dat
     for path, findings in accepted.items():
         if construct := tree.find(path):
             Validations.of(construct).acknowledge(*findings)
-    Validations.of(app).add_plugins(*packs, StaleCheck(packs, synthesis_claims, today))
+    Validations.of(app).add_plugins(*packs, TypedResources(), StaleCheck(packs, synthesis_claims, today))
 
 
 class _Tree:
@@ -121,6 +128,45 @@ class NagPlugin:
                 for (rule, what), where in resources.items()
             ],
         )
+
+
+@jsii.implements(IPolicyValidationPlugin)
+class TypedResources:
+    """Finds resources of AWS's types that are made by the generic ``CfnResource``.
+
+    cdk-nag's rules ask for the construct of a type, and do not see the generic one. No acknowledgement accepts such a
+    resource, because nobody knows what the packs would have found in it.
+    """
+
+    @property
+    def name(self) -> str:
+        return TYPED_CHECK
+
+    @property
+    def version(self) -> str | None:
+        return None
+
+    @property
+    def rule_ids(self) -> list[str] | None:
+        return [GENERIC]
+
+    def validate(self, context: IPolicyValidationContext) -> Report:
+        every = context.app_construct.node.find_all()  # one call to Node, which names the type of each construct
+        generic = [each for each in every if type(each) is CfnResource and each.cfn_resource_type.startswith("AWS::")]
+        found = [
+            each for each in generic if each.cfn_resource_type not in OF_CDK and not PROVIDER.search(each.node.path)
+        ]
+        return Report(success=not found, violations=[_generic(each) for each in found])
+
+
+def _generic(resource: CfnResource) -> PolicyViolation:
+    kind = resource.cfn_resource_type
+    return PolicyViolation(
+        rule_name=f"{GENERIC}[{kind}]",
+        description=f"A generic construct makes {kind}, so cdk-nag does not see it: use the construct of this type",
+        severity="fatal",
+        violating_resources=[PolicyViolatingResource(construct_path=resource.node.path, locations=[])],
+    )
 
 
 def _with_placeholders(rule: str, path: str, tree: _Tree) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.compliance.acknowledgements import PACKS, STALE_CHECK
+from pipeline.compliance.acknowledgements import PACKS, STALE_CHECK, TYPED_CHECK
 from pipeline.review import NotCompared
 from pipeline.review.findings.change import UNKNOWN, Changed, Place, place
 
@@ -62,7 +62,7 @@ def read(report: Path, tree: Path, changed: Changed = UNKNOWN) -> list[Finding]:
         raise NoFindings(f"{report} is no validation report: {error!r}") from error
     if missing := PACKS - set(plugins):
         raise NoFindings(f"{report} says nothing of {', '.join(sorted(missing))}: the packs did not run")
-    if unknown := set(plugins) - PACKS - {STALE_CHECK}:
+    if unknown := set(plugins) - PACKS - {STALE_CHECK, TYPED_CHECK}:
         raise NoFindings(f"{report} has findings of {', '.join(sorted(unknown))}, which the review does not know")
     return sorted(found, key=lambda finding: finding.key)
 

@@ -139,3 +139,16 @@ def test_acknowledgements_of_checkov_are_left_to_checkov(folders: Iterator[Path]
 def test_an_acknowledgement_past_its_date_fails(folders: Iterator[Path]) -> None:
     said = failure(folders, acknowledged(TLS, *REST, expires=date(2030, 5, 31)))
     assert "expired on 2030-05-31: the tests must look at it again" in said
+
+
+def test_a_generic_construct_of_an_aws_type_fails_because_cdk_nag_cannot_see_it(tmp_path: Path) -> None:
+    # Given an app with a queue that is made by the generic construct
+    app = cdk.App(outdir=str(tmp_path), tree_metadata=False, builtin_cloud_formation_validation=False)
+    cdk.CfnResource(cdk.Stack(app, "Stack"), "Queue", type="AWS::SQS::Queue")
+    enforce(app, [], today=TODAY)
+    # When the app is synthesised
+    with pytest.raises(RuntimeError) as failed:
+        app.synth()
+    # Then it fails, and nothing offers to acknowledge it
+    assert "A generic construct makes AWS::SQS::Queue, so cdk-nag does not see it" in str(failed.value)
+    assert "Acknowledge with 'TypedResources" not in str(failed.value)

@@ -1,0 +1,139 @@
+"""What a policy document says: its statements, whom they admit and to what. Shared by several subjects.
+
+Source: AWS IAM user guide, "IAM JSON policy element reference".
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pipeline.compliance.resolution import flag, text, unknown
+from pipeline.compliance.template_pack import Resource
+
+WILDCARDS = re.compile(r"[*?]")
+LIMITING_KEYS = frozenset(
+    [
+        "aws:principalaccount",
+        "aws:principalarn",
+        "aws:principalorgid",
+        "aws:principalorgpaths",
+        "aws:sourceaccount",
+        "aws:sourcearn",
+        "aws:sourceorgid",
+        "aws:sourcevpc",
+        "aws:sourcevpce",
+        "aws:sourceowner",
+        "kms:calleraccount",
+        "elasticfilesystem:accessedviamounttarget",
+    ]
+)
+"""Condition keys that tell who calls. ``aws:SecureTransport`` and the like are true of anybody."""
+LIMITING_OPERATORS = frozenset({"stringequals", "stringlike", "arnequals", "arnlike", "bool"})
+"""Without ``IfExists``, ``ForAllValues`` and negation: those are true of a caller who does not send the key."""
+
+Statement = dict[str, Any]
+
+
+class NotReadable(ValueError):
+    """A document that is not there, or only known at deployment."""
+
+
+def statements(document: Any) -> list[Statement]:
+    """The statements of a policy. Raises ``NotReadable``."""
+    if isinstance(document, str):
+        document = json.loads(document)
+    if not isinstance(document, dict) or "Statement" not in document:
+        raise NotReadable(document)
+    found = document["Statement"]
+    for each in found if isinstance(found, list) else [found]:
+        if not isinstance(each, dict) or each.get("Effect") not in ("Allow", "Deny"):
+            raise NotReadable(each)
+    return found if isinstance(found, list) else [found]
+
+
+def allowing(document: Any) -> list[Statement]:
+    return [each for each in statements(document) if each["Effect"] == "Allow"]
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def admits_anybody(statement: Statement) -> bool:
+    """Whether a statement that allows admits principals that nobody named."""
+    if "NotPrincipal" in statement or unknown(statement.get("Principal")):
+        return True
+    return _anybody(statement.get("Principal")) and not _limits(statement.get("Condition"))
+
+
+def _anybody(principal: Any) -> bool:
+    match principal:
+        case None:
+            return True
+        case dict():
+            # Whoever has an account of an identity provider, unless a condition names an audience or a subject.
+            return any(bool(WILDCARDS.search(text(name))) for of in principal.values() for name in as_list(of))
+    return any(bool(WILDCARDS.search(text(name))) for name in as_list(principal))
+
+
+def _limits(condition: Any) -> bool:
+    """Whether a condition is true of known callers only."""
+    if not isinstance(condition, dict):
+        return False
+    return any(
+        operator.lower() in LIMITING_OPERATORS and key.lower() in LIMITING_KEYS and _narrow(values)
+        for operator, keys in condition.items()
+        for key, values in keys.items()
+    )
+
+
+def _narrow(values: Any) -> bool:
+    """Whether each value names something: not a wildcard alone, and not any account."""
+    return bool(as_list(values)) and not any(
+        unknown(each) or set(text(each).replace("arn:aws:", "")) <= set("*?:\\/arnws") for each in as_list(values)
+    )
+
+
+def covers(patterns: Any, action: str) -> bool:
+    """Whether one of the patterns of ``Action`` matches the action, or the pattern of actions."""
+    return any(fnmatchcase(action.lower(), text(each).lower()) for each in as_list(patterns))
+
+
+def refuses_plain_text(resource: Resource, kind: str, by: str, *actions: str, inside: bool = False) -> bool:
+    """Whether a policy of this kind, attached by the property ``by``, denies all requests without TLS.
+
+    ``actions``: what the deny must cover. ``inside``: it must cover the objects in the resource, too.
+    """
+    return any(
+        _denies_plain_text(each, resource, actions, inside)
+        for policy in resource.referrers(kind, by=by)
+        for each in statements(policy.get("PolicyDocument"))
+    )
+
+
+def _denies_plain_text(statement: Statement, resource: Resource, actions: tuple[str, ...], inside: bool) -> bool:
+    if statement["Effect"] != "Deny" or statement.get("Principal") not in ("*", {"AWS": "*"}, {"AWS": ["*"]}):
+        return False
+    match statement.get("Condition"):
+        case {"Bool": {**keys}, **more} if not more and [str(key).lower() for key in keys] == ["aws:securetransport"]:
+            values = [flag(each) for each in as_list(next(iter(keys.values())))]
+        case _:
+            return False
+    if values != [False] or not all(covers(statement.get("Action"), each) for each in actions):
+        return False
+    covered = list(_covered(statement.get("Resource"), resource))
+    return "itself" in covered and (not inside or "inside" in covered)
+
+
+def _covered(patterns: Any, resource: Resource) -> Iterator[str]:
+    for each in as_list(patterns):
+        if each == "*":
+            yield from ("itself", "inside")
+        elif resource in resource.template.referred(each):
+            parts = each.get("Fn::Join", ["", [each]])[1]
+            if len(parts) == 1:
+                yield "itself"
+            elif parts[-1] == "/*" or parts[-1] == "*":
+                yield from ("inside", "itself") if parts[-1] == "*" else ("inside",)
