@@ -39,8 +39,9 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_finding_fails_and_is_told_with_property_and_command(app: Any, capfd: pytest.CaptureFixture[str]) -> None:
     assert app(with_topic=True) == 1
     said = capfd.readouterr().err
-    assert "✘ Data is not encrypted with a key of the platform's own  (dev)\n" in said
-    assert "AWS::SNS::Topic Platform/Topic/Resource\n      KmsMasterKeyId = nothing\n" in said
+    assert "✘ Nobody hears what the topic publishes  (dev)\n" in said
+    assert "    AWS::SNS::Topic Platform/Topic/Resource\n" in said
+    assert "      KmsMasterKeyId = nothing\n" in said
     assert "python -m pipeline.compliance acknowledge --construct Platform/Topic/Resource --finding " in said
     assert said.count("PCI.DSS.321::PCI.DSS.321-SNSEncryptedKMS: ") == 1
     assert "Acknowledge with" not in said, "CDK's own text would repeat it"
