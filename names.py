@@ -230,9 +230,10 @@ class Role(StrEnum):
 
 
 SWEEPER = "sweeper"
-"""The function that finishes payments which a crash left pending, and the schedule that calls it."""
+"""The function that finishes payments and amendments which a crash left pending, and the schedule that calls it."""
 PENDING_FINISHED, PENDING_LEFT, PENDING_AGE = "PendingFinished", "PendingLeft", "PendingAge"
-"""Metrics of each sweep: payments finished, payments still pending, seconds since the oldest of these was decided."""
+"""Metrics of each sweep: payments and amendments finished, those still pending, seconds since the oldest of these was
+decided."""
 
 RULES_VERSION = "RULES_VERSION"
 """Setting of a function's version: the version of the fraud rules that it ships with."""

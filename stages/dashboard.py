@@ -60,14 +60,14 @@ def dashboard(
             ],
             [
                 _graph(
-                    "Payments that a crash left pending: finished, and left",
+                    "Payments and amendments that a crash left pending: finished, and left",
                     [
                         sweep_metric(environment, name, "Sum", FIVE_MINUTES)
                         for name in (names.PENDING_FINISHED, names.PENDING_LEFT)
                     ],
                 ),
                 _graph(
-                    "Age of the oldest pending payment, s",
+                    "Age of the oldest pending payment or amendment, s",
                     [sweep_metric(environment, names.PENDING_AGE, "Maximum", FIVE_MINUTES)],
                 ),
             ],

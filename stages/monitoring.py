@@ -177,7 +177,7 @@ class Monitoring(Construct):
         self.alarm(
             "PendingAge",
             "pending-age",
-            "A payment is pending for over 15 minutes: the sweeper can't finish it",
+            "A payment or an amendment is pending for over 15 minutes: the sweeper can't finish it",
             runbook="pending-payments",
             metric=sweep_metric(environment, names.PENDING_AGE, "Maximum", FIVE_MINUTES),
             threshold=15 * 60,
@@ -185,7 +185,7 @@ class Monitoring(Construct):
         self.alarm(
             "PendingCount",
             "pending-count",
-            "More than 10 payments in an hour were left pending: functions end between their writes",
+            "More than 10 payments or amendments in an hour were left pending: functions end between their writes",
             runbook="pending-payments",
             metric=sweep_metric(environment, names.PENDING_FINISHED, "Sum", ONE_HOUR),
             threshold=10,
@@ -193,7 +193,7 @@ class Monitoring(Construct):
         self.alarm(
             "SweeperErrors",
             "sweeper-errors",
-            "The sweeper of pending payments failed, and its next runs too",
+            "The sweeper of pending payments and amendments failed, and its next runs too",
             runbook="pending-payments",
             metric=sweeper.function.metric_errors(period=FIVE_MINUTES),
             threshold=0,

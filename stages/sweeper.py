@@ -21,13 +21,13 @@ class Sweeper(Construct):
 
     def __init__(self, scope: Construct, id: str, *, base: FunctionBase, storage: Storage) -> None:
         super().__init__(scope, id)
-        encryption, table = base.encryption, storage.transactions.table_arn
+        encryption, table, velocity = base.encryption, storage.transactions.table_arn, storage.velocity.table_arn
         sweeper = PlatformFunction(
             self,
             "Sweeper",
             base=base,
             name=names.SWEEPER,
-            description="Finishes payments that a crash left pending",
+            description="Finishes payments and amendments that a crash left pending",
             environment={
                 "TRANSACTION_TABLE": storage.transactions.table_name,
                 "VELOCITY_TABLE": storage.velocity.table_name,
@@ -37,6 +37,10 @@ class Sweeper(Construct):
             statements=[
                 iam.PolicyStatement(actions=["dynamodb:Query"], resources=[f"{table}/index/{Index.BY_STATUS}"]),
                 iam.PolicyStatement(actions=["dynamodb:GetItem", "dynamodb:UpdateItem"], resources=[table]),
+                # Of a payment that was declined or voided, limits get their part back: customer, card, merchant's day.
+                iam.PolicyStatement(
+                    actions=["dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"], resources=[velocity]
+                ),
                 iam.PolicyStatement(
                     actions=["s3:PutObject", "s3:GetObject"], resources=[storage.audit.arn_for_objects("audit/*")]
                 ),

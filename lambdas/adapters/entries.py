@@ -1,7 +1,7 @@
 """Transactions with their history in DynamoDB. Look-ups read the indexes ``by-customer`` and ``by-status``.
 
 An amendment is stored with its transaction, in one item: ``history`` lists those that are done, ``amending`` holds the
-one that is being recorded, each as JSON.
+one that is being recorded, each as JSON. Meanwhile the item's status is ``amending``, so that ``by-status`` finds it.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from lambdas.adapters import aws
 from lambdas.adapters.ledger import DynamoLedger, from_item
 from lambdas.payments.amendments import Amendment, Entry
 from lambdas.payments.search import Page, Position, Search
+from lambdas.payments.transactions import AMENDING
 from lambdas.payments.velocity import Contended
 
 _DEPENDENCY = "transactions"
@@ -32,11 +33,12 @@ class DynamoEntries(DynamoLedger):
         unchanged = "size(history) = :number" if entry.history else "attribute_not_exists(history)"
         begun = self._update(
             entry,
-            UpdateExpression="SET amending = :amendment",
+            UpdateExpression="SET amending = :amendment, #status = :amending",
             ConditionExpression=f"attribute_not_exists(amending) AND #status = :status AND {unchanged}",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={
                 ":amendment": {"S": amendment.to_json()},
+                ":amending": {"S": AMENDING},
                 ":status": {"S": entry.transaction.status},
                 **({":number": {"N": str(len(entry.history))}} if entry.history else {}),
             },

@@ -1,5 +1,6 @@
 """The ledger in DynamoDB: table ``transaction_id``, indexes ``by-customer``, ``by-card``, ``by-day``."""
 
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -129,7 +130,11 @@ def _attribute(value: bool | str | int | tuple[str, ...]) -> dict[str, Any]:
 
 
 def from_item(item: Mapping[str, Any]) -> Transaction:
+    """The transaction in ``item``. While an amendment is being recorded, its status is the one from before."""
     values = {name: _value(attribute) for name, attribute in item.items()}
+    if values["status"] == transactions.AMENDING and "amending" in item:
+        history = item.get("history", {"L": []})["L"]
+        values["status"] = json.loads(history[-1]["S"])["status"] if history else values["outcome"]
     of_card = {name.removeprefix("card_"): value for name, value in values.items() if name in _CARD_FIELDS}
     card = Card(**{"brand": None} | of_card)  # type: ignore[arg-type]
     known = {field.name for field in fields(Transaction)}

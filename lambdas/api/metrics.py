@@ -41,7 +41,7 @@ def by_version(*names: str) -> None:
 
 
 def sweep(finished: int, left: int, oldest_seconds: float) -> None:
-    """Record a sweep of pending payments, also one that found nothing."""
+    """Record a sweep of pending payments and amendments, also one that found nothing."""
     for name, unit, value in (
         ("PendingFinished", MetricUnit.Count, finished),
         ("PendingLeft", MetricUnit.Count, left),

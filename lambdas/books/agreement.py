@@ -10,7 +10,7 @@ from lambdas.payments.amendments import OF_TRANSACTION, Status
 from lambdas.payments.audit import NOT_RECORDED
 from lambdas.payments.card_text import masked
 from lambdas.payments.cards import Card
-from lambdas.payments.transactions import OUTCOMES, PENDING, Transaction
+from lambdas.payments.transactions import AMENDING, OUTCOMES, PENDING, Transaction
 
 LEDGER_ONLY: Final = NOT_RECORDED | {
     "audit_key": "names the record; verification looks there",
@@ -88,10 +88,12 @@ class Difference:
 
 def differences(row: Row, record: Mapping[str, Any]) -> Iterator[Difference]:
     """What ``row`` and ``record`` do not agree on. A pending transaction has the record's outcome only later. After
-    amendments it has the status of the last one."""
+    amendments it has the status of the last one, and ``amending`` while one is being recorded."""
     values = row.values
     status, outcome = values.get("status"), record.get("outcome")
-    if row.history:
+    if status == AMENDING and row.amending:
+        pass
+    elif row.history:
         if status != row.history[-1].get("status") or status not in tuple(Status):
             yield _difference("status", status, row.history[-1].get("status"))
     elif status not in (PENDING, outcome) or status not in (PENDING, *OUTCOMES):

@@ -19,6 +19,8 @@ _READERS = 8
 _MOST_KEYS = 100
 """The most items of one BatchGetItem."""
 _BY_DAY, _BY_STATUS = "by-day", "by-status"
+_STATUSES = (transactions.PENDING, transactions.AMENDING, *Status)
+"""What the table's items have as status."""
 _REASONS = {
     "AccessDenied": "access is denied; to who may not list the bucket, S3 answers so for a missing record too",
     "InvalidObjectState": "it is archived; restore the records of its day, then verify again (docs/audit.md)",
@@ -48,11 +50,11 @@ class StoredBooks:
     def transactions(self) -> list[Row]:
         """Those from before the index ``by-day`` are in ``by-status`` only, so both are read."""
         by_day = [("day_shard", shard) for shard in transactions.day_shards(self.day)]
-        by_status = [("status", status) for status in (transactions.PENDING, *Status)]
+        by_status = [("status", status) for status in _STATUSES]
         found = [row for key in by_day for row in self._query(_BY_DAY, *key)]
         found += [row for key in by_status for row in self._query(_BY_STATUS, *key)]
-        # An index may show a transaction as it was a moment ago. The outcome is the newer state.
-        found.sort(key=lambda row: row.settled)
+        # An index may show a transaction as it was a moment ago. The newest state counts.
+        found.sort(key=lambda row: (row.settled, len(row.history), row.amending is not None))
         return list({row.transaction_id: row for row in found}.values())
 
     def record(self, key: str) -> bytes | None:

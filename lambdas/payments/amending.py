@@ -3,13 +3,13 @@
 The order of the writes is the guarantee, as for payments (``processing``):
 
 1. ``Entries.begin`` writes the amendment beside the transaction, if nothing was done to that since it was read. From
-   now on it is decided: another request can't give the same money back.
+   now on it is decided: another request can't give the same money back. The stored status is ``amending`` meanwhile.
 2. ``Chain.add`` writes the audit record, if it is new. Its key follows from the transaction and the amendment's number.
 3. Limits do not count the payment any more, if it was declined or voided.
 4. ``Entries.complete`` moves the amendment into the transaction's history, and changes the status.
 
 The client gets its answer after that. A crash leaves at most an amendment that is being recorded. The next request to
-amend the transaction, whoever sends it, completes it first.
+amend the transaction, whoever sends it, completes it first, or else the sweeper does (``sweeping``).
 """
 
 from collections.abc import Callable
@@ -26,7 +26,15 @@ from lambdas.payments.transactions import ID_FORM, PENDING, Releasing
 from lambdas.payments.velocity import Velocity
 
 
-class Entries(Releasing, Protocol):
+class Completing(Releasing, Protocol):
+    """The part of the ledger that ends an amendment. Every method raises ``Unavailable``."""
+
+    def complete(self, before: Entry, after: Entry) -> None:
+        """Write ``after``, in which the amendment that ``before`` records is part of the history. Nothing changes when
+        another attempt has done so."""
+
+
+class Entries(Completing, Protocol):
     """The ledger's transactions with their history. Every method raises ``Unavailable``."""
 
     def get(self, transaction_id: str) -> Entry | None:
@@ -35,10 +43,6 @@ class Entries(Releasing, Protocol):
     def begin(self, entry: Entry, amendment: Amendment) -> None:
         """Write that ``amendment`` is being recorded. Raises ``Contended`` when the transaction is not ``entry`` any
         more."""
-
-    def complete(self, before: Entry, after: Entry) -> None:
-        """Write ``after``, in which the amendment that ``before`` records is part of the history. Nothing changes when
-        another attempt has done so."""
 
 
 Allowed = Callable[[Entry], bool]
@@ -90,13 +94,20 @@ class Amender:
         return undisputed(amend_once)
 
     def _completed(self, entry: Entry) -> Entry:
-        """``entry`` with the amendment in its history that is being recorded, if one is."""
-        if (made := entry.amending) is None:
-            return entry
-        transaction = entry.transaction
-        audited = self._chain.add(lambda link: amendments.record(transaction, made, link), self._audit_log)
-        if made.status in (Status.DECLINED, Status.VOIDED):
-            release(transaction, lambda: activity_of(self._velocity, transaction), self._entries)
-        after = entry.completed(audited.hash)
-        self._entries.complete(entry, after)
-        return after
+        return completed(entry, self._chain, self._audit_log, self._velocity, self._entries)
+
+
+def completed(entry: Entry, chain: Chain, audit_log: AuditLog, velocity: Velocity, entries: Completing) -> Entry:
+    """``entry`` with the amendment in its history that is being recorded, if one is: the writes that it lacks.
+
+    They may be repeated. Raises ``Unavailable``.
+    """
+    if (made := entry.amending) is None:
+        return entry
+    transaction = entry.transaction
+    audited = chain.add(lambda link: amendments.record(transaction, made, link), audit_log)
+    if made.status in (Status.DECLINED, Status.VOIDED):
+        release(transaction, lambda: activity_of(velocity, transaction), entries)
+    after = entry.completed(audited.hash)
+    entries.complete(entry, after)
+    return after

@@ -1,10 +1,13 @@
-"""Finishes the payments that a crash left pending, when no client repeats the request.
+"""Finishes the payments and amendments that a crash left pending, when no client repeats the request.
 
 A pending transaction is decided, and counts in the limits. Its idempotency key must answer with that decision whenever
 the client asks again, so it is finished as it was decided: the two steps of ``processing`` that are left. None is given
 up, because nothing tells a payment that nobody will ask for. Who does not want it voids it.
 
-Both steps are conditional. So several sweepers, the client's retry and the first attempt itself may run at once, and
+An amendment that is being recorded is decided, too: nothing else can be done to its payment before. It is finished by
+the steps of ``amending`` that are left.
+
+All steps are conditional. So several sweepers, the client's retry and the first attempt itself may run at once, and
 each may be killed between any two writes.
 """
 
@@ -14,26 +17,29 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from lambdas.payments import transactions
+from lambdas.payments.amending import Completing, completed
+from lambdas.payments.amendments import Entry
 from lambdas.payments.audit import AuditLog, Chain
 from lambdas.payments.errors import Unavailable
 from lambdas.payments.examination import utc_now
 from lambdas.payments.processing import settle
-from lambdas.payments.transactions import PENDING, Settling, Transaction
+from lambdas.payments.transactions import AMENDING, PENDING, Settling
+from lambdas.payments.velocity import Velocity
 
 UNDER_WAY: Final = timedelta(minutes=5)
-"""A younger transaction may still be under way. Functions end after 15 seconds."""
+"""A younger payment or amendment may still be under way. Functions end after 15 seconds."""
 STALE: Final = timedelta(minutes=15)
 """An older one the sweeper should have finished. An alarm rings, and the books are not in order."""
 
 
-class PendingLedger(Settling, Protocol):
+class PendingLedger(Settling, Completing, Protocol):
     """The ledger as the sweeper needs it. Every method raises ``Unavailable``."""
 
     def pending(self, before: str) -> Sequence[tuple[str, str]]:
-        """Id and ``created_at`` of pending transactions from before ``before``, oldest first: some hundreds at most.
-        They may be settled meanwhile."""
+        """Transactions of which a payment or an amendment is being recorded since before ``before``: id, and since
+        when. Oldest first, some hundreds at most. They may be finished meanwhile."""
 
-    def current(self, transaction_id: str) -> Transaction | None:
+    def current(self, transaction_id: str) -> Entry | None:
         """The transaction as it is now. Raises ``ValueError`` for an item that is no transaction."""
 
 
@@ -42,9 +48,9 @@ class Swept:
     """What a sweep did."""
 
     finished: tuple[str, ...]
-    """The ids of the transactions that it finished."""
+    """The ids of the transactions of which it finished the payment or an amendment."""
     left: int
-    """How many are pending still."""
+    """Of how many something is pending still."""
     oldest_seconds: float
     """The age of the oldest of them; 0 when none is left."""
 
@@ -56,11 +62,13 @@ class Sweeper:
         self,
         ledger: PendingLedger,
         audit_log: AuditLog,
+        velocity: Velocity,
         report: Callable[[str, str], None],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._ledger = ledger
         self._audit_log = audit_log
+        self._velocity = velocity
         self._report = report
         self._clock = clock
         self._chain = Chain()
@@ -72,36 +80,43 @@ class Sweeper:
         finished: list[str] = []
         left: list[str] = []
         stopped = False
-        for transaction_id, created_at in found:
+        for transaction_id, since in found:
             stopped = stopped or not may_go_on()
             if stopped:
-                left.append(created_at)
+                left.append(since)
                 continue
             try:
                 if self._finish(transaction_id):
                     finished.append(transaction_id)
             except Unavailable as error:  # the others would wait for the same store
                 self._report(transaction_id, str(error))
-                left.append(created_at)
+                left.append(since)
                 stopped = True
-            except ValueError as error:
-                self._report(transaction_id, f"no transaction: {error}")
-                left.append(created_at)
+            except (ValueError, TypeError, KeyError) as error:  # somebody wrote another item there
+                self._report(transaction_id, f"no transaction: {error!r}")
+                left.append(since)
         return Swept(finished=tuple(finished), left=len(left), oldest_seconds=self._age(min(left, default=None)))
 
     def _finish(self, transaction_id: str) -> bool:
-        """Whether it was pending. The index that found it may be behind."""
-        transaction = self._ledger.current(transaction_id)
-        if transaction is None or transaction.status != PENDING:
+        """Whether something of it was pending. The index that found it may be behind."""
+        entry = self._ledger.current(transaction_id)
+        if entry is None:
             return False
-        settle(transaction, self._chain, self._audit_log, self._ledger)
+        if entry.transaction.status == PENDING:
+            settle(entry.transaction, self._chain, self._audit_log, self._ledger)
+        elif entry.amending is not None:
+            completed(entry, self._chain, self._audit_log, self._velocity, self._ledger)
+        elif entry.transaction.status == AMENDING:
+            raise ValueError("it is being amended, and has no amendment")
+        else:
+            return False
         return True
 
-    def _age(self, created_at: str | None) -> float:
-        if created_at is None:
+    def _age(self, since: str | None) -> float:
+        if since is None:
             return 0.0
         try:
-            begun = datetime.fromisoformat(created_at)
+            begun = datetime.fromisoformat(since)
             return (self._clock() - begun).total_seconds()
         except (ValueError, TypeError):
             return UNDER_WAY.total_seconds()

@@ -16,6 +16,9 @@ from lambdas.payments.velocity import Addition, State
 
 PENDING = "pending"
 """The transaction is decided and written, but not yet in the audit log. The client has no answer yet."""
+AMENDING = "amending"
+"""What the table holds as the status while an amendment is being recorded, so that an index finds it. A ``Transaction``
+has its status from before the amendment then."""
 OUTCOMES: Final = ("approved", "review", "declined")
 """What a transaction is after ``PENDING``."""
 

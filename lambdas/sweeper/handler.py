@@ -7,6 +7,7 @@ from lambdas.adapters import deadline
 from lambdas.adapters.audit_log import S3AuditLog
 from lambdas.adapters.pending import DynamoPending
 from lambdas.adapters.tracing import tracer
+from lambdas.adapters.velocity import DynamoVelocity
 from lambdas.api import metrics
 from lambdas.api.endpoint import logger
 from lambdas.payments.sweeping import Sweeper
@@ -17,7 +18,7 @@ _LAST_START_MS = 15_000
 
 @cache
 def _sweeper() -> Sweeper:
-    return Sweeper(DynamoPending(), S3AuditLog(), _report)
+    return Sweeper(DynamoPending(), S3AuditLog(), DynamoVelocity(), _report)
 
 
 def _report(transaction_id: str, reason: str) -> None:
@@ -27,7 +28,8 @@ def _report(transaction_id: str, reason: str) -> None:
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Returns how many payments it ``finished``, how many are ``left``, and the age of the oldest of these."""
+    """Returns how many payments and amendments it ``finished``, how many are ``left``, and the age of the oldest of
+    these."""
     deadline.start()
 
     def may_go_on() -> bool:

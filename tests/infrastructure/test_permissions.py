@@ -121,7 +121,13 @@ def test_a_function_may_use_only_the_services_that_it_needs(
 def test_the_sweeper_finds_and_finishes_what_is_pending_and_writes_no_payment() -> None:
     own = [grant for grant in grants() if grant.path.startswith("Dev/Platform/Sweeper/")]
     stores = {action for grant in own for action in grant.actions if action.startswith(("dynamodb:", "s3:"))}
-    assert stores == {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem", "s3:GetObject", "s3:PutObject"}
+    assert stores == {
+        "dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem",
+        "s3:GetObject", "s3:PutObject",
+    }  # fmt: skip
+    assert {str(grant.resources) for grant in own if "dynamodb:PutItem" in grant.actions} == {
+        str(grant.resources) for grant in own if "dynamodb:BatchGetItem" in grant.actions
+    }
 
 
 @pytest.mark.parametrize("environment", ["Dev", "Staging", "Prod"])

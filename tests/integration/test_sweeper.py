@@ -10,9 +10,10 @@ from lambdas.payments.transactions import day_shard, timestamp
 
 from .conftest import Platform
 from .dying_function import EXIT_CODE
-from .test_exactly_once import STEPS, _audit_records, _payment, _run_dying, _transactions
+from .test_exactly_once import STEPS, _audit_records, _payment, _run_dying, _transactions, run_dying
 
 FUNCTION = "payment-sweeper-dev"
+UNFINISHED = {"pending", "amending"}
 
 
 def left_pending(platform: Platform, number: int) -> dict[str, Any]:
@@ -22,17 +23,36 @@ def left_pending(platform: Platform, number: int) -> dict[str, Any]:
     died = _run_dying(platform, STEPS.index("after the transaction") + 1, key, body)
     assert died.returncode == EXIT_CODE, died.stderr[-2000:]
     [item] = _transactions(platform, body)
-    before = timestamp(datetime.now(UTC) - timedelta(minutes=20))
+    before = twenty_minutes_ago()
+    shard = day_shard(item["transaction_id"]["S"], before)
+    return changed(platform, item["transaction_id"]["S"], created_at=before, day_shard=shard)
+
+
+def left_amending(platform: Platform, number: int) -> dict[str, Any]:
+    """The item of a payment whose void died twenty minutes ago, after it was written."""
+    paid = platform.api().post("/process", _payment(number, str(uuid.uuid4())), key=str(uuid.uuid4()))
+    assert paid.status == 201, paid.text
+    id, void = paid.body["transaction_id"], {"kind": "void", "reason": "Ordered twice"}
+    died = run_dying(platform, 2, f"/transactions/{id}/reversal", "transactions", str(uuid.uuid4()), void)
+    assert died.returncode == EXIT_CODE, died.stderr[-2000:]
+    assert platform.api().get(f"/transactions/{id}").body["status"] == "approved"
+    amendment = json.loads(current(platform, id)["amending"]["S"])
+    return changed(platform, id, amending=json.dumps({**amendment, "created_at": twenty_minutes_ago()}))
+
+
+def twenty_minutes_ago() -> str:
+    return timestamp(datetime.now(UTC) - timedelta(minutes=20))
+
+
+def changed(platform: Platform, transaction_id: str, **texts: str) -> dict[str, Any]:
+    """The item, after the change."""
     platform.client("dynamodb").update_item(
         TableName=platform.outputs["TransactionTableName"],
-        Key={"transaction_id": item["transaction_id"]},
-        UpdateExpression="SET created_at = :before, day_shard = :shard",
-        ExpressionAttributeValues={
-            ":before": {"S": before},
-            ":shard": {"S": day_shard(item["transaction_id"]["S"], before)},
-        },
+        Key={"transaction_id": {"S": transaction_id}},
+        UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in texts),
+        ExpressionAttributeValues={f":{name}": {"S": text} for name, text in texts.items()},
     )
-    return current(platform, item["transaction_id"]["S"])
+    return current(platform, transaction_id)
 
 
 def current(platform: Platform, transaction_id: str) -> dict[str, Any]:
@@ -53,10 +73,11 @@ def unfinished(platform: Platform, item: dict[str, Any]) -> bool:
 
 
 def test_the_schedule_finishes_what_a_crash_left_and_the_metrics_say_so(platform: Platform) -> None:
-    # Given a payment that a crash left pending, which the verification does not accept
-    item = left_pending(platform, 300)
-    assert item["status"]["S"] == "pending"
+    # Given a payment and a void that crashes left, which the verification does not accept
+    item, voided = left_pending(platform, 300), left_amending(platform, 301)
+    assert (item["status"]["S"], voided["status"]["S"]) == ("pending", "amending")
     assert unfinished(platform, item)
+    assert unfinished(platform, voided)
     # When the schedule's time has come
     events = platform.client("events")
     [rule] = [each for each in events.list_rules()["Rules"] if FUNCTION in each.get("Description", "")]
@@ -64,7 +85,7 @@ def test_the_schedule_finishes_what_a_crash_left_and_the_metrics_say_so(platform
     events.put_rule(Name=rule["Name"], ScheduleExpression="rate(1 minute)", Description=rule["Description"])
     try:
         until = time.monotonic() + 100
-        while current(platform, item["transaction_id"]["S"])["status"]["S"] == "pending":
+        while {current(platform, each["transaction_id"]["S"])["status"]["S"] for each in (item, voided)} & UNFINISHED:
             assert time.monotonic() < until, "the schedule has not called the sweeper"
             time.sleep(1)
     finally:
@@ -74,6 +95,12 @@ def test_the_schedule_finishes_what_a_crash_left_and_the_metrics_say_so(platform
     assert done["status"] == item["outcome"] == {"S": "approved"}
     assert _audit_records(platform, item["transaction_id"]["S"]) == [done["audit_key"]["S"]]
     assert not unfinished(platform, item)
+    # And so is the void, and limits count its payment no more
+    done, id = current(platform, voided["transaction_id"]["S"]), voided["transaction_id"]["S"]
+    assert (done["status"], len(done["history"]["L"]), done["released"]) == ({"S": "voided"}, 1, {"BOOL": True})
+    assert "amending" not in done
+    assert [key for key in _audit_records(platform, id) if key.endswith(f"{id}.1.json")]
+    assert not unfinished(platform, voided)
     # And the metrics say so
     until = time.monotonic() + 30
     while not published(platform, "PendingFinished"):

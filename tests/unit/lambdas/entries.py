@@ -4,6 +4,7 @@ from typing import Any
 
 from lambdas.payments.amendments import Amendment, Entry
 from lambdas.payments.search import Page, Position, Search
+from lambdas.payments.transactions import AMENDING
 from lambdas.payments.velocity import Contended
 from tests.unit.lambdas.stores import MemoryLedger
 
@@ -62,7 +63,7 @@ class MemoryEntries(MemoryLedger):
         for id, history in self._histories.items():
             rows[id]["history"] = {"L": [{"S": each.to_json()} for each in history]}
         for id, amending in self._amending.items():
-            rows[id]["amending"] = {"S": amending.to_json()}
+            rows[id] |= {"status": {"S": AMENDING}, "amending": {"S": amending.to_json()}}
         return rows
 
     def page(self, search: Search) -> Page:

@@ -1,12 +1,13 @@
 """The ledger's transaction in DynamoDB: what each reason of its cancellation means."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lambdas.adapters import aws
-from lambdas.adapters.ledger import DynamoLedger
+from lambdas.adapters.ledger import DynamoLedger, from_item, to_item
 from lambdas.adapters.velocity import DynamoVelocity
 from lambdas.payments.audit import Link, record
 from lambdas.payments.cards import Card
@@ -133,6 +134,20 @@ def test_a_transaction_from_before_the_keys_had_versions_has_the_first(monkeypat
     found = DynamoLedger().open(TRANSACTION, "txn_other", STATES)
     assert found == TRANSACTION
     assert b"411111" not in record(found, Link.first()).body
+
+
+@pytest.mark.parametrize(
+    ("history", "status"), [([], "approved"), ([{"status": "partly_refunded"}], "partly_refunded")]
+)
+def test_while_it_is_amended_a_transaction_has_the_status_from_before(history: list[Any], status: str) -> None:
+    item = to_item(TRANSACTION) | {"status": {"S": "amending"}, "amending": {"S": "{}"}}
+    if history:
+        item["history"] = {"L": [{"S": json.dumps(each)} for each in history]}
+    assert from_item(item).status == status
+    # And without an amendment nothing hides that somebody changed it
+    assert from_item({**item, "amending": {"S": "{}"}, "status": {"S": "declined"}}).status == "declined"
+    del item["amending"]
+    assert from_item(item).status == "amending"
 
 
 def test_a_release_that_was_made_before_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

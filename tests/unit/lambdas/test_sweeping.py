@@ -1,8 +1,9 @@
-"""Nothing stays pending: a sweeper finishes what a crash left, once, whatever else runs or dies at the same time."""
+"""Nothing stays pending: a sweeper finishes payments and amendments, whatever else runs or dies at the same time."""
 
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 import names
 from lambdas.adapters import aws
 from lambdas.adapters.pending import DynamoPending
+from lambdas.payments.amendments import Amendment, Entry, Kind
 from lambdas.payments.errors import Unavailable
 from lambdas.payments.sweeping import UNDER_WAY, Sweeper, Swept
-from lambdas.payments.transactions import PENDING, Transaction
+from lambdas.payments.transactions import AMENDING, PENDING
 from lambdas.sweeper import handler as function
+from tests.unit.lambdas.entries import MemoryEntries
 from tests.unit.lambdas.stores import KillAt, Killed
+from tests.unit.lambdas.test_amendments import ONE, Desk
 from tests.unit.lambdas.test_processing import START, STEPS, Bench
 
 LATER = START + timedelta(hours=1)
@@ -29,22 +33,26 @@ class Ledger:
     """``sweeping.PendingLedger`` on a bench's store. ``stale``: ids that the index shows although they are settled."""
 
     def __init__(self, bench: Bench, stale: Sequence[str] = ()) -> None:
-        self._bench, self._stale = bench, stale
+        entries = bench.ledger
+        assert isinstance(entries, MemoryEntries)
+        self._entries, self._stale = entries, stale
         self.broken: set[str] = set()
-        self.settle = bench.ledger.settle
+        self.settle, self.complete, self.release = entries.settle, entries.complete, entries.release
 
     def pending(self, before: str) -> list[tuple[str, str]]:
-        found = [
-            (id, each.created_at)
-            for id, each in self._bench.ledger.items.items()
-            if (each.status == PENDING or id in self._stale) and each.created_at < before
-        ]
-        return sorted(found, key=lambda each: each[1])
+        found = []
+        for id in self._entries.items:
+            entry = self._entries.entry(id)
+            if entry.amending is not None:
+                found.append((id, entry.amending.created_at))
+            elif entry.transaction.status == PENDING or id in self._stale:
+                found.append((id, entry.transaction.created_at))
+        return sorted([each for each in found if each[1] < before], key=lambda each: each[1])
 
-    def current(self, transaction_id: str) -> Transaction | None:
+    def current(self, transaction_id: str) -> Entry | None:
         if transaction_id in self.broken:
             raise ValueError("no transaction")
-        return self._bench.ledger.items.get(transaction_id)
+        return self._entries.get(transaction_id)
 
 
 def sweep(bench: Bench, now: datetime = LATER, ledger: Ledger | None = None) -> Swept:
@@ -52,12 +60,19 @@ def sweep(bench: Bench, now: datetime = LATER, ledger: Ledger | None = None) -> 
 
 
 def sweeper(bench: Bench, now: datetime = LATER, ledger: Ledger | None = None) -> Sweeper:
-    return Sweeper(ledger or Ledger(bench), bench.audit_log, lambda id, reason: None, lambda: now)
+    ledger = ledger or Ledger(bench)
+    return Sweeper(ledger, bench.audit_log, bench.ledger, lambda id, reason: None, lambda: now)
+
+
+def empty() -> Bench:
+    bench = Bench()
+    bench.ledger = MemoryEntries()
+    return bench
 
 
 def left_pending(payments: int = 1, step: int = 2) -> Bench:
     """A bench on which a function died at ``step`` of each payment."""
-    bench = Bench()
+    bench = empty()
     for n in range(payments):
         bench.ledger.hook = bench.audit_log.hook = KillAt(step)
         with pytest.raises(Killed):
@@ -119,7 +134,7 @@ def test_two_sweepers_and_the_clients_retries_at_once_finish_each_payment_once()
 
 
 def test_an_index_that_is_behind_harms_nothing() -> None:
-    bench = Bench()
+    bench = empty()
     done = bench.pay(bench.function()).transaction_id
     assert sweep(bench, ledger=Ledger(bench, stale=[done])).finished == ()
     assert bench.ledger.settled_count == 1
@@ -156,13 +171,146 @@ def test_a_sweep_ends_in_time() -> None:
     assert (len(swept.finished), swept.left) == (1, 2)
 
 
+REFUND = {"kind": Kind.REFUND, "amount": "5.00", "key": "k"}
+AMENDMENTS = [
+    ("approved", REFUND, 6),
+    ("approved", {"kind": Kind.VOID, "key": "k"}, 8),
+    ("review", {"kind": Kind.APPROVE, "caller": ONE}, 6),
+    ("review", {"kind": Kind.DECLINE, "caller": ONE}, 8),
+]
+"""The payment's status, what is done to it, and how many moments before or after a write that has."""
+
+
+def left_amending(status: str, wish: dict[str, Any], step: int) -> Desk:
+    """A desk on which a function died at ``step`` of an amendment."""
+    desk = Desk(status)
+    desk.die_at(step)
+    with pytest.raises(Killed):
+        desk.amend(**wish)
+    desk.live()
+    return desk
+
+
+@pytest.mark.parametrize(("status", "wish", "steps"), AMENDMENTS, ids=["refund", "void", "approval", "decline"])
+def test_an_amendment_that_a_crash_left_is_finished_once_and_the_retry_answers_the_same(
+    status: str, wish: dict[str, Any], steps: int
+) -> None:
+    for step in range(2, steps):
+        # Given an amendment whose function died
+        desk = left_amending(status, wish, step)
+        made = desk.entry.amending
+        assert made is not None
+        # When the sweeper comes
+        assert sweep(desk.bench, desk.now + timedelta(hours=1)).finished == (desk.id,)
+        # Then it is done as it was decided, and the retry finds it
+        desk.assert_sound()
+        [done] = desk.entry.history
+        assert (done.amendment_id, desk.entry.transaction.status) == (made.amendment_id, made.status)
+        assert (desk.id in desk.entries.released) is (made.status in ("voided", "declined"))
+        assert desk.amend(**wish) == done
+        assert sweep(desk.bench, desk.now + timedelta(hours=1)) == Swept(finished=(), left=0, oldest_seconds=0.0)
+
+
+def test_an_amendment_is_as_old_as_itself_not_as_its_payment() -> None:
+    # Given a refund that was begun just now, of a payment that is a week old
+    desk = Desk()
+    desk.now += timedelta(days=7)
+    desk.die_at(2)
+    with pytest.raises(Killed):
+        desk.amend(**REFUND)
+    desk.live()
+    # Then it may be under way
+    assert sweep(desk.bench, desk.now + UNDER_WAY - timedelta(seconds=1)).finished == ()
+    # And what can't be finished has the amendment's age
+    ledger = Ledger(desk.bench)
+    ledger.broken = {desk.id}
+    swept = sweep(desk.bench, desk.now + UNDER_WAY + timedelta(seconds=1), ledger)
+    assert (swept.left, swept.oldest_seconds) == (1, UNDER_WAY.total_seconds() + 1)
+
+
+@given(
+    st.sampled_from(AMENDMENTS),
+    st.integers(2, 7),
+    st.lists(st.tuples(st.sampled_from(["sweep", "retry", "payment's retry"]), st.integers(1, 8)), max_size=5),
+)
+def test_any_deaths_of_sweepers_and_retries_end_in_one_amendment(
+    amended: tuple[str, dict[str, Any], int], step: int, deaths: list[tuple[str, int]]
+) -> None:
+    status, wish, steps = amended
+    desk = left_amending(status, wish, min(step, steps - 1))
+    [paid] = desk.entries.read(["customer#c"])
+    for who, at in deaths:
+        desk.die_at(at)
+        try:
+            if who == "sweep":
+                sweep(desk.bench, desk.now + timedelta(hours=1))
+            elif who == "retry":
+                desk.amend(**wish)
+            else:
+                desk.bench.pay(desk.bench.function(), caller="AIDASHOP")
+        except Killed:
+            desk.assert_sound()
+    desk.live()
+    sweep(desk.bench, desk.now + timedelta(hours=1))
+    desk.assert_sound()
+    assert (len(desk.entry.history), desk.entry.amending) == (1, None)
+    # Limits had it given back once at most
+    moment, [left] = desk.entry.transaction.moment, desk.entries.read(["customer#c"])
+    given_back = paid.paid.minor(600, moment) - left.paid.minor(600, moment)
+    assert given_back in ((0, 1250) if desk.id in desk.entries.released else (0,))
+
+
+def test_two_sweepers_retries_and_other_reversals_at_once_finish_an_amendment_once() -> None:
+    for _ in range(10):
+        desk = left_amending("approved", REFUND, 2)
+        sweepers = [sweeper(desk.bench, desk.now + timedelta(hours=1)) for _ in range(2)]
+        with ThreadPoolExecutor(2) as crowd:
+            swept = [crowd.submit(each.sweep, ALWAYS) for each in sweepers]
+            made = desk.all_at_once([REFUND] * 4 + [{"kind": Kind.REFUND, "amount": "5.00"}] * 4)
+        desk.assert_sound()
+        assert all(each.result().left == 0 for each in swept)
+        # Twice 5.00 of 12.50: that of the crash, and one other
+        assert [each.minor for each in desk.entry.history] == [500, 500]
+        assert len({each.amendment_id for each in made if isinstance(each, Amendment)}) == 2
+
+
+def test_what_is_no_sound_amendment_is_reported_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given payments that crashes left, and an item on which somebody wrote an amendment of no time
+    desk = left_amending("approved", REFUND, 2)
+    desk.bench.ledger.hook = desk.audit_log.hook = KillAt(2)
+    with pytest.raises(Killed):
+        desk.bench.pay(desk.bench.function(), key="other")
+    desk.live()
+    assert desk.entry.amending is not None
+    object.__setattr__(desk.entry.amending, "created_at", "")
+    # Then the other is finished
+    swept = sweep(desk.bench, desk.now + timedelta(hours=1))
+    assert (len(swept.finished), swept.left) == (1, 1)
+
+
 def test_the_table_is_asked_for_what_is_pending_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a pending payment, an old and a young amendment of older payments, and an item without its amendment
     asked: list[dict[str, Any]] = []
+    wish = left_amending("approved", REFUND, 2).entry.amending
+    assert wish is not None
+
+    def item(id: str, created_at: str, amended_at: str | None = None) -> dict[str, Any]:
+        amending = {"amending": {"S": replace(wish, created_at=amended_at).to_json()}} if amended_at else {}
+        return {"transaction_id": {"S": id}, "created_at": {"S": created_at}, **amending}
+
+    shown = {
+        PENDING: [item("txn_1", "2026-11-22T12:02")],
+        AMENDING: [
+            item("txn_2", "2026-11-22T09:00", "2026-11-22T12:01"),
+            item("txn_3", "2026-11-22T09:00", "2026-11-22T12:31"),
+            item("txn_4", "2026-11-22T12:00"),
+        ],
+    }
 
     class Table:
         def query(self, **query: Any) -> Any:
             asked.append(query)
-            return {"Items": [{"transaction_id": {"S": "txn_1"}, "created_at": {"S": "2026-11-22T12:00:00.000000Z"}}]}
+            return {"Items": shown[query["ExpressionAttributeValues"][":status"]["S"]]}
 
         def get_item(self, **get: Any) -> Any:
             assert get["ConsistentRead"]
@@ -172,9 +320,14 @@ def test_the_table_is_asked_for_what_is_pending_only(monkeypatch: pytest.MonkeyP
     for name in ("TRANSACTION_TABLE", "VELOCITY_TABLE"):
         monkeypatch.setenv(name, name)
     ledger = DynamoPending()
-    assert ledger.pending("2026-11-22T12:30") == [("txn_1", "2026-11-22T12:00:00.000000Z")]
-    assert (asked[0]["IndexName"], asked[0]["ExpressionAttributeValues"][":pending"]) == ("by-status", {"S": "pending"})
-    with pytest.raises(ValueError, match="missing"):
+    # Then those are found that are older than asked, by their own time
+    assert ledger.pending("2026-11-22T12:30") == [
+        ("txn_4", "2026-11-22T12:00"),
+        ("txn_2", "2026-11-22T12:01"),
+        ("txn_1", "2026-11-22T12:02"),
+    ]
+    assert {each["IndexName"] for each in asked} == {"by-status"}
+    with pytest.raises(ValueError, match="status"):
         ledger.current("txn_1")
 
 

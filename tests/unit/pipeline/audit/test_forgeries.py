@@ -254,3 +254,28 @@ def test_an_amendment_that_a_crash_left_is_counted_as_pending(
     amended.forge = of_third(interrupt)
     verify(amended)
     assert "1 transactions are pending, or one of their amendments is" in capsys.readouterr().out
+
+
+def test_an_amendment_that_a_crash_left_is_found_in_both_indexes_and_is_no_fault(
+    amended: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(item: Item) -> None:
+        [*_, last] = item["history"]["L"]
+        item |= {"amending": last, "status": {"S": "amending"}}
+        item.pop("day_shard")  # of a time before the index by-day
+
+    amended.forge = of_third(interrupt)
+    amended.now += timedelta(minutes=6)
+    assert verify(amended) == 5
+    out = capsys.readouterr().out
+    assert "1 transactions are pending, or one of their amendments is" in out
+    assert "BROKEN" not in out
+
+
+@pytest.mark.parametrize("amending", [{}, {"amending": {"S": "none"}}], ids=["missing", "none"])
+def test_a_transaction_that_is_amending_without_an_amendment_is_named(
+    amending: Item, amended: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    amended.forge = of_third(lambda item: item.update(status={"S": "amending"}, **amending))
+    assert verify(amended) == 1
+    assert 'status is "amending" in the ledger, and "partly_refunded" in the record' in capsys.readouterr().out
