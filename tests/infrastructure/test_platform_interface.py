@@ -199,8 +199,8 @@ def test_the_dashboard_shows_what_operations_asked_for(platform: PlatformTemplat
         "DynamoDB throttled requests": ("ThrottledRequests",),
         "Payments by outcome": ("approved", "review", "declined"),
         "Synthetic payments by outcome": ("SyntheticPayments",),
-        "Payments that a crash left pending": (names.PENDING_FINISHED, names.PENDING_LEFT),
-        "Age of the oldest pending payment": (names.PENDING_AGE,),
+        "Payments and amendments that a crash left pending": (names.PENDING_FINISHED, names.PENDING_LEFT),
+        "Age of the oldest pending payment or amendment": (names.PENDING_AGE,),
     }.items():
         assert title in body
         for metric in metrics:
