@@ -136,7 +136,12 @@ def test_only_who_pays_and_who_gives_back_may_write_what_limits_count(dev: Platf
     uses = {
         (f"Compute{each.id}", f"dynamodb:{action}") for each in Function for action in ("BatchGetItem", "UpdateItem")
     }
-    assert may == {*uses, *((f"Compute{each}", "dynamodb:PutItem") for each in ("Processing", "Transactions"))}
+    # The sweeper completes voids and declines, and gives back for them
+    uses |= {("Sweeper", f"dynamodb:{action}") for action in ("BatchGetItem", "UpdateItem")}
+    assert may == {
+        *uses,
+        *((each, "dynamodb:PutItem") for each in ("ComputeProcessing", "ComputeTransactions", "Sweeper")),
+    }
 
 
 def test_only_the_stack_can_delete_the_audit_trail(platform: PlatformTemplate) -> None:
