@@ -3,9 +3,11 @@
 import json
 import time
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lambdas.payments.amendments import Amendment
 from lambdas.payments.transactions import day_shard, timestamp
 
 from .conftest import Platform
@@ -35,8 +37,8 @@ def left_amending(platform: Platform, number: int) -> dict[str, Any]:
     died = run_dying(platform, 2, f"/transactions/{id}/reversal", "transactions", str(uuid.uuid4()), void)
     assert died.returncode == EXIT_CODE, died.stderr[-2000:]
     assert platform.api().get(f"/transactions/{id}").body["status"] == "approved"
-    amendment = json.loads(current(platform, id)["amending"]["S"])
-    return changed(platform, id, amending=json.dumps({**amendment, "created_at": twenty_minutes_ago()}))
+    amendment = Amendment.of(current(platform, id)["amending"]["S"])
+    return changed(platform, id, amending=replace(amendment, created_at=twenty_minutes_ago()).to_json())
 
 
 def twenty_minutes_ago() -> str:
