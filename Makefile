@@ -103,7 +103,7 @@ e2e: setup ## One real promotion on the local cloud
 	@python -m pytest -q tests/e2e
 
 ##@ Work
-.PHONY: setup doctor synth load review benchmark format lock help
+.PHONY: setup doctor synth load review benchmark gameday format lock help
 setup: .venv/.ready node_modules/.ready ## Install everything into .venv and node_modules
 
 doctor: ## Tell what this machine lacks: programs, space, rights, settings
@@ -121,6 +121,9 @@ review: setup ## Compare findings, templates and costs with another commit: repo
 
 benchmark: setup ## Measure the figures in the docs
 	@python -m benchmarks
+
+gameday: setup ## Break a local cloud in five ways, and mend it as docs/runbooks says
+	@python -m benchmarks gameday
 
 format: setup ## Format the code
 	@ruff check --fix --quiet . || true; ruff format .

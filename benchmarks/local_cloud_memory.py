@@ -11,24 +11,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+from benchmarks._platform import ROOT, deployed
 from environments import DEV
 from localcloud import LocalCloud
-from pipeline.local.process import clean_environment
-from pipeline.local.promotion import bootstrap_commands
-from pipeline_app import create_app
 
-ROOT = Path(__file__).parents[1]
 MINUTES, RATE = 4, 15
 REST_SECONDS = 200
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name, _platform(Path(name)) as (cloud, environ):
+    with tempfile.TemporaryDirectory() as name, deployed(Path(name)) as platform:
+        cloud, environ = platform.cloud, platform.environ
         print(f"MiB{'':<22}{'emulator':>10}{'functions':>10}{'PostgreSQL':>11}{'all':>7}")
         begin = _show("deployed", cloud)
         for minute in range(1, MINUTES + 1):
@@ -37,28 +34,6 @@ def main() -> None:
         print(f"emulator: {(end - begin) / MINUTES / 60 / RATE * 1024:.1f} KiB a request")
         time.sleep(REST_SECONDS)
         _show(f"{REST_SECONDS} s later", cloud)
-
-
-@contextlib.contextmanager
-def _platform(folder: Path) -> Iterator[tuple[LocalCloud, dict[str, str]]]:
-    """A local cloud with dev's platform, and the variables of a client."""
-    folder.chmod(0o711)
-    cloud = LocalCloud(DEV.name, folder / "clouds")
-    cloud.start(account=DEV.account, region=DEV.region)
-    try:
-        environ = {**clean_environment(), **cloud.environ(), "PYTHONPATH": str(ROOT)}
-        here = folder / "here"
-        here.mkdir()
-        commands = "\n".join(bootstrap_commands(cloud, DEV.name))
-        subprocess.run(["sh", "-ec", commands], cwd=here, env=environ, check=True, capture_output=True)
-        assembly = folder / "cdk.out"
-        create_app(context={"environmentSuffix": DEV.name}, outdir=str(assembly)).synth()
-        template, assets = (str(next(assembly.glob(f"*Platform*.{kind}.json"))) for kind in ("template", "assets"))
-        deploy = ("pipeline.local.deploy", DEV.stack_name, "--template", template, "--assets", assets)
-        _run(environ, *deploy, "--outputs", str(folder / "outputs.json"))
-        yield cloud, environ
-    finally:
-        cloud.remove()
 
 
 def _run(environ: dict[str, str], *module: str) -> None:

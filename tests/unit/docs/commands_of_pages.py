@@ -1,8 +1,6 @@
 """The commands that pages tell people to give, and whether the real programs take them."""
 
 import json
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +11,8 @@ import botocore.session
 from botocore import xform_name
 from botocore.model import OperationModel, Shape
 from botocore.validate import ParamValidator
+
+from benchmarks._pages import commands
 
 ROOT = Path(__file__).resolve().parents[3]
 OF_ANY_AWS_COMMAND = {"query", "output", "region", "profile", "max-items"}
@@ -42,33 +42,17 @@ changes the process."""
 
 
 def given(page: str) -> Iterator[list[str]]:
-    """The commands of a page, in words: lines with a prompt, and spans that name an environment. A command inside
-    ``$(...)`` stands for itself, and its result for a word; so does the command after ``--``."""
-    text = (ROOT / page).read_text()
-    lines = [
-        line
-        for block in re.findall(r"^ *```console\n(.*?)^ *```$", text, re.M | re.S)
-        for line in re.split(r"^ *\$ ", block, flags=re.M)
-    ]
-    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.M | re.S)
-    lines += [span for span in re.findall(r"`([^`\n]+)`", prose) if span.startswith("python -m") and "--env" in span]
-    for line in lines:
-        plain = re.sub(r"\$\(\(.*?\)\)\d*|\$\(date[^)]*\)", "1", line)
-        inner = re.search(r"\$\(([^()]*)\)", plain)
-        if inner:
-            yield shlex.split(inner[1])
-            plain = plain.replace(inner[0], "RESULT")
-        words = shlex.split(plain, comments=True)
+    """The commands of a page, in words; the command after ``--`` stands for itself too."""
+    for words in commands(ROOT / page):
+        yield words
         while "--" in words:
-            yield words[: words.index("--") + 2]
             words = words[words.index("--") + 1 :]
-        if words:
             yield words
 
 
-def refused_by_parsers(commands: Sequence[Sequence[str]]) -> str:
+def refused_by_parsers(given: Sequence[Sequence[str]]) -> str:
     """What the parsers of ``python -m MODULE ...`` say against these commands; empty if they take all."""
-    words = sorted(list(each[2:]) for each in commands)
+    words = sorted(list(each[2:]) for each in given)
     done = subprocess.run(
         [sys.executable, "-c", PARSES], cwd=ROOT, input=json.dumps(words), capture_output=True, text=True
     )

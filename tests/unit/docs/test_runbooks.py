@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks._pages import page_of_cause
 from pipeline.release.outcome import ExitCode, Outcome, Why, runbook
 from tests.unit.docs.commands_of_pages import check_aws_command, given, refused_by_parsers
 from tests.unit.docs.test_references import text_of
@@ -55,6 +56,18 @@ def test_the_causes_of_a_rollback_are_the_controllers_own_words() -> None:
     code = "".join(file.read_text() for file in (ROOT / "pipeline/release").rglob("*.py"))
     for cause in causes:
         assert all(part.strip() in code for part in re.split("…", cause)), cause
+
+
+@pytest.mark.parametrize(
+    ("cause", "page"),
+    [
+        ("alarm: payment-candidate-errors-processing-prod", "rolled-back-by-alarm"),
+        ("5 failures in a row, the last: a call was refused", "five-failures"),
+        ("clients lost more requests than the error budget allows: see traffic.json", "requests-lost"),
+    ],
+)
+def test_a_cause_leads_to_its_page(cause: str, page: str) -> None:
+    assert page_of_cause(cause) == page
 
 
 def test_each_command_is_taken_by_its_own_parser() -> None:
