@@ -1,7 +1,8 @@
-"""``python -m localcloud start|stop|status|env|age|failover|set ENVIRONMENT``: manage one local cloud by hand.
+"""``python -m localcloud start|stop|status|env|url|age|failover|set ENVIRONMENT``: manage one local cloud by hand.
 
 ``age --days N`` makes all objects in S3 N days older and applies the buckets' lifecycle transitions, as S3 does daily.
 ``env`` prints the variables that a client needs, as shell exports: ``eval "$(python -m localcloud env dev)"``.
+``url`` prints the URL of the deployed API.
 ``failover`` makes the database's reader its writer and waits: every connection ends, and none is accepted meanwhile.
 ``set dev NAME=VALUE`` changes a setting of the running cloud, until it stops: ``metric_minute_seconds=0`` to see
 metrics at once, or ``executed_version=always``.
@@ -14,6 +15,7 @@ import sys
 from enum import IntEnum
 from pathlib import Path
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from environments import Environment, environment
@@ -40,7 +42,7 @@ class ExitCode(IntEnum):
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m localcloud", description=__doc__)
-    parser.add_argument("command", choices=("start", "stop", "status", "env", "age", "failover", "set"))
+    parser.add_argument("command", choices=("start", "stop", "status", "env", "url", "age", "failover", "set"))
     parser.add_argument("environment", help="dev, staging, prod or the name of an ephemeral environment")
     parser.add_argument("assignment", nargs="?", metavar="NAME=VALUE", help="of set: the setting")
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder of the local clouds' files")
@@ -89,6 +91,8 @@ def _run(command: str, settings: Environment, cloud: LocalCloud, *, days: int) -
     elif command == "status":
         print(f"{cloud.name}: running at {cloud.endpoint}, log {cloud.log_path}")
         return _report_database(cloud)
+    elif command == "url":
+        print(_api_url(settings, cloud))
     elif command == "failover":
         after, seconds = fail_over(cloud)
         print(f"{cloud.name}: the database failed over in {seconds:.0f} s, its writer is {after.writer}")
@@ -97,6 +101,25 @@ def _run(command: str, settings: Environment, cloud: LocalCloud, *, days: int) -
         for name, value in cloud.environ().items():
             print(f"export {name}={shlex.quote(value)}")
     return ExitCode.DONE
+
+
+def _api_url(settings: Environment, cloud: LocalCloud) -> str:
+    """Raises ``LocalCloudError`` when the environment is not deployed."""
+    variables = cloud.environ()
+    stacks = boto3.client(
+        "cloudformation",
+        endpoint_url=variables["AWS_ENDPOINT_URL"],
+        verify=variables["AWS_CA_BUNDLE"],
+        region_name=variables["AWS_DEFAULT_REGION"],
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+    )
+    try:
+        [stack] = stacks.describe_stacks(StackName=settings.stack_name)["Stacks"]
+        [url] = [each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "ApiGatewayUrl"]
+    except (ClientError, KeyError, ValueError) as error:
+        raise LocalCloudError(f"{cloud.name} is not deployed: `make promote` deploys it") from error
+    return str(url)
 
 
 def _report_database(cloud: LocalCloud) -> int:

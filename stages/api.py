@@ -238,16 +238,15 @@ def _bodies() -> list[str]:
 
 
 def _model_of(name: str) -> dict[str, Any]:
-    """The contract's schema ``name`` as a model of API Gateway (JSON Schema draft 4): required fields and types.
+    """The contract's schema ``name`` as a model of API Gateway (JSON Schema draft 4): the types of the fields.
 
-    The functions check patterns and lengths. API Gateway must not, because its messages quote the value that did not
-    match, and that may be a card number.
+    The functions check the rest. Patterns and lengths, because API Gateway's messages quote the value that did not
+    match, and that may be a card number. Required fields, because without its message nobody learns which is missing.
     """
     schema = _CONTRACT["components"]["schemas"][name]
     return {
         "$schema": "http://json-schema.org/draft-04/schema#",
         "title": name.removesuffix("Request"),
         "type": schema["type"],
-        "required": schema["required"],
         "properties": {name: {"type": field["type"]} for name, field in schema["properties"].items()},
     }

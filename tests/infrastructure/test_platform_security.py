@@ -204,11 +204,10 @@ def test_every_route_requires_a_signed_and_well_formed_request(platform: Platfor
 def test_the_gateways_models_are_the_contracts_without_patterns(platform: PlatformTemplate) -> None:
     """API Gateway quotes a value that misses a pattern, and the value may be a card number."""
     schemas = {each["Schema"]["title"]: each["Schema"] for each in platform.properties("AWS::ApiGateway::Model")}
-    assert {title: set(schema["required"]) for title, schema in schemas.items()} == {
-        "Payment": {"customer_id", "amount", "currency", "card_number"},
-        "Decision": {"decision", "reason"},
-        "Reversal": {"kind", "reason"},
-    }
+    assert schemas.keys() == {"Payment", "Decision", "Reversal"}
+    assert {"customer_id", "amount", "currency", "card_number"} <= schemas["Payment"]["properties"].keys()
+    # The function names each missing field; API Gateway's refusal would name none.
+    assert not any("required" in schema for schema in schemas.values())
     assert "pattern" not in text(schemas)
 
 

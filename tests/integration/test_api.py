@@ -1,7 +1,10 @@
 """The API on the local cloud, from outside: routes, refusals, idempotency, secrecy, rotation, the audit log."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,6 +23,8 @@ from lambdas.payments.card_keys import CardKeys
 from loadtest.scenario import card_number, client_address
 from tests.integration.conftest import Platform
 from tests.integration.merchant import Merchant
+
+ROOT = Path(__file__).parents[2]
 
 PAYMENT = {"customer_id": "cust-10001", "amount": 99.99, "currency": "USD", "card_number": "4242424242424242"}
 
@@ -92,6 +97,53 @@ def test_a_faulty_request_is_a_problem_and_changes_nothing(
     assert (reply.status, reply.headers["content-type"]) == (status, "application/problem+json")
     assert {"type", "title", "status", "request_id"} <= reply.body.keys()
     assert _count(platform) == before
+
+
+@pytest.mark.parametrize("route", ["/validate", "/fraud-check", "/process"])
+@pytest.mark.parametrize(
+    ("method", "body", "status", "code"),
+    [
+        ("POST", b"{", 400, "body-shape"),
+        ("POST", b"", 400, "body-shape"),
+        ("POST", b"{}", 400, "body-shape"),
+        ("POST", json.dumps(PAYMENT | {"merchant_reference": "x" * 9 * 1024}).encode(), 413, "body-too-large"),
+        ("GET", b"", 403, "not-signed"),
+    ],
+    ids=["broken", "empty", "no fields", "9 KB", "GET"],
+)
+def test_what_a_newcomer_sends_is_answered_as_documented(
+    route: str, method: str, body: bytes, status: int, code: str, api: Merchant
+) -> None:
+    reply = api.send(method, route, {"Content-Type": "application/json", "Idempotency-Key": new_key()}, body)
+    assert (reply.status, reply.body["type"]) == (status, f"urn:problem-type:payments:{code}")
+    if body == b"{}":
+        missing = {each["field"] for each in reply.body["errors"]}
+        assert missing == {"/customer_id", "/amount", "/currency", "/card_number"}
+
+
+def test_an_unknown_route_is_answered_as_documented(api: Merchant) -> None:
+    reply = api.post("/unknown", PAYMENT)
+    assert (reply.status, reply.body["type"]) == (403, "urn:problem-type:payments:not-signed")
+
+
+def test_the_block_of_the_readme_runs_as_printed_in_a_fresh_shell(platform: Platform, tmp_path: Path) -> None:
+    # Given a checkout whose dev runs
+    block = (ROOT / "README.md").read_text().partition("## The API")[2].partition("```console\n")[2].partition("```")[0]
+    lines = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith(("$ ", "  "))]
+    for name, target in (
+        (".venv", Path(sys.prefix)),
+        (".pipeline/clouds", platform.cloud.folder.parent),
+        *((name, ROOT / name) for name in ("localcloud", "environments.py", "names.py", "pipeline", "reporting")),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(target)
+    # When a person pastes the block
+    shell = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(["bash", "-ec", "\n".join(lines)], cwd=tmp_path, env=shell, capture_output=True, text=True)
+    # Then the answer is the one that is printed
+    printed = json.loads(block.splitlines()[-1].replace("…", ""))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) | {"request_id": ""} == printed | {"request_id": ""}, done.stdout
 
 
 def test_the_first_answer_is_replayed_to_the_same_payment_and_refused_to_another(api: Merchant) -> None:
