@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -126,6 +127,7 @@ def test_an_unknown_route_is_answered_as_documented(api: Merchant) -> None:
     assert (reply.status, reply.body["type"]) == (403, "urn:problem-type:payments:not-signed")
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="this machine has no curl")
 def test_the_block_of_the_readme_runs_as_printed_in_a_fresh_shell(platform: Platform, tmp_path: Path) -> None:
     # Given a checkout whose dev runs
     block = (ROOT / "README.md").read_text().partition("## The API")[2].partition("```console\n")[2].partition("```")[0]
