@@ -72,7 +72,7 @@ def aws(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[boto3.Se
 def recover(cloud: LocalCloud, *options: str) -> Result:
     return subprocess.run(
         [sys.executable, "-m", "pipeline.bootstrap", "--env", NAME, "--recover", *options],
-        cwd=ROOT, env={**clean_environment(), **cloud.environ()}, capture_output=True, text=True,
+        cwd=ROOT, env={**clean_environment(), **cloud.environ(), "LOCAL_CLOUD": NAME}, capture_output=True, text=True,
     )  # fmt: skip
 
 

@@ -171,7 +171,7 @@ class Releases:
 def watchdog(platform: Platform, *, on: bool, schedule: bool = True) -> Iterator[None]:
     """Switch the watchdog on or off, and on again at the end. It would end releases whose controllers tests kill."""
     events = platform.client("events")
-    rules = [rule for rule in events.list_rules()["Rules"] if "watchdog" in rule["Description"]]
+    rules = [rule for rule in events.list_rules()["Rules"] if "watchdog" in rule.get("Description", "")]
     assert len(rules) == 2
     for rule in rules:
         wanted = on and (schedule or "ScheduleExpression" not in rule)
