@@ -4,8 +4,8 @@ cdk-nag's pack stops at version 3.2.1, retired in March 2024. Requirement number
 Data Security Standard: Requirements and Testing Procedures, v4.0.1" (PCI Security Standards Council, June 2024).
 """
 
-from pipeline.compliance.requirements import access, addresses, doors, encryption, logs, secrets, templates, tls
-from pipeline.compliance.requirements.declaration import RULES
+from pipeline.compliance.pci_dss_4 import access, addresses, doors, encryption, logs, secrets, templates, tls
+from pipeline.compliance.pci_dss_4.declaration import RULES
 from pipeline.compliance.template_pack import TemplatePack
 
 NAME = "PCI.DSS.401"

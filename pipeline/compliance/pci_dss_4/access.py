@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.compliance.requirements.declaration import DOMAIN, rule
-from pipeline.compliance.requirements.policies import (
+from pipeline.compliance.pci_dss_4.declaration import DOMAIN, rule
+from pipeline.compliance.pci_dss_4.policies import (
     WILDCARDS,
     admits_anybody,
     allowing,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.compliance.requirements.declaration import SECRET, rule
+from pipeline.compliance.pci_dss_4.declaration import SECRET, rule
 from pipeline.compliance.resolution import number, text
 from pipeline.compliance.template_pack import EVERY_KIND, Resource
 

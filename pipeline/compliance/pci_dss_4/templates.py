@@ -1,6 +1,6 @@
 """Requirement 6.5.1: nothing is deployed that the rules could not read."""
 
-from pipeline.compliance.requirements.declaration import rule
+from pipeline.compliance.pci_dss_4.declaration import rule
 from pipeline.compliance.template_pack import NESTED, Resource
 
 

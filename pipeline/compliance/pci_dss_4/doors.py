@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.compliance.requirements.declaration import (
+from pipeline.compliance.pci_dss_4.declaration import (
     BUCKET,
     CLASSIC_BALANCER,
     CLUSTER,

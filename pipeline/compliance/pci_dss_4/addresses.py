@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Any
 
-from pipeline.compliance.requirements.declaration import VPC, rule
+from pipeline.compliance.pci_dss_4.declaration import VPC, rule
 from pipeline.compliance.resolution import flag, number
 from pipeline.compliance.template_pack import Resource
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from pipeline.compliance.requirements.declaration import (
+from pipeline.compliance.pci_dss_4.declaration import (
     BUCKET,
     CLUSTER,
     HTTP_STAGE,

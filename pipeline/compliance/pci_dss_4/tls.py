@@ -6,7 +6,7 @@ policies in the guides of Elastic Load Balancing, API Gateway, CloudFront and Op
 
 from typing import Any
 
-from pipeline.compliance.requirements.declaration import (
+from pipeline.compliance.pci_dss_4.declaration import (
     BUCKET,
     CLASSIC_BALANCER,
     CLUSTER,
@@ -18,7 +18,7 @@ from pipeline.compliance.requirements.declaration import (
     in_cluster,
     rule,
 )
-from pipeline.compliance.requirements.policies import refuses_plain_text
+from pipeline.compliance.pci_dss_4.policies import refuses_plain_text
 from pipeline.compliance.resolution import flag, text
 from pipeline.compliance.template_pack import Resource
 

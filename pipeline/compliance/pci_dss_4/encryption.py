@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.compliance.requirements.declaration import (
+from pipeline.compliance.pci_dss_4.declaration import (
     BUCKET,
     CLUSTER,
     DOMAIN,

@@ -1,1 +1,0 @@
-"""The rules of the PCI DSS 4.0.1 pack, one module per subject."""
