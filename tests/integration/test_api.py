@@ -132,11 +132,8 @@ def test_the_block_of_the_readme_runs_as_printed_in_a_fresh_shell(platform: Plat
     # Given a checkout whose dev runs
     block = (ROOT / "README.md").read_text().partition("## The API")[2].partition("```console\n")[2].partition("```")[0]
     lines = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith(("$ ", "  "))]
-    for name, target in (
-        (".venv", Path(sys.prefix)),
-        (".pipeline/clouds", platform.cloud.folder.parent),
-        *((name, ROOT / name) for name in ("localcloud", "environments.py", "names.py", "pipeline", "reporting")),
-    ):
+    code = {each.name: each for each in ROOT.iterdir() if not each.name.startswith(".")}
+    for name, target in {**code, ".venv": Path(sys.prefix), ".pipeline/clouds": platform.cloud.folder.parent}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(target)
     # When a person pastes the block
