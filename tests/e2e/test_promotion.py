@@ -15,8 +15,8 @@ TEST_GATE = {
     "rate: float = 40.0": "rate: float = 30.0",
     "limit_ms: float = 200.0": "limit_ms: float = 1000.0",
 }
-"""A shorter gate with a lower rate and a higher limit, because the machine may be busy. ``python -m benchmarks promotion``
-shows that the real limit is kept on a quiet machine."""
+"""A shorter gate with a lower rate and a higher limit, because the machine may be busy.
+``python -m benchmarks promotion`` shows that the real limit is kept on a quiet machine."""
 
 
 def change(path: Path, replacements: dict[str, str]) -> None:
