@@ -15,7 +15,6 @@ import sys
 from enum import IntEnum
 from pathlib import Path
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from environments import Environment, environment
@@ -105,17 +104,8 @@ def _run(command: str, settings: Environment, cloud: LocalCloud, *, days: int) -
 
 def _api_url(settings: Environment, cloud: LocalCloud) -> str:
     """Raises ``LocalCloudError`` when the environment is not deployed."""
-    variables = cloud.environ()
-    stacks = boto3.client(
-        "cloudformation",
-        endpoint_url=variables["AWS_ENDPOINT_URL"],
-        verify=variables["AWS_CA_BUNDLE"],
-        region_name=variables["AWS_DEFAULT_REGION"],
-        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-    )
     try:
-        [stack] = stacks.describe_stacks(StackName=settings.stack_name)["Stacks"]
+        [stack] = cloud.client("cloudformation").describe_stacks(StackName=settings.stack_name)["Stacks"]
         [url] = [each["OutputValue"] for each in stack["Outputs"] if each["OutputKey"] == "ApiGatewayUrl"]
     except (ClientError, KeyError, ValueError) as error:
         raise LocalCloudError(f"{cloud.name} is not deployed: `make promote` deploys it") from error

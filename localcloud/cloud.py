@@ -75,6 +75,23 @@ class LocalCloud:
             **unproxied(),
         }
 
+    def client(self, service: str) -> Any:
+        """boto3's client of ``service``, which asks no proxy. Raises ``LocalCloudError`` when the cloud was never
+        started."""
+        import boto3
+        from botocore.config import Config
+
+        settings = self._settings()
+        return boto3.client(
+            service,  # type: ignore[call-overload]  # its overloads know services by literal names only
+            region_name=settings.region,
+            endpoint_url=settings.endpoint,
+            verify=settings.ca,
+            aws_access_key_id=settings.access_key_id,
+            aws_secret_access_key=settings.secret_access_key,
+            config=Config(proxies={}),
+        )
+
     @property
     def account(self) -> str:
         """The AWS account id of this local cloud."""

@@ -2,9 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
-
-import boto3
 
 from localcloud.cloud import LocalCloud, LocalCloudError
 
@@ -22,7 +19,7 @@ class Database:
 
 def database(cloud: LocalCloud) -> Database | None:
     """The database of a running local cloud; ``None`` when none is deployed."""
-    clusters = _rds(cloud).describe_db_clusters()["DBClusters"]
+    clusters = cloud.client("rds").describe_db_clusters()["DBClusters"]
     if not clusters:
         return None
     [cluster] = clusters
@@ -38,7 +35,7 @@ def fail_over(cloud: LocalCloud) -> tuple[Database, float]:
     before = database(cloud)
     if before is None:
         raise LocalCloudError(f"the local cloud {cloud.name} has no database: deploy the environment first")
-    rds = _rds(cloud)
+    rds = cloud.client("rds")
     started = time.monotonic()
     try:
         rds.failover_db_cluster(DBClusterIdentifier=before.cluster)
@@ -50,15 +47,3 @@ def fail_over(cloud: LocalCloud) -> tuple[Database, float]:
             return after, time.monotonic() - started
         time.sleep(0.2)
     raise LocalCloudError(f"the database of {cloud.name} is not available {WAIT_SECONDS} s later: see {cloud.log_path}")
-
-
-def _rds(cloud: LocalCloud) -> Any:
-    variables = cloud.environ()
-    return boto3.client(
-        "rds",
-        region_name=cloud.region,
-        endpoint_url=cloud.endpoint,
-        verify=variables["AWS_CA_BUNDLE"],
-        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-    )

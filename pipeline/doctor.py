@@ -6,7 +6,6 @@ Exit codes: 0 nothing is missing, 1 something is: each line with ✘ says what t
 """
 
 import argparse
-import ensurepip
 import importlib.util
 import os
 import shutil
@@ -43,7 +42,7 @@ class Doubtful(Exception):
 
 
 def python() -> str:
-    if importlib.util.find_spec("venv") is None or ensurepip.version() is None:
+    if not all(map(importlib.util.find_spec, ("venv", "ensurepip"))):  # Debian keeps the second apart
         raise Lacking(f"{sys.executable} has no venv: on Debian, apt-get install python3-venv")
     return sys.version.split()[0]
 

@@ -92,6 +92,8 @@ def _in_line(pool: str) -> Iterator[threading.Event]:
     finally:
         with _lines_change:
             line.remove(called)
+            if not line:
+                del _lines[pool]
         _call_the_first()
 
 

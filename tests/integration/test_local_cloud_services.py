@@ -116,6 +116,21 @@ def eventually(condition: Any, seconds: float = 30) -> bool:
     return True
 
 
+BEHIND_A_DEAD_PROXY = {
+    "PATH": os.environ["PATH"],
+    "PYTHONPATH": str(ROOT),
+    **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9"),
+}
+
+
+@pytest.mark.parametrize("command", ["status", "url"])
+def test_the_local_cloud_s_own_commands_ask_no_proxy(platform: Platform, tmp_path: Path, command: str) -> None:
+    # Given a fresh shell behind a proxy, without any variable of the cloud
+    words = (sys.executable, "-m", "localcloud", command, "dev", "--state", str(platform.cloud.folder.parent))
+    done = subprocess.run(words, cwd=tmp_path, env=BEHIND_A_DEAD_PROXY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -130,8 +145,7 @@ def test_commands_reach_the_local_cloud_past_a_dead_proxy(
     platform: Platform, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     # Given a shell behind a proxy, with the variables of `python -m localcloud env dev`
-    dead = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
-    shell = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **dead, **platform.cloud.environ()}
+    shell = BEHIND_A_DEAD_PROXY | platform.cloud.environ()
     # When a command is given, then it does not ask the proxy for this machine
     done = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, env=shell, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

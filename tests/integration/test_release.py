@@ -173,12 +173,14 @@ def watchdog(platform: Platform, *, on: bool, schedule: bool = True) -> Iterator
     events = platform.client("events")
     rules = [rule for rule in events.list_rules()["Rules"] if "watchdog" in rule.get("Description", "")]
     assert len(rules) == 2
-    for rule in rules:
-        wanted = on and (schedule or "ScheduleExpression" not in rule)
-        (events.enable_rule if wanted else events.disable_rule)(Name=rule["Name"])
-    yield
-    for rule in rules:
-        events.enable_rule(Name=rule["Name"])
+    try:
+        for rule in rules:
+            wanted = on and (schedule or "ScheduleExpression" not in rule)
+            (events.enable_rule if wanted else events.disable_rule)(Name=rule["Name"])
+        yield
+    finally:
+        for rule in rules:
+            events.enable_rule(Name=rule["Name"])
 
 
 @pytest.fixture

@@ -97,3 +97,12 @@ def test_the_doctor_needs_no_set_up() -> None:
 
     assert "Traceback" not in done.stderr
     assert done.stdout.startswith("✓ Python")
+
+
+def test_the_doctor_knows_a_debian_without_its_package_for_virtual_environments() -> None:
+    # Given a Python without ensurepip
+    lacking = "import sys; sys.modules['ensurepip'] = None; from pipeline.doctor import main; sys.exit(main([]))"
+    done = subprocess.run([sys.executable, "-c", lacking], cwd=ROOT, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "apt-get install python3-venv" in done.stdout.splitlines()[0]
