@@ -34,4 +34,4 @@ def initialise(
     for service in clients:
         aws.client(service)
     make_services()
-    gc.freeze()  # else the collector looks through all of this again, and one request in thousands waits 60 ms for it
+    gc.freeze()  # else the collector looks through all of this again, in the middle of a request

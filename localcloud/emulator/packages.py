@@ -1,7 +1,7 @@
 """The packages of the functions, extracted once and not for each environment.
 
-Extracting a package and compiling its modules takes about 0.4 of the second of processor time that an environment needs
-to start. The environments of a package share one folder. On Lambda it is read-only; here no function may write into it.
+Extracting a package and compiling its modules is a large part of the start of an environment. The environments of a
+package share one folder. On Lambda it is read-only; here no function may write into it.
 """
 
 import hashlib
