@@ -7,18 +7,16 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from lambdas.adapters import aws
 from lambdas.adapters.signing_key import SigningKey
+from lambdas.api.endpoint import logger
 from lambdas.books.sealing import Sealer, Untrusted
 from lambdas.books.stored import StoredBooks, StoredSeals
 from lambdas.deployment.custom_resource import Event, Outcome, custom_resource
 from lambdas.payments.audit import digest
 from lambdas.payments.examination import utc_now
-
-logger = Logger()
 
 
 def handler(event: dict[str, Any], context: Any) -> None:

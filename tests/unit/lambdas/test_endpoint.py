@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import lambdas
 from lambdas.api.endpoint import endpoint, logger
 from lambdas.api.idempotency_key import idempotency_key
 from lambdas.api.problems import Problem
@@ -387,3 +389,8 @@ def test_the_load_gate_is_told_the_processor_time(through_the_candidate: dict[st
 )
 def test_a_merchant_is_not(through_the_stable_stage: dict[str, Any]) -> None:
     assert "Server-Timing" not in call(event(**through_the_stable_stage))[2]
+
+
+def test_all_functions_log_by_the_logger_that_masks() -> None:
+    folder = Path(lambdas.__file__).parent
+    assert [file.name for file in folder.rglob("*.py") if "Logger(" in file.read_text()] == ["endpoint.py"]
