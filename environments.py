@@ -188,6 +188,17 @@ class ReleaseSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MigrationSettings:
+    """The move of another payment system to this environment (docs/migration.md)."""
+
+    migration_source: str | None = None
+    """The ARN of a secret with the address and login of the old system's database, from which AWS DMS loads and
+    follows. ``None``: something else writes the files."""
+    lag_alarm_seconds: int = 300
+    """The alarm rings when the newest change that is applied is older than this, while changes wait."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Environment:
     """One deployed copy of the platform.
 
@@ -240,6 +251,9 @@ class Environment:
     load_workers: int = 0
     """Fargate tasks, of one processor each, that generate the load gate's load. 0: the gate's build generates it. All
     tasks share one address: a rate above 100 needs more ``requests_per_address``, above 500 more ``throttle_rate``."""
+    migration: MigrationSettings | None = None
+    """Customers and payments of another system move here. Remove it after the move: the right to write customers does
+    not stand around in an environment that moves nobody."""
     gate: GateSettings = field(default_factory=GateSettings)
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
 

@@ -4,6 +4,7 @@
     cdk deploy                                  the pipeline, which deploys the environments
     cdk deploy -c environmentSuffix=staging     only the stack of staging
     cdk deploy -c environmentSuffix=pr42        an ephemeral environment with dev's settings
+    cdk deploy -c environmentSuffix=pr42 -c migration=on    the same, ready for a rehearsal of the migration
 
 This module reads ``cdk.json`` itself, so that tests and ``python pipeline_app.py`` use the same flags as the CDK CLI.
 """
@@ -13,6 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import Construct
 
-from environments import PIPELINE, PROMOTION_ORDER, Environment, environment
+from environments import PIPELINE, PROMOTION_ORDER, Environment, MigrationSettings, environment
 from names import PIPELINE as PIPELINE_STACK
 from pipeline.bootstrap import rds_roots
 from pipeline.compliance.acknowledgements import load
@@ -50,6 +52,8 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
     )
     suffix = app.node.try_get_context("environmentSuffix")
     environments = [environment(suffix)] if suffix else list(PROMOTION_ORDER)
+    if suffix and app.node.try_get_context("migration") == "on":
+        environments = [replace(each, migration=each.migration or MigrationSettings()) for each in environments]
     for region in {each.region for each in environments if each.region}:
         rds_roots.require(region)
     if suffix:

@@ -17,7 +17,7 @@ from loadtest.scenario import NOBODYS, Scenario
 from names import Colour, Function, Index, Parameter, ReleaseMetric, Role, Staff, Table
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("benchmarks", "loadtest", "localcloud", "pipeline", "stages")
+FOLDERS = ("benchmarks", "loadtest", "localcloud", "migration", "pipeline", "stages")
 FILES = [
     *(file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))),
     ROOT / "environments.py",

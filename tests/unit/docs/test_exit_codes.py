@@ -11,6 +11,7 @@ CODES = {
     "localcloud": "localcloud/__main__.py",
     "loadtest.gate": "loadtest/result.py",
     "loadtest.traffic": "loadtest/traffic.py",
+    "migration": "migration/outcome.py",
     "pipeline.audit": "pipeline/audit/__main__.py",
     "pipeline.bootstrap": "pipeline/bootstrap/__main__.py",
     "pipeline.compliance": "pipeline/compliance/__main__.py",
@@ -68,7 +69,7 @@ def test_codes_that_a_command_has_of_another_are_called_the_same(command: str, o
 def test_every_command_is_in_the_table() -> None:
     modules = {
         ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
-        for folder in ("lambdas", "loadtest", "localcloud", "pipeline", "stages")
+        for folder in ("lambdas", "loadtest", "localcloud", "migration", "pipeline", "stages")
         for file in (ROOT / folder).rglob("*.py")
         if file.name == "__main__.py" or '\nif __name__ == "__main__":\n' in file.read_text()
     }
