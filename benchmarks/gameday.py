@@ -47,6 +47,7 @@ def a_broken_candidate(day: Day, done: Exercise) -> None:
         code = process.wait(120)
     report, release = day.report("broken"), day.release()
     done.sent, done.lost = report["sent"], report["lost"] + report["wrong"]
+    print(f"  not answered well: {report['reasons']}", flush=True)
     begun = next(event["at"] for event in release["events"] if event["phase"] == "shifting")
     done.seconds = release["events"][-1]["at"] - begun
     for event in release["events"]:

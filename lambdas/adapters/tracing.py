@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from functools import lru_cache
 from typing import Any
 
 from aws_lambda_powertools import Tracer
@@ -93,12 +94,18 @@ class DaemonProvider(BaseProvider):
         """Nothing to patch: the adapters open their own spans."""
 
     def _send(self, subsegment: Subsegment) -> None:
-        header = os.environ.get("_X_AMZN_TRACE_ID", "")
-        trace = dict(part.split("=", 1) for part in header.split(";") if "=" in part)
+        trace = _sampled(os.environ.get("_X_AMZN_TRACE_ID", ""))
         address = os.environ.get("AWS_XRAY_DAEMON_ADDRESS", "")
-        if trace.get("Sampled") == "1" and address and {"Root", "Parent"} <= trace.keys():
+        if trace and address:
             host, _, port = address.rpartition(":")
             self._socket.sendto(_HEADER + subsegment.document_in(trace), (host, int(port)))
+
+
+@lru_cache(maxsize=1)  # a request sends a dozen subsegments
+def _sampled(header: str) -> dict[str, str] | None:
+    """The fields of the trace header; ``None`` unless the request is sampled."""
+    trace = dict(part.split("=", 1) for part in header.split(";") if "=" in part)
+    return trace if trace.get("Sampled") == "1" and {"Root", "Parent"} <= trace.keys() else None
 
 
 _provider = DaemonProvider()

@@ -39,7 +39,7 @@ def holds_card_number(text: str) -> bool:
 
 def mask_card_numbers(text: str) -> str:
     """``text`` in which each possible card number is reduced to its last four digits."""
-    if _STRETCH.search(text) is None:
+    if len(text) < _SHORTEST or _STRETCH.search(text) is None:
         return text
     masked, position = [], 0
     for begin, end in _card_numbers(text):

@@ -21,6 +21,9 @@ MONTH: Final = 30 * DAY
 _LADDER: Final = ((120, 5), (1_200, 60), (7_200, 300), (2 * DAY, 3_600))
 """Up to the first age, slots have the second length. Older ones are a day long. Each length divides the next."""
 
+_GROWS_AT: Final = {length: age for age, length in _LADDER}
+"""The age at which a slot of this length becomes a longer one. One event's own second does so at once."""
+
 MOST_DISTINCT: Final = 30
 """The largest threshold of a rule that counts different cards or customers."""
 RECENT_AMOUNTS: Final = 20
@@ -58,8 +61,9 @@ class Sums:
         for slot in sorted((*self.slots, (moment, 1, 1, minor))):
             start, seconds, events, total = slot
             if seconds < DAY:
-                seconds = max(seconds, _length(moment - start))
-                start -= start % seconds
+                if moment - start >= _GROWS_AT.get(seconds, -MONTH):
+                    seconds = max(seconds, _length(moment - start))
+                    start -= start % seconds
                 if last[0] == start and last[1] == seconds:
                     slots[-1] = last = (start, seconds, last[2] + events, last[3] + total)
                     continue
