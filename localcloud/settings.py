@@ -24,8 +24,11 @@ TIME_SCALE = 1 / 60
 """Where AWS makes people wait, a minute is a second here: the bakes of a release, and the minutes of CloudWatch."""
 
 
-MOST_MINUTE_SECONDS = 60.0
-CHANGEABLE = f"use metric_minute_seconds=0 to {MOST_MINUTE_SECONDS:g}, or executed_version=weighted or always"
+LEAST_SCHEDULE_SECONDS, MOST_MINUTE_SECONDS = 5.0, 60.0
+CHANGEABLE = (
+    f"use metric_minute_seconds=0 to {MOST_MINUTE_SECONDS:g}, schedule_minute_seconds={LEAST_SCHEDULE_SECONDS:g} to "
+    f"{MOST_MINUTE_SECONDS:g}, or executed_version=weighted or always"
+)
 
 
 class ExecutedVersion(StrEnum):
@@ -88,6 +91,8 @@ class Settings:
     """Whether functions get the processor share of their memory, as on AWS (variable ``LIMIT_PROCESSOR``)."""
     metric_minute_seconds: float = 60 * TIME_SCALE
     """The length of CloudWatch's minutes: metrics appear by whole minutes, two minutes late. 0: they appear at once."""
+    schedule_minute_seconds: float = 60.0
+    """The length of a minute in EventBridge's rates, such as ``rate(5 minutes)``."""
     executed_version: ExecutedVersion = ExecutedVersion.WEIGHTED
 
     @classmethod
@@ -128,6 +133,8 @@ class Settings:
         try:
             if name == "metric_minute_seconds" and 0 <= float(value) <= MOST_MINUTE_SECONDS:
                 return dataclasses.replace(self, metric_minute_seconds=float(value))
+            if name == "schedule_minute_seconds" and LEAST_SCHEDULE_SECONDS <= float(value) <= MOST_MINUTE_SECONDS:
+                return dataclasses.replace(self, schedule_minute_seconds=float(value))
             if name == "executed_version":
                 return dataclasses.replace(self, executed_version=ExecutedVersion(value))
         except ValueError:

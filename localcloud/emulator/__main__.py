@@ -76,6 +76,7 @@ def extend() -> None:
         properties,
         reachability,
         resources,
+        schedules,
         signatures,
         tasks,
         template_secrets,

@@ -108,6 +108,16 @@ class Platform:
 
 
 @contextmanager
+def short_minutes(platform: Platform) -> Iterator[None]:
+    """Schedules count minutes of five seconds. A function that is called every minute then runs all the time."""
+    platform.cloud.change("schedule_minute_seconds=5")
+    try:
+        yield
+    finally:
+        platform.cloud.change("schedule_minute_seconds=60")
+
+
+@contextmanager
 def bootstrapped(name: str, folder: Path) -> Iterator[LocalCloud]:
     """A local cloud for an environment, bootstrapped as a new account is."""
     settings, cloud = environment(name), LocalCloud(name, folder / "clouds")

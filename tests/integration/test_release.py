@@ -23,7 +23,7 @@ from scipy import stats
 import names
 from localcloud.settings import TIME_SCALE, ExecutedVersion
 
-from .conftest import Platform
+from .conftest import Platform, short_minutes
 from .releases import QUICK, Releases, finish, finish_shift, kill, undisturbed, watchdog
 
 DELAY_MINUTES = 2
@@ -251,7 +251,7 @@ def test_killed_at_50_percent_under_load_traffic_is_back_within_two_minutes_and_
     clients = releases.under_load("-c", LASTING, reports="clients")
     shift = releases.start("pipeline.release", "shift", "--env", "dev")
     release = releases.wait_for(shift, lambda release: release["phase"] == "baking" and release["step"] == 2)
-    with watchdog(releases.platform, on=True):
+    with watchdog(releases.platform, on=True), short_minutes(releases.platform):
         # When its controller is killed, and nobody does anything
         kill(release["started_by"])
         killed = time.time()

@@ -4,13 +4,16 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from environments import DEV
 from loadtest.scenario import card_number, client_address
+from names import Function
 from stages import bundling
 
 from .conftest import Platform, deployed
@@ -49,8 +52,21 @@ def run(platform: Platform, *command: str) -> str:
     return done.stdout
 
 
-def eventually(merchant: Merchant, expected: str) -> None:
-    """Functions follow the parameter within a minute."""
+def end_environments(platform: Platform, function: str) -> None:
+    """End the idle execution environments of a function."""
+    emulator = psutil.Process(json.loads((platform.cloud.folder / "process.json").read_text())["pid"])
+    for process in emulator.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if process.environ().get("AWS_LAMBDA_FUNCTION_NAME") == function:
+                process.kill()
+                while process.status() != psutil.STATUS_ZOMBIE:
+                    time.sleep(0.01)
+
+
+def eventually(platform: Platform, merchant: Merchant, expected: str) -> None:
+    """Functions follow the parameter within a minute; environments that start anew, as Lambda's do at any time, at
+    once."""
+    end_environments(platform, Function.FRAUD_DETECTION.of(DEV.name))
     until = time.monotonic() + 75
     while (found := decision(merchant)) != expected:
         assert time.monotonic() < until, found
@@ -81,9 +97,9 @@ def test_an_override_changes_the_version_whose_rules_it_names_and_no_other(stric
     shown = run(stricter, "pipeline.rules", "put", str(file), "--env", "dev", "--reason", "test")
     assert "rules.country_mismatch.score: 20 -> 40" in shown
     # Then stable follows, and the candidate does not
-    eventually(stable, "review")
+    eventually(stricter, stable, "review")
     assert decision(candidate) == "decline"
     # When it is withdrawn, then stable has its own rules again
     run(stricter, "pipeline.rules", "withdraw", "--env", "dev", "--reason", "test")
-    eventually(stable, "approve")
+    eventually(stricter, stable, "approve")
     assert "withdrawn by arn:aws:iam::" in run(stricter, "pipeline.rules", "show", "--env", "dev")

@@ -10,7 +10,7 @@ from typing import Any
 from lambdas.payments.amendments import Amendment
 from lambdas.payments.transactions import day_shard, timestamp
 
-from .conftest import Platform
+from .conftest import Platform, short_minutes
 from .dying_function import EXIT_CODE
 from .test_exactly_once import STEPS, _audit_records, _payment, _run_dying, _transactions, run_dying
 
@@ -83,14 +83,11 @@ def test_the_schedule_finishes_what_a_crash_left_and_the_metrics_say_so(platform
     events = platform.client("events")
     [rule] = [each for each in events.list_rules()["Rules"] if FUNCTION in each.get("Description", "")]
     assert (rule["ScheduleExpression"], rule["State"]) == ("rate(5 minutes)", "ENABLED")
-    events.put_rule(Name=rule["Name"], ScheduleExpression="rate(1 minute)", Description=rule["Description"])
-    try:
+    with short_minutes(platform):
         until = time.monotonic() + 100
         while {current(platform, each["transaction_id"]["S"])["status"]["S"] for each in (item, voided)} & UNFINISHED:
             assert time.monotonic() < until, "the schedule has not called the sweeper"
             time.sleep(1)
-    finally:
-        events.put_rule(Name=rule["Name"], ScheduleExpression="rate(5 minutes)", Description=rule["Description"])
     # Then it is finished as it was decided, with one audit record
     done = current(platform, item["transaction_id"]["S"])
     assert done["status"] == item["outcome"] == {"S": "approved"}

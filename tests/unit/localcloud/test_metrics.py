@@ -152,7 +152,14 @@ def test_executed_version_is_counted_for_weighted_aliases_or_for_all(
 
 
 @pytest.mark.parametrize(
-    "wrong", ["executed_version=never", "metric_minute_seconds=-1", "metric_minute_seconds", "port=1"]
+    "wrong",
+    [
+        "executed_version=never",
+        "metric_minute_seconds=-1",
+        "metric_minute_seconds",
+        "schedule_minute_seconds=1",
+        "port=1",
+    ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(settings: Settings, wrong: str) -> None:
     with pytest.raises(ValueError, match="use metric_minute_seconds=0 to 60"):
