@@ -16,7 +16,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -143,7 +143,7 @@ def stale(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: da
 
 def load(table: Path = TABLE) -> list[Acknowledgement]:
     """Read the table. Raises ``MalformedAcknowledgements``."""
-    content = table.read_text()
+    content = table.read_text(encoding="utf-8")
     try:
         document = tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
@@ -151,7 +151,7 @@ def load(table: Path = TABLE) -> list[Acknowledgement]:
     if unknown := set(document) - {"acknowledgement"}:
         raise MalformedAcknowledgements(f"{table.name}: unknown table {', '.join(sorted(unknown))}")
     raw = document.get("acknowledgement", [])
-    lines = [number for number, text in enumerate(content.splitlines(), start=1) if text.strip().startswith(HEADER)]
+    lines = [number for number, text in enumerate(content.split("\n"), start=1) if text.strip().startswith(HEADER)]
     if len(lines) != len(raw):
         raise MalformedAcknowledgements(f"{table.name}: write each entry below a line {HEADER}")
     entries = [_entry(table, line, each) for line, each in zip(lines, raw, strict=True)]
@@ -172,9 +172,8 @@ def _entry(table: Path, line: int, raw: dict[str, Any]) -> Acknowledgement:
         raise fault(f"missing {', '.join(sorted(missing))}")
     if unknown := set(raw) - set(FIELDS) - {"environments", "part"}:
         raise fault(f"unknown {', '.join(sorted(unknown))}")
-    for name, kind in FIELDS.items():
-        if not isinstance(raw[name], kind) or not raw[name]:
-            raise fault(f"{name} must be a {kind.__name__} that is not empty")
+    if wrong := _wrong_form(raw):
+        raise fault(wrong)
     if short := [each for each in raw["findings"] if "::" not in each.split("[")[0]]:
         raise fault(f"{short[0]!r} is not a long id (Pack::Rule or Pack::Rule[...])")
     if len(raw["reason"].strip()) < SHORTEST_REASON:
@@ -195,3 +194,15 @@ def _entry(table: Path, line: int, raw: dict[str, Any]) -> Acknowledgement:
         environments=environments,
         part=part,
     )
+
+
+def _wrong_form(raw: dict[str, Any]) -> str | None:
+    for name, kind in FIELDS.items():
+        # A date with a time is a date for Python, and can't be compared with one.
+        if not isinstance(raw[name], kind) or isinstance(raw[name], datetime) or not raw[name]:
+            return f"{name} must be a {kind.__name__} that is not empty"
+    for name in ("findings", "constructs", "environments"):
+        listed = raw.get(name, [])
+        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+            return f"{name} must be a list of texts"
+    return None

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _not_compared(options: argparse.Namespace, why: str) -> int:
     say(f"review: {why}", sys.stderr)
-    with suppress(OSError):  # perhaps the folder was the cause
+    with suppress(OSError, NotCompared):  # perhaps the folder was the cause
         reports.remove(options.output)
         reports.write_not_compared(why, base=options.base, folder=options.output)
     return ExitCode.NOT_COMPARED
@@ -62,7 +62,7 @@ def _compare(commit: str) -> Comparison:
         sides = base.result(), head.result()
         try:
             return compare(*sides, name=SHA.sub(r"\1", commit))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise NotCompared(f"a template has an unknown form: {type(error).__name__}: {error}") from error
 
 

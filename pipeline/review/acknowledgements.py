@@ -6,11 +6,14 @@ owner or a date can change while the finding stays the same.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from pipeline.compliance.acknowledgements import ENVIRONMENTS, TABLE, load
 
 FOLDER = "pipeline/compliance"
+LONGEST_FAULT = 300
+"""Characters. A fault may quote the table."""
 ADDED, CHANGED, REMOVED = ACTIONS = ("added", "changed", "removed")
 
 
@@ -66,6 +69,11 @@ class Acknowledgements:
         """The number of pairs of finding and construct."""
         return sum(len(each.constructs) for each in self.changes if each.action == action)
 
+    def expired(self, today: date) -> int:
+        """The number of those pairs that were added or changed, and whose new date is past."""
+        past = (each for each in self.changes if each.after and each.after.expires < today.isoformat())
+        return sum(len(each.constructs) for each in past)
+
 
 def read(tree: Path) -> Table:
     """The table in ``tree``. It has a ``fault`` if it is missing or has another form than today's."""
@@ -74,8 +82,8 @@ def read(tree: Path) -> Table:
         entries = load(file)
     except FileNotFoundError:
         return Table(terms={}, fault=f"has no {FOLDER}/{TABLE.name}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return Table(terms={}, fault=f"has a table of another form ({error})")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return Table(terms={}, fault=f"has a table of another form ({str(error)[:LONGEST_FAULT]})")
     return Table(
         terms={
             (finding, construct, environment): Terms(

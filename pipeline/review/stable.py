@@ -16,12 +16,13 @@ from typing import Any
 from botocore import xform_name
 
 from pipeline.assembly import references
+from pipeline.review import NotCompared
 from pipeline.review.findings import Finding
 from pipeline.review.templates import policies
 from pipeline.review.templates.pairing import Pairing
 from pipeline.review.templates.policies import Statement
 from pipeline.review.templates.replacement import replacements
-from pipeline.review.templates.stack import Stack
+from pipeline.review.templates.stack import Stack, pairs
 
 FUNCTIONS = "lambdas"
 PACK = "StableVersion"
@@ -32,10 +33,19 @@ POLICIES = ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy")
 
 
 def words(tree: Path) -> frozenset[str]:
-    """The names that the functions' code in ``tree`` uses: methods of SDK clients are among them."""
+    """The names that the functions' code in ``tree`` uses: methods of SDK clients are among them.
+
+    Raises ``NotCompared`` for a file that this Python can't read.
+    """
     found: set[str] = set()
     for file in (tree / FUNCTIONS).rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_bytes())):
+        if not file.is_file():  # a folder of this name, or a symbolic link that leads nowhere
+            continue
+        try:
+            code = ast.parse(file.read_bytes())
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
+            raise NotCompared(f"{file.relative_to(tree)} can't be read: {type(error).__name__}: {error}") from error
+        for node in ast.walk(code):
             if isinstance(node, ast.Attribute):
                 found.add(node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -45,7 +55,7 @@ def words(tree: Path) -> frozenset[str]:
 
 def taken(base: Mapping[str, Stack], head: Mapping[str, Stack], code: frozenset[str]) -> list[Finding]:
     """What head takes from the functions of base that are released by an alias. ``code``: ``words`` of base."""
-    return [each for path in base if path in head for each in _of_stack(base[path], head[path], code)]
+    return [each for before, after in pairs(base, head) if before and after for each in _of_stack(before, after, code)]
 
 
 def _of_stack(base: Stack, head: Stack, code: frozenset[str]) -> Iterator[Finding]:

@@ -23,17 +23,24 @@ _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 def changed_lines(base: str, head: str | None = None, *, folder: Path, repository: Path | None = None) -> Changed:
     """The lines that change from ``base`` to ``head`` (default: the files in ``folder``). Empty if git can't tell."""
     revisions = [base, head] if head else [base]
-    options = ["--unified=0", "--no-color", "--no-ext-diff", "--no-renames", "--src-prefix=a/", "--dst-prefix=b/"]
+    options = ["--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--text"]
+    options += ["--src-prefix=a/", "--dst-prefix=b/"]
     try:
         text = git("diff", *options, *revisions, "--", "*.py", folder=folder, repository=repository)
     except GitError:
         return UNKNOWN
     lines: dict[str, set[int]] = {}
-    file = ""
-    for line in text.splitlines():
-        if match := _FILE.match(line):
+    file, in_header = "", False
+    # A line of a changed file may look like one of git's, except for its first character.
+    for line in text.split("\n"):
+        if line.startswith("diff --git "):
+            file, in_header = "", True
+        elif in_header and (match := _FILE.match(line)):
             file = match[1]
-        elif file and (match := _HUNK.match(line)):
+        elif match := _HUNK.match(line):
+            in_header = False
+            if not file:  # deleted, or of a name that git quotes
+                continue
             first, count = int(match[1]), int(match[2] or 1)
             lines.setdefault(file, set()).update(range(first, first + max(count, 1)))
     return {name: frozenset(numbers) for name, numbers in lines.items()}

@@ -58,7 +58,7 @@ def read(report: Path, tree: Path, changed: Changed = UNKNOWN) -> list[Finding]:
         plugins = {each["pluginName"]: each for each in json.loads(report.read_text())["pluginReports"]}
         # The check for stale acknowledgements reports entries of the table, not constructs. They count, too.
         found = [each for plugin in plugins.values() for each in _of_pack(plugin, tree, changed)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NoFindings(f"{report} is no validation report: {error!r}") from error
     if missing := PACKS - set(plugins):
         raise NoFindings(f"{report} says nothing of {', '.join(sorted(missing))}: the packs did not run")

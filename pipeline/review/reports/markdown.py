@@ -25,6 +25,8 @@ LINE = 400
 """The most characters of one detail."""
 DETAILS = 12
 """The most lines of one entry."""
+MOST_LINES = 40
+"""The most lines of an error."""
 CONSTRUCTS = 6
 
 
@@ -35,10 +37,12 @@ class Part:
     heading: list[str]
     entries: list[str]
     close: list[str] = field(default_factory=list)
+    left_out: str = "- … and {} more, in `review.html`"
+    """Stands after the entries if some do not fit."""
 
     @property
     def frame(self) -> int:
-        return _size([*self.heading, *self.close, "", ""])
+        return _size([*self.heading, *self.close, self.left_out, ""])
 
 
 def render(comparison: Comparison) -> str:
@@ -54,8 +58,8 @@ def render(comparison: Comparison) -> str:
                 room -= size
         missing = len(part.entries) - len(shown)
         left_out += missing
-        note = [f"- … and {missing} more, in `review.html`"] if missing else []
-        lines += ["", *part.heading, *([""] if part.entries else []), *shown, *note, *part.close]
+        note = [part.left_out.format(missing)] if missing else []
+        lines += ["", *part.heading, *shown, *note, *part.close]
     if left_out:
         text = f"**{left_out} entries do not fit here. `review.html` and `review.json` contain all.**"
         lines = [*lines[:3], "", text, *lines[3:]]
@@ -71,7 +75,7 @@ def not_compared(reason: str, *, base: str) -> str:
             "",
             f"Nothing is known of this change against {code(base)}: neither findings, nor templates, nor costs.",
             "",
-            *_fence("", reason.splitlines()),
+            *_fence("", [_cut(line) for line in reason.splitlines()[:MOST_LINES]]),
             "",
         ]
     )
@@ -103,23 +107,23 @@ def _parts(comparison: Comparison) -> Iterator[Part]:
     yield from _findings(comparison, "new")
     yield from _findings(comparison, "newly acknowledged")
     if acknowledged := comparison.acknowledgements.changes:
-        yield Part([f"#### {summary.ACKNOWLEDGEMENTS}"], [_acknowledgement(each) for each in acknowledged])
+        yield Part([f"#### {summary.ACKNOWLEDGEMENTS}", ""], [_acknowledgement(each) for each in acknowledged])
     for section, heading in summary.CHANGES.items():
         if of := entries.of(section, comparison.changes):
             yield _changes(section, heading, of)
     yield from _findings(comparison, "fixed")
     if legend := summary.legend(comparison):
         yield Part([legend], [])
-    yield Part(list(_costs(comparison)), [])
+    yield from _costs(comparison)
 
 
 def _findings(comparison: Comparison, name: str) -> Iterator[Part]:
     if groups := summary.group(comparison.findings.parts[name], summary.environments(comparison)):
-        yield Part([f"#### {summary.FINDINGS[name]}"], [_finding(each) for each in groups])
+        yield Part([f"#### {summary.FINDINGS[name]}", ""], [_finding(each) for each in groups])
 
 
 def _finding(group: summary.Group) -> str:
-    where = f" ({', '.join(group.environments)})" if group.environments else ""
+    where = f" ({prose(', '.join(group.environments))})" if group.environments else ""
     place = f" in {code(group.place)}" if group.place else ""
     fault = f"- **{prose(_short(group.finding.description).rstrip('.'))}**: {code(group.construct)}{where}{place}"
     return (
@@ -141,16 +145,16 @@ def _short(description: str) -> str:
 def _changes(section: Section, heading: str, of: list[Entry]) -> Part:
     told = [_entry(entry, "🔴 " if section is Section.STATEFUL else "⚠️ " if entry.alarming else "") for entry in of]
     if section is Section.STATEFUL:
-        return Part([f"#### 🔴 {heading}"], told)
+        return Part([f"#### 🔴 {heading}", ""], told)
     if section in (Section.REPLACEMENT, Section.REST):
         summary = f"<details><summary><b>{heading}</b>: {len(of)}</summary>"
-        return Part([summary], told, ["", "</details>"])
-    return Part([f"#### {heading}"], told)
+        return Part([summary, ""], told, ["", "</details>"])
+    return Part([f"#### {heading}", ""], told)
 
 
 def _entry(entry: Entry, mark: str) -> str:
     constructs = _constructs(entry.constructs)
-    first = f"- {mark}**{entry.action}** {code(summary.title(entry))} {constructs} ({summary.where(entry)})"
+    first = f"- {mark}**{entry.action}** {code(summary.title(entry))} {constructs} ({prose(summary.where(entry))})"
     return _with_details(first, entry.details)
 
 
@@ -167,19 +171,31 @@ def _with_details(first: str, details: Sequence[Detail]) -> str:
 
 
 def _detail(detail: Detail) -> str:
-    text = detail.text if len(detail.text) <= LINE else f"{detail.text[:LINE]} … (longer; see review.html)"
-    return f"{detail.sign} {text}"
+    return f"{detail.sign} {_cut(detail.text, ' … (longer; see review.html)')}"
 
 
-def _costs(comparison: Comparison) -> Iterator[str]:
+def _cut(text: str, more: str = " …") -> str:
+    return text if len(text) <= LINE else text[:LINE] + more
+
+
+def _costs(comparison: Comparison) -> Iterator[Part]:
     base, head = (sum(getattr(cost, side) for cost in comparison.costs) for side in ("base", "head"))
     notes = [f"{prose(note)}  " for note in summary.cost_notes(comparison.costs)]
     if not any(item.difference for cost in comparison.costs for item in cost.items):
-        yield from (f"Standing costs: {summary.money(head)} USD a month, as before.  ", *notes)
+        yield Part([f"Standing costs: {summary.money(head)} USD a month, as before.  "], notes)
         return
-    yield from ("#### Standing costs, USD a month", "")
-    yield "| | base | this change | difference |"
-    yield "| --- | ---: | ---: | ---: |"
+    heading = ["#### Standing costs, USD a month", "", "| | base | this change | difference |"]
+    total = (summary.money(base), summary.money(head), summary.money(head - base, signed=True))
+    yield Part(
+        [*heading, "| --- | ---: | ---: | ---: |"],
+        list(_cost_rows(comparison)),
+        [f"| **total** | {' | '.join(f'**{each}**' for each in total)} |"],
+        left_out="| … and {} more, in `review.html` | | | |",
+    )
+    yield Part([], notes)
+
+
+def _cost_rows(comparison: Comparison) -> Iterator[str]:
     for cost in comparison.costs:
         yield (
             f"| {prose(cost.environment)} | {summary.money(cost.base)} | {summary.money(cost.head)} "
@@ -192,10 +208,6 @@ def _costs(comparison: Comparison) -> Iterator[str]:
                     f"| {summary.money(item.base)} | {summary.money(item.head)} "
                     f"| {summary.money(item.difference, signed=True)} |"
                 )
-    total = (summary.money(base), summary.money(head), summary.money(head - base, signed=True))
-    yield f"| **total** | {' | '.join(f'**{each}**' for each in total)} |"
-    yield ""
-    yield from notes
 
 
 def _fence(language: str, lines: list[str]) -> list[str]:

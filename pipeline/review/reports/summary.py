@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 from pipeline.review import acknowledgements
 from pipeline.review.comparison import Comparison
@@ -91,6 +92,8 @@ def _of_acknowledgements(of: acknowledgements.Acknowledgements) -> list[tuple[st
         return [(f"acknowledgements were not compared: {of.fault}", True)]
     counts = {action: of.count(action) for action in acknowledgements.ACTIONS}
     said = ", ".join(f"{number} {action}" for action, number in counts.items() if number)
+    if past := of.expired(date.today()):
+        said += f", {past} past the date of their review"
     accepts = bool(counts[acknowledgements.ADDED] or counts[acknowledgements.CHANGED])
     return [(f"acknowledgements: {said}", accepts)] if said else []
 

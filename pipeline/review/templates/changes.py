@@ -10,7 +10,7 @@ from pipeline.review.templates.intrinsics import readable
 from pipeline.review.templates.pairing import Pair, Pairing
 from pipeline.review.templates.provider import fate, is_stateful
 from pipeline.review.templates.replacement import Replacement, replacements
-from pipeline.review.templates.stack import Resource, Stack
+from pipeline.review.templates.stack import Resource, Stack, pairs
 
 RETENTION = ("DeletionPolicy", "UpdateReplacePolicy")
 KEEPS = ("Retain", "RetainExceptOnCreate", "Snapshot")
@@ -68,13 +68,13 @@ class Change:
 def compare(base: Mapping[str, Stack], head: Mapping[str, Stack]) -> list[Change]:
     """All changes, environment by environment."""
     found: list[Change] = []
-    for path in dict.fromkeys([*head, *base]):
-        if path not in base:
-            found.append(_stack_added(head[path]))
-        elif path not in head:
-            found.append(_stack_removed(base[path]))
-        else:
-            found += StackChanges(base[path], head[path]).all()
+    for before, after in pairs(base, head):
+        if before and after:
+            found += StackChanges(before, after).all()
+        elif after:
+            found.append(_stack_added(after))
+        elif before:
+            found.append(_stack_removed(before))
     return found
 
 

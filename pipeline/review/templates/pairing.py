@@ -1,6 +1,7 @@
 """Pairs each resource of base with the same one in head: by logical id, else by path, name or properties."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,9 @@ class Pairing:
             if id in self.added and self.added[id]["Type"] == self.removed[id]["Type"]:
                 self._pair(id, id)
         # A new pair makes references to it equal. Other resources may pair now, so the search starts again.
-        while found := next(self._renamed(), None):
-            self._pair(*found)
+        while found := self._renamed():
+            for ids in found:
+                self._pair(*ids)
 
     def before(self, resource: Resource) -> dict[str, Any]:
         """The properties of a resource of base, spelled out."""
@@ -66,33 +68,50 @@ class Pairing:
         self.pairs.append(Pair(old_id, new_id, self.removed.pop(old_id), self.added.pop(new_id)))
         self.base_names[old_id] = self.head_names[new_id]
 
-    def _renamed(self) -> Iterator[tuple[str, str]]:
-        """Candidates, the surest first."""
-        candidates = [
-            (old_id, new_id)
-            for old_id, old in self.removed.items()
-            for new_id, new in self.added.items()
-            if old["Type"] == new["Type"]
-        ]
-        for alike in (self._same_path, self._same_name, self._same_properties, self._half_the_data):
-            yield from (pair for pair in candidates if alike(*pair))
-
-    def _same_path(self, old_id: str, new_id: str) -> bool:
-        return self.base_names[old_id] == self.head_names[new_id]
-
-    def _same_name(self, old_id: str, new_id: str) -> bool:
-        """Whether both have the same identifier on AWS."""
-        old, new = self.before(self.removed[old_id]), self.after(self.added[new_id])
-        keys = provider(self.added[new_id]["Type"]).identifier
-        return bool(keys) and all(
-            isinstance(value(new, key), str) and value(old, key) == value(new, key) for key in keys
+    def _renamed(self) -> list[tuple[str, str]]:
+        """Pairs by the surest sign that finds any."""
+        old = {id: self.before(resource) for id, resource in self.removed.items()}
+        new = {id: self.after(resource) for id, resource in self.added.items()}
+        return (
+            self._alike(self.base_names.__getitem__, self.head_names.__getitem__)
+            or self._alike(
+                lambda id: _identity(self.removed[id]["Type"], old[id]),
+                lambda id: _identity(self.added[id]["Type"], new[id]),
+            )
+            or self._alike(lambda id: _spelled(old[id]), lambda id: _spelled(new[id]))
+            or list(self._half_the_data(old, new))
         )
 
-    def _same_properties(self, old_id: str, new_id: str) -> bool:
-        return self.before(self.removed[old_id]) == self.after(self.added[new_id]) != {}
+    def _alike(self, of_old: Callable[[str], Hashable], of_new: Callable[[str], Hashable]) -> list[tuple[str, str]]:
+        """Those of the same type and with the same sign that is not ``None``. A template may have hundreds of both."""
+        candidates: dict[Hashable, list[str]] = {}
+        for id, resource in self.added.items():
+            candidates.setdefault((resource["Type"], of_new(id)), []).append(id)
+        found = []
+        for id, resource in self.removed.items():
+            same = candidates.get((resource["Type"], of_old(id)))
+            if same and of_old(id) is not None:
+                found.append((id, same.pop(0)))
+        return found
 
-    def _half_the_data(self, old_id: str, new_id: str) -> bool:
-        """Whether stateful resources share half of their properties. A warning too many is better than lost data."""
-        old, new = self.before(self.removed[old_id]), self.after(self.added[new_id])
-        same = sum(old.get(key) == new.get(key) for key in {*old, *new})
-        return is_stateful(self.added[new_id]["Type"]) and same >= HALF * len({*old, *new}) > 0
+    def _half_the_data(self, old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Stateful resources that share half of their properties. A warning too many is better than lost data."""
+        free = {id for id in new if is_stateful(self.added[id]["Type"])}
+        for id, before in old.items():
+            for each in [other for other in new if other in free]:
+                after, keys = new[each], {*before, *new[each]}
+                same = sum(before.get(key) == after.get(key) for key in keys)
+                if self.removed[id]["Type"] == self.added[each]["Type"] and same >= HALF * len(keys) > 0:
+                    free.remove(each)
+                    yield id, each
+                    break
+
+
+def _identity(type: str, properties: dict[str, Any]) -> Hashable:
+    """Its identifier on AWS, if the template tells it."""
+    values = tuple(value(properties, key) for key in provider(type).identifier)
+    return values if values and all(isinstance(each, str) for each in values) else None
+
+
+def _spelled(properties: dict[str, Any]) -> Hashable:
+    return json.dumps(properties, sort_keys=True) if properties else None

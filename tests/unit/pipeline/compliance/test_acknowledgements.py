@@ -65,6 +65,12 @@ def test_each_finding_is_acknowledged_at_each_construct(table: Path) -> None:
         ("[[acknowledgement]]", "[[acknowledgment]]", "unknown table acknowledgment"),
         ("[[acknowledgement]]", "[[acknowledgement]", "is not TOML"),
         ('["Platform/Api/{environment}"]', "[]", "constructs must be a list that is not empty"),
+        ('["Platform/Api/{environment}"]', "[1]", "constructs must be a list of texts"),
+        ('IAM5[Resource::*]"]', "IAM5[Resource::*]\", ['x']]", "findings must be a list of texts"),
+        ('owner = "platform"', 'owner = "platform"\nenvironments = 5', "environments must be a list of texts"),
+        ('owner = "platform"', 'owner = "platform"\nenvironments = [["dev"]]', "environments must be a list of texts"),
+        ("expires = 2030-01-31", "expires = 2030-01-31T00:00:00", "expires must be a date"),
+        ("expires = 2030-01-31", "expires = 2030-13-45", "is not TOML"),
     ],
 )
 def test_a_malformed_table_is_refused_with_place_and_fault(table: Path, before: str, after: str, message: str) -> None:
