@@ -66,9 +66,13 @@ class PostgresError(Exception):
 
 
 class Postgres:
-    """One server. ``folder`` holds its data and log, unless the server's user cannot enter it (see ``_reachable``)."""
+    """One server. ``folder`` holds its data and log, unless the server's user cannot enter it (see ``_reachable``).
 
-    def __init__(self, folder: Path) -> None:
+    ``configuration``: lines of ``postgresql.conf`` beside those of every server here.
+    """
+
+    def __init__(self, folder: Path, configuration: str = "") -> None:
+        self._configuration = CONFIGURATION + configuration
         self._user = "nobody" if os.geteuid() == 0 else None
         self._folder = folder
         reachable = self._user is None or _reachable(folder)
@@ -115,7 +119,16 @@ class Postgres:
 
     def ensure_database(self, user: str, password: str, database: str) -> None:
         """Create the master user and its database. If they exist, set the user's password."""
-        self._psql(ENSURE_DATABASE, MASTER_USER=user, MASTER_PASSWORD=password, DATABASE=database)
+        self.run(ENSURE_DATABASE, MASTER_USER=user, MASTER_PASSWORD=password, DATABASE=database)
+
+    def run(self, script: str, **variables: str) -> None:
+        """Run ``script`` in psql as the superuser. It reads ``variables`` by ``\\getenv``. Raises ``PostgresError``."""
+        environment = {"PATH": os.defpath, "PGPASSWORD": self._password, "PGUSER": ADMIN, "PGHOST": str(self._sockets),
+                       "PGDATABASE": "postgres", **variables}  # fmt: skip
+        done = subprocess.run([_binary("psql", self._user), "-XqAt"], input=script, env=environment, cwd="/",
+                              capture_output=True, text=True)  # fmt: skip
+        if done.returncode:
+            raise PostgresError(done.stderr.strip())
 
     def stop(self) -> None:
         if self._process is not None and self.runs():  # otherwise its pid may be another process's by now
@@ -154,7 +167,7 @@ class Postgres:
         if made.returncode:
             raise PostgresError(f"initdb failed:\n{made.stdout}{made.stderr}")
         with (self._data / "postgresql.conf").open("a") as configuration:
-            configuration.write(CONFIGURATION)
+            configuration.write(self._configuration)
 
     def _give_to_server(self, *paths: Path) -> None:
         if self._user is not None:
@@ -163,18 +176,10 @@ class Postgres:
 
     def _accepts(self) -> bool:
         try:
-            self._psql("SELECT 1;")
+            self.run("SELECT 1;")
         except PostgresError:
             return False
         return True
-
-    def _psql(self, script: str, **variables: str) -> None:
-        environment = {"PATH": os.defpath, "PGPASSWORD": self._password, "PGUSER": ADMIN, "PGHOST": str(self._sockets),
-                       "PGDATABASE": "postgres", **variables}  # fmt: skip
-        done = subprocess.run([_binary("psql", self._user), "-XqAt"], input=script, env=environment, cwd="/",
-                              capture_output=True, text=True)  # fmt: skip
-        if done.returncode:
-            raise PostgresError(done.stderr.strip())
 
     def _last_lines(self) -> str:
         with contextlib.suppress(OSError):

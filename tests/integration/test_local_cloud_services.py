@@ -48,7 +48,7 @@ def test_a_new_database_server_ends_an_orphaned_one_and_drops_its_data(server: P
         # Then the old one has ended, and the new one is empty
         assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
         with pytest.raises(PostgresError, match='database "payments" does not exist'):
-            fresh._psql("SELECT 1;", PGDATABASE="payments")
+            fresh.run("SELECT 1;", PGDATABASE="payments")
     finally:
         fresh.stop()
 
@@ -57,7 +57,7 @@ def test_names_and_passwords_with_quotes_are_data(server: Postgres) -> None:
     server.ensure_database("o'wner\"s", "p'\"; DROP ROLE x; --", 'pay"ments')
     server.ensure_database("o'wner\"s", "another", 'pay"ments')
 
-    server._psql("SELECT 1;", PGDATABASE='pay"ments')
+    server.run("SELECT 1;", PGDATABASE='pay"ments')
 
 
 def test_a_functions_log_lines_are_in_a_file_and_in_cloudwatch(platform: Platform) -> None:
