@@ -15,7 +15,7 @@ KEPT := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_CONFIG
 unexport $(filter-out $(KEPT),$(filter PIP_% UV_% PYTHON_% PYTHON% NODE_% CONDA_%,$(.VARIABLES))) VIRTUAL_ENV BASH_ENV CDPATH
 # Configuration files may say the same. These outweigh them.
 export PIP_USER := 0
-NPM_AS_LOCKED := --global=false --location=project --prefix . --include=dev --include=prod --dry-run=false \
+NPM_AS_LOCKED := --global=false --location=project --prefix . --include=dev --include=prod --include=optional --dry-run=false \
 	--workspaces=false --bin-links --package-lock --ignore-scripts --engine-strict=false --foreground-scripts=false
 # Trust the certificate authorities of this machine, so that the setup works behind a company's TLS proxy.
 export UV_SYSTEM_CERTS := true
@@ -155,6 +155,6 @@ help: ## Show this text
 	@touch $@
 
 node_modules/.ready: package-lock.json .venv/.ready
-	@echo "Installing the CDK command line into node_modules ..."
+	@echo "Installing the files of package-lock.json into node_modules ..."
 	@npm ci --silent --no-audit --no-fund $(NPM_AS_LOCKED) || { $(MAKE) doctor; exit 2; }
 	@cp package-lock.json $@

@@ -63,7 +63,7 @@ class Synth(pipelines.CodeBuildStep):
         super().__init__(
             "Synth",
             input=source,
-            install_commands=[*install("dev"), *INSTALL_CHECKOV, "npm ci --no-audit --no-fund"],
+            install_commands=[*install("dev"), *INSTALL_CHECKOV, "npm ci --no-audit --no-fund --omit=optional"],
             commands=[
                 "python -m pytest tests/unit --quiet --junitxml=reports/unit.junit.xml",
                 "npx cdk synth --quiet",

@@ -106,7 +106,7 @@ def test_the_synthesis_tests_the_commit_with_pinned_tools_only() -> None:
     # uv would take a Python of its own choice, and the image has several.
     [checkov_home] = [each for each in install if each.startswith("uv venv")]
     assert '--python "$(command -v python)"' in checkov_home
-    assert [each for each in install if "npm" in each] == ["npm ci --no-audit --no-fund"]
+    assert [each for each in install if "npm" in each] == ["npm ci --no-audit --no-fund --omit=optional"]
     *checks, checkov = build
     assert [each.split(" --")[0] for each in checks] == ["python -m pytest tests/unit", "npx cdk synth", "cfn-lint"]
     assert checkov.endswith("python -m pipeline.compliance.checkov")
