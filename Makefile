@@ -34,18 +34,21 @@ endif
 ENV ?= dev
 
 # What people name (branches may contain any character) is data: neither make nor a shell evaluates it.
-$(foreach name,APPROVE BASE DURATION ENV LINES PYTHON RATE REVISION SEED,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,APPROVE BASE COMMENT DURATION ENV LINES PYTHON RATE REVISION SEED,$(eval override export $(name) := $$(value $(name))))
 
 ##@ Promote
-.PHONY: promote approve reject status down clean remote
+.PHONY: promote approve reject console status down clean remote
 promote: setup ## Promote the current commit through dev, staging and prod on this machine  [APPROVE=yes] [REVISION=...]
 	@python -m pipeline.local promote $${APPROVE:+"--approve=$$APPROVE"} $${REVISION:+"--revision=$$REVISION"}
 
-approve: setup ## Approve the promotion that waits before prod, and continue it
-	@python -m pipeline.local approve
+approve: setup ## Approve the promotion that waits before prod, and continue it  [COMMENT=...]
+	@python -m pipeline.local approve $${COMMENT:+"--comment=$$COMMENT"}
 
-reject: setup ## Reject the promotion that waits before prod
-	@python -m pipeline.local reject
+reject: setup ## Reject the promotion that waits before prod  [COMMENT=...]
+	@python -m pipeline.local reject $${COMMENT:+"--comment=$$COMMENT"}
+
+console: setup ## Open the console: promotions, releases, gates, alarms, payments on one page
+	@python -m console
 
 status: setup ## Show the last promotion and the local clouds
 	@python -m pipeline.local status

@@ -31,7 +31,7 @@ class LocalRun:
                 each["step"]: (
                     each["by"],
                     datetime.fromtimestamp(each["at"], UTC),
-                    "given before the promotion began" if each.get("beforehand") else None,
+                    each.get("comment") or ("given before the promotion began" if each.get("beforehand") else None),
                 )
                 for each in record["approvals"]
                 if each["decision"] == "approved"

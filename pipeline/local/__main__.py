@@ -1,7 +1,7 @@
 """The commands of the promotion on this machine. ``make`` has a target for each.
 
     python -m pipeline.local promote [--revision REV] [--approve yes]
-    python -m pipeline.local approve | reject
+    python -m pipeline.local approve | reject [--comment TEXT] [--name NAME] [--promotion ID]
     python -m pipeline.local status | down | clean | remote
 
 Exit codes: 0 done, or stopped before an approval; 1 a step failed; 2 bad input; 3 another promotion is running;
@@ -41,17 +41,17 @@ def promote(state: State, options: argparse.Namespace) -> None:
 def approve(state: State, options: argparse.Namespace) -> None:
     with state.lock("a promotion"), console_for_output() as console:
         end_orphans(state, console)
-        run, step = waiting_run(state.runs)
+        run, step = waiting_run(state.runs, options.promotion)
         check_packages(state.root, run.source)
-        record_decision(run, step, "approved")
+        record_decision(run, step, "approved", name=options.name, comment=options.comment)
         step.status, step.ended = "succeeded", time.time()
         _execute(Promotion(state, run, console, PromotionRequest()), console)
 
 
 def reject(state: State, options: argparse.Namespace) -> None:
     with state.lock("a rejection"), console_for_output() as console:
-        run, step = waiting_run(state.runs)
-        record_decision(run, step, "rejected")
+        run, step = waiting_run(state.runs, options.promotion)
+        record_decision(run, step, "rejected", name=options.name, comment=options.comment)
         step.status, step.ended = "rejected", time.time()
         run.end("rejected", step.detail)
         console.say(f"Rejected: {run.revision[:12]} goes no further. The environment after the approval is unchanged.")
@@ -154,6 +154,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--revision", help="commit, branch or tag to promote (default: HEAD)")
             command.add_argument("--repository", type=Path, help="git directory that holds it (default: the one here)")
             command.add_argument("--approve", choices=["yes"], help="approve every environment beforehand")
+        if name in ("approve", "reject"):
+            command.add_argument("--comment", default="", help="why; it is recorded with the decision")
+            command.add_argument("--name", default="", help="your name; it is recorded beside your user name")
+            command.add_argument("--promotion", metavar="ID", help="refuse if another promotion waits than this one")
     return parser
 
 

@@ -1,7 +1,5 @@
 """Approvals: who decided what about a promotion, and which promotion waits for a decision."""
 
-import os
-import pwd
 import time
 from pathlib import Path
 from typing import Literal
@@ -10,6 +8,7 @@ from pipeline.local.change import change_of
 from pipeline.local.console import Console
 from pipeline.local.errors import BadInput, PromotionError
 from pipeline.local.run import Run, Stage, Step, all_runs
+from pipeline.local.users import system_user
 
 
 class Rejected(PromotionError):
@@ -37,25 +36,31 @@ def decide(run: Run, stage: Stage, step: Step, console: Console, *, approve: boo
 
 
 def record_decision(
-    run: Run, step: Step, decision: Literal["approved", "rejected"], *, beforehand: bool = False
+    run: Run,
+    step: Step,
+    decision: Literal["approved", "rejected"],
+    *,
+    beforehand: bool = False,
+    name: str = "",
+    comment: str = "",
 ) -> None:
+    """``name`` is what the person called themselves. It stands beside the user of the system, and never replaces it."""
     by = system_user()
     record = {"step": step.name, "decision": decision, "by": by, "at": time.time()}
-    run.approvals.append(record | ({"beforehand": True} if beforehand else {}))
-    step.detail = f"{decision} by {by}{', beforehand' if beforehand else ''}"
+    said = {"beforehand": beforehand, "name": name, "comment": comment}
+    run.approvals.append(record | {key: value for key, value in said.items() if value})
+    who = f"{name} ({by})" if name and name != by else by
+    step.detail = f"{decision} by {who}{', beforehand' if beforehand else ''}{f': {comment}' if comment else ''}"
 
 
-def waiting_run(runs: Path) -> tuple[Run, Step]:
-    """The run that waits for a decision, and the approval step. Raises ``BadInput`` when no run waits."""
+def waiting_run(runs: Path, id: str | None = None) -> tuple[Run, Step]:
+    """The run that waits for a decision, and the approval step. ``id``: the run that the person has seen.
+
+    Raises ``BadInput`` when no run waits, or another one than that.
+    """
     for run in reversed(all_runs(runs)):
         if run.status == "waiting" and (step := next((step for _, step in run.open_steps()), None)):
+            if id is not None and id != run.id:
+                raise BadInput(f"Promotion {id} does not wait for an approval any more: {run.id} does.")
             return run, step
     raise BadInput("No promotion waits for an approval. `make status` shows the last promotion.")
-
-
-def system_user() -> str:
-    """The user's name in the system's user database. ``$USER`` is no proof, because the user can set it."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a uid without a name, as in containers
-        return f"uid {os.getuid()}"

@@ -27,11 +27,11 @@ def show_outcome(run: Run, console: Console) -> None:
     match run.status:
         case "succeeded":
             console.say(f"\nPromoted {commit} through {_environments(run)} in {_seconds_of_work(run):.0f} s.")
-            console.say("Look: `make status`. Stop the local clouds: `make down`.")
+            console.say("Look: `make status`, or `make console` for a page. Stop the local clouds: `make down`.")
         case "waiting":
             stage, step = next(run.open_steps())
             console.say(f"\n{stage.environment} waits for approval ({step.name}). It still runs what it ran before.")
-            console.say("Go on: `make approve`. End it: `make reject`.")
+            console.say("Go on: `make approve`. End it: `make reject`. See it on a page: `make console`.")
         case "failed" | "rejected":
             _show_failure(run, console)
         case "interrupted":

@@ -60,7 +60,7 @@ class Run:
     failure: str | None = None
     approvals: list[dict[str, Any]] = field(default_factory=list)
     """The decisions, one per approval: ``{"step", "decision", "by", "at"}``. A decision that was given before anybody
-    could look (``APPROVE=yes``) has ``"beforehand": true``."""
+    could look (``APPROVE=yes``) has ``"beforehand": true``. ``"name"`` and ``"comment"`` are what the person said."""
 
     @property
     def id(self) -> str:

@@ -23,19 +23,14 @@ from pipeline.aws import PlatformNotDeployed, PlatformOutputs, session
 from pipeline.git import GitError
 from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
 from pipeline.release.aws import PROMPT_CONFIG, calling
-from pipeline.release.aws.alarms import AwsAlarms
-from pipeline.release.aws.announcer import AwsAnnouncer
 from pipeline.release.aws.identity import identity
-from pipeline.release.aws.metrics import AwsMetrics, MetricTiming
 from pipeline.release.aws.platform import found_by_names
-from pipeline.release.aws.records import AwsRecords
-from pipeline.release.aws.traffic import AwsTraffic
+from pipeline.release.aws.world import aws_world
 from pipeline.release.clock import SystemClock
 from pipeline.release.commands import Commands
-from pipeline.release.controller import World
 from pipeline.release.git import Disagreement, current_commit
 from pipeline.release.outcome import ExitCode, Outcome, Why, done, failed, runbook
-from pipeline.release.plan import Plan, bake_scale
+from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost, RollbackUnconfirmed, Unavailable
 from pipeline.release.record import Release
 from pipeline.release.report import write_reports
@@ -258,17 +253,11 @@ def _commands(arguments: argparse.Namespace) -> Commands:
         if COMMANDS[arguments.command].moves:
             who = f"{identity(aws)}, {who}"
         outputs = _outputs(settings, aws, in_emergency=_in_emergency(arguments))
-        world = World(
-            router=AwsTraffic(aws, outputs),
-            alarms=AwsAlarms(
-                aws,
-                rollback=outputs["RollbackAlarmNames"].split(","),
-                freeze=settings.release.freeze_alarms,
-                green=outputs["GreenTargetGroupArn"],
-            ),
-            metrics=AwsMetrics(aws, outputs, MetricTiming.scaled(bake_scale()), settings.release.metrics),
-            records=AwsRecords(aws, table=outputs["ReleaseTableName"], environment=settings.name, holder=who),
-            announcer=AwsAnnouncer(aws, outputs),
+        world = aws_world(
+            settings,
+            aws,
+            outputs,
+            holder=who,
             clock=clock,
             tell=lambda text: say(f"{datetime.now():%H:%M:%S} {text}", sys.stderr if arguments.json else sys.stdout),
         )

@@ -40,7 +40,8 @@ def _facts(release: Release) -> Iterator[tuple[str, str]]:
         yield "Git", disagreement.advice
 
 
-def _rows(run: AnalysisRun) -> Iterator[tuple[str, str, str, str, str]]:
+def rows(run: AnalysisRun) -> Iterator[tuple[str, str, str, str, str]]:
+    """Both versions: label, requests, errors, p90, p99."""
     for label, samples in (("stable", run.stable), ("candidate", run.candidate)):
         sample = total(samples.values())
         p90, p99 = sample.quantile(0.9), sample.quantile(0.99)
@@ -69,7 +70,7 @@ def _markdown(release: Release) -> Iterator[str]:
         yield ""
         yield "| Version | Requests | Errors | p90 | p99 |"
         yield "|---|---:|---:|---:|---:|"
-        for row in _rows(run):
+        for row in rows(run):
             yield f"| {' | '.join(row)} |"
         yield ""
         for finding in run.findings:
@@ -90,12 +91,12 @@ def html(release: Release) -> str:
         weight=weight,
         latency=latency,
         errors=errors,
-        samples=lambda run: ((version, cells) for version, *cells in _rows(run)),
-        by_verdict=_worst_first,
+        samples=lambda run: ((version, cells) for version, *cells in rows(run)),
+        by_verdict=worst_first,
         when=when,
     )
 
 
-def _worst_first(findings: Iterable[Finding]) -> list[Finding]:
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     order = (AnalysisVerdict.FAIL, AnalysisVerdict.INCONCLUSIVE, AnalysisVerdict.PASS)
     return sorted(findings, key=lambda finding: order.index(finding.verdict))

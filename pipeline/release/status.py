@@ -70,12 +70,13 @@ def _health(state: State) -> Iterator[str]:
         yield "health     unknown"
         return
     stable, candidate = state.health
-    yield f"health     stable: {_figures(stable)}"
+    yield f"health     stable: {figures(stable)}"
     if not state.traffic.is_steady:
-        yield f"           candidate: {_figures(candidate)}"
+        yield f"           candidate: {figures(candidate)}"
 
 
-def _figures(samples: Samples) -> str:
+def figures(samples: Samples) -> str:
+    """Requests, errors and latencies in one line."""
     sample = total(samples.values())
     if not sample.requests:
         return "no requests in the last minutes that CloudWatch has"
@@ -103,19 +104,24 @@ def _release(state: State) -> Iterator[str]:
 
 
 def _steps(release: Release) -> str:
-    """Each step with its mark: passed, under way, ended there, or not tried."""
+    signs = {"passed": "✔", "under way": "▶", "ended here": "✘", "to come": "·"}
+    return "  ".join(f"{signs[mark]} {weight} %" for mark, weight in marks(release))
+
+
+def marks(release: Release) -> Iterator[tuple[str, int]]:
+    """Each step with its mark: passed, under way, ended here, or to come."""
     tried = {event.weight for event in release.events if event.phase in TRIED}
     promoted = release.phase in (Phase.PROMOTED, Phase.PROMOTING)
     goes_back = release.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK)
 
     def mark(step: int, weight: int) -> str:
         if weight not in tried or (step > release.step and not promoted):
-            return "·"
+            return "to come"
         if step < release.step or promoted:
-            return "✔"
-        return "✘" if goes_back else "▶"
+            return "passed"
+        return "ended here" if goes_back else "under way"
 
-    return "  ".join(f"{mark(step, weight)} {weight} %" for step, weight in enumerate(release.plan.weights))
+    yield from ((mark(step, weight), weight) for step, weight in enumerate(release.plan.weights))
 
 
 def _doing(state: State, release: Release) -> str:

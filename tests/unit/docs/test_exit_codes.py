@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 CODES = {
+    "console": "console/__main__.py",
     "localcloud": "localcloud/__main__.py",
     "loadtest.gate": "loadtest/result.py",
     "loadtest.traffic": "loadtest/traffic.py",
@@ -25,7 +26,7 @@ CODES = {
     "pipeline.transactions": "pipeline/transactions/__main__.py",
 }
 """Where the class ``ExitCode`` of each command is. It is read, not imported: to import locust changes this process."""
-STARTED_BY_OTHERS = {"localcloud.database"}
+STARTED_BY_OTHERS = {"console.promotions.change", "localcloud.database"}
 """Programs that a command starts and talks to: their codes reach nobody."""
 SOME_OF = {"pipeline.local.deploy": "pipeline.local"}
 """Commands that end with some of another's codes."""
@@ -69,7 +70,7 @@ def test_codes_that_a_command_has_of_another_are_called_the_same(command: str, o
 def test_every_command_is_in_the_table() -> None:
     modules = {
         ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
-        for folder in ("lambdas", "loadtest", "localcloud", "migration", "pipeline", "stages")
+        for folder in ("console", "lambdas", "loadtest", "localcloud", "migration", "pipeline", "stages")
         for file in (ROOT / folder).rglob("*.py")
         if file.name == "__main__.py" or '\nif __name__ == "__main__":\n' in file.read_text()
     }

@@ -63,6 +63,14 @@ def test_a_bundle_holds_the_commit_the_reports_and_the_approval(
     assert b"[[acknowledgement]]" in files["acknowledgements.toml"]
 
 
+def test_a_comment_of_the_approver_is_evidence_too(released: Released) -> None:
+    released.approve(by="ann")
+    released.run.approvals[-1] |= {"name": "Ann", "comment": "gate is fine"}
+    released.run.save()
+    [approval] = manifest(released.collect())["approvals"]
+    assert (approval["by"], approval["comment"]) == ("ann", "gate is fine")
+
+
 def test_findings_are_those_of_this_environment_and_of_the_pipeline_each_with_its_reason(released: Released) -> None:
     released.approve()
     findings = json.loads(content(released.collect())["findings.json"])

@@ -81,6 +81,35 @@ def test_the_approver_is_named_by_the_systems_user_database(project: Project, mo
     assert [each["by"] for each in last(state).approvals] == [pwd.getpwuid(os.getuid()).pw_name]
 
 
+def test_a_decision_takes_a_name_and_a_comment_beside_the_user(project: Project) -> None:
+    # Given a promotion that waits
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    main(["promote"])
+    # When a person approves it, says who they are, and why
+    assert main(["approve", "--name", "Ann", "--comment", "gate is fine"]) == ExitCode.OK
+    # Then both stand in the record, beside the user that the system knows
+    user = pwd.getpwuid(os.getuid()).pw_name
+    [decision] = last(state).approvals
+    assert (decision["by"], decision["name"], decision["comment"]) == (user, "Ann", "gate is fine")
+    assert last(state).step("Prod", "PromoteToProd").detail == f"approved by Ann ({user}): gate is fine"
+
+
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_a_decision_about_another_promotion_than_the_one_that_waits_is_refused(
+    project: Project, capsys: pytest.CaptureFixture[str], decision: str
+) -> None:
+    # Given a promotion that waits, and a person who has looked at an earlier one
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    main(["promote"])
+    # When they decide about that one, then nothing is decided
+    assert main([decision, "--promotion", "20200101-000000"]) == ExitCode.BAD_INPUT
+    assert "20200101-000000 does not wait" in capsys.readouterr().err
+    assert last(state).status == "waiting"
+    # And with its own id it is
+    assert main([decision, "--promotion", last(state).id]) == ExitCode.OK
+    assert last(state).status == {"approve": "succeeded", "reject": "rejected"}[decision]
+
+
 def test_approve_yes_runs_through(project: Project) -> None:
     state = project(stage("Prod", commands("Gate", "true"), approval=True))
     assert main(["promote", "--approve", "yes"]) == ExitCode.OK

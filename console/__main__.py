@@ -1,0 +1,114 @@
+"""The console: promotions, releases, gates, alarms and payments as pages, live.
+
+    python -m console    the promotions and local clouds of this folder
+
+It prints a link that holds a token. The token is new at each start; the console answers nobody without it, and listens
+on this machine only. Ctrl-C ends it, and nothing that was started from it.
+
+Exit codes: 0 ended by Ctrl-C; 1 it could not start; 2 usage.
+"""
+
+import argparse
+import contextlib
+import os
+import socket
+import sys
+from enum import IntEnum
+from pathlib import Path
+
+import uvicorn
+
+from console.actions import Actions
+from console.app import NODE_MODULES, Console
+from console.platforms import LocalPlatforms
+from console.promotions.local import LocalPromotions
+from console.releases.reading import AwsReleases
+from console.security import Keys
+from console.show import Frame
+from localcloud.settings import TIME_SCALE
+from pipeline.local.state import State
+from pipeline.local.users import system_user
+from pipeline.output import replace_unencodable_characters, say
+
+HOSTS = ("127.0.0.1", "localhost")
+PREFERRED_PORT = 8484
+
+
+class ExitCode(IntEnum):
+    ENDED = 0
+    FAILED = 1
+    USAGE = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    replace_unencodable_characters()
+    if not (NODE_MODULES / "htmx.org").is_dir():
+        say("The console's front-end files are not installed: run `make setup`.", sys.stderr)
+        return ExitCode.FAILED
+    try:
+        listening = _listen(options.port)
+    except OSError as error:
+        say(f"Port {options.port} can't be had: {error.strerror}. Name another with --port, or none.", sys.stderr)
+        return ExitCode.FAILED
+    port, keys = listening.getsockname()[1], Keys()
+    console = local_console(Path.cwd(), keys)
+    say(f"Console: http://127.0.0.1:{port}/?token={keys.token}\nOpen this link in a browser. Ctrl-C ends the console.")
+    settings = uvicorn.Config(
+        console.app(port=port, hosts=HOSTS),
+        log_level="warning",
+        access_log=False,  # its lines would hold the token
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        lifespan="off",
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(settings).run(sockets=[listening])
+    return ExitCode.ENDED
+
+
+def local_console(root: Path, keys: Keys) -> Console:
+    """The console of the promotions and local clouds in ``root``."""
+    os.environ["BAKE_SCALE"] = str(TIME_SCALE)  # the minutes of a local cloud's metrics are seconds
+    state = State(root)
+    actions = Actions(root, state.folder / "console", who=system_user(), allowed=True)
+    platforms = LocalPlatforms(state)
+    return Console(
+        frame=Frame(actions=actions, csrf=keys.csrf, source="this machine"),
+        keys=keys,
+        promotions=LocalPromotions(state, actions),
+        platforms=platforms,
+        releases=AwsReleases(platforms),
+    )
+
+
+def _listen(port: int | None) -> socket.socket:
+    """A socket on ``port``; without one, on the usual port, or any other if that is taken. Raises ``OSError``."""
+    for wanted in (PREFERRED_PORT, 0) if port is None else (port,):
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", wanted))
+            listening.listen(128)
+            return listening
+        except OSError:
+            listening.close()
+            if wanted == 0 or port is not None:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, epilog = (__doc__ or "").partition("Exit codes:")
+    parser = argparse.ArgumentParser(
+        prog="python -m console",
+        description=description,
+        epilog="Exit codes:" + epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, help=f"default: {PREFERRED_PORT}, or any other if that is taken")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

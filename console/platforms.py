@@ -1,0 +1,94 @@
+"""The environments that the console shows, and the connection to each: local clouds, or AWS as the caller."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import boto3
+from botocore.config import Config
+
+from environments import PROMOTION_ORDER, environment
+from localcloud import LocalCloud, LocalCloudError
+from localcloud.settings import TIME_SCALE
+from pipeline.aws import session
+from pipeline.local.process import clean_environment
+from pipeline.local.report import clouds
+from pipeline.local.state import State
+
+PERMANENT = tuple(each.name for each in PROMOTION_ORDER)
+
+
+class NotRunning(Exception):
+    """The environment can't be reached now. The message says what to do."""
+
+
+class Platforms(Protocol):
+    """Every method raises ``NotRunning`` for an environment that is not there."""
+
+    def names(self) -> Sequence[str]: ...
+
+    def session(self, environment: str) -> boto3.Session:
+        """Clients of a session are safe to share between threads; the session itself is not."""
+        ...
+
+    def variables(self, environment: str) -> Mapping[str, str]:
+        """The variables of a command on the environment, beside those of the console."""
+        ...
+
+
+class LocalPlatforms:
+    """The local clouds of this folder. No setting of a real account reaches them."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def names(self) -> Sequence[str]:
+        others = [cloud.name for cloud in clouds(self._state) if cloud.name not in PERMANENT]
+        return [*PERMANENT, *others]
+
+    def session(self, environment: str) -> boto3.Session:
+        return CloudSession(self._variables(environment))
+
+    def variables(self, environment: str) -> Mapping[str, str]:
+        return {**clean_environment(), **self._variables(environment), "BAKE_SCALE": str(TIME_SCALE)}
+
+    def _variables(self, environment: str) -> dict[str, str]:
+        if environment not in self.names():
+            raise NotRunning(f"There is no environment {environment}.")
+        cloud = LocalCloud(environment, self._state.clouds)
+        try:
+            if cloud.is_running():
+                return cloud.environ()
+        except LocalCloudError:  # stopped meanwhile
+            pass
+        raise NotRunning(f"The local cloud {environment} does not run: `make promote` starts and fills it.")
+
+
+class CloudSession(boto3.Session):
+    """A session whose clients reach one local cloud, whatever the variables of this process say."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        super().__init__(
+            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+            region_name=variables["AWS_REGION"],
+        )
+        self._endpoint = {"endpoint_url": variables["AWS_ENDPOINT_URL"], "verify": variables["AWS_CA_BUNDLE"]}
+
+    def client(self, service_name: str, *, config: Config | None = None, **more: Any) -> Any:  # type: ignore[override]
+        unproxied = Config(proxies={}).merge(config) if config else Config(proxies={})
+        return super().client(service_name, config=unproxied, **self._endpoint, **more)  # type: ignore[call-overload]
+
+
+class AwsPlatforms:
+    """The deployed environments, by the caller's own credentials: variables, profile or single sign-on."""
+
+    def names(self) -> Sequence[str]:
+        return PERMANENT
+
+    def session(self, environment_name: str) -> boto3.Session:
+        if environment_name not in PERMANENT:
+            raise NotRunning(f"There is no environment {environment_name}.")
+        return session(environment(environment_name).region)
+
+    def variables(self, environment: str) -> Mapping[str, str]:
+        return {}

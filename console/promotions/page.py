@@ -1,0 +1,72 @@
+"""The page of the promotions."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import escape
+
+from console.actions import Actions
+from console.promotions.model import History, NotFound, Promotion, Promotions, Step, history
+from reporting.text import visible
+
+NO_STEP = ""
+
+
+def chosen(found: History, id: str | None) -> Promotion | None:
+    """The promotion with this id, else the last one."""
+    wanted = [each for each in found.promotions if each.id == id] if id else []
+    return next(iter(wanted or found.promotions), None)
+
+
+def view(source: Promotions, promotion_id: str | None, step_id: str | None, actions: Actions) -> Mapping[str, Any]:
+    """The values of ``promotion_live.html``."""
+    failure, found = "", History(promotions=())
+    try:
+        found = history(source.latest())
+    except Exception as error:  # any failure of a source: said on the page, which asks again
+        failure = str(error) or type(error).__name__
+    promotion = chosen(found, promotion_id)
+    asked = {"promotion": promotion_id, "step": step_id}
+    return {
+        "failure": failure,
+        "promotions": found.promotions,
+        "deployed": found.deployed,
+        "promotion": promotion,
+        "waits_for": promotion.waits_for if promotion else None,
+        "step": step_of(promotion, step_id) if promotion else None,
+        "chosen": step_id is not None,
+        "query": urlencode({name: value for name, value in asked.items() if value}),
+        "recorded_actions": [each for each in actions.latest() if each.target.startswith("promotion ")],
+    }
+
+
+def step_of(promotion: Promotion, id: str | None) -> Step | None:
+    """The step with this id; without one, the step that somebody wants to see."""
+    if id:
+        try:
+            return promotion.step(id)
+        except NotFound:
+            pass
+    return promotion.current_step
+
+
+def log_part(source: Promotions, promotion_id: str | None, step_id: str | None, since: str | None) -> tuple[str, str]:
+    """What is new in the log since ``since``, as HTML, and the position after it: step and offset."""
+    promotion = chosen(history(source.latest()), promotion_id)
+    step = step_of(promotion, step_id) if promotion else None
+    if promotion is None or step is None:
+        return "", since or NO_STEP
+    shown_step, _, offset = (since or NO_STEP).rpartition(":")
+    begun = step.id != shown_step
+    log = source.log(promotion.id, step.id, None if begun else int(offset))
+    position = f"{step.id}:{log.offset}"
+    lines = [f"── {step.name} ──"] if begun and not step_id else []
+    lines += ["… earlier lines are in the file"] if begun and log.skipped else []
+    lines += log.lines
+    if begun and not log.lines:
+        lines.append(
+            "(this step has printed nothing yet)" if step.status == "running" else "(this step printed nothing)"
+        )
+    html = "".join(f"<span>{escape(visible(line))}\n</span>" for line in lines)
+    return html, position

@@ -1,0 +1,64 @@
+"""A value that is read again and again, with its age: a page never waits for a source, and never hides its silence."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+FIRST_WAIT_SECONDS = 0.25
+"""A page waits this long for the first value of a source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading(Generic[T]):
+    """The last value of a source. Times are seconds since the epoch."""
+
+    value: T | None = None
+    """``None`` until the source has answered once."""
+    at: float | None = None
+    """When ``value`` was read."""
+    failure: str | None = None
+    """Why the last attempt failed; ``None`` if it did not."""
+    asked: float | None = None
+    """Since when an attempt is under way."""
+
+
+class Cached(Generic[T]):
+    """Reads a source in the background, at most every ``seconds``, and only while somebody looks."""
+
+    def __init__(
+        self, read: Callable[[], T], *, seconds: float = 2.0, errors: tuple[type[Exception], ...] = (Exception,)
+    ) -> None:
+        self._read, self._seconds, self._errors = read, seconds, errors
+        self._lock = threading.Lock()
+        self._reading: Reading[T] = Reading()
+        self._due = 0.0
+        self._answered = threading.Event()
+
+    def get(self) -> Reading[T]:
+        """The last value. Starts the next attempt if it is due, and waits only when there has been none yet."""
+        with self._lock:
+            if self._reading.asked is None and time.monotonic() >= self._due:
+                self._reading = replace(self._reading, asked=time.time())
+                threading.Thread(target=self._attempt, daemon=True).start()
+        if self._reading.value is None:
+            self._answered.wait(FIRST_WAIT_SECONDS)
+        return self._reading
+
+    def expire(self) -> None:
+        """Have the next ``get`` read again, because something was changed."""
+        self._due = 0.0
+
+    def _attempt(self) -> None:
+        try:
+            found = Reading(value=self._read(), at=time.time())
+        except self._errors as error:
+            text = str(error) or type(error).__name__
+            found = replace(self._reading, failure=text, asked=None)
+        with self._lock:
+            self._reading = found
+            self._due = time.monotonic() + self._seconds
+        self._answered.set()

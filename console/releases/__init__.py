@@ -1,0 +1,1 @@
+"""Releases: stable and candidate of an environment, and the commands on them."""

@@ -1,0 +1,196 @@
+"""The promotions: what the page shows, its log, and decisions."""
+
+import json
+import time
+
+import pytest
+
+from console.promotions import page
+from console.promotions.local import LocalPromotions, promotion_of
+from console.promotions.model import CannotDecide, NotFound, Promotion, history
+from console.text import LONGEST_LINE, MOST_LINES
+from pipeline.local.run import Run
+from pipeline.local.state import State
+from tests.recorded import append, record, three
+
+from .conftest import KEYS, OWN, Open, Recorded
+
+
+def decision(promotion: str, reason: str, decision: str = "approve") -> dict[str, str]:
+    return {"promotion": promotion, "decision": decision, "name": "Ann", "reason": reason, "csrf": KEYS.csrf}
+
+
+class Silent:
+    """A source that does not answer."""
+
+    def latest(self) -> list[Promotion]:
+        raise OSError("CodePipeline does not answer: <timeout>")
+
+    def log(self, promotion: str, step: str, offset: int | None) -> None: ...
+    def change(self, promotion: str) -> list[str]:
+        return []
+
+    def decide(self, promotion: str, decision: str, *, name: str, comment: str) -> str:
+        return ""
+
+
+def test_without_a_promotion_the_page_says_how_to_start_one(browser: Open) -> None:
+    html = browser().get("/promotion").text
+    assert "No promotion yet" in html
+    assert "make promote" in html
+
+
+def test_the_path_shows_each_step_and_the_question_as_a_place_of_its_own(browser: Open, state: State) -> None:
+    three(state)
+    html = browser().get("/promotion").text
+    path = html.partition('<ol class="path">')[2].partition("</section>")[0]
+    places = [part.partition("<span")[0].rstrip() for part in path.split("</span> ") if part[:1].isupper()]
+    assert places[:1] == ["Build"]
+    assert [html.index(f"</span> {name} <span") for name in ("Build", "Dev", "Staging", "Approval", "Prod")] == sorted(
+        html.index(f"</span> {name} <span") for name in ("Build", "Dev", "Staging", "Approval", "Prod")
+    )
+    assert "prod waits for a person" in html
+
+
+def test_each_environment_names_the_commit_that_went_through_it(state: State, actions: Recorded) -> None:
+    three(state)
+    found = history(LocalPromotions(state, actions).latest())
+    assert {each.environment: each.commit.short for each in found.deployed if each.commit} == {
+        "dev": "c0ffee1234",
+        "staging": "c0ffee1234",
+        "prod": "aaaaaaa111",
+    }
+
+
+def test_a_promotion_whose_process_was_killed_is_not_said_to_run(browser: Open, state: State) -> None:
+    record(state, ends_at="Dev/LoadGate", status="running")
+    html = browser().get("/promotion").text
+    assert "its process was killed" in html
+    with state.lock("a promotion"):
+        html = browser().get("/promotion").text
+    assert "its process was killed" not in html
+
+
+@pytest.mark.parametrize("spoilt", ["", "{", "[]", '{"version": 2}', '{"version": 1, "stages": 3}'])
+def test_a_spoilt_record_hides_no_other(browser: Open, state: State, spoilt: str) -> None:
+    three(state)
+    (state.runs / "20990101-000000").mkdir()
+    (state.runs / "20990101-000000/run.json").write_text(spoilt)
+    assert "c0ffee1234" in browser().get("/promotion").text
+
+
+def test_a_source_that_does_not_answer_is_said(browser: Open) -> None:
+    html = browser(Silent()).get("/promotion").text  # type: ignore[arg-type]
+    assert "The promotions can&#39;t be read" in html or "The promotions can't be read" in html
+    assert "CodePipeline does not answer: &lt;timeout&gt;" in html
+
+
+def test_the_log_grows_line_by_line_and_begins_anew_with_the_next_step(state: State, actions: Recorded) -> None:
+    # Given a promotion whose gate prints
+    run = record(state, ends_at="Dev/LoadGate", status="running")
+    source = LocalPromotions(state, actions)
+    with state.lock("a promotion"):
+        html, position = page.log_part(source, None, None, None)
+        assert "── LoadGate ──" in html
+        # When it prints two lines and a half, then the half waits for its end
+        append(run, "Dev/LoadGate", "rate 40/s", "p99 <84 ms>")
+        with (run.folder / "logs/dev-loadgate.log").open("a") as log:
+            log.write("half a")
+        html, position = page.log_part(source, None, None, position)
+        assert html == "<span>rate 40/s\n</span><span>p99 &lt;84 ms&gt;\n</span>"
+        assert page.log_part(source, None, None, position) == ("", position)
+        append(run, "Dev/LoadGate", " line")
+        html, position = page.log_part(source, None, None, position)
+        assert html == "<span>half a line\n</span>"
+        # And when the next step begins, then its log follows under its name
+        gate, evidence = run.step("Dev", "LoadGate"), run.step("Dev", "Evidence")
+        gate.status, evidence.status, evidence.started = "succeeded", "running", time.time()
+        run.save()
+        html, position = page.log_part(source, None, None, position)
+        assert html.startswith("<span>── Evidence ──\n</span>")
+        assert position.startswith("dev-evidence:")
+
+
+def test_a_huge_log_and_huge_lines_are_cut_from_their_beginning(state: State, actions: Recorded) -> None:
+    run = record(state, ends_at="Dev/LoadGate", status="failed", log="x" * 5_000_000 + "\nthe end\n")
+    html, _ = page.log_part(LocalPromotions(state, actions), run.id, "dev-loadgate", None)
+    assert len(html) < 70_000
+    assert "the end" in html
+    append(run, "Dev/LoadGate", *("z" for _ in range(2 * MOST_LINES)), *("y" * 3 * LONGEST_LINE for _ in range(9)))
+    html, _ = page.log_part(LocalPromotions(state, actions), run.id, "dev-loadgate", None)
+    assert html.count("<span>") <= MOST_LINES + 2
+    assert f"{2 * LONGEST_LINE} more characters" in html
+
+
+@pytest.mark.parametrize("id", ["..", "../..", "", ".", "/etc", "20200101-000000"])
+def test_no_other_folder_is_read(state: State, actions: Recorded, id: str) -> None:
+    with pytest.raises(NotFound):
+        LocalPromotions(state, actions).log(id, "dev-loadgate", None)
+
+
+def test_an_approval_is_the_command_with_name_and_comment(browser: Open, state: State, actions: Recorded) -> None:
+    waiting = three(state)[-1]
+    # When somebody approves, with a comment that looks like an option
+    answer = browser().post("/promotion/decide", data=decision(waiting.id, "--promotion=x"), headers=OWN)
+    # Then the command of `make approve` is started for that promotion
+    assert (answer.status_code, answer.headers["location"]) == (303, "/promotion")
+    assert actions.started == [
+        ["pipeline.local", "approve", f"--promotion={waiting.id}", "--name=Ann", "--comment=--promotion=x"]
+    ]
+    # And it is on record before it began
+    [action] = actions.latest()
+    assert (action.who, action.reason, action.target) == ("ann", "--promotion=x", f"promotion {waiting.id}")
+
+
+def test_a_promotion_that_does_not_wait_can_not_be_decided(browser: Open, state: State, actions: Recorded) -> None:
+    done = record(state)
+    fields = {"promotion": done.id, "decision": "reject", "name": "Ann", "reason": "Late", "csrf": KEYS.csrf}
+    answer = browser().post("/promotion/decide", data=fields, headers=OWN)
+    assert answer.status_code == 409
+    assert "does not wait for a decision any more: it is succeeded" in answer.text
+    assert "Late" in answer.text  # what was typed is not lost
+    assert actions.started == []
+    with pytest.raises(CannotDecide):
+        LocalPromotions(state, actions).decide(done.id, "reject", name="Ann", comment="")
+
+
+def test_who_is_asked_sees_what_it_is_about(browser: Open, state: State) -> None:
+    waiting = three(state)[-1]
+    html = browser().get("/promotion/decide", params={"promotion": waiting.id, "decision": "approve"}).text
+    assert f"the change of {waiting.id}" in html
+
+
+def test_a_read_only_console_offers_and_does_nothing(browser: Open, state: State) -> None:
+    waiting, reader = three(state)[-1], Recorded(state.root, allowed=False)
+    client = browser(None, reader)
+    assert "Approve" not in client.get("/promotion").text
+    assert "Read-only" in client.get("/promotion").text
+    fields = {"promotion": waiting.id, "decision": "approve", "name": "Ann", "reason": "x", "csrf": KEYS.csrf}
+    assert client.post("/promotion/decide", data=fields, headers=OWN).status_code == 409
+    assert reader.started == []
+    assert reader.latest() == []
+
+
+def test_the_page_shows_who_decided_and_why(state: State) -> None:
+    run = record(state)
+    run.approvals = [
+        {
+            "step": "PromoteToProd",
+            "decision": "approved",
+            "by": "root",
+            "at": 1.0,
+            "name": "Ann",
+            "comment": "<b>ok</b>",
+        }
+    ]
+    run.save()
+    [verdict] = promotion_of(Run.load(run.folder)).verdicts
+    assert (verdict.by, verdict.comment) == ("Ann (root)", "<b>ok</b>")
+
+
+def test_records_of_an_earlier_version_still_read(state: State) -> None:
+    run = record(state)
+    raw = json.loads((run.folder / "run.json").read_text())
+    del raw["approvals"]
+    (run.folder / "run.json").write_text(json.dumps(raw))
+    assert promotion_of(Run.load(run.folder)).verdicts == ()

@@ -1,0 +1,146 @@
+"""Who may look, who may act, and what runs in a page."""
+
+import re
+
+import pytest
+
+from console.security import LONGEST_FORM
+from pipeline.local.state import State
+from tests.recorded import HOSTILE, three
+
+from .conftest import KEYS, OWN, Open, Recorded
+
+APPROVAL = {"decision": "approve", "name": "Ann", "reason": "Looked at it", "csrf": KEYS.csrf}
+
+
+def approval(state: State) -> dict[str, str]:
+    return APPROVAL | {"promotion": three(state)[-1].id}
+
+
+def test_without_the_printed_link_nothing_is_shown(stranger: Open, state: State) -> None:
+    three(state)
+    for path in ("/", "/promotion", "/promotion/live", "/release/prod", "/static/console.js", "/nothing"):
+        answer = stranger().get(path)
+        assert answer.status_code == 401
+        assert "c0ffee" not in answer.text
+
+
+@pytest.mark.parametrize("token", ["", "another", "a-token2", "ä", "\x00"])
+def test_a_wrong_token_opens_nothing(stranger: Open, token: str) -> None:
+    answer = stranger().get("/", params={"token": token})
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+
+
+def test_the_link_gives_a_strict_cookie_and_leads_on_without_the_token(stranger: Open) -> None:
+    client = stranger()
+    answer = client.get(f"/?token={KEYS.token}")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "samesite=strict" in cookie
+    assert "httponly" in cookie
+    assert KEYS.token not in cookie
+    assert answer.headers["refresh"] == "0; url=/promotion"
+    assert client.get("/promotion").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8484", "127.0.0.1", "127.0.0.1:8485", "localhost.:8484"]
+)
+def test_another_name_is_not_answered(browser: Open, host: str) -> None:
+    """DNS rebinding: the browser believes that evil.example is this machine, and sends its name as Host."""
+    answer = browser().get("/promotion", headers={"host": host})
+    assert answer.status_code == 421
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1:8484", "http://127.0.0.1:8485", ""]
+)
+def test_an_action_from_another_origin_is_refused(browser: Open, state: State, actions: Recorded, origin: str) -> None:
+    answer = browser().post("/promotion/decide", data=approval(state), headers={"origin": origin})
+    assert answer.status_code == 403
+    assert actions.started == []
+
+
+def test_an_action_without_an_origin_is_refused(browser: Open, state: State, actions: Recorded) -> None:
+    assert browser().post("/promotion/decide", data=approval(state)).status_code == 403
+    assert actions.started == []
+
+
+@pytest.mark.parametrize("csrf", [None, "", "0" * 64, KEYS.token, KEYS.cookie])
+def test_an_action_without_the_page_s_own_value_is_refused(
+    browser: Open, state: State, actions: Recorded, csrf: str | None
+) -> None:
+    fields = approval(state)
+    del fields["csrf"]
+    if csrf is not None:
+        fields["csrf"] = csrf
+    assert browser().post("/promotion/decide", data=fields, headers=OWN).status_code == 403
+    assert actions.started == []
+
+
+def test_an_action_by_a_get_does_nothing(browser: Open, state: State, actions: Recorded) -> None:
+    browser().get("/promotion/decide", params=approval(state))
+    assert actions.started == []
+    assert actions.latest() == []
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_page_of_this_machine_can_read_nothing(browser: Open, site: str) -> None:
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": "no-cors"}
+    assert browser().get("/promotion/live", headers=headers).status_code == 403
+
+
+def test_a_form_that_is_too_long_or_none_is_refused(browser: Open, actions: Recorded) -> None:
+    client = browser()
+    long = APPROVAL | {"reason": "a" * LONGEST_FORM}
+    assert client.post("/promotion/decide", data=long, headers=OWN).status_code == 403
+    assert client.post("/promotion/decide", json=APPROVAL, headers=OWN).status_code == 403
+    assert client.post("/promotion/decide", files={"csrf": KEYS.csrf.encode()}, headers=OWN).status_code == 403
+    assert actions.started == []
+
+
+def test_every_answer_runs_nothing_but_our_files(browser: Open, stranger: Open, state: State) -> None:
+    three(state)
+    paths = ("/promotion", "/release/dev", "/nothing", "/static/console.js", "/promotion/decide?decision=approve")
+    for client in (browser(), stranger()):
+        for path in paths:
+            headers = client.get(path).headers
+            policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+            assert policy["default-src"] == "'none'"
+            assert policy["script-src"] == policy["style-src"] == "'self'"
+            assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "same-origin"
+            assert "access-control-allow-origin" not in headers
+
+
+def test_no_page_holds_a_script_or_a_style_of_its_own(browser: Open, state: State) -> None:
+    three(state)
+    client = browser()
+    for path in ("/promotion", "/release/prod", "/promotion/decide?decision=reject"):
+        html = client.get(path).text
+        assert re.findall(r"<script(?![^>]* src=\"/static/)", html) == []
+        assert re.findall(r"<style|\sstyle=|\son\w+=|javascript:", html) == []
+        assert re.findall(r"(?:src|href)=\"(?:https?:)?//", html) == []
+
+
+def test_a_hostile_subject_is_text(browser: Open, state: State) -> None:
+    # Given a commit whose subject is markup, colours a terminal, reorders text, and holds a card number
+    three(state)
+    # When somebody looks at it
+    html = browser().get("/promotion").text
+    # Then it is text, and the card number is masked
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "\x1b" not in html
+    assert "[31m" not in html
+    assert "\u202e" not in html
+    assert "4111 1111 1111 1111" in HOSTILE
+    assert "4111" not in html.partition("alert(1)")[2][:200]
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../app.py", "/static/..%2fapp.py", "/static/%2e%2e/__main__.py", "/static/x"]
+)
+def test_no_other_file_is_served(browser: Open, path: str) -> None:
+    assert browser().get(path).status_code == 404
