@@ -20,6 +20,7 @@ import uvicorn
 
 from console.actions import Actions
 from console.app import NODE_MODULES, Console
+from console.gates.reading import LocalGates
 from console.platforms import LocalPlatforms
 from console.promotions.local import LocalPromotions
 from console.releases.reading import AwsReleases
@@ -79,6 +80,7 @@ def local_console(root: Path, keys: Keys) -> Console:
         promotions=LocalPromotions(state, actions),
         platforms=platforms,
         releases=AwsReleases(platforms),
+        gates=LocalGates(state),
     )
 
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from console.actions import NotAllowed
+from console.gates.reading import Gates
 from console.live import growing, live
 from console.platforms import NotRunning, Platforms
 from console.promotions import page as promotion_page
@@ -23,7 +24,7 @@ from console.promotions.model import CannotDecide, NotFound, Promotions
 from console.releases import page as release_page
 from console.releases.commands import COMMANDS
 from console.releases.reading import Releases
-from console.security import Forbidden, Guard, Keys, form, refusal
+from console.security import REPORT_POLICY, Forbidden, Guard, Keys, form, refusal
 from console.show import Frame, part
 from reporting.page import TEMPLATES as REPORT_TEMPLATES
 
@@ -51,6 +52,7 @@ class Console:
     promotions: Promotions
     platforms: Platforms
     releases: Releases
+    gates: Gates
 
     # Promotion
 
@@ -186,6 +188,25 @@ class Console:
             raise HTTPException(404, f"There is no environment {environment}.")
         return environment
 
+    # Gate
+
+    def gate(self, request: Request) -> Response:
+        return self._html("gate.html", at="/gate", gates=self.gates.latest())
+
+    def gate_live(self, request: Request) -> Response:
+        return live(lambda: {"live": part("gate_live.html", gates=self.gates.latest())})
+
+    def report(self, request: Request) -> Response:
+        """A report in the frame of the console; with ``?raw``, the report alone, as that frame shows it."""
+        named = request.path_params
+        file = self.gates.report(named["promotion"], named["environment"], named["name"])
+        if file is None:
+            raise HTTPException(404)
+        if "raw" in request.query_params:
+            return FileResponse(file, headers={"Content-Security-Policy": REPORT_POLICY})
+        title = f"{named['name']} of {named['environment']}"
+        return self._html("report.html", at="/gate", title=title, source=f"{request.url.path}?raw", back="/gate")
+
     # Frame
 
     def home(self, request: Request) -> Response:
@@ -218,6 +239,11 @@ class Console:
             Route("/release/{environment}", self.release),
             Route("/release/{environment}/live", self.release_live),
             Route("/release/{environment}/{command}", self.release_command, methods=get_and_post),
+        ]
+        routes += [
+            Route("/gate", self.gate),
+            Route("/gate/live", self.gate_live),
+            Route("/gate/{promotion}/{environment}/{name}", self.report),
         ]
         handlers = {Forbidden: _forbidden, HTTPException: _http_error, 500: _defect}
         return Guard(

@@ -43,6 +43,7 @@ from loadtest.judge import RunMeasurements, conclude
 from loadtest.machine import Machine
 from loadtest.options import add_gate_options, add_target_options, add_workforce_options, gate_settings, workforce
 from loadtest.p99 import RouteJudgement
+from loadtest.reports.progress import progress_file
 from loadtest.reports.terminal import print_summary
 from loadtest.result import ExitCode, GateError, Result, Subject, timestamp
 from loadtest.run import Progress, run
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         reports.write_trouble(environment, None, folder)
-        result, locust_page = _examine(arguments, settings)
+        result, locust_page = _examine(arguments, settings, folder)
         reports.write(result, locust_page, folder)
     except GateError as trouble:
         return _no_verdict(environment, trouble, folder)
@@ -104,7 +105,7 @@ def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
         parser.error(str(error))
 
 
-def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Result, str]:
+def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path) -> tuple[Result, str]:
     """Load the candidate and judge it. Returns the result and locust's own report. Raises ``GateError``."""
     url: str = arguments.url or platform_url(arguments.env, "CandidateApiUrl")
     plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
@@ -115,7 +116,8 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
     try:
         target = Target.parse(url)
         machine = Machine(target.connect_host, target.connect_port)
-        moment = run(generator, settings, _progress())
+        with progress_file(arguments.env.name, folder) as write:
+            moment = run(generator, settings, _progress(write))
         machine_share, others_share = machine.shares()
     finally:
         generator.close()
@@ -138,13 +140,14 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings) -> tuple[Res
     return conclude(measured, settings, moment, subject), generator.locust_page()
 
 
-def _progress() -> Progress:
-    """Show the state of the run: one renewed line on a terminal, elsewhere a line every five seconds."""
+def _progress(write: Progress) -> Progress:
+    """Show the state of the run, and ``write`` it: one renewed line on a terminal, elsewhere one every five seconds."""
     console = Console()
     told = -1
 
     def tell(measured: float, planned: float, routes: list[RouteJudgement]) -> None:
         nonlocal told
+        write(measured, planned, routes)
         standing = [
             f"{route.route} p99 {route.p99_ms or 0:.0f} ms of {route.samples}"
             + (f", {route.errors} errors" if route.errors else "")

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from console.actions import Action, Actions
 from console.app import Console
+from console.gates.reading import LocalGates
 from console.platforms import NotRunning
 from console.promotions.local import LocalPromotions
 from console.promotions.model import Promotions
@@ -88,6 +89,7 @@ def stranger(state: State, environments: Environments, actions: Recorded) -> Ope
             promotions=promotions or LocalPromotions(state, acting),
             platforms=environments,  # type: ignore[arg-type]
             releases=environments,
+            gates=LocalGates(state),
         )
         app = console.app(port=PORT, hosts=("127.0.0.1", "localhost"))
         return TestClient(app, base_url=ADDRESS, follow_redirects=False, raise_server_exceptions=True)

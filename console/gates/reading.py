@@ -1,0 +1,167 @@
+"""The gates of the promotions of this machine: the progress file of one that runs, and the reports of the others."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from console import text
+from localcloud.files import read_object
+from pipeline.local.run import Run
+from pipeline.local.state import State
+
+PROGRESS, RESULT = "progress.json", "gate.json"
+"""As ``loadtest.reports`` names them: it is not imported here, because that starts gevent."""
+REPORTS = ("gate.html", "locust.html", "release.html")
+LATEST = 20
+SILENT_SECONDS = 10.0
+"""A running gate writes twice a second. One that was silent for longer was killed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One route so far, or at the end. Latencies in ms; ``upper``: the upper confidence bound of the p99."""
+
+    route: str
+    verdict: str
+    samples: int
+    errors: int
+    limit: float
+    p99: float | None
+    upper: float | None
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """``verdict``: ``running`` while it runs; ``error`` and ``unfinished`` where there is none."""
+
+    promotion: str
+    environment: str
+    subject: str
+    at: float
+    verdict: str
+    reasons: Sequence[str]
+    routes: Sequence[Route]
+    rate: float | None = None
+    """Requests a second that came to an end; so far, while it runs."""
+    measured: float = 0.0
+    planned: float = 0.0
+    reports: Sequence[str] = ()
+
+    @property
+    def worst(self) -> Route | None:
+        """The route whose p99 is nearest to its limit."""
+        known = [route for route in self.routes if route.upper is not None or route.p99 is not None]
+        return max(known, key=lambda route: (route.upper or route.p99 or 0.0) / route.limit, default=None)
+
+
+class Gates(Protocol):
+    def latest(self) -> Sequence[Gate]:
+        """The last gates, newest first, with those that run."""
+        ...
+
+    def report(self, promotion: str, environment: str, name: str) -> Path | None:
+        """The file of a report; ``None`` if there is none."""
+        ...
+
+
+class LocalGates:
+    """``Gates`` of the run folders."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._read: dict[Path, tuple[int, Gate | None]] = {}
+
+    def latest(self) -> Sequence[Gate]:
+        folders = sorted(self._state.runs.glob("*/reports"), reverse=True)[:LATEST]
+        ended = [gate for folder in folders for gate in self._ended(folder)]
+        running = [gate for folder in folders[:1] for gate in self._running(folder.parent)]
+        is_running = {(gate.promotion, gate.environment) for gate in running}
+        shown = [*running, *(gate for gate in ended if (gate.promotion, gate.environment) not in is_running)]
+        return sorted(shown, key=lambda gate: gate.at, reverse=True)
+
+    def report(self, promotion: str, environment: str, name: str) -> Path | None:
+        known = name in REPORTS and any(
+            (gate.promotion, gate.environment) == (promotion, environment) for gate in self.latest()
+        )
+        file = self._state.runs / promotion / "reports" / environment / name
+        return file if known and file.is_file() and not file.is_symlink() else None
+
+    def _ended(self, folder: Path) -> Iterator[Gate]:
+        for file in sorted(folder.glob(f"*/{RESULT}")):
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                changed = file.stat().st_mtime_ns
+                if self._read.get(file, (None,))[0] != changed:
+                    self._read[file] = (changed, _ended(folder.parent, file))
+                if gate := self._read[file][1]:
+                    yield gate
+
+    def _running(self, folder: Path) -> Iterator[Gate]:
+        for file in sorted((folder / "source/reports").glob(f"*/{PROGRESS}")):
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                state = read_object(file)
+                if time.time() - state["at"] < SILENT_SECONDS:
+                    yield _running(folder, file.parent.name, state)
+
+
+def _ended(folder: Path, file: Path) -> Gate | None:
+    found = read_object(file)
+    if found["verdict"] == "unfinished":
+        return None
+    subject = found.get("subject", {})
+    generator = found.get("generator", {})
+    started = subject.get("started")
+    return Gate(
+        promotion=folder.name,
+        environment=file.parent.name,
+        subject=_subject(folder),
+        at=datetime.fromisoformat(started).timestamp() if started else file.stat().st_mtime,
+        verdict=str(found["verdict"]),
+        reasons=tuple(text.line(str(reason)) for reason in found.get("reasons", [])),
+        routes=tuple(map(_route, found.get("routes", []))),
+        rate=generator.get("achieved_rate"),
+        measured=float(found.get("measured_seconds", 0.0)),
+        planned=float(found.get("measured_seconds", 0.0)),
+        reports=tuple(name for name in REPORTS if (file.parent / name).is_file()),
+    )
+
+
+def _running(folder: Path, environment: str, state: Mapping[str, Any]) -> Gate:
+    routes, measured = tuple(map(_route, state["routes"])), float(state["measured_seconds"])
+    answers = sum(route.samples + route.errors for route in routes)
+    return Gate(
+        promotion=folder.name,
+        environment=environment,
+        subject=_subject(folder),
+        at=float(state["at"]),
+        verdict="running",
+        reasons=(),
+        routes=routes,
+        rate=answers / measured if measured >= 1 else None,
+        measured=measured,
+        planned=float(state["planned_seconds"]),
+    )
+
+
+def _subject(folder: Path) -> str:
+    with suppress(AttributeError, KeyError, OSError, TypeError, ValueError):
+        run = Run.load(folder)
+        return text.line(f"{run.revision[:10]} {run.subject}")
+    return ""
+
+
+def _route(raw: Mapping[str, Any]) -> Route:
+    return Route(
+        route=text.line(str(raw["route"])),
+        verdict=str(raw["verdict"]),
+        samples=int(raw["samples"]),
+        errors=int(raw["errors"]),
+        limit=float(raw["limit_ms"]),
+        p99=raw.get("p99_ms"),
+        upper=raw.get("p99_upper_ms"),
+        reasons=tuple(text.line(str(reason)) for reason in raw.get("reasons", [])),
+    )
