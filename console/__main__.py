@@ -21,6 +21,7 @@ import uvicorn
 from console.actions import Actions
 from console.app import NODE_MODULES, Console
 from console.gates.reading import LocalGates
+from console.monitoring.reading import CloudWatch
 from console.platforms import LocalPlatforms
 from console.promotions.local import LocalPromotions
 from console.releases.reading import AwsReleases
@@ -33,6 +34,8 @@ from pipeline.output import replace_unencodable_characters, say
 
 HOSTS = ("127.0.0.1", "localhost")
 PREFERRED_PORT = 8484
+LOCAL_METRIC_SECONDS = 3.0
+"""Between two readings of a dashboard: on a local cloud a minute is a second."""
 
 
 class ExitCode(IntEnum):
@@ -81,6 +84,7 @@ def local_console(root: Path, keys: Keys) -> Console:
         platforms=platforms,
         releases=AwsReleases(platforms),
         gates=LocalGates(state),
+        monitoring=CloudWatch(platforms, seconds=LOCAL_METRIC_SECONDS),
     )
 
 

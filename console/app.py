@@ -18,7 +18,9 @@ from starlette.types import ASGIApp
 from console.actions import NotAllowed
 from console.gates.reading import Gates
 from console.live import growing, live
-from console.platforms import NotRunning, Platforms
+from console.monitoring import page as platform_page
+from console.monitoring.reading import Monitoring
+from console.platforms import PERMANENT, NotRunning, Platforms
 from console.promotions import page as promotion_page
 from console.promotions.model import CannotDecide, NotFound, Promotions
 from console.releases import page as release_page
@@ -53,6 +55,7 @@ class Console:
     platforms: Platforms
     releases: Releases
     gates: Gates
+    monitoring: Monitoring
 
     # Promotion
 
@@ -123,8 +126,9 @@ class Console:
 
     # Release
 
-    def first_release(self, request: Request) -> Response:
-        return RedirectResponse(f"/release/{self.releases.names()[-1 if len(self.releases.names()) < 3 else 2]}")
+    def of_prod(self, request: Request) -> Response:
+        """From the entry in the navigation to the environment that matters most."""
+        return RedirectResponse(f"{request.url.path}/{PERMANENT[-1]}")
 
     def release(self, request: Request) -> Response:
         environment = self._environment(request)
@@ -207,6 +211,22 @@ class Console:
         title = f"{named['name']} of {named['environment']}"
         return self._html("report.html", at="/gate", title=title, source=f"{request.url.path}?raw", back="/gate")
 
+    # Platform
+
+    def platform(self, request: Request) -> Response:
+        environment = self._environment(request)
+        values = platform_page.view(environment, self.monitoring.view(environment))
+        return self._html("platform.html", at="/platform", environments=self.releases.names(), **values)
+
+    def platform_live(self, request: Request) -> Response:
+        environment = self._environment(request)
+
+        def render() -> dict[str, str]:
+            values = platform_page.view(environment, self.monitoring.view(environment))
+            return {"live": part("platform_live.html", **values)}
+
+        return live(render)
+
     # Frame
 
     def home(self, request: Request) -> Response:
@@ -235,7 +255,7 @@ class Console:
             Route("/promotion/live", self.promotion_live),
             Route("/promotion/log", self.promotion_log),
             Route("/promotion/decide", self.decide, methods=get_and_post),
-            Route("/release", self.first_release),
+            Route("/release", self.of_prod),
             Route("/release/{environment}", self.release),
             Route("/release/{environment}/live", self.release_live),
             Route("/release/{environment}/{command}", self.release_command, methods=get_and_post),
@@ -244,6 +264,9 @@ class Console:
             Route("/gate", self.gate),
             Route("/gate/live", self.gate_live),
             Route("/gate/{promotion}/{environment}/{name}", self.report),
+            Route("/platform", self.of_prod),
+            Route("/platform/{environment}", self.platform),
+            Route("/platform/{environment}/live", self.platform_live),
         ]
         handlers = {Forbidden: _forbidden, HTTPException: _http_error, 500: _defect}
         return Guard(

@@ -82,6 +82,16 @@ def vertical(high: float) -> Axis:
     return Axis(low=0.0, high=high or 1.0, begin=HEIGHT - BOTTOM, end=TOP)
 
 
+def rounded_up(value: float) -> float:
+    """A round number at or above ``value`` for the top of an axis."""
+    scale = 1.0
+    while scale * 10 < value:
+        scale *= 10
+    while scale > value > 0:
+        scale /= 10
+    return next((scale * step for step in (1, 2, 5, 10) if scale * step >= value), 1.0) if value > 0 else 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """One SVG element. ``text`` is what a ``text`` element says; ``tooltip`` is shown under the pointer."""

@@ -62,7 +62,7 @@ def _versions(
         name: max((value for _, value in points if value is not None), default=None)
         for name, points in (("stable", stable), ("candidate", candidate))
     }
-    y = charts.vertical(_round_up(max((value for value in highest.values() if value is not None), default=0.0)))
+    y = charts.vertical(charts.rounded_up(max((value for value in highest.values() if value is not None), default=0.0)))
     # The dashed line comes last, so that both lines are visible where they are equal.
     shapes = [*charts.line(time, y, candidate, "candidate"), *charts.line(time, y, stable, "stable")]
     values = ", ".join(
@@ -77,13 +77,3 @@ def _versions(
         x_unit="min:s",
         y_unit=unit,
     )
-
-
-def _round_up(value: float) -> float:
-    """A round number at or above ``value`` for the top of an axis."""
-    scale = 1.0
-    while scale * 10 < value:
-        scale *= 10
-    while scale > value > 0:
-        scale /= 10
-    return next((scale * step for step in (1, 2, 5, 10) if scale * step >= value), 1.0) if value > 0 else 1.0

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from console.actions import Action, Actions
 from console.app import Console
 from console.gates.reading import LocalGates
+from console.monitoring.reading import View
 from console.platforms import NotRunning
 from console.promotions.local import LocalPromotions
 from console.promotions.model import Promotions
@@ -30,12 +31,16 @@ class Environments:
 
     def __init__(self) -> None:
         self.readings: dict[str, Reading[Standing]] = {}
+        self.views: dict[str, Reading[View]] = {}
 
     def names(self) -> Sequence[str]:
         return ("dev", "staging", "prod")
 
     def standing(self, environment: str) -> Reading[Standing]:
         return self.readings.get(environment, Reading())
+
+    def view(self, environment: str) -> Reading[View]:
+        return self.views.get(environment, Reading())
 
     def session(self, environment: str) -> None:
         raise NotRunning(environment)
@@ -90,6 +95,7 @@ def stranger(state: State, environments: Environments, actions: Recorded) -> Ope
             platforms=environments,  # type: ignore[arg-type]
             releases=environments,
             gates=LocalGates(state),
+            monitoring=environments,
         )
         app = console.app(port=PORT, hosts=("127.0.0.1", "localhost"))
         return TestClient(app, base_url=ADDRESS, follow_redirects=False, raise_server_exceptions=True)

@@ -1,0 +1,1 @@
+"""The platform as CloudWatch sees it: the dashboard that the stack deploys, and its alarms."""
