@@ -36,13 +36,28 @@ ENV ?= dev
 # What people name (branches may contain any character) is data: neither make nor a shell evaluates it.
 $(foreach name,APPROVE BASE COMMENT DURATION ENV LINES PYTHON RATE REVISION SEED,$(eval override export $(name) := $$(value $(name))))
 
-##@ Promote
-.PHONY: promote approve reject console status down clean remote
-promote: setup ## Promote the current commit through dev, staging and prod on this machine  [APPROVE=yes] [REVISION=...]
-	@python -m pipeline.local promote $${APPROVE:+"--approve=$$APPROVE"} $${REVISION:+"--revision=$$REVISION"}
+# make ends each failure with a line of its own, "Error 1". A command that knows the cause leaves it in this file and counts as
+# done; then the target itself fails, with the cause as make's last line.
+LAST_WORD := .venv/last-word
+OR_LEAVES_LAST_WORD := || test -s $(LAST_WORD)
+ENDS_WITH_IT = @: $(if $(CAUSE),$(error $(CAUSE)))
+CAUSE = $(shell cat $(LAST_WORD) 2> /dev/null)
 
-approve: setup ## Approve the promotion that waits before prod, and continue it  [COMMENT=...]
-	@python -m pipeline.local approve $${COMMENT:+"--comment=$$COMMENT"}
+##@ Promote
+.PHONY: promote approve reject console status down clean remote run-promote run-approve
+promote: run-promote ## Promote the current commit through dev, staging and prod on this machine  [APPROVE=yes] [REVISION=...]
+	$(ENDS_WITH_IT)
+
+run-promote: setup
+	@rm -f $(LAST_WORD); LAST_WORD=$(LAST_WORD) python -m pipeline.local promote \
+	$${APPROVE:+"--approve=$$APPROVE"} $${REVISION:+"--revision=$$REVISION"} $(OR_LEAVES_LAST_WORD)
+
+approve: run-approve ## Approve the promotion that waits before prod, and continue it  [COMMENT=...]
+	$(ENDS_WITH_IT)
+
+run-approve: setup
+	@rm -f $(LAST_WORD); LAST_WORD=$(LAST_WORD) python -m pipeline.local approve \
+	$${COMMENT:+"--comment=$$COMMENT"} $(OR_LEAVES_LAST_WORD)
 
 reject: setup ## Reject the promotion that waits before prod  [COMMENT=...]
 	@python -m pipeline.local reject $${COMMENT:+"--comment=$$COMMENT"}
@@ -63,7 +78,7 @@ remote: setup ## Create the git remote `local`: `git push local main` starts a p
 	@python -m pipeline.local remote
 
 ##@ Check
-.PHONY: check test lint types unit edges collect infrastructure integration e2e
+.PHONY: check test run-test lint types unit edges collect infrastructure integration e2e
 check: setup ## Run before each commit: style, types, unit tests
 	@$(MAKE) --jobs=2 lint types collect unit
 
@@ -74,14 +89,18 @@ collect: setup
 # Integration and e2e tests judge latencies, so they run alone. The other parts run at the same time.
 SHARING := types lint unit infrastructure
 ALONE := integration e2e
-test: setup ## Set up and check everything, and print the time of each part
-	@export TOOK=$$(mktemp); trap 'rm -f "$$TOOK"' EXIT; \
-	$(MAKE) --jobs=2 $(addprefix timed-,$(SHARING)); \
-	$(MAKE) $(addprefix timed-,$(ALONE)); \
-	printf '\nAll parts passed:\n'; cat "$$TOOK"
+test: run-test ## Set up and check everything, and print the time of each part
+	$(ENDS_WITH_IT)
+
+run-test: setup
+	@rm -f $(LAST_WORD); export TOOK=$$(mktemp); trap 'rm -f "$$TOOK"' EXIT; \
+	{ $(MAKE) --jobs=2 $(addprefix timed-,$(SHARING)) && $(MAKE) $(addprefix timed-,$(ALONE)) && \
+	printf '\nAll parts passed:\n' && cat "$$TOOK"; } $(OR_LEAVES_LAST_WORD)
 
 timed-%:
-	@echo "== $*"; begun=$$SECONDS; $(MAKE) $*; printf '  %-16s %4d s\n' $* $$((SECONDS - begun)) >> "$$TOOK"
+	@echo "== $*"; begun=$$SECONDS; \
+	$(MAKE) $* || { echo "$* failed, as shown above: \`make $*\` repeats it alone" > $(LAST_WORD); exit 1; }; \
+	printf '  %-16s %4d s\n' $* $$((SECONDS - begun)) >> "$$TOOK"
 
 lint: setup ## Style, the allowed imports between packages, and GitHub's workflows
 	@ruff check . && ruff format --check . && { said=$$(lint-imports) || { echo "$$said"; exit 1; }; }
@@ -106,7 +125,7 @@ e2e: setup ## One real promotion on the local cloud
 	@python -m pytest -q tests/e2e
 
 ##@ Work
-.PHONY: setup doctor synth load review benchmark gameday format lock help
+.PHONY: setup doctor synth load review benchmark gameday pictures format lock help
 setup: .venv/.ready node_modules/.ready ## Install everything into .venv and node_modules
 
 doctor: ## Tell what this machine lacks: programs, space, rights, settings
@@ -127,6 +146,9 @@ benchmark: setup ## Measure the figures in the docs
 
 gameday: setup ## Break a local cloud in five ways, and mend it as docs/runbooks says
 	@python -m benchmarks gameday
+
+pictures: setup ## Draw the README's pictures from the last promotion here
+	@python -m pipeline.local pictures
 
 format: setup ## Format the code
 	@ruff check --fix --quiet . || true; ruff format .

@@ -26,7 +26,7 @@ def page(result: Result) -> str:
     return render(
         PAGE,
         result=result,
-        routes=[(route, _bounds(result, route)) for route in result.routes],
+        routes=[(route, bounds(route)) for route in result.routes],
         histograms=[(route, _histogram(result, route)) for route in result.routes],
         percentiles=[(route, _percentiles(result, route)) for route in result.routes],
         answers=_stacked(result, "answers", styles),
@@ -38,7 +38,7 @@ def page(result: Result) -> str:
     )
 
 
-def _bounds(result: Result, route: RouteJudgement) -> Chart:
+def bounds(route: RouteJudgement) -> Chart:
     """Where the p99 lies, beside its limit."""
     high = max(route.limit_ms * 1.15, (route.p99_upper_ms or route.p99_ms or 0) * 1.05)
     between = f"p99 lies between {ms(route.p99_lower_ms)} and {ms(route.p99_upper_ms)} ms"

@@ -2,7 +2,7 @@
 
     python -m pipeline.local promote [--revision REV] [--approve yes]
     python -m pipeline.local approve | reject [--comment TEXT] [--name NAME] [--promotion ID]
-    python -m pipeline.local status | down | clean | remote
+    python -m pipeline.local status | down | clean | remote | pictures
 
 Exit codes: 0 done, or stopped before an approval; 1 a step failed; 2 bad input; 3 another promotion is running;
 130 interrupted.
@@ -100,6 +100,12 @@ def make_remote(state: State, options: argparse.Namespace) -> None:
     say(remote.create(state))
 
 
+def pictures(state: State, options: argparse.Namespace) -> None:
+    from pipeline.local.pictures import draw  # no other command needs what draws a gate, which is slow to import
+
+    draw(state)
+
+
 COMMANDS: dict[str, tuple[Callable[[State, argparse.Namespace], None], str]] = {
     "promote": (promote, "promote a commit through dev, staging and prod"),
     "approve": (approve, "approve the waiting promotion and continue it"),
@@ -107,6 +113,7 @@ COMMANDS: dict[str, tuple[Callable[[State, argparse.Namespace], None], str]] = {
     "status": (status, "the last promotion, and the local clouds"),
     "down": (down, "stop the local clouds"),
     "clean": (clean, "stop the local clouds, and remove all local state"),
+    "pictures": (pictures, "draw the README's pictures from the last promotion"),
     "remote": (make_remote, "create the git remote `local`: a push to its main promotes"),
 }
 
@@ -130,6 +137,7 @@ def _code(options: argparse.Namespace) -> int:
     except (PromotionError, LocalCloudError) as error:
         if not getattr(error, "shown", False):
             say(str(error), sys.stderr)
+        report.leave_last_word(getattr(error, "headline", "") or str(error))
         return getattr(error, "exit_code", ExitCode.FAILED)
     except (OSError, subprocess.CalledProcessError) as error:
         say(f"{error}\nIs the disk full, or does .pipeline belong to another user?", sys.stderr)
@@ -165,7 +173,7 @@ def _execute(promotion: Promotion, console: Console) -> None:
     try:
         promotion.execute()
     except PromotionError as error:
-        error.shown = True
+        error.shown, error.headline = True, report.headline(promotion.run)
         raise
     finally:
         report.show_outcome(promotion.run, console)

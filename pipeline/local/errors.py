@@ -17,6 +17,8 @@ class PromotionError(Exception):
     exit_code = ExitCode.FAILED
     shown = False
     """Whether the console has shown the message already."""
+    headline = ""
+    """Where the promotion ended, and why."""
 
 
 class BadInput(PromotionError):

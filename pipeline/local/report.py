@@ -1,6 +1,8 @@
 """The texts after a promotion and of ``make status``."""
 
+import os
 from contextlib import suppress
+from pathlib import Path
 
 from rich.console import Console as Terminal
 
@@ -13,6 +15,7 @@ from pipeline.local.run import Run, Stage, Step, all_runs
 from pipeline.local.state import State
 from pipeline.local.tree import tree
 from pipeline.output import say
+from reporting.text import one_line, printable
 
 LOG_TAIL_LINES = 12
 
@@ -21,7 +24,8 @@ def show_outcome(run: Run, console: Console) -> None:
     """Show how the run ended. The most important lines come last, where a terminal keeps them in view: the cause of a
     failure, and the next command."""
     for page in sorted((run.folder / "reports").glob("*/*.html")):
-        console.say(f"Report: {page}")
+        if page.name != "locust.html":  # its figures differ from the verdict's: the gate's page links it, and says why
+            console.say(f"Report: {page}")
     console.say(f"Logs and reports: {run.folder}")
     commit = f"{run.revision[:12]} {run.subject}".strip()
     match run.status:
@@ -50,12 +54,25 @@ def _show_failure(run: Run, console: Console) -> None:
             console.say("The first error in the functions' logs:")
             for line in error:
                 console.say(f"  | {line}")
-    console.say(f"\n{run.status.upper()} at {stage.name} / {step.name}: {run.failure}")
+    console.say(f"\n{headline(run)}")
     untouched = [s.environment for s in run.stages if s.environment and not _begun(s)]
     if untouched:
         console.say(f"Untouched: {', '.join(untouched)}.")
     if (run.folder / step.log).exists():
         console.say(f"Open: {run.folder / step.log}")
+
+
+def headline(run: Run) -> str:
+    """Where a run ended, and why."""
+    stage, step = next(run.open_steps())
+    return f"{run.status.upper()} at {stage.name} / {step.name}: {run.failure}"
+
+
+def leave_last_word(text: str) -> None:
+    """Write ``text`` for make, which otherwise ends with "Error 1": it names the file in ``LAST_WORD``."""
+    if file := os.environ.get("LAST_WORD"):
+        with suppress(OSError):
+            Path(file).write_text(one_line(printable(text)))
 
 
 def _begun(stage: Stage) -> bool:

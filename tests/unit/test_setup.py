@@ -1,6 +1,7 @@
 """The set-up and the person's environment: what make hands down, what it evaluates, and what `make doctor` finds."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,55 @@ def test_no_recipe_pastes_into_its_shell_what_a_person_names() -> None:
     assert [
         line for line in recipes for name in ("REVISION", "BASE", "ENV", "APPROVE", "RATE") if f"$({name})" in line
     ] == []
+
+
+CAUSE = "FAILED at Dev / LoadGate: /process over 200 ms; $(touch pwned) $$HOME `touch pwned` # 100 %"
+
+
+def ended(tmp_path: Path, goal: str, python: str) -> tuple[int, str]:
+    """How ``make goal`` ends, and its last line, where ``python`` is this script."""
+    tools = tmp_path / ".venv/bin"
+    tools.mkdir(parents=True, exist_ok=True)
+    (tools / "python").write_text(f"#!/bin/sh\n{python}\n")
+    (tools / "python").chmod(0o755)
+    (tmp_path / "node_modules").mkdir()
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for file in ("requirements/dev.txt", "package-lock.json", ".venv/.ready", "node_modules/.ready"):  # set up already
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    done = subprocess.run(
+        ["make", goal],
+        cwd=tmp_path, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    return done.returncode, done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+
+
+@pytest.mark.parametrize("goal", ["promote", "approve"])
+def test_the_last_line_of_a_failed_promotion_is_its_cause(tmp_path: Path, goal: str) -> None:
+    (tmp_path / "cause").write_text(CAUSE)
+    code, last = ended(tmp_path, goal, 'cat cause > "$LAST_WORD"; echo details; exit 1')
+
+    assert code == 2
+    assert last.endswith(f"*** {CAUSE}.  Stop.")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_make_s_own_line_is_left_when_nobody_knows_the_cause(tmp_path: Path) -> None:
+    code, last = ended(tmp_path, "promote", "exit 3")
+    assert (code, last.endswith("Error 1")) == (2, True)
+
+
+def test_the_cause_of_an_earlier_failure_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/last-word").write_text(CAUSE)
+    assert ended(tmp_path, "promote", "exit 0") == (0, "")
+
+
+def test_the_last_line_of_failed_tests_names_the_part(tmp_path: Path) -> None:
+    code, last = ended(tmp_path, "test", "exit 1")
+    assert code == 2
+    assert re.search(r"\*\*\* (\w+) failed, as shown above: `make \1` repeats it alone\.  Stop\.$", last), last
 
 
 def test_the_start_up_file_of_a_shell_is_no_environment(tmp_path: Path) -> None:

@@ -27,6 +27,29 @@ CHANGES = {
 }
 
 
+AT_ONCE = {
+    "models and routes of the API": (
+        "AWS::ApiGateway::Model",
+        "AWS::ApiGateway::Method",
+        "AWS::ApiGateway::RequestValidator",
+    ),
+    "gateway responses": ("AWS::ApiGateway::GatewayResponse",),
+    "stages of the API": ("AWS::ApiGateway::Stage",),
+    "firewall": ("AWS::WAFv2::WebACL", "AWS::WAFv2::WebACLAssociation"),
+    "load balancer": (
+        "AWS::ElasticLoadBalancingV2::TargetGroup",
+        "AWS::ElasticLoadBalancingV2::Listener",
+        "AWS::ElasticLoadBalancingV2::ListenerRule",
+        "AWS::ElasticLoadBalancingV2::LoadBalancer",
+    ),
+    "parameters": ("AWS::SSM::Parameter",),
+    "secrets": ("AWS::SecretsManager::Secret", "AWS::SecretsManager::RotationSchedule"),
+    "schema of the database": ("Custom::DatabaseSchema",),
+}
+"""What has no versions, so that it changes under the stable version as soon as it is deployed: types of resources, by
+what docs/release.md ("What a shift does not cover") calls them. IAM and what holds data have headlines of their own."""
+
+
 @dataclass(frozen=True)
 class Group:
     """One finding at one construct, in all environments that have it."""
@@ -82,6 +105,9 @@ def headlines(comparison: Comparison) -> list[tuple[str, bool]]:
     if security := of[Section.SECURITY]:
         wide = f", {alarming} far-reaching" if alarming else ""
         said.append((f"{_count(len(security), 'IAM or security change')}{wide}", bool(alarming)))
+    types = {entry.type for entry in comparison.changes}
+    if at_once := [what for what, of_type in AT_ONCE.items() if types & {*of_type}]:
+        said.append((f"customers meet this before gate and shift: {', '.join(at_once)}", True))
     if not comparison.changes:
         said.append(("the templates are the same", False))
     return [*said, (cost_headline(comparison.costs), False)]

@@ -22,7 +22,10 @@ WHY = ("--reason", "x")
 LOCAL = [
     *(("localcloud", command, "dev") for command in ("stop", "status", "env", "age", "failover")),
     ("localcloud", "set", "dev", "metric_minute_seconds=0"),
-    *(("pipeline.local", command) for command in ("promote", "approve", "reject", "status", "down", "clean", "remote")),
+    *(
+        ("pipeline.local", command)
+        for command in ("promote", "approve", "reject", "status", "down", "clean", "remote", "pictures")
+    ),
 ]
 """Commands that read and write the state of this machine."""
 FILES = [

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.review import reports
 from pipeline.review.comparison import Comparison
 from pipeline.review.comparison import compare as compare_sides
 from pipeline.review.findings import compare
-from pipeline.review.reports import html, markdown, sarif
+from pipeline.review.reports import html, markdown, sarif, summary
 from tests.unit.pipeline.review.given import IAM5, comparison, finding, policy, resource, side, stack, stacks
 from tests.unit.reporting.reading import accessible, self_contained
 
@@ -140,6 +142,47 @@ def test_the_json_report_is_complete(tmp_path: Path) -> None:
     assert [each["construct"] for each in content["findings"]["new"]] == ["Dev/Platform/Api"]
     assert {each["section"] for each in content["changes"]} == {"security", "stateful", "rest"}
     assert content["costs"][0]["environment"] == "dev"
+
+
+@pytest.mark.parametrize(
+    ("type", "before", "after", "what"),
+    [
+        ("AWS::ApiGateway::Model", {"Schema": "1"}, {"Schema": "2"}, "models and routes of the API"),
+        ("AWS::ApiGateway::GatewayResponse", {"StatusCode": "403"}, {"StatusCode": "404"}, "gateway responses"),
+        ("AWS::ApiGateway::Stage", {"Variables": {"a": "1"}}, {"Variables": {"a": "2"}}, "stages of the API"),
+        ("AWS::WAFv2::WebACL", {"Description": "1"}, {"Description": "2"}, "firewall"),
+        (
+            "AWS::ElasticLoadBalancingV2::TargetGroup",
+            {"TargetGroupAttributes": [{"Key": "a", "Value": "1"}]},
+            {"TargetGroupAttributes": [{"Key": "a", "Value": "2"}]},
+            "load balancer",
+        ),
+        ("AWS::SSM::Parameter", {"Value": "1"}, {"Value": "2"}, "parameters"),
+        ("AWS::SecretsManager::Secret", {"Description": "1"}, {"Description": "2"}, "secrets"),
+        ("Custom::DatabaseSchema", {"Migrations": "1"}, {"Migrations": "2"}, "schema of the database"),
+    ],
+)
+def test_what_changes_under_stable_at_once_is_said_first(
+    type: str, before: dict[str, Any], after: dict[str, Any], what: str
+) -> None:
+    base, head = (stacks(stack({"X": resource(type, each, path="X")})) for each in (before, after))
+    result = compare_sides(side(stacks=base), side(stacks=head), name="main")
+    assert f"**customers meet this before gate and shift: {what}**" in markdown.render(result)
+    unchanged = compare_sides(side(stacks=base), side(stacks=base), name="main")
+    assert "before gate and shift" not in markdown.render(unchanged)
+
+
+def test_a_new_version_of_a_function_waits_for_its_shift() -> None:
+    base, head = (stacks(stack({"F": resource("AWS::Lambda::Function", {"Timeout": n}, path="F")})) for n in (10, 15))
+    assert "before gate and shift" not in markdown.render(
+        compare_sides(side(stacks=base), side(stacks=head), name="main")
+    )
+
+
+def test_each_kind_is_named_where_the_docs_say_what_a_shift_does_not_cover() -> None:
+    table = Path("docs/release.md").read_text().partition("### What a shift does not cover")[2].partition("\n## ")[0]
+    for what in summary.AT_ONCE:
+        assert all(word.lower() in table.lower() for word in what.split()), what
 
 
 def test_a_changed_file_of_rules_is_a_warning_because_no_template_shows_it() -> None:
