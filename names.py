@@ -29,6 +29,11 @@ METRICS = "Payments"
 """Namespace of the metrics that the functions publish."""
 RELEASE_METRICS = "Payments/Release"
 """Namespace of the metrics that the release controller publishes."""
+OLD_SYSTEM_METRICS = f"{METRICS}/OldSystem"
+"""Namespace of the metrics that the old system of a migration publishes, by ``Environment``: of its payments, the sums
+of ``Requests`` and ``Errors``, and ``Latency`` in milliseconds."""
+CUT_OVER = "cutover"
+"""The move of clients from the old system to the platform: its role, and the last part of its records' name."""
 RELEASE_EVENTS, RELEASE_EVENT = "payments.release", "Release Event"
 """Source and detail type of the events that it puts on the account's default event bus."""
 
@@ -54,6 +59,11 @@ RELEASE_HEADER = "X-Release"
 def platform(environment: str) -> str:
     """The name of a resource that an environment has once: API, load balancer, network, cluster, dashboard."""
     return f"payment-{environment}"
+
+
+def cut_over(environment: str) -> str:
+    """The name under which the records of an environment's cut-over are kept, beside those of its releases."""
+    return f"{environment}/{CUT_OVER}"
 
 
 def stack(environment: str) -> str:
@@ -222,6 +232,8 @@ class Role(StrEnum):
     """Moves traffic between the versions."""
     LOAD_TEST = "loadtest"
     """Calls the API."""
+    CUT_OVER = "cutover"
+    """Moves clients from an old system to the platform."""
     LOAD_RUNNER = "load"
     """Runs the load gate on Fargate, whose cluster and tasks have the same name."""
 

@@ -88,14 +88,14 @@ class Commands(Undo):
     def rollback(self, *, force: bool = False) -> Outcome:
         """Put all production traffic on the stable version now, with or without a release under way.
 
-        With ``force``, it needs ELB and Lambda alone: no table, no lease, no alarm.
+        With ``force``, it needs the services alone that move traffic: no table, no lease, no alarm.
         """
         if force and not self.dry_run:
             return self._emergency.roll_back()
         try:
             return self._rollback()
         except Unavailable as error:
-            raise type(error)(f"{error}. `rollback --force` needs ELB and Lambda alone") from error
+            raise type(error)(f"{error}. `rollback --force` needs {self.world.moved_by} alone") from error
 
     def _rollback(self) -> Outcome:
         if left := self._readable_under_way():

@@ -50,6 +50,8 @@ class World:
     clock: Clock
     tell: Callable[[str], None]
     """Shows one line on the terminal of this process."""
+    moved_by: str = "ELB and Lambda"
+    """The services that move traffic: what an emergency exit needs."""
 
 
 class Controller:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.release.record import EventKind, Phase, Release
-from pipeline.release.view import describe, name
+from pipeline.release.view import command, describe, name
 
 
 class Severity(StrEnum):
@@ -65,9 +65,7 @@ class Notice:
                 words, why = "status", "shows where traffic is"
             case _:
                 words, why = "watch", "shows it; `abort` takes it back"
-        word, *options = words.split()
-        command = " ".join(["python -m pipeline.release", word, "--env", release.environment, *options])
-        return f"`{command}` {why}"
+        return f"`{command(release.environment, words)}` {why}"
 
     @property
     def text(self) -> str:

@@ -57,6 +57,8 @@ class Why(StrEnum):
     SUPERSEDED = "superseded"
     IGNORED = "ignored"
     NO_VERSION = "no-version"
+    UNCHECKED = "unchecked"
+    NOT_FROZEN = "not-frozen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +73,10 @@ class Outcome:
     """What a program wants to know besides: parts of the JSON."""
 
 
-def runbook(outcome: Outcome) -> str | None:
-    """The line that leads a person on, if there is anything left to do."""
+def runbook(outcome: Outcome, own: str | None = None) -> str | None:
+    """The line that leads a person on, if there is anything left to do. ``own``: the program's own page, for all."""
     page = "record-unreadable" if Why.UNREADABLE in outcome.why else RUNBOOKS.get(outcome.code)
+    page = page and (own or page)
     return page and f"what to do: docs/runbooks/{page}.md"
 
 

@@ -10,6 +10,7 @@ from pipeline.release.gauges import Gauge
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import Samples
 from pipeline.release.traffic import Alias, Move, Traffic, Versions, Weights
+from pipeline.release.view import command
 
 
 class Unavailable(Exception):
@@ -56,9 +57,9 @@ class RollbackUnconfirmed(Exception):
     ``parts``: the traffic, as far as it could be read."""
 
     def __init__(self, release: Release, parts: Traffic):
-        command = "undo --now" if release.undoes and release.phase is Phase.PROMOTING else "rollback"
+        words = "undo --now" if release.undoes and release.phase is Phase.PROMOTING else "rollback"
         super().__init__(
-            f"roll-back not confirmed: run `python -m pipeline.release {command} --env {release.environment}`, "
+            f"roll-back not confirmed: run `{command(release.environment, words)}`, "
             "or any other release command, as soon as AWS answers"
         )
         self.release = release

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from environments import MetricSettings, Reaction, StepSettings
-from names import Function
+from names import CUT_OVER, Function
 from pipeline.release.plan import Plan
 from pipeline.release.record import Phase, Release
 from pipeline.release.traffic import Traffic, Versions, moves, shifted
@@ -18,6 +18,14 @@ def name(versions: Versions) -> str:
     if len(set(versions.values())) == 1:
         return f"version {next(iter(versions.values()))}"
     return ", ".join(f"{function} {version}" for function, version in versions.items())
+
+
+def command(environment: str, words: str) -> str:
+    """The command with these ``words``, a command's name and its options, on the records of ``environment``."""
+    platform, _, what = environment.partition("/")
+    program = "python -m migration cutover" if what == CUT_OVER else "python -m pipeline.release"
+    name, *options = words.split()
+    return " ".join([program, name, "--env", platform, *options])
 
 
 def parts_lines(parts: Traffic, failures: Sequence[Exception]) -> Iterator[str]:

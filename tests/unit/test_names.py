@@ -78,7 +78,12 @@ def test_names_stay() -> None:
     assert names.CONNECTION_PARAMETER == "/payment/pipeline/connection-arn"
     assert (names.METRICS, names.RELEASE_METRICS) == ("Payments", "Payments/Release")
     assert names.stack("dev") == environment("dev").stack_name == "payment-platform-dev"
-    assert [each.of("dev") for each in Role] == ["payment-release-dev", "payment-loadtest-dev", "payment-load-dev"]
+    assert [each.of("dev") for each in Role] == [
+        "payment-release-dev",
+        "payment-loadtest-dev",
+        "payment-cutover-dev",
+        "payment-load-dev",
+    ]
     assert [each.of("dev") for each in Staff] == ["payment-reviewer-dev", "payment-operator-dev"]
     assert [each.of("dev") for each in Table] == [
         "payment-transactions-dev",

@@ -65,7 +65,7 @@ class MetricTiming:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Series:
+class Series:
     """One metric with one statistic, and where its sum belongs."""
 
     function: Function
@@ -105,7 +105,7 @@ class AwsMetrics:
         values = list(zip(wanted, sums, strict=True))
         return self._samples(stable, Colour.STABLE, values), self._samples(candidate, Colour.CANDIDATE, values)
 
-    def _series(self, function: Function, stable: Versions, candidate: Versions) -> list[_Series]:
+    def _series(self, function: Function, stable: Versions, candidate: Versions) -> list[Series]:
         if stable[function] == candidate[function]:
             aliases = (Colour.STABLE,) if function in ROUTED else tuple(Colour)
             return self._version_series(function, tuple(Colour), stable[function], aliases)
@@ -125,12 +125,12 @@ class AwsMetrics:
         aliases: Sequence[Colour],
         *,
         by_version: bool = False,
-    ) -> list[_Series]:
+    ) -> list[Series]:
         """The series of one version of a function, as it is called by ``aliases``; it is that of ``colours``."""
         name = self._names[function]
 
-        def series(field: str, namespace: str, metric: str, statistic: str, dimensions: Mapping[str, str]) -> _Series:
-            return _Series(
+        def series(field: str, namespace: str, metric: str, statistic: str, dimensions: Mapping[str, str]) -> Series:
+            return Series(
                 function=function,
                 colours=colours,
                 field=field,
@@ -158,7 +158,7 @@ class AwsMetrics:
                     found.append(series(field, count.namespace, count.metric, count.statistic, dimensions))
         return found
 
-    def _sums(self, wanted: list[_Series], begin: int, end: int) -> list[int]:
+    def _sums(self, wanted: list[Series], begin: int, end: int) -> list[int]:
         queries: list[MetricDataQueryTypeDef] = [
             {
                 "Id": f"m{index}",
@@ -192,7 +192,7 @@ class AwsMetrics:
                 raise Unavailable(f"reading the metrics: {series.metric} of {series.function} is {status}")
         return [round(value) for value in sums]
 
-    def _samples(self, functions: Iterable[Function], colour: Colour, values: Sequence[tuple[_Series, int]]) -> Samples:
+    def _samples(self, functions: Iterable[Function], colour: Colour, values: Sequence[tuple[Series, int]]) -> Samples:
         found = {}
         for function in functions:
             own = [(series, value) for series, value in values if series.function is function]
@@ -214,7 +214,7 @@ def _dimensions(
     return found
 
 
-def _sample(values: Sequence[tuple[_Series, int]], shares: Sequence[MetricSettings]) -> Sample:
+def _sample(values: Sequence[tuple[Series, int]], shares: Sequence[MetricSettings]) -> Sample:
     def sums(field: str, statistic: str | None = None) -> int:
         return sum(value for s, value in values if s.field == field and statistic in (None, s.statistic))
 

@@ -14,7 +14,7 @@ from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.new_release import NewReleases
 from pipeline.release.plan import Plan
-from pipeline.release.ports import OperatorRequest
+from pipeline.release.ports import OperatorRequest, TrafficRouter
 from pipeline.release.watchdog import NoMetrics, Watchdog
 from tests.unit.pipeline.release.fake_aws import OUTPUTS, FakeAws
 
@@ -84,7 +84,7 @@ class Bench:
             settings=self.settings,
             plan=self.plan,
             world=World(
-                router=AwsTraffic(aws, OUTPUTS),
+                router=self.router(),
                 alarms=AwsAlarms(
                     aws,
                     rollback=OUTPUTS["RollbackAlarmNames"].split(","),
@@ -110,6 +110,10 @@ class Bench:
             build_ends=self.build_ends,
             dry_run=dry_run,
         )
+
+    def router(self) -> TrafficRouter:
+        aws: Any = self.aws
+        return AwsTraffic(aws, OUTPUTS)
 
     def watchdog(self) -> Watchdog:
         """The watchdog, in a new process."""

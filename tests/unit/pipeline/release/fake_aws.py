@@ -37,6 +37,9 @@ ITEM_BYTES = 400 * 1024
 PAGE_BYTES = 1024 * 1024
 """A page of a query ends with the item that exceeds this."""
 
+MOVES = ("ModifyListener", "UpdateAlias", "CreateAlias", "ChangeResourceRecordSets")
+"""The calls that move traffic."""
+
 Disturb = Callable[[str, str], None]
 
 
@@ -131,7 +134,7 @@ class FakeAws:
         self.disturb(operation, "before")
         self.calls.append(operation)
         result = effect()
-        if operation in ("ModifyListener", "UpdateAlias", "CreateAlias"):
+        if operation in MOVES:
             self.on_change()
         self.disturb(operation, "after")
         return result
@@ -312,8 +315,12 @@ class FakeAws:
         share = {"ClientErrors": behaviour.client_errors, "Decided": 1.0, "Approved": 1 - behaviour.declined}[metric]
         return round(requests * share)
 
+    def key_of(self, item: Any) -> str:
+        """The key of an item in ``table``, which is that of one environment."""
+        return str(item["release_id"]["S"])
+
     def put_item(self, *, TableName: str, Item: Any, **condition: Any) -> Any:
-        key = Item["release_id"]["S"]
+        key = self.key_of(Item)
 
         def put() -> None:
             if _size(Item) > ITEM_BYTES:
@@ -325,11 +332,11 @@ class FakeAws:
 
     def get_item(self, *, TableName: str, Key: Any, ConsistentRead: bool) -> Any:
         assert ConsistentRead
-        item = self.table.get(Key["release_id"]["S"])
+        item = self.table.get(self.key_of(Key))
         return self._called("GetItem", lambda: {"Item": _copied(item)} if item else {})
 
     def delete_item(self, *, TableName: str, Key: Any, **condition: Any) -> Any:
-        key = Key["release_id"]["S"]
+        key = self.key_of(Key)
 
         def delete() -> None:
             self._check(self.table.get(key), "DeleteItem", **condition)

@@ -10,9 +10,9 @@ from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
 from pipeline.release.record import Phase
 from tests.unit.pipeline.release.bench import Bench
-from tests.unit.pipeline.release.fake_aws import refused
+from tests.unit.pipeline.release.fake_aws import MOVES, refused
 
-WRITES = ("PutItem", "DeleteItem", "ModifyListener", "UpdateAlias", "Publish")
+WRITES = ("PutItem", "DeleteItem", "Publish", *MOVES)
 SHORT = Plan(weights=(50, 100), bake_seconds=5, hold_seconds=60)
 
 

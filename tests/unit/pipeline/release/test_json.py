@@ -68,7 +68,7 @@ def test_each_command_ends_with_json_of_the_schema(
 
             bench.aws.disturb = away
 
-    document = outcome(capsys, word, *(["--reason", "a test"] if word in cli.NEEDS_REASON else []))
+    document = outcome(capsys, word, *(["--reason", "a test"] if cli.COMMANDS[word].needs_reason else []))
 
     ends = (ExitCode.DONE, ExitCode.REFUSED, ExitCode.ROLLED_BACK)
     assert document["exit_code"] in (ends if given != "no AWS" or word == "plan" else (ExitCode.UNAVAILABLE,))

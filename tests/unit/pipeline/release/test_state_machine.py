@@ -16,7 +16,7 @@ from pipeline.release.plan import Plan
 from pipeline.release.ports import LeaseHeld, LeaseLost, Unavailable
 from pipeline.release.record import Phase, Release
 from tests.unit.pipeline.release.bench import Bench
-from tests.unit.pipeline.release.fake_aws import PROCESSING, Behaviour, refused
+from tests.unit.pipeline.release.fake_aws import MOVES, PROCESSING, Behaviour, refused
 from tests.unit.pipeline.release.test_crash import WRITES, Killed
 
 PLAN = Plan(weights=(25, 100), bake_seconds=10, hold_seconds=20)
@@ -50,7 +50,6 @@ MEANWHILE = ["nothing", "nothing", "alarm", "signal", "losses", "losses of both"
 
 
 TROUBLES = ["none", "crash", "hang", "late move", "few failures", "many failures", "unforeseen"]
-MOVES = ("ModifyListener", "UpdateAlias")
 
 
 class Unforeseen(Exception):
@@ -58,9 +57,12 @@ class Unforeseen(Exception):
 
 
 class Releases(RuleBasedStateMachine):
+    made_of = Bench
+    """The environment that the commands work on."""
+
     @initialize(plan=st.sampled_from(PLANS))
     def given_a_platform(self, plan: Plan) -> None:
-        self.bench = Bench(stable="1", candidate="2", plan=plan)
+        self.bench = self.made_of(stable="1", candidate="2", plan=plan)
         self.aws, self.clock = self.bench.aws, self.bench.clock
         self.aws.on_change = self.traffic_changed
         self.version = 2

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from names import Function
-from pipeline.release import cli
+from pipeline.release import program
 from pipeline.release.outcome import ExitCode, Outcome
 from pipeline.release.plan import Plan
 from tests.unit.pipeline.release.bench import Bench
@@ -242,7 +242,7 @@ def test_a_throttled_call_does_not_end_a_watch(monkeypatch: pytest.MonkeyPatch) 
     bench.aws.disturb = throttled
     bench.clock.after(9, bench.clock.interrupt)
 
-    last = cli._watch(commands)
+    last = program.watch(commands)
 
     assert [outcome.code for outcome in outcomes[:4]] == [0, 0, 3, 0]
     assert "alarms     unknown" in outcomes[2].text
