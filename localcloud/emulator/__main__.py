@@ -59,6 +59,7 @@ def extend() -> None:
         buckets,
         custom_resources,
         deployments,
+        dns,
         expressions,
         failed_stacks,
         function_logs,
