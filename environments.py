@@ -188,6 +188,52 @@ class ReleaseSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CutOverSettings:
+    """How clients move from the old system to the platform: by the weights of two DNS records (docs/migration.md)."""
+
+    hosted_zone_id: str
+    """The Route 53 zone of ``name``: ``Z0123456789ABCDEFGHIJ``."""
+    name: str
+    """What clients call, and go on calling: ``payments.example.com``. Not the zone's own name: that can be no CNAME."""
+    old_host: str
+    """The old system's own name."""
+    new_host: str
+    """The regional name of the custom domain ``name`` of the API: ``d-0123456789.execute-api.REGION.amazonaws.com``."""
+    ttl_seconds: int = 30
+    """For so long resolvers may answer from memory. The two records are made with it (`cutover prepare`)."""
+    release: ReleaseSettings = ReleaseSettings(
+        weights=(1, 5, 25, 50, 100),
+        bake_seconds=1800.0,
+        hold_seconds=3600.0,
+        pause_seconds=14_400.0,
+        steps=(StepSettings(weight=50, approval=True),),
+        metrics=(),
+        minimum_requests=200,
+    )
+    """Its steps. One with ``approval`` waits for the checks of the cut-over (`docs/migration.md`)."""
+
+    def __post_init__(self) -> None:
+        if not 10 <= self.ttl_seconds <= 60:
+            raise ValueError(f"ttl_seconds={self.ttl_seconds}: from 10 to 60")
+        if {self.old_host, self.new_host, self.name} != {*map(_host_name, (self.old_host, self.new_host, self.name))}:
+            raise ValueError("name, old_host and new_host: lower case, and without the last dot")
+        if len({self.old_host, self.new_host, self.name}) != 3:
+            raise ValueError("name, old_host and new_host must be three names: a record can't lead to itself")
+        least = PROPAGATION_SECONDS + 2 * self.ttl_seconds
+        own = [step.bake_seconds for step in self.release.steps if step.bake_seconds is not None]
+        if min([self.release.bake_seconds, *own]) < least:
+            raise ValueError(f"a step must bake for {least} s at least: Route 53 and resolvers are late by so much")
+
+
+PROPAGATION_SECONDS = 60
+"""Route 53 answers with a change everywhere within so many seconds, normally (Developer Guide)."""
+
+
+def _host_name(name: str) -> str:
+    return name.lower().rstrip(".")
+
+
+@dataclass(frozen=True, kw_only=True)
 class MigrationSettings:
     """The move of another payment system to this environment (docs/migration.md)."""
 
@@ -196,6 +242,8 @@ class MigrationSettings:
     follows. ``None``: something else writes the files."""
     lag_alarm_seconds: int = 300
     """The alarm rings when the newest change that is applied is older than this, while changes wait."""
+    cut_over: CutOverSettings | None = None
+    """How clients move. ``None``: they do not yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

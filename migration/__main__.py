@@ -4,7 +4,7 @@ The environment must have the setting ``migration``. ``AWS_ENDPOINT_URL`` select
 examples in its own ``--help``.
 
 Exit codes: 0 done; 1 rows were rejected, or the two sides differ: the output says where; 2 usage; 3 nothing is proven
-yet; 4 AWS or the old system did not answer, or the environment has no migration.
+yet; 4 AWS or the old system did not answer, or the environment has no migration. `cutover` has those of a release.
 """
 
 import argparse
@@ -14,11 +14,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from migration import cutover
 from migration.outcome import ExitCode, Failed, Inconclusive, Unavailable
 from pipeline.aws import OtherEnvironment, PlatformNotDeployed
 from pipeline.output import say
 
-COMMANDS: tuple[Any, ...] = ()
+COMMANDS: tuple[Any, ...] = (cutover,)
 """The modules of the commands, each with ``register(commands)``, which adds its own by ``arguments.add_command``."""
 
 

@@ -1,10 +1,11 @@
-"""One PostgreSQL with both sides of a move, for all tests of a process."""
+"""One PostgreSQL with both sides of a move, for all tests of a process; statistics that are computed once."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.unit.migration.sides import Sides, both_sides
+from tests.unit.pipeline.release.conftest import statistics_are_computed_once as statistics_are_computed_once
 
 
 @pytest.fixture(scope="session")
