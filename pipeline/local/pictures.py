@@ -43,6 +43,8 @@ def promotion(run: Run) -> str:
     for stage in run.stages:
         for step in stage.steps:
             step.detail = step.detail.replace(f"{run.folder.parents[2]}/", "")
+            if step.status == "waiting":
+                step.started = None  # it would show how long nobody has drawn it
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(tree(run, width=COLUMNS))
     drawn = console.export_svg(title="make promote", unique_id="promotion")
