@@ -263,6 +263,10 @@ class Staff(StrEnum):
         return resource(self, environment)
 
 
+SHADOW = "shadow"
+"""The role that sends the migration's shadow requests."""
+
+
 class Table(StrEnum):
     """DynamoDB tables."""
 

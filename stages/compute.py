@@ -72,6 +72,7 @@ class Compute(Construct):
             "FINGERPRINT_SECRET_ARN": fingerprint.secret_arn,
             names.RULES_VERSION: rules_version(),
         }
+        shadow = {"SHADOW_ROLE_ARN": self._named_role(names.SHADOW)} if base.environment.migration else {}
         velocity = storage.velocity.table_arn
         # Every route counts cards against card testing.
         use_velocity = [
@@ -93,14 +94,14 @@ class Compute(Construct):
         self._release(
             Function.VALIDATION,
             "card, amount, currency, customer and merchant",
-            environment=settings,
+            environment={**settings, **shadow},
             statements=use_velocity,
             database=database,
         )
         self._release(
             Function.FRAUD_DETECTION,
             "rules over what customer and card did lately",
-            environment=settings,
+            environment={**settings, **shadow},
             statements=[*use_velocity, query_history],
             database=database,
         )
@@ -147,8 +148,8 @@ class Compute(Construct):
                 "TRANSACTION_TABLE": storage.transactions.table_name,
                 "AUDIT_BUCKET": storage.audit.bucket_name,
                 "AUDIT_KEY_ID": encryption.data_key.key_id,
-                "REVIEWER_ROLE_ARN": self._staff(Staff.REVIEWER),
-                "OPERATOR_ROLE_ARN": self._staff(Staff.OPERATOR),
+                "REVIEWER_ROLE_ARN": self._named_role(Staff.REVIEWER),
+                "OPERATOR_ROLE_ARN": self._named_role(Staff.OPERATOR),
                 "FOUR_EYES": str(base.environment.four_eyes).lower(),
             },
             statements=[
@@ -183,10 +184,11 @@ class Compute(Construct):
             balanced=self.functions[Function.PROCESSING],
         )
 
-    def _staff(self, staff: Staff) -> str:
-        """The ARN of a role of people, by its name: a reference would be circular, because the role names the API."""
+    def _named_role(self, name: str) -> str:
+        """The ARN of a role that calls the API, by its name: a reference would be circular, because the role names the
+        API."""
         return Stack.of(self).format_arn(
-            service="iam", region="", resource="role", resource_name=staff.of(self._base.environment.name)
+            service="iam", region="", resource="role", resource_name=names.resource(name, self._base.environment.name)
         )
 
     def _release(

@@ -19,6 +19,7 @@ from stages.monitoring import Monitoring
 from stages.network import Network
 from stages.parameters import Parameters
 from stages.sealing import Sealing
+from stages.shadow import ShadowRole
 from stages.staff_roles import StaffRoles
 from stages.storage import Storage
 from stages.sweeper import Sweeper
@@ -63,6 +64,10 @@ class PlatformStack(Stack):
         )
         api = Api(self, "Api", base=base, compute=compute, balancer=balancer)
         staff = StaffRoles(self, "StaffRoles", environment=environment, api=api)
+        shadow_outputs = {}
+        if environment.migration:
+            shadow = ShadowRole(self, "Shadow", environment=environment, api=api)
+            shadow_outputs = {"ShadowRoleArn": (shadow.role.role_arn, "Role that asks in another system's shadow")}
         sealing = Sealing(self, "Sealing", base=base, storage=storage)
         sweeper = Sweeper(self, "Sweeper", base=base, storage=storage)
         storage.outlive(api.stable_stage, api.candidate_stage, balancer.listener, sealing.schedule, sweeper.schedule)
@@ -167,6 +172,7 @@ class PlatformStack(Stack):
                     f"{each.capitalize()}RoleArn": (role.role_arn, f"Role of people who are {each}s")
                     for each, role in staff.roles.items()
                 },
+                **shadow_outputs,
                 **load_outputs,
             }.items()
         }

@@ -5,22 +5,24 @@ from lambdas.payments.callers import Caller
 from lambdas.payments.customers import Customer
 from lambdas.payments.merchants import Merchant, Parties
 
-# The principal itself comes before its account. A merchant that is not platform-wide has customers of its own.
+# A merchant that is not platform-wide has customers of its own.
 _SELECT = """
 SELECT m.merchant_id, m.status, m.allowed_currencies, m.limits, m.required_fields, m.takes,
        c.status, c.country, c.allowed_currencies, c.payment_limits, c.spending_limits, c.synthetic
-FROM merchant_principals p
-JOIN merchants m USING (merchant_id)
+FROM merchants m
 LEFT JOIN customers c ON c.customer_id = :customer_id AND (
     m.platform_wide OR EXISTS (
         SELECT 1 FROM merchant_customers own
         WHERE own.merchant_id = m.merchant_id AND own.customer_id = c.customer_id
     )
 )
-WHERE p.principal IN (:principal, :account)
-ORDER BY p.principal = :principal DESC
-LIMIT 1
-"""
+WHERE m.merchant_id = """
+# The principal itself comes before its account.
+_OF_CALLER = """(
+    SELECT merchant_id FROM merchant_principals WHERE principal IN (:principal, :account)
+    ORDER BY principal = :principal DESC LIMIT 1
+)"""
+_NAMED = ":merchant_id"
 
 
 class PostgresDirectory:
@@ -30,9 +32,11 @@ class PostgresDirectory:
         self._database = database
 
     def find(self, caller: Caller, customer_id: str) -> Parties | None:
-        rows = self._database.query(
-            _SELECT, customer_id=customer_id, principal=caller.principal_arn, account=caller.account
-        )
+        if caller.shadow_of is None:
+            sql, of = _SELECT + _OF_CALLER, {"principal": caller.principal_arn, "account": caller.account}
+        else:
+            sql, of = _SELECT + _NAMED, {"merchant_id": caller.shadow_of}
+        rows = self._database.query(sql, customer_id=customer_id, **of)
         if not rows:
             return None
         merchant_id, status, currencies, limits, required, takes, *customer = rows[0]

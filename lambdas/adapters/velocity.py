@@ -44,6 +44,17 @@ class DynamoVelocity:
     def watch(self, watches: Iterable[Watch]) -> frozenset[str]:
         return frozenset(watch.rule for watch in watches if self._is_full(watch))
 
+    def full(self, watches: Iterable[Watch]) -> frozenset[str]:
+        by_key = {watch.key: watch for watch in watches}
+        if not by_key:
+            return frozenset()
+        sets = {item["counter"]["S"]: item["cards"]["SS"] for item in self._items([*by_key], consistent=True)}
+        return frozenset(
+            watch.rule
+            for key, watch in by_key.items()
+            if len(sets.get(key, ())) >= watch.most and watch.card not in sets[key]
+        )
+
     def _is_full(self, watch: Watch) -> bool:
         """Add the card, unless the set is full. So no attack makes an item large, which would make it slow and dear."""
         client = aws.client("dynamodb")

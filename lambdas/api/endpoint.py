@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 
 from lambdas.adapters import deadline
 from lambdas.adapters.tracing import tracer
-from lambdas.api import contract, metrics
+from lambdas.api import contract, metrics, shadow
 from lambdas.api.problems import Problem
 from lambdas.api.requests import Answer, Request
 from lambdas.payments.callers import Caller
@@ -81,20 +81,21 @@ def handler_of(*routes: Route) -> Handler:
         logger.append_keys(correlation_id=request.request_id)
         found = [(each, values) for each in routes if (values := each.parameters(request.path)) is not None]
         answer = _answer(found, request, context)
-        if answer.status >= 400:
+        is_shadow = shadow.is_shadow(request.caller)
+        if answer.status >= 400 and not is_shadow:
             metrics.by_version("ServerErrors" if answer.status >= 500 else "ClientErrors")
         route = found[0][0].path.removeprefix("/") if found else "unknown"
-        logger.info("answered", route=route, status=answer.status, **_log_fields(answer))
+        logger.info("answered", route=route, status=answer.status, shadow=is_shadow, **_log_fields(answer))
         return answer.to_event(request, time.process_time() - began)
 
     return handler  # type: ignore[no-any-return]
 
 
 def sender(request: Request) -> Caller:
-    """Who sent the request. Raises ``Problem`` when API Gateway names nobody."""
+    """Who sent the request. Raises ``Problem`` when API Gateway names nobody, or somebody who may not send it."""
     if request.caller is None:
         raise Problem("caller_unknown")
-    return request.caller
+    return shadow.in_whose_name(request, request.caller)
 
 
 def _answer(found: Sequence[tuple[Route, Mapping[str, str]]], request: Request, context: Any) -> Answer:

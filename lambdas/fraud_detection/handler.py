@@ -28,8 +28,9 @@ def handler(request: Request, payment: Payment, caller: Caller, context: Any) ->
     facts = examiner.look_up(payment, caller, utc_now())
     logger.append_keys(rules=facts.rules.version)
     found = assessment(facts, examiner.activity(facts))
-    metrics.count("FraudDecisions", "Decision", [found.decision], synthetic=facts.synthetic)
-    metrics.count("FraudReasons", "Reason", found.reasons, synthetic=facts.synthetic)
+    if caller.shadow_of is None:
+        metrics.count("FraudDecisions", "Decision", [found.decision], synthetic=facts.synthetic)
+        metrics.count("FraudReasons", "Reason", found.reasons, synthetic=facts.synthetic)
     return Answer(
         status=200,
         body={

@@ -26,6 +26,8 @@ class Caller:
     id: str
     """The unique id, with the session's name for a role."""
     arn: str
+    shadow_of: str | None = None
+    """The merchant for whose payment this is a shadow request, which changes and counts nothing."""
 
     @property
     def principal(self) -> str:

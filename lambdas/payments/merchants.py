@@ -72,7 +72,8 @@ class Directory(Protocol):
     """The store of merchants and customers."""
 
     def find(self, caller: Caller, customer_id: str) -> Parties | None:
-        """The caller's merchant, and its customer. ``None`` when the caller belongs to no merchant.
+        """The caller's merchant, and its customer; of a shadow request, the merchant that it names. ``None`` when the
+        caller belongs to no merchant.
 
         Raises ``Unavailable``.
         """

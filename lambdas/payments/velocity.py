@@ -208,3 +208,6 @@ class Velocity(Protocol):
 
     def watch(self, watches: Iterable[Watch]) -> frozenset[str]:
         """Add each watch's card to its set. Returns the rules whose sets are full."""
+
+    def full(self, watches: Iterable[Watch]) -> frozenset[str]:
+        """The rules whose sets are full without the watch's card. Adds nothing."""

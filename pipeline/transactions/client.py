@@ -31,10 +31,12 @@ class Reply:
     """The JSON document; ``None`` for another body."""
 
 
-class Client:
-    """Sends signed requests to ``url`` (the output ``ApiGatewayUrl``)."""
+class SignedApi:
+    """Sends signed requests to the API at ``url``, an output of the stack. Several threads may use it."""
 
-    def __init__(self, url: str, credentials: Credentials, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, url: str, credentials: Credentials, environ: Mapping[str, str] = os.environ, *, connections: int = 1
+    ) -> None:
         self._url = url.rstrip("/")
         public = urlsplit(self._url)
         self._host = public.netloc
@@ -42,27 +44,15 @@ class Client:
         self._base = environ.get("AWS_ENDPOINT_URL") or f"{public.scheme}://{public.netloc}"
         self._signer = SigV4Auth(credentials, "execute-api", public.netloc.split(".")[2])
         trust = ssl.create_default_context(cafile=environ.get("AWS_CA_BUNDLE"))
-        self._pool = urllib3.PoolManager(ssl_context=trust)
+        self._pool = urllib3.PoolManager(ssl_context=trust, maxsize=connections)
 
-    def search(self, **query: str) -> Reply:
-        """``query``: the parameters of the contract."""
-        return self._send("GET", f"?{urlencode(sorted(query.items()))}")
-
-    def get(self, transaction_id: str) -> Reply:
-        return self._send("GET", f"/{transaction_id}")
-
-    def decide(self, transaction_id: str, decision: str, reason: str) -> Reply:
-        return self._send("POST", f"/{transaction_id}/decision", {"decision": decision, "reason": reason})
-
-    def reverse(self, transaction_id: str, wish: Mapping[str, str], key: str) -> Reply:
-        return self._send("POST", f"/{transaction_id}/reversal", wish, {"Idempotency-Key": key})
-
-    def _send(
-        self, method: str, target: str, body: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    def send(
+        self, method: str, target: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> Reply:
+        """``target``: path and query. Raises ``urllib3.exceptions.HTTPError`` when no answer comes."""
         content = json.dumps(body).encode() if body is not None else b""
         sent = {"Host": self._host, **({"Content-Type": "application/json"} if body is not None else {})}
-        url = f"{self._url}{Function.TRANSACTIONS.path}{target}"
+        url = f"{self._url}{target}"
         request = AWSRequest(method, url, data=content, headers={**sent, **(headers or {})})
         self._signer.add_auth(request)
         public = urlsplit(url)
@@ -80,6 +70,28 @@ class Client:
             return Reply(answer.status, None)
 
 
+class Client(SignedApi):
+    """The routes."""
+
+    def search(self, **query: str) -> Reply:
+        """``query``: the parameters of the contract."""
+        return self._send("GET", f"?{urlencode(sorted(query.items()))}")
+
+    def get(self, transaction_id: str) -> Reply:
+        return self._send("GET", f"/{transaction_id}")
+
+    def decide(self, transaction_id: str, decision: str, reason: str) -> Reply:
+        return self._send("POST", f"/{transaction_id}/decision", {"decision": decision, "reason": reason})
+
+    def reverse(self, transaction_id: str, wish: Mapping[str, str], key: str) -> Reply:
+        return self._send("POST", f"/{transaction_id}/reversal", wish, {"Idempotency-Key": key})
+
+    def _send(
+        self, method: str, target: str, body: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        return self.send(method, f"{Function.TRANSACTIONS.path}{target}", body, headers)
+
+
 def client_of(environment: Environment, staff: Staff) -> Client:
     """A client of the platform of ``environment`` in the role ``staff``, which the caller must be allowed to assume.
 
@@ -88,10 +100,11 @@ def client_of(environment: Environment, staff: Staff) -> Client:
     """
     session = aws.session(environment.region, environment.name)
     outputs = aws.PlatformOutputs.read(environment.stack_name, session)
-    return Client(outputs["ApiGatewayUrl"], _assumed(session, outputs[f"{staff.capitalize()}RoleArn"]))
+    return Client(outputs["ApiGatewayUrl"], assumed(session, outputs[f"{staff.capitalize()}RoleArn"]))
 
 
-def _assumed(session: boto3.Session, role: str) -> Credentials:
+def assumed(session: boto3.Session, role: str) -> Credentials:
+    """Credentials of a session of ``role`` that is named after the caller. Raises ``ClientError``."""
     sts = session.client("sts")
     name = sts.get_caller_identity()["Arn"].rpartition(":")[2].rpartition("/")[2]
     granted = sts.assume_role(RoleArn=role, RoleSessionName=name)["Credentials"]

@@ -53,8 +53,13 @@ def dev(platforms: Mapping[str, PlatformTemplate]) -> PlatformTemplate:
 @pytest.fixture(scope="session")
 def verifying_dev(tmp_path_factory: pytest.TempPathFactory) -> PlatformTemplate:
     """Dev as it is, except that API Gateway verifies the load balancer's certificate."""
-    stage = _stage(_app(tmp_path_factory.mktemp("verifying")), replace(DEV, alb_certificate_verified=True))
-    return PlatformTemplate(Path(_template_file(stage)), DEV.name)
+    return synthesised(replace(DEV, alb_certificate_verified=True), tmp_path_factory.mktemp("verifying"))
+
+
+def synthesised(environment: Environment, folder: Path) -> PlatformTemplate:
+    """The platform of ``environment``, alone."""
+    stage = _stage(_app(folder), environment)
+    return PlatformTemplate(Path(_template_file(stage)), environment.name)
 
 
 def _app(folder: Path) -> App:

@@ -105,6 +105,14 @@ class MemoryLedger:
         with self._lock:
             return frozenset(watch.rule for watch in watches if self._is_full(self.watched[watch.key], watch))
 
+    def full(self, watches: Iterable[Watch]) -> frozenset[str]:
+        with self._lock:
+            return frozenset(
+                watch.rule
+                for watch in watches
+                if len(self.watched.get(watch.key, ())) >= watch.most and watch.card not in self.watched[watch.key]
+            )
+
     @staticmethod
     def _is_full(cards: set[str], watch: Watch) -> bool:
         if len(cards) < watch.most:
@@ -214,6 +222,6 @@ class MemoryDirectory:
 
     def find(self, caller: Caller, customer_id: str) -> Parties | None:
         return Parties(
-            merchant=self.merchants.get(caller.principal, MERCHANT),
+            merchant=self.merchants.get(caller.shadow_of or caller.principal, MERCHANT),
             customer=self.customers.get(customer_id, active_customer(customer_id)),
         )
