@@ -1,6 +1,10 @@
 """The console: promotions, releases, gates, alarms and payments as pages, live.
 
-    python -m console    the promotions and local clouds of this folder
+    python -m console                        the promotions and local clouds of this folder
+    python -m console --aws                  the pipeline and the platforms on AWS, read-only
+    python -m console --aws --allow-actions  ... with approvals, decisions and release commands
+
+On AWS it uses your own credentials (variables, profile, single sign-on), and says as whom.
 
 It prints a link that holds a token. The token is new at each start; the console answers nobody without it, and listens
 on this machine only. Ctrl-C ends it, and nothing that was started from it.
@@ -15,27 +19,37 @@ import socket
 import sys
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from botocore.exceptions import BotoCoreError
 
 from console.actions import Actions
 from console.app import NODE_MODULES, Console
-from console.gates.reading import LocalGates
+from console.gates.reading import LocalGates, NoGates
 from console.monitoring.reading import CloudWatch
-from console.platforms import LocalPlatforms
+from console.payments.reading import ApiPayments
+from console.platforms import AwsPlatforms, LocalPlatforms
+from console.promotions.codepipeline import CodePipelinePromotions
 from console.promotions.local import LocalPromotions
 from console.releases.reading import AwsReleases
 from console.security import Keys
 from console.show import Frame
+from environments import PIPELINE
 from localcloud.settings import TIME_SCALE
+from pipeline.aws import session
 from pipeline.local.state import State
 from pipeline.local.users import system_user
 from pipeline.output import replace_unencodable_characters, say
+from pipeline.release.aws import PROMPT_CONFIG
+from pipeline.release.aws.identity import identity
+from pipeline.release.ports import Unavailable
 
 HOSTS = ("127.0.0.1", "localhost")
 PREFERRED_PORT = 8484
-LOCAL_METRIC_SECONDS = 3.0
-"""Between two readings of a dashboard: on a local cloud a minute is a second."""
+LOCAL_METRIC_SECONDS, AWS_METRIC_SECONDS = 3.0, 30.0
+"""Between two readings of a dashboard: on a local cloud a minute is a second, and on AWS each reading costs a cent per
+20 of them."""
 
 
 class ExitCode(IntEnum):
@@ -45,7 +59,10 @@ class ExitCode(IntEnum):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.allow_actions and not options.aws:
+        parser.error("--allow-actions is for --aws: on this machine actions are allowed")
     replace_unencodable_characters()
     if not (NODE_MODULES / "htmx.org").is_dir():
         say("The console's front-end files are not installed: run `make setup`.", sys.stderr)
@@ -56,10 +73,14 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"Port {options.port} can't be had: {error.strerror}. Name another with --port, or none.", sys.stderr)
         return ExitCode.FAILED
     port, keys = listening.getsockname()[1], Keys()
-    console = local_console(Path.cwd(), keys)
+    try:
+        made = aws_console(Path.cwd(), keys, options.allow_actions) if options.aws else local_console(Path.cwd(), keys)
+    except (BotoCoreError, Unavailable) as error:
+        say(f"AWS can't be reached as you are: {error}", sys.stderr)
+        return ExitCode.FAILED
     say(f"Console: http://127.0.0.1:{port}/?token={keys.token}\nOpen this link in a browser. Ctrl-C ends the console.")
     settings = uvicorn.Config(
-        console.app(port=port, hosts=HOSTS),
+        made.app(port=port, hosts=HOSTS),
         log_level="warning",
         access_log=False,  # its lines would hold the token
         server_header=False,
@@ -85,6 +106,31 @@ def local_console(root: Path, keys: Keys) -> Console:
         releases=AwsReleases(platforms),
         gates=LocalGates(state),
         monitoring=CloudWatch(platforms, seconds=LOCAL_METRIC_SECONDS),
+        payments=ApiPayments(platforms),
+    )
+
+
+def aws_console(root: Path, keys: Keys, allowed: bool) -> Console:
+    """The console of the pipeline and the platforms on AWS. Raises ``BotoCoreError`` for unusable settings."""
+    aws = session(PIPELINE.region)
+    actions = Actions(root, root / ".pipeline/console", who=identity(aws), allowed=allowed)
+    platforms = AwsPlatforms()
+    clients: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        if service not in clients:
+            clients[service] = aws.client(service, config=PROMPT_CONFIG)  # type: ignore[call-overload]
+        return clients[service]
+
+    return Console(
+        frame=Frame(actions=actions, csrf=keys.csrf, source="AWS"),
+        keys=keys,
+        promotions=CodePipelinePromotions(client, actions),
+        platforms=platforms,
+        releases=AwsReleases(platforms),
+        gates=NoGates(),
+        monitoring=CloudWatch(platforms, seconds=AWS_METRIC_SECONDS),
+        payments=ApiPayments(platforms),
     )
 
 
@@ -112,6 +158,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes:" + epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--aws", action="store_true", help="show the pipeline and the platforms on AWS")
+    parser.add_argument("--allow-actions", action="store_true", help="with --aws: act too, and not only look")
     parser.add_argument("--port", type=int, help=f"default: {PREFERRED_PORT}, or any other if that is taken")
     return parser
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,31 @@ class Actions:
         self, module: str, *arguments: str, target: str, reason: str, environment: Mapping[str, str] | None = None
     ) -> str:
         """Start ``python -m module arguments`` and return the action's id. Raises ``NotAllowed``, ``OSError``."""
+        action = self._begin((module, *arguments), target, reason)
+        self._run(action, environment)
+        return action.id
+
+    def carry_out(self, words: Sequence[str], call: Callable[[], str], *, target: str, reason: str) -> str:
+        """Make one call of AWS's API, described by ``words``, and return what it says. Raises what it raises, and
+        ``NotAllowed`` and ``OSError``."""
+        action = self._begin(words, target, reason)
+        code = 1
+        try:
+            said = call()
+            code = 0
+            return said
+        finally:
+            self._record(replace(action, exit_code=code, ended=time.time()))
+
+    def _begin(self, command: Sequence[str], target: str, reason: str) -> Action:
+        """An action on record, before it begins: nothing happens that is not."""
         if not self.allowed:
             raise NotAllowed("This console is read-only. Start it with --allow-actions to act.")
         self._folder.mkdir(parents=True, exist_ok=True)
         id = uuid.uuid4().hex[:12]
-        action = Action(id=id, at=time.time(), who=self.who, command=(module, *arguments), target=target, reason=reason)
-        self._record(action)  # before it begins: nothing happens that is not on record
-        self._run(action, environment)
-        return id
+        action = Action(id=id, at=time.time(), who=self.who, command=command, target=target, reason=reason)
+        self._record(action)
+        return action
 
     def _run(self, action: Action, environment: Mapping[str, str] | None) -> None:
         with self._log(action.id).open("wb") as log:
@@ -85,19 +102,19 @@ class Actions:
             self._here[action.id] = action
         threading.Thread(target=self._wait, args=(process, action), daemon=True).start()
 
-    def output(self, module: str, *arguments: str) -> list[str]:
-        """The lines that a command prints which changes nothing."""
+    def output(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> list[str]:
+        """The lines that a command prints which changes nothing. Raises ``OSError`` and ``SubprocessError``."""
         done = subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=self._root,
-            env=self._variables(None),
+            env=self._variables(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
             timeout=OUTPUT_SECONDS,
         )
-        lines = done.stdout.splitlines() if done.returncode == 0 else done.stderr.splitlines()[-3:]
+        lines = done.stdout.splitlines() or done.stderr.splitlines()[-3:]
         return [text.line(each) for each in lines]
 
     def latest(self) -> list[Action]:

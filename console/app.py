@@ -20,6 +20,8 @@ from console.gates.reading import Gates
 from console.live import growing, live
 from console.monitoring import page as platform_page
 from console.monitoring.reading import Monitoring
+from console.payments import page as payments_page
+from console.payments.reading import Payments, Query
 from console.platforms import PERMANENT, NotRunning, Platforms
 from console.promotions import page as promotion_page
 from console.promotions.model import CannotDecide, NotFound, Promotions
@@ -28,6 +30,7 @@ from console.releases.commands import COMMANDS
 from console.releases.reading import Releases
 from console.security import REPORT_POLICY, Forbidden, Guard, Keys, form, refusal
 from console.show import Frame, part
+from pipeline.release.ports import Unavailable
 from reporting.page import TEMPLATES as REPORT_TEMPLATES
 
 HERE = Path(__file__).parent
@@ -56,6 +59,7 @@ class Console:
     releases: Releases
     gates: Gates
     monitoring: Monitoring
+    payments: Payments
 
     # Promotion
 
@@ -98,7 +102,7 @@ class Console:
                     comment=fields.get("reason", "")[:500],
                 )
                 return RedirectResponse("/promotion", 303)
-            except (CannotDecide, NotAllowed, NotFound, OSError) as error:
+            except (CannotDecide, NotAllowed, NotFound, OSError, Unavailable) as error:
                 refused = str(error)
         facts = await run_in_threadpool(self.promotions.change, promotion)
         effects = {
@@ -148,42 +152,18 @@ class Console:
         environment, command = self._environment(request), COMMANDS.get(request.path_params["command"])
         if command is None:
             raise HTTPException(404)
-        fields = await form(request, self.keys) if request.method == "POST" else {}
-        reason, refused = fields.get("reason", "")[:500].strip(), ""
-        words = [*command.words, "--env", environment]
-        if request.method == "POST":
-            try:
-                if not reason:
-                    raise NotAllowed("Say why: the reason is recorded.")
-                await run_in_threadpool(self._start_release, environment, words, reason)
-                return RedirectResponse(f"/release/{environment}", 303)
-            except (NotAllowed, NotRunning, OSError) as error:
-                refused = str(error)
-        return self._html(
-            "confirm.html",
-            status=409 if refused else 200,
-            at="/release",
-            title=f"{command.title} the release of {environment}",
-            refusal=refused,
-            effect=[command.effect, f"It is {environment}."],
-            facts=(),
-            grave=command.grave,
-            action=request.url.path,
-            hidden={},
-            asks_name=False,
-            reason=reason,
-            command=f"python -m pipeline.release {shlex.join(words)} --reason …",
-            back=f"/release/{environment}",
-        )
-
-    def _start_release(self, environment: str, words: list[str], reason: str) -> None:
-        self.frame.actions.start(
-            "pipeline.release",
-            *words,
-            f"--reason={reason}",
+        return await self._confirmed(
+            request,
+            module="pipeline.release",
+            words=[*command.words, "--env", environment],
+            environment=environment,
             target=f"release of {environment}",
-            reason=reason,
-            environment=self.platforms.variables(environment),
+            at="/release",
+            back=f"/release/{environment}",
+            title=f"{command.title} the release of {environment}",
+            effect=[command.effect],
+            facts=[],
+            grave=command.grave,
         )
 
     def _environment(self, request: Request) -> str:
@@ -227,7 +207,87 @@ class Console:
 
         return live(render)
 
+    # Payments
+
+    def payment(self, request: Request) -> Response:
+        environment, actions = self._environment(request), self.frame.actions
+        values = payments_page.view(environment, request.query_params, self.payments, self.platforms, actions)
+        return self._html("payments.html", at="/payments", environments=self.releases.names(), **values)
+
+    async def decide_payment(self, request: Request) -> Response:
+        environment, id = self._environment(request), str(request.path_params["id"])
+        decision = str(request.path_params["decision"])
+        if decision not in payments_page.DECISIONS or not payments_page.ID.fullmatch(id):
+            raise HTTPException(404)
+        words = ["--env", environment, "decide", id, decision]
+        title, effect = payments_page.DECISIONS[decision]
+        found = await run_in_threadpool(self.payments.look_up, environment, Query(id=id))
+        facts = [f"{name}: {value}" for each in found.payments for name, value in each.items() if name != "history"]
+        return await self._confirmed(
+            request,
+            module="pipeline.transactions",
+            words=words,
+            environment=environment,
+            target=f"payment of {environment}: {id}",
+            at="/payments",
+            back=f"/payments/{environment}",
+            title=f"{title} {id}",
+            effect=[effect],
+            facts=facts or [found.trouble or "There is no such payment."],
+            grave=decision == "decline",
+        )
+
     # Frame
+
+    async def _confirmed(
+        self,
+        request: Request,
+        *,
+        module: str,
+        words: list[str],
+        environment: str,
+        target: str,
+        at: str,
+        back: str,
+        title: str,
+        effect: list[str],
+        facts: list[str],
+        grave: bool,
+    ) -> Response:
+        """The page that asks for a reason; with it, the start of ``python -m module words``."""
+        fields = await form(request, self.keys) if request.method == "POST" else {}
+        reason, refused = fields.get("reason", "")[:500].strip(), ""
+        if request.method == "POST":
+            try:
+                if not reason:
+                    raise NotAllowed("Say why: the reason is recorded.")
+                await run_in_threadpool(self._start, module, words, reason, environment, target)
+                return RedirectResponse(back, 303)
+            except (NotAllowed, NotRunning, OSError) as error:
+                refused = str(error)
+        return self._html(
+            "confirm.html",
+            status=409 if refused else 200,
+            at=at,
+            title=title,
+            refusal=refused,
+            effect=effect,
+            facts=facts,
+            facts_title="What it is about",
+            grave=grave,
+            action=request.url.path,
+            hidden={},
+            asks_name=False,
+            reason=reason,
+            command=f"python -m {module} {shlex.join(words)} --reason …",
+            back=back,
+        )
+
+    def _start(self, module: str, words: list[str], reason: str, environment: str, target: str) -> None:
+        variables = self.platforms.variables(environment)
+        self.frame.actions.start(
+            module, *words, f"--reason={reason}", target=target, reason=reason, environment=variables
+        )
 
     def home(self, request: Request) -> Response:
         return RedirectResponse("/promotion")
@@ -264,6 +324,9 @@ class Console:
             Route("/gate", self.gate),
             Route("/gate/live", self.gate_live),
             Route("/gate/{promotion}/{environment}/{name}", self.report),
+            Route("/payments", self.of_prod),
+            Route("/payments/{environment}", self.payment),
+            Route("/payments/{environment}/{id}/{decision}", self.decide_payment, methods=get_and_post),
             Route("/platform", self.of_prod),
             Route("/platform/{environment}", self.platform),
             Route("/platform/{environment}/live", self.platform_live),

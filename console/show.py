@@ -22,7 +22,7 @@ MARKS = {
     "superseded": ("■", "superseded"),
 }
 """Of each status: its sign, and its words for people who do not see the sign's colour."""
-PAGES = (("/promotion", "Promotion"), ("/release", "Release"), ("/gate", "Gate"), ("/platform", "Platform"))
+PAGES = tuple((f"/{name.lower()}", name) for name in ("Promotion", "Release", "Gate", "Platform", "Payments"))
 
 
 @dataclass(frozen=True, kw_only=True)

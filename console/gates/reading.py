@@ -69,6 +69,16 @@ class Gates(Protocol):
         ...
 
 
+class NoGates:
+    """``Gates`` on AWS: the step's log, on the page of its promotion, is all that can be read of them live."""
+
+    def latest(self) -> Sequence[Gate]:
+        return ()
+
+    def report(self, promotion: str, environment: str, name: str) -> Path | None:
+        return None
+
+
 class LocalGates:
     """``Gates`` of the run folders."""
 

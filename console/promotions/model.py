@@ -41,6 +41,8 @@ class Step:
     detail: str = ""
     link: str | None = None
     """Where AWS shows it."""
+    build: str | None = None
+    """The build of CodeBuild that does it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from console.actions import Action, Actions
 from console.app import Console
 from console.gates.reading import LocalGates
 from console.monitoring.reading import View
+from console.payments.reading import Found, Query
 from console.platforms import NotRunning
 from console.promotions.local import LocalPromotions
 from console.promotions.model import Promotions
@@ -32,6 +33,8 @@ class Environments:
     def __init__(self) -> None:
         self.readings: dict[str, Reading[Standing]] = {}
         self.views: dict[str, Reading[View]] = {}
+        self.payments: dict[str, Found] = {}
+        self.queries: list[Query] = []
 
     def names(self) -> Sequence[str]:
         return ("dev", "staging", "prod")
@@ -41,6 +44,10 @@ class Environments:
 
     def view(self, environment: str) -> Reading[View]:
         return self.views.get(environment, Reading())
+
+    def look_up(self, environment: str, query: Query) -> Found:
+        self.queries.append(query)
+        return self.payments.get(query.text, Found())
 
     def session(self, environment: str) -> None:
         raise NotRunning(environment)
@@ -59,8 +66,8 @@ class Recorded(Actions):
     def _run(self, action: Action, environment: object) -> None:
         self.started.append(list(action.command))
 
-    def output(self, module: str, *arguments: str) -> list[str]:
-        return [f"the change of {arguments[0]}"]
+    def output(self, module: str, *arguments: str, environment: object = None) -> list[str]:
+        return [f"{module} of {arguments[-1]}"]
 
 
 @pytest.fixture
@@ -96,6 +103,7 @@ def stranger(state: State, environments: Environments, actions: Recorded) -> Ope
             releases=environments,
             gates=LocalGates(state),
             monitoring=environments,
+            payments=environments,
         )
         app = console.app(port=PORT, hosts=("127.0.0.1", "localhost"))
         return TestClient(app, base_url=ADDRESS, follow_redirects=False, raise_server_exceptions=True)

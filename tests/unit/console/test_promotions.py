@@ -157,7 +157,7 @@ def test_a_promotion_that_does_not_wait_can_not_be_decided(browser: Open, state:
 def test_who_is_asked_sees_what_it_is_about(browser: Open, state: State) -> None:
     waiting = three(state)[-1]
     html = browser().get("/promotion/decide", params={"promotion": waiting.id, "decision": "approve"}).text
-    assert f"the change of {waiting.id}" in html
+    assert f"console.promotions.change of {waiting.id}" in html
 
 
 def test_a_read_only_console_offers_and_does_nothing(browser: Open, state: State) -> None:

@@ -1,0 +1,201 @@
+"""Promotions by CodePipeline: the same model as those of this machine."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from console.promotions.codepipeline import CodePipelinePromotions
+from console.promotions.model import CannotDecide, NotFound, Promotion, history
+
+from .conftest import KEYS, OWN, Open, Recorded
+
+BEGUN = datetime(2026, 11, 29, 1, 0, tzinfo=UTC)
+
+
+def kind(category: str, provider: str) -> dict[str, str]:
+    return {"category": category, "owner": "AWS", "provider": provider, "version": "1"}
+
+
+STAGES = [
+    {"name": "Source", "actions": [{"name": "main", "actionTypeId": kind("Source", "CodeStarSourceConnection")}]},
+    {"name": "Dev", "actions": [
+        {"name": "LoadGate", "runOrder": 2, "actionTypeId": kind("Build", "CodeBuild")},
+        {"name": "Deploy", "runOrder": 1, "actionTypeId": kind("Deploy", "CloudFormation")},
+    ]},
+    {"name": "Prod", "actions": [
+        {"name": "PromoteToProd", "runOrder": 1, "actionTypeId": kind("Approval", "Manual")},
+        {"name": "Deploy", "runOrder": 2, "actionTypeId": kind("Deploy", "CloudFormation")},
+    ]},
+]  # fmt: skip
+
+
+def execution(id: str, status: str, revision: str, minutes: int = 0) -> dict[str, Any]:
+    at = BEGUN + timedelta(minutes=minutes)
+    source = {"actionName": "main", "revisionId": revision * 40, "revisionSummary": f"Change <{revision}>\nmore"}
+    return {"pipelineExecutionId": id, "status": status, "startTime": at, "lastUpdateTime": at + timedelta(minutes=5),
+            "sourceRevisions": [source]}  # fmt: skip
+
+
+def action(stage: str, name: str, status: str, minute: int, **result: str) -> dict[str, Any]:
+    category = next(a["actionTypeId"] for s in STAGES if s["name"] == stage for a in s["actions"] if a["name"] == name)
+    at = BEGUN + timedelta(minutes=minute)
+    return {"stageName": stage, "actionName": name, "status": status, "startTime": at, "updatedBy": "arn:ann",
+            "lastUpdateTime": at + timedelta(seconds=30), "input": {"actionTypeId": category},
+            "output": {"executionResult": result}}  # fmt: skip
+
+
+class Aws:
+    """CodePipeline, CodeBuild and CloudWatch Logs with one promotion that waits and one that went through."""
+
+    def __init__(self) -> None:
+        through = [action("Source", "main", "Succeeded", 0), action("Dev", "Deploy", "Succeeded", 1),
+                   action("Dev", "LoadGate", "Failed", 1), action("Dev", "LoadGate", "Succeeded", 2),
+                   action("Prod", "PromoteToProd", "Succeeded", 3, externalExecutionSummary="looked at it"),
+                   action("Prod", "Deploy", "Succeeded", 4)]  # fmt: skip
+        gate = {"externalExecutionId": "gate:1", "externalExecutionUrl": "https://aws.example/build",
+                "externalExecutionSummary": "pass: p99 <= 200 ms"}  # fmt: skip
+        waits = [
+            action("Source", "main", "Succeeded", 10),
+            action("Dev", "Deploy", "Succeeded", 11),
+            action("Dev", "LoadGate", "Succeeded", 12, **gate),
+            action("Prod", "PromoteToProd", "InProgress", 13),
+        ]
+        self.actions = {"one": through, "two": waits}
+        self.executions = [execution("two", "InProgress", "b", 10), execution("one", "Succeeded", "a")]
+        self.token: str | None = "token-2"
+        self.decisions: list[dict[str, Any]] = []
+        self.events = [{"timestamp": 1000, "message": "measured 5 s\n"}, {"timestamp": 2000, "message": "\x1b[32mpass"}]
+        self.asked: list[str] = []
+
+    def __call__(self, service: str) -> "Aws":
+        return self
+
+    def get_pipeline(self, **_: Any) -> Any:
+        return {"pipeline": {"stages": STAGES}}
+
+    def list_pipeline_executions(self, **_: Any) -> Any:
+        return {"pipelineExecutionSummaries": self.executions}
+
+    def get_paginator(self, name: str) -> "Aws":
+        return self
+
+    def paginate(self, *, filter: dict[str, str], **_: Any) -> Any:
+        self.asked.append(filter["pipelineExecutionId"])
+        return [{"actionExecutionDetails": self.actions[filter["pipelineExecutionId"]]}]
+
+    def get_pipeline_state(self, **_: Any) -> Any:
+        latest = {"status": "InProgress", **({"token": self.token} if self.token else {})}
+        return {"stageStates": [
+            {"stageName": "Prod", "latestExecution": {"pipelineExecutionId": "two"},
+             "actionStates": [{"actionName": "PromoteToProd", "latestExecution": latest}]},
+            {"stageName": "Dev", "actionStates": [{"actionName": "LoadGate"}]},
+        ]}  # fmt: skip
+
+    def batch_get_builds(self, *, ids: list[str]) -> Any:
+        assert ids == ["gate:1"]
+        return {"builds": [{"logs": {"groupName": "/payment/builds", "streamName": "gate/1"}}]}
+
+    def get_log_events(self, *, startTime: int = 0, **_: Any) -> Any:
+        return {"events": [each for each in self.events if each["timestamp"] >= startTime]}
+
+    def put_approval_result(self, **given: Any) -> None:
+        self.decisions.append(given)
+
+
+@pytest.fixture
+def aws() -> Aws:
+    return Aws()
+
+
+@pytest.fixture
+def source(aws: Aws, actions: Recorded) -> CodePipelinePromotions:
+    return CodePipelinePromotions(aws, actions)
+
+
+def statuses(promotion: Promotion) -> dict[str, list[str]]:
+    return {stage.name: [f"{step.name} {step.status}" for step in stage.steps] for stage in promotion.stages}
+
+
+def test_an_execution_is_a_promotion_of_the_same_model(source: CodePipelinePromotions) -> None:
+    two, one = source.latest()
+    assert (two.status, two.commit.short, two.commit.subject) == ("waiting", "bbbbbbbbbb", "Change <b>")
+    assert statuses(two) == {
+        "Source": ["main succeeded"],
+        "Dev": ["Deploy succeeded", "LoadGate succeeded"],
+        "Prod": ["PromoteToProd waiting", "Deploy pending"],
+    }
+    assert [stage.name for stage in two.path] == ["Source", "Dev", "Approval", "Prod"]
+    # Of several attempts at a step, the last counts
+    assert statuses(one)["Dev"] == ["Deploy succeeded", "LoadGate succeeded"]
+    [verdict] = one.verdicts
+    assert (verdict.decision, verdict.by, verdict.comment) == ("approved", "arn:ann", "looked at it")
+    deployed = {each.environment: each.commit.short for each in history([two, one]).deployed if each.commit}
+    assert deployed == {"dev": "bbbbbbbbbb", "prod": "aaaaaaaaaa"}
+
+
+def test_an_ended_execution_is_asked_for_once(source: CodePipelinePromotions, aws: Aws) -> None:
+    source._read()
+    source._read()
+    assert aws.asked == ["two", "one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [("Failed", "failed"), ("Stopped", "interrupted"), ("Superseded", "superseded"), ("Cancelled", "superseded")],
+)
+def test_each_end_of_an_execution_has_its_word(
+    source: CodePipelinePromotions, aws: Aws, status: str, shown: str
+) -> None:
+    aws.executions[1]["status"] = status
+    assert source.latest()[1].status == shown
+
+
+def test_the_log_is_that_of_the_build_and_goes_on(source: CodePipelinePromotions, aws: Aws) -> None:
+    log = source.log("two", "Dev-LoadGate", None)
+    assert (log.lines, log.offset) == (("measured 5 s", "pass"), 2001)
+    assert source.log("two", "Dev-LoadGate", log.offset).lines == ()
+    aws.events.append({"timestamp": 3000, "message": "more"})
+    assert source.log("two", "Dev-LoadGate", log.offset).lines == ("more",)
+    assert source.log("two", "Prod-PromoteToProd", None).lines == ()
+    with pytest.raises(NotFound):
+        source.log("two", "Dev-Other", None)
+
+
+def test_a_decision_is_given_with_name_and_comment_and_recorded(
+    browser: Open, source: CodePipelinePromotions, aws: Aws, actions: Recorded
+) -> None:
+    client = browser(source)
+    facts = client.get("/promotion/decide", params={"promotion": "two", "decision": "approve"}).text
+    assert "Prod runs aaaaaaaaaaaa Change &lt;a&gt;" in facts
+    fields = {"promotion": "two", "decision": "approve", "name": "Ann", "reason": "gate is fine", "csrf": KEYS.csrf}
+    assert client.post("/promotion/decide", data=fields, headers=OWN).status_code == 303
+    [given] = aws.decisions
+    assert (given["stageName"], given["actionName"], given["token"]) == ("Prod", "PromoteToProd", "token-2")
+    assert given["result"] == {"status": "Approved", "summary": "gate is fine (Ann, in the console)"}
+    [action] = actions.latest()
+    assert (action.who, action.exit_code, action.reason) == ("ann", 0, "gate is fine")
+
+
+def test_what_somebody_else_has_decided_can_not_be_decided_again(source: CodePipelinePromotions, aws: Aws) -> None:
+    source.latest()
+    aws.token = None
+    with pytest.raises(CannotDecide, match="somebody else"):
+        source.decide("two", "reject", name="Ann", comment="late")
+    assert aws.decisions == []
+
+
+def test_without_allow_actions_nothing_is_decided(browser: Open, aws: Aws, actions: Recorded) -> None:
+    reader = Recorded(actions._root, allowed=False)
+    fields = {"promotion": "two", "decision": "reject", "name": "Ann", "reason": "x", "csrf": KEYS.csrf}
+    answer = browser(CodePipelinePromotions(aws, reader), reader).post("/promotion/decide", data=fields, headers=OWN)
+    assert answer.status_code == 409
+    assert "--allow-actions" in answer.text
+    assert aws.decisions == []
+
+
+def test_a_pipeline_that_does_not_answer_is_said(browser: Open, actions: Recorded) -> None:
+    def silent(service: str) -> Any:
+        raise OSError("no route to <AWS>")
+
+    assert "no route to &lt;AWS&gt;" in browser(CodePipelinePromotions(silent, actions)).get("/promotion").text
