@@ -7,7 +7,7 @@ from pathlib import Path
 from console import text
 from console.actions import Actions
 from console.promotions.model import CannotDecide, Commit, Decision, Log, NotFound, Promotion, Stage, Step, Verdict
-from pipeline.local.run import Run, all_runs
+from pipeline.local.run import Run
 from pipeline.local.run import Step as RunStep
 from pipeline.local.state import State
 
@@ -38,6 +38,7 @@ class LocalPromotions:
         return read_log(run.folder / wanted.log, offset)
 
     def change(self, promotion: str) -> Sequence[str]:
+        self._run(promotion)
         # In a process of its own: the comparison imports cfn-lint, which would cost this one 55 MB for good.
         return self._actions.output("console.promotions.change", promotion)
 
@@ -75,10 +76,6 @@ class LocalPromotions:
             return promotion
         failure = "its process was killed: `make promote` or `make approve` cleans up"
         return Promotion(**{**vars(promotion), "status": "interrupted", "failure": failure})
-
-
-def runs_of(state: State) -> list[Run]:
-    return all_runs(state.runs)
 
 
 def promotion_of(run: Run) -> Promotion:

@@ -40,10 +40,6 @@ class Standing:
 
 
 class Releases(Protocol):
-    def names(self) -> Sequence[str]:
-        """The environments, in the order of promotion."""
-        ...
-
     def standing(self, environment: str) -> Reading[Standing]: ...
 
 
@@ -54,9 +50,6 @@ class AwsReleases:
         self._platforms = platforms
         self._environments: dict[str, Cached[Standing]] = {}
         self._worlds: dict[str, tuple[World, str]] = {}
-
-    def names(self) -> Sequence[str]:
-        return self._platforms.names()
 
     def standing(self, environment: str) -> Reading[Standing]:
         if environment not in self._environments:

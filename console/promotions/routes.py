@@ -1,0 +1,107 @@
+"""The routes of the promotions."""
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from console.actions import NotAllowed
+from console.live import growing, live
+from console.pages import LONGEST_REASON, Pages
+from console.promotions import page
+from console.promotions.model import CannotDecide, Decision, NotFound, Promotions
+from console.security import form
+from console.show import part
+from pipeline.release.ports import Unavailable
+
+AT = "/promotion"
+POSITION = re.compile(r"[\w .:/-]+:\d+")
+"""Of a log: step and offset."""
+EFFECTS = {
+    "approve": ("Approve", "The promotion goes on to the environment that waits, with this commit."),
+    "reject": ("Reject", "The promotion ends. The environment that waits keeps what it runs."),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromotionRoutes:
+    pages: Pages
+    promotions: Promotions
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(AT, self.show),
+            Route(f"{AT}/live", self.live),
+            Route(f"{AT}/log", self.log),
+            Route(f"{AT}/decide", self.decide, methods=["GET", "POST"]),
+        ]
+
+    def show(self, request: Request) -> Response:
+        return self.pages.html("promotion.html", at=AT, **self._values(request))
+
+    def live(self, request: Request) -> Response:
+        def render() -> dict[str, str]:
+            values = self._values(request)
+            return {id: part(f"promotion_{id}.html", frame=self.pages.frame, **values) for id in ("live", "more")}
+
+        return live(render)
+
+    def log(self, request: Request) -> Response:
+        asked = request.query_params
+        since = request.headers.get("last-event-id", "")
+
+        def more(position: str | None) -> tuple[str, str]:
+            return page.log_part(self.promotions, asked.get("promotion"), asked.get("step"), position)
+
+        return growing(more, since if POSITION.fullmatch(since) else None)
+
+    def _values(self, request: Request) -> Mapping[str, Any]:
+        asked = request.query_params
+        return page.view(self.promotions, asked.get("promotion"), asked.get("step"), self.pages.frame.actions)
+
+    async def decide(self, request: Request) -> Response:
+        fields = await form(request, self.pages.keys) if request.method == "POST" else dict(request.query_params)
+        promotion, decision, refused = fields.get("promotion", ""), fields.get("decision", ""), ""
+        name, comment = fields.get("name", "")[:100].strip(), fields.get("reason", "")[:LONGEST_REASON].strip()
+        if decision not in EFFECTS:
+            raise HTTPException(404)
+        if request.method == "POST":
+            try:
+                if not (name and comment):
+                    raise NotAllowed("Say who you are, and why: both are recorded.")
+                given: Decision = "approve" if decision == "approve" else "reject"
+                await run_in_threadpool(self.promotions.decide, promotion, given, name=name, comment=comment)
+                return RedirectResponse(AT, 303)
+            except (CannotDecide, NotAllowed, NotFound, OSError, Unavailable) as error:
+                refused = str(error)
+        title, effect = EFFECTS[decision]
+        return self.pages.confirmation(
+            at=AT,
+            title=title,
+            refused=refused,
+            effect=effect,
+            facts=await run_in_threadpool(self._change, promotion),
+            grave=decision == "reject",
+            action=f"{AT}/decide",
+            hidden={"promotion": promotion, "decision": decision},
+            name=name or self.pages.frame.actions.who,
+            reason=comment,
+            command=f"make {decision}",
+            back=AT,
+        )
+
+    def _change(self, promotion: str) -> Sequence[str]:
+        """What the decision is about. A person may decide without it, but not without knowing that it is missing."""
+        try:
+            return self.promotions.change(promotion)
+        except NotFound as error:
+            raise HTTPException(404) from error
+        except (OSError, Unavailable, subprocess.SubprocessError) as error:
+            return [f"what it changes is not known: {error}"]
