@@ -26,6 +26,7 @@ from botocore.exceptions import BotoCoreError
 
 from console.actions import Actions
 from console.app import NODE_MODULES, Console
+from console.evidence.reading import AwsEvidence, LocalEvidence
 from console.gates.reading import LocalGates, NoGates
 from console.monitoring.reading import CloudWatch
 from console.payments.reading import ApiPayments
@@ -107,6 +108,7 @@ def local_console(root: Path, keys: Keys) -> Console:
         gates=LocalGates(state),
         monitoring=CloudWatch(platforms, seconds=LOCAL_METRIC_SECONDS),
         payments=ApiPayments(platforms),
+        evidence=LocalEvidence(state),
     )
 
 
@@ -131,6 +133,7 @@ def aws_console(root: Path, keys: Keys, allowed: bool) -> Console:
         gates=NoGates(),
         monitoring=CloudWatch(platforms, seconds=AWS_METRIC_SECONDS),
         payments=ApiPayments(platforms),
+        evidence=AwsEvidence(),
     )
 
 

@@ -13,6 +13,8 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from console.evidence.reading import Evidence
+from console.evidence.routes import EvidenceRoutes
 from console.gates.reading import Gates
 from console.gates.routes import GateRoutes
 from console.monitoring.reading import Monitoring
@@ -53,6 +55,7 @@ class Console:
     gates: Gates
     monitoring: Monitoring
     payments: Payments
+    evidence: Evidence
 
     def app(self, *, port: int, hosts: tuple[str, ...]) -> ASGIApp:
         """The application as it answers at ``port`` under the names ``hosts``."""
@@ -63,6 +66,7 @@ class Console:
             GateRoutes(pages=pages, gates=self.gates),
             PlatformRoutes(pages=pages, monitoring=self.monitoring),
             PaymentRoutes(pages=pages, payments=self.payments),
+            EvidenceRoutes(pages=pages, evidence=self.evidence),
         )
         own = [Route("/", _home), Route("/favicon.ico", _icon), Route("/static/{name}", _static)]
         routes = [*own, *(route for each in parts for route in each.routes())]

@@ -22,7 +22,9 @@ MARKS = {
     "superseded": ("■", "superseded"),
 }
 """Of each status: its sign, and its words for people who do not see the sign's colour."""
-PAGES = tuple((f"/{name.lower()}", name) for name in ("Promotion", "Release", "Gate", "Platform", "Payments"))
+PAGES = tuple(
+    (f"/{name.lower()}", name) for name in ("Promotion", "Release", "Gate", "Platform", "Payments", "Evidence")
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 
 from console.actions import Action, Actions
 from console.app import Console
+from console.evidence.reading import LocalEvidence
 from console.gates.reading import LocalGates
 from console.monitoring.reading import View
 from console.payments.reading import Found, Query
@@ -104,6 +105,7 @@ def stranger(state: State, environments: Environments, actions: Recorded) -> Ope
             gates=LocalGates(state),
             monitoring=environments,
             payments=environments,
+            evidence=LocalEvidence(state),
         )
         app = console.app(port=PORT, hosts=("127.0.0.1", "localhost"))
         return TestClient(app, base_url=ADDRESS, follow_redirects=False, raise_server_exceptions=True)
