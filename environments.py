@@ -244,6 +244,9 @@ class MigrationSettings:
     """The alarm rings when the newest change that is applied is older than this, while changes wait."""
     cut_over: CutOverSettings | None = None
     """How clients move. ``None``: they do not yet."""
+    source_amends: bool = True
+    """Whether the old system still decides and gives back the payments that it took. This platform then refuses to, so
+    that nobody gets money back twice. Turn it off when the old system has stopped (docs/migration.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,12 +14,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from migration import cutover, shadow
+from migration import cutover, export, reconcile, shadow
 from migration.outcome import ExitCode, Failed, Inconclusive, Unavailable
 from pipeline.aws import OtherEnvironment, PlatformNotDeployed
 from pipeline.output import say
 
-COMMANDS: tuple[Any, ...] = (shadow, cutover)
+COMMANDS: tuple[Any, ...] = (shadow, reconcile, cutover, export)
 """The modules of the commands, each with ``register(commands)``, which adds its own by ``arguments.add_command``."""
 
 

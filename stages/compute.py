@@ -46,8 +46,8 @@ class Compute(Construct):
         self.functions: dict[Function, BlueGreenFunction] = {}
         self._base = base
         self._blue_alias = BlueAliasProvider(self, "BlueAlias", base=base)
-        encryption = base.encryption
-        fingerprint = secretsmanager.Secret(
+        encryption, migration = base.encryption, base.environment.migration
+        self.fingerprint = fingerprint = secretsmanager.Secret(
             self,
             "CardFingerprint",
             secret_name=names.secret("card-fingerprint", base.environment.name),
@@ -151,6 +151,7 @@ class Compute(Construct):
                 "REVIEWER_ROLE_ARN": self._named_role(Staff.REVIEWER),
                 "OPERATOR_ROLE_ARN": self._named_role(Staff.OPERATOR),
                 "FOUR_EYES": str(base.environment.four_eyes).lower(),
+                **({"SOURCE_AMENDS": "true"} if migration is not None and migration.source_amends else {}),
             },
             statements=[
                 *encryption.read_secret(database.app_secret.secret_arn),

@@ -25,7 +25,9 @@ RECORD_ONLY: Final = {"chain": "the record's place among the others; verificatio
 
 _NAMES: Final = {each.name: each for each in fields(Transaction)} | {f"card_{each.name}": each for each in fields(Card)}
 _DEFAULTS: Final = {name: each.default for name, each in _NAMES.items() if each.default is not MISSING}
-_KNOWN: Final = {*_NAMES, "card_bin"}
+_OF_IMPORTS: Final = ("origin", "source_id", "import_id", "given_back")
+"""No payment that was taken here ever had them, not even one whose record is older than these fields."""
+_KNOWN: Final = {*_NAMES, "card_bin"} - {*_OF_IMPORTS}
 """Also a former field. An older version may have left a payment pending with it, whose record then lacks it."""
 _LONGEST_SHOWN: Final = 80
 

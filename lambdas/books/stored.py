@@ -1,5 +1,6 @@
 """The stored books: audit records and seals in S3, transactions in DynamoDB."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from lambdas.payments.amendments import Status
 from lambdas.payments.audit import prefix
 
 _READERS = 8
+_OF_AMENDMENT = re.compile(r"/(txn_[0-9a-f]{32})\.\d+\.json$")
 _MOST_KEYS = 100
 """The most items of one BatchGetItem."""
 _BY_DAY, _BY_STATUS = "by-day", "by-status"
@@ -46,6 +48,12 @@ class StoredBooks:
                 for key, body in zip(keys, readers.map(self.record, keys), strict=True):
                     if body is not None:  # else it was deleted after the listing, and is missing
                         yield key, body
+
+    def amended(self) -> list[str]:
+        """The ids of the transactions of any day that were amended on this one."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix(self.day))
+        keys = (found["Key"] for page in pages for found in page.get("Contents", []))
+        return sorted({found[1] for key in keys if (found := _OF_AMENDMENT.search(key))})
 
     def transactions(self) -> list[Row]:
         """Those from before the index ``by-day`` are in ``by-status`` only, so both are read."""

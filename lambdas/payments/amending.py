@@ -50,7 +50,8 @@ Allowed = Callable[[Entry], bool]
 
 
 class Amender:
-    """Amends transactions. ``four_eyes``: an approval needs two reviewers."""
+    """Amends transactions. ``four_eyes``: an approval needs two reviewers. ``source_amends``: payments that another
+    system took are decided and given back there, and not here."""
 
     def __init__(
         self,
@@ -59,12 +60,14 @@ class Amender:
         velocity: Velocity,
         *,
         four_eyes: bool,
+        source_amends: bool = False,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._entries = entries
         self._audit_log = audit_log
         self._velocity = velocity
         self._four_eyes = four_eyes
+        self._source_amends = source_amends
         self._clock = clock
         self._chain = Chain()
 
@@ -85,7 +88,7 @@ class Amender:
             entry = self._completed(self.find(transaction_id, allowed))
             if entry.transaction.status == PENDING:
                 raise Refused("transaction_pending")
-            made = amendment(entry, wish, self._clock(), four_eyes=self._four_eyes)
+            made = amendment(entry, wish, self._clock(), four_eyes=self._four_eyes, source_amends=self._source_amends)
             if made not in entry.history:
                 self._entries.begin(entry, made)
                 entry = self._completed(entry.begun(made))

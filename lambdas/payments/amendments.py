@@ -91,7 +91,8 @@ class Entry:
     @property
     def left(self) -> int:
         """What was paid and not given back, in minor units."""
-        return self.transaction.minor - sum(each.minor for each in self.history)
+        transaction = self.transaction
+        return transaction.minor - (transaction.given_back or 0) - sum(each.minor for each in self.history)
 
     def find(self, amendment_id: str) -> Amendment | None:
         return next((each for each in self.history if each.amendment_id == amendment_id), None)
@@ -140,18 +141,20 @@ class Wish:
 DECISIONS: Final = (Kind.APPROVE, Kind.DECLINE)
 
 
-def amendment(entry: Entry, wish: Wish, now: datetime, *, four_eyes: bool) -> Amendment:
+def amendment(entry: Entry, wish: Wish, now: datetime, *, four_eyes: bool, source_amends: bool = False) -> Amendment:
     """The amendment of ``entry`` that ``wish`` asks for, at ``now`` (UTC).
 
     Raises ``Refused`` when the transaction does not admit it, and ``InvalidField`` for an impossible amount. A wish
     that was granted before gives the amendment of that time; ``Refused`` when its key stood for another wish.
-    ``four_eyes``: an approval needs two reviewers.
+    ``four_eyes``: an approval needs two reviewers. ``source_amends``: what another system took is amended there only.
     """
     asked = _asked(entry, wish)
     if earlier := entry.find(wish.amendment_id):
         if earlier.request != wish.digest(asked):
             raise Refused("already_decided" if wish.kind in DECISIONS else "idempotency_key_reused")
         return earlier
+    if source_amends and entry.transaction.origin is not None:
+        raise Refused("amended_at_source")  # else both systems would give the same money back
     if len(entry.history) >= MOST_AMENDMENTS:
         raise Refused("too_many_amendments")
     if wish.kind in DECISIONS:

@@ -22,6 +22,9 @@ has its status from before the amendment then."""
 OUTCOMES: Final = ("approved", "review", "declined")
 """What a transaction is after ``PENDING``."""
 
+MIGRATION: Final = "migration"
+"""The origin of a payment that another system took, and that was imported with its history."""
+
 ID_FORM = re.compile("txn_[0-9a-f]{32}")
 """The form of every transaction's id."""
 
@@ -63,6 +66,15 @@ class Transaction:
     """The version of the fraud rules that decided. Missing in older transactions."""
     synthetic: bool | None = None
     """Whether it is made up, for a load test. ``None`` in older transactions."""
+    origin: str | None = None
+    """``migration`` when another system took and decided it. Its ``outcome`` is what it was there when it was imported:
+    any of ``amendments.Status``. ``None``: it was taken here."""
+    source_id: str | None = None
+    """The id of an imported payment in the system that took it."""
+    import_id: str | None = None
+    """The import whose record in the audit log holds it (``lambdas.books.imports``)."""
+    given_back: int | None = None
+    """What the other system had given back of an imported payment, in minor units."""
 
     def shows(self, payment: Payment) -> bool:
         """Whether all that is stored of the request is that of ``payment``: all but the card number's middle and the

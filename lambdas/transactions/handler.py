@@ -43,7 +43,13 @@ def _services() -> Services:
     directory = PostgresDirectory(Database(configuration.database_login))
     return Services(
         Parties(directory, reviewers=os.environ["REVIEWER_ROLE_ARN"], operators=os.environ["OPERATOR_ROLE_ARN"]),
-        Amender(entries, S3AuditLog(), DynamoVelocity(), four_eyes=os.environ["FOUR_EYES"] == "true"),
+        Amender(
+            entries,
+            S3AuditLog(),
+            DynamoVelocity(),
+            four_eyes=os.environ["FOUR_EYES"] == "true",
+            source_amends=os.environ.get("SOURCE_AMENDS") == "true",
+        ),
         entries,
     )
 

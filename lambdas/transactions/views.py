@@ -25,6 +25,8 @@ def view(entry: Entry) -> dict[str, Any]:
         "card": {"brand": transaction.card.brand, "last4": transaction.card.last4},
         "reasons": transaction.reasons,
         "score": transaction.score,
+        "origin": transaction.origin or "platform",
+        "source_id": transaction.source_id,
     }
 
 

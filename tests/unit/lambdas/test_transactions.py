@@ -49,14 +49,19 @@ class Directory(MemoryDirectory):
 class Desk:
     """The function on stores in memory, with thirty payments of the shop, a minute apart, and one of its rival."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, four_eyes: bool = False) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, four_eyes: bool = False, source_amends: bool = False
+    ) -> None:
         monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Payments")
         bench = Bench()
         self.entries = bench.ledger = MemoryEntries()
         self.directory = bench.directory = Directory()
         self.directory.merchants |= {name: replace(MERCHANT, merchant_id=name) for name in ("shop", "rival")}
         self.now = DAY + timedelta(hours=13)
-        amender = Amender(self.entries, bench.audit_log, self.entries, four_eyes=four_eyes, clock=lambda: self.now)
+        amender = Amender(
+            self.entries, bench.audit_log, self.entries, four_eyes=four_eyes, source_amends=source_amends,
+            clock=lambda: self.now,
+        )  # fmt: skip
         roles = {role: f"arn:aws:iam::111111111111:role/payment-{role}-dev" for role in ("reviewer", "operator")}
         parties = Parties(self.directory, reviewers=roles["reviewer"], operators=roles["operator"])
         services = transactions.Services(parties, amender, self.entries)

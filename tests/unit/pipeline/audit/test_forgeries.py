@@ -146,6 +146,24 @@ def test_a_transaction_of_the_version_before_has_fewer_fields(unsealed: Cloud) -
     assert verify(cloud) == 0
 
 
+@pytest.mark.parametrize(("name", "value"), [("given_back", {"N": "5"}), ("origin", {"S": "migration"})])
+def test_what_only_imported_payments_have_is_a_forgery_in_another_also_if_its_record_is_older(
+    name: str, value: Item, unsealed: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a payment whose record is from before these fields, when somebody makes it look given back, or imported
+    cloud = unsealed
+    [*_, last] = cloud.records.values()
+    of_imports = ("origin", "source_id", "import_id", "given_back")
+    body = canonical({key: each for key, each in json.loads(last.body).items() if key not in of_imports})
+    cloud.put(last.key, body)
+    cloud.bench.ledger.audited[json.loads(body)["transaction_id"]] = (last.key, digest(body))
+    cloud.seal()
+    assert verify(cloud) == 0
+    cloud.forge = lambda items: list(items.values())[-1].update({name: value})
+    assert verify(cloud) == 1
+    assert f"{last.key}: {name} is" in capsys.readouterr().out
+
+
 def test_json_names_the_fault_by_place_and_values(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.forge = of_third(lambda item: item.update(minor={"N": "1"}))
     assert verify(cloud, "--json") == 1
