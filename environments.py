@@ -188,6 +188,22 @@ class ReleaseSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MigrationSource:
+    """The old system's database, which AWS DMS reads."""
+
+    secret_arn: str
+    """A secret with ``username``, ``password``, ``host``, ``port`` and ``dbname``, as DMS reads it."""
+    key_arn: str
+    """The KMS key of that secret."""
+    network: str
+    """Where the database is: ``10.20.0.0/16``. DMS may connect there only."""
+    port: int = 5432
+    engine: Literal["postgres", "mysql", "oracle", "sqlserver", "db2"] = "postgres"
+    schema: str = "public"
+    """The schema with the tables."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CutOverSettings:
     """How clients move from the old system to the platform: by the weights of two DNS records (docs/migration.md)."""
 
@@ -237,11 +253,10 @@ def _host_name(name: str) -> str:
 class MigrationSettings:
     """The move of another payment system to this environment (docs/migration.md)."""
 
-    migration_source: str | None = None
-    """The ARN of a secret with the address and login of the old system's database, from which AWS DMS loads and
-    follows. ``None``: something else writes the files."""
+    migration_source: MigrationSource | None = None
+    """AWS DMS writes the files of the move. ``None``: something else does."""
     lag_alarm_seconds: int = 300
-    """The alarm rings when the newest change that is applied is older than this, while changes wait."""
+    """The alarm rings when a change waits longer than this."""
     cut_over: CutOverSettings | None = None
     """How clients move. ``None``: they do not yet."""
     source_amends: bool = True

@@ -247,6 +247,11 @@ PENDING_FINISHED, PENDING_LEFT, PENDING_AGE = "PendingFinished", "PendingLeft", 
 """Metrics of each sweep: payments and amendments finished, those still pending, seconds since the oldest of these was
 decided."""
 
+MIGRATION = "migration"
+"""The function that moves customers and merchants of another system here, its key, and its alarm of the lag."""
+MIGRATION_LAG = "MigrationLagSeconds"
+"""Its metric, by ``Environment`` and ``service``: the age of the oldest change that waits."""
+
 RULES_VERSION = "RULES_VERSION"
 """Setting of a function's version: the version of the fraud rules that it ships with."""
 

@@ -19,6 +19,7 @@ from stages.rotation import rotate_passwords
 NAME = "payments"
 APP_USER = "payments_app"
 ADMIN_USER = "payments_admin"
+MIGRATION_USER = "payments_migration"
 # Its major version is that of the local cloud's PostgreSQL: docs/decisions/0008-aurora-has-the-local-major-version.md
 ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_18_6)
 
@@ -37,32 +38,41 @@ class Database(Construct):
         self.port = Tokenization.stringify_number(self.cluster.cluster_endpoint.port)
         self.reader_host = self.cluster.cluster_read_endpoint.hostname
         admin_secret = cast(secretsmanager.ISecret, self.cluster.secret)
-        self.app_secret = secretsmanager.Secret(
-            self,
-            "AppSecret",
-            secret_name=names.secret("database-app", base.environment.name),
-            description=f"Login of {APP_USER}, which the functions use",
-            encryption_key=base.encryption.data_key,
-            generate_secret_string=secretsmanager.SecretStringGenerator(
-                secret_string_template=f'{{"username":"{APP_USER}"}}',
-                generate_string_key="password",
-                password_length=40,
-                exclude_punctuation=True,
-            ),
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+        self.app_secret = self._login("AppSecret", "database-app", APP_USER, "which the functions use")
+        self.migration_secret: secretsmanager.Secret | None = None
+        if base.environment.migration:
+            self.migration_secret = self._login(
+                "MigrationSecret", "database-migration", MIGRATION_USER, "which moves customers here"
+            )
         self.schema = self._schema(admin_secret)
         rotate_passwords(
             self,
             base=base,
             admin_secret=admin_secret,
             app_secret=self.app_secret,
+            migration_secret=self.migration_secret,
             login_address={
                 "DATABASE_HOST": self.cluster.cluster_endpoint.hostname,
                 "DATABASE_PORT": self.port,
                 "DATABASE_NAME": NAME,
             },
             after=self.schema,
+        )
+
+    def _login(self, id: str, name: str, user: str, use: str) -> secretsmanager.Secret:
+        return secretsmanager.Secret(
+            self,
+            id,
+            secret_name=names.secret(name, self._base.environment.name),
+            description=f"Login of {user}, {use}",
+            encryption_key=self._base.encryption.data_key,
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                secret_string_template=f'{{"username":"{user}"}}',
+                generate_string_key="password",
+                password_length=40,
+                exclude_punctuation=True,
+            ),
+            removal_policy=RemovalPolicy.DESTROY,
         )
 
     def _cluster(self) -> rds.DatabaseCluster:
@@ -161,6 +171,7 @@ class Database(Construct):
     def _schema(self, admin_secret: secretsmanager.ISecret) -> CustomResource:
         """The custom resource that runs the migrations, creates the app user and seeds, at each change of these."""
         writer = self.cluster.cluster_endpoint.hostname
+        logins = [each for each in (self.app_secret, self.migration_secret) if each]
         function = PlatformFunction(
             self,
             "Schema",
@@ -170,7 +181,7 @@ class Database(Construct):
             timeout=Duration.minutes(5),
             statements=[
                 *self._base.encryption.read_secret(admin_secret.secret_arn),
-                *self._base.encryption.read_secret(self.app_secret.secret_arn),
+                *(statement for each in logins for statement in self._base.encryption.read_secret(each.secret_arn)),
             ],
         )
         schema = function.custom_resource(
@@ -183,6 +194,7 @@ class Database(Construct):
                 "Database": NAME,
                 "MasterSecretArn": admin_secret.secret_arn,
                 "AppSecretArn": self.app_secret.secret_arn,
+                **({"MigrationSecretArn": self.migration_secret.secret_arn} if self.migration_secret else {}),
                 "DemoCustomers": "true" if self._base.environment.demo_customers else "false",
                 **self._seeded_callers(),
                 "MigrationsHash": migrations_hash(SOURCE / "schema"),

@@ -1,6 +1,5 @@
 """Two keys: one for payment data, one for operations (logs, alarms). Access to one gives no access to the other."""
 
-from collections.abc import Sequence
 from typing import cast
 
 from aws_cdk import ArnFormat, RemovalPolicy, Stack
@@ -83,17 +82,19 @@ class Encryption(Construct):
 
     def use_data_key(self, service: str, *actions: str) -> iam.PolicyStatement:
         """Let a role use the data key through ``service`` only (``s3``, ``dynamodb``, ``secretsmanager``)."""
-        return self._use(self.data_key, service, actions)
+        return self.use_key(self.data_key, service, *actions)
 
     def use_operations_key(self, service: str, *actions: str) -> iam.PolicyStatement:
         """Let a role use the operations key through ``service`` only."""
-        return self._use(self.operations_key, service, actions)
+        return self.use_key(self.operations_key, service, *actions)
 
-    def _use(self, key: kms.Key, service: str, actions: Sequence[str]) -> iam.PolicyStatement:
+    @staticmethod
+    def use_key(key: kms.Key, service: str, *actions: str) -> iam.PolicyStatement:
+        """Let a role use ``key`` through ``service`` only."""
         return iam.PolicyStatement(
             actions=list(actions),
             resources=[key.key_arn],
-            conditions={"StringEquals": {"kms:ViaService": f"{service}.{Stack.of(self).region}.amazonaws.com"}},
+            conditions={"StringEquals": {"kms:ViaService": f"{service}.{Stack.of(key).region}.amazonaws.com"}},
         )
 
     def read_secret(self, secret_arn: str) -> list[iam.PolicyStatement]:

@@ -15,6 +15,7 @@ from stages.delivery_roles import DeliveryRoles, moves_traffic
 from stages.encryption import Encryption
 from stages.function import FunctionBase
 from stages.load_balancer import LoadBalancer
+from stages.migration import Migration
 from stages.monitoring import Monitoring
 from stages.network import Network
 from stages.parameters import Parameters
@@ -154,6 +155,12 @@ class PlatformStack(Stack):
                 compute=compute,
                 monitoring=monitoring,
             )
+        migration_outputs = {}
+        if environment.migration:
+            migration = Migration(
+                self, "Migration", base=base, storage=storage, database=database, monitoring=monitoring
+            )
+            migration_outputs = migration.outputs
         self.outputs = {
             name: CfnOutput(self, name, value=value, description=description)
             for name, (value, description) in {
@@ -174,6 +181,7 @@ class PlatformStack(Stack):
                 },
                 **shadow_outputs,
                 **load_outputs,
+                **migration_outputs,
             }.items()
         }
 

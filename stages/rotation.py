@@ -20,6 +20,7 @@ def rotate_passwords(
     base: FunctionBase,
     admin_secret: secretsmanager.ISecret,
     app_secret: secretsmanager.Secret,
+    migration_secret: secretsmanager.Secret | None,
     login_address: dict[str, str],
     after: IDependable,
 ) -> None:
@@ -40,18 +41,23 @@ def rotate_passwords(
         admin.apply_removal_policy(RemovalPolicy.RETAIN)
         admin.node.add_dependency(after)
 
-    rotator = _rotator(
-        scope,
-        "Rotation",
-        base=base,
-        name="rotation",
-        description="Rotates the password with which the functions log in",
-        secret=app_secret,
-        environment=login_address,
-        statements=[iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])],
-    )
-    app = _schedule(scope, "AppRotation", secret=app_secret, rotator=rotator, days=ROTATION_DAYS)
-    app.node.add_dependency(after)
+    logins = [("Rotation", "AppRotation", "rotation", app_secret, "the functions log in")]
+    if migration_secret:
+        name = "migration-rotation"
+        logins.append(("MigrationRotation", "MigrationSchedule", name, migration_secret, "the migration logs in"))
+    for id, schedule, name, secret, use in logins:
+        rotator = _rotator(
+            scope,
+            id,
+            base=base,
+            name=name,
+            module="rotation.handler",
+            description=f"Rotates the password with which {use}",
+            secret=secret,
+            environment=login_address,
+            statements=[iam.PolicyStatement(actions=["secretsmanager:GetRandomPassword"], resources=["*"])],
+        )
+        _schedule(scope, schedule, secret=secret, rotator=rotator, days=ROTATION_DAYS).node.add_dependency(after)
 
 
 def rotate_card_keys(scope: Construct, *, base: FunctionBase, secret: secretsmanager.Secret) -> None:

@@ -13,6 +13,7 @@ from aws_cdk import (
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
@@ -95,18 +96,21 @@ class Storage(Construct):
         balancer.set_attribute("access_logs.s3.prefix", prefix)
         balancer.node.add_dependency(cast(s3.BucketPolicy, self.access_logs.policy))
 
-    def passing_bucket(self, scope: Construct, id: str, *, access_logs: str) -> s3.Bucket:
-        """A bucket for temporary objects, which expire after a day. ``access_logs``: prefix of its access logs."""
+    def passing_bucket(
+        self, scope: Construct, id: str, *, access_logs: str, key: kms.IKey | None = None, days: int = 1
+    ) -> s3.Bucket:
+        """A bucket for temporary objects, which expire after ``days``. ``access_logs``: prefix of its access logs.
+        ``key``: the operations key if none is given."""
         bucket = s3.Bucket(
             scope,
             id,
             encryption=s3.BucketEncryption.KMS,
-            encryption_key=self._base.encryption.operations_key,
+            encryption_key=key or self._base.encryption.operations_key,
             bucket_key_enabled=True,
             **_PRIVATE,
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    id="Expire", expiration=Duration.days(1), noncurrent_version_expiration=Duration.days(1)
+                    id="Expire", expiration=Duration.days(days), noncurrent_version_expiration=Duration.days(1)
                 )
             ],
             removal_policy=RemovalPolicy.DESTROY,

@@ -1,6 +1,7 @@
 """Migrates the customer database to the schema of this version, on create and on update.
 
-Properties: ``Host`` (writer endpoint), ``Port``, ``Database``, ``MasterSecretArn``, ``AppSecretArn``, ``DemoCustomers``
+Properties: ``Host`` (writer endpoint), ``Port``, ``Database``, ``MasterSecretArn``, ``AppSecretArn``,
+``MigrationSecretArn`` (of the user that moves customers here; absent where nobody moves), ``DemoCustomers``
 (``true`` or ``false``), ``SyntheticPrincipals`` and ``DemoPrincipals`` (who calls the API as the seeded merchants),
 ``MigrationsHash`` (a change triggers another call). No attributes. A delete does nothing: the data is deleted or kept
 with its cluster.
@@ -20,6 +21,9 @@ _SEEDS = Path(__file__).with_name("seeds")
 
 _READ = ("customers", "merchants", "merchant_principals", "merchant_customers")
 
+MIGRATION_USER = "payments_migration"
+"""The user that moves another system's customers here."""
+
 _MIGRATION_SECONDS = 240
 """The limit for one migration, which may build an index or wait for another migrator. The function has 5 minutes."""
 
@@ -34,6 +38,10 @@ def handler(event: Event) -> Outcome:
         try:
             applied = migrator.apply(connection, migrator.load())
             _grant(connection, properties["Database"], _secret(properties["AppSecretArn"]))
+            if arn := properties.get("MigrationSecretArn"):
+                let_migrate(connection, properties["Database"], _secret(arn)["password"])
+            else:
+                end_migration(connection, properties["Database"])
             _seed(connection, properties)
         finally:
             connection.close()
@@ -64,14 +72,47 @@ def _grant(connection: Any, name: str, login: dict[str, str]) -> None:
     from pg8000.native import identifier
 
     role = identifier(login["username"])
-    if not connection.run("SELECT 1 FROM pg_roles WHERE rolname = :role", role=login["username"]):
-        connection.run(f"CREATE ROLE {role} LOGIN")
-    roles.set_password(connection, login["username"], login["password"])
+    _ensure_role(connection, login["username"], login["password"])
     connection.run(f"REVOKE ALL ON DATABASE {identifier(name)} FROM PUBLIC")
     connection.run("REVOKE ALL ON SCHEMA public FROM PUBLIC")
     connection.run(f"GRANT CONNECT ON DATABASE {identifier(name)} TO {role}")
     connection.run(f"GRANT USAGE ON SCHEMA public TO {role}")
     connection.run(f"GRANT SELECT ON {', '.join(_READ)} TO {role}")
+
+
+def let_migrate(connection: Any, name: str, password: str) -> None:
+    """Create the user of the migration if it is missing. It may write customers and merchants, and its own notes."""
+    from pg8000.native import identifier
+
+    _ensure_role(connection, MIGRATION_USER, password)
+    connection.run(f"GRANT CONNECT, TEMPORARY ON DATABASE {identifier(name)} TO {MIGRATION_USER}")
+    connection.run(f"GRANT USAGE ON SCHEMA public, migration TO {MIGRATION_USER}")
+    connection.run(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(_READ)} TO {MIGRATION_USER}")
+    connection.run(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA migration TO {MIGRATION_USER}")
+
+
+def end_migration(connection: Any, name: str) -> None:
+    """Remove the user of the migration, if there is one."""
+    from pg8000.native import identifier
+
+    if not _exists(connection, MIGRATION_USER):
+        return
+    connection.run(f"REVOKE ALL ON ALL TABLES IN SCHEMA public, migration FROM {MIGRATION_USER}")
+    connection.run(f"REVOKE ALL ON SCHEMA public, migration FROM {MIGRATION_USER}")
+    connection.run(f"REVOKE ALL ON DATABASE {identifier(name)} FROM {MIGRATION_USER}")
+    connection.run(f"DROP ROLE {MIGRATION_USER}")
+
+
+def _ensure_role(connection: Any, name: str, password: str) -> None:
+    from pg8000.native import identifier
+
+    if not _exists(connection, name):
+        connection.run(f"CREATE ROLE {identifier(name)} LOGIN")
+    roles.set_password(connection, name, password)
+
+
+def _exists(connection: Any, role: str) -> bool:
+    return bool(connection.run("SELECT 1 FROM pg_roles WHERE rolname = :role", role=role))
 
 
 def _seed(connection: Any, properties: Event) -> None:

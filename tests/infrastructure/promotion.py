@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pipeline_app
-from environments import DEV, PIPELINE, PROD, STAGING, environment
+from environments import DEV, PIPELINE, PROD, STAGING, MigrationSettings, MigrationSource, environment
 from pipeline.assembly import top_level_stacks
 from pipeline_app import create_app
 
@@ -47,6 +47,19 @@ def one_environment(name: str) -> Assembly:
 def with_load_workers() -> Assembly:
     """Dev alone, with two Fargate workers for its load gate."""
     with patch.object(pipeline_app, "environment", lambda name: replace(environment(name), load_workers=2)):
+        return _synthesised(environmentSuffix="dev")
+
+
+@cache
+def with_migration() -> Assembly:
+    """Dev alone, to which another system moves by AWS DMS."""
+    source = MigrationSource(
+        secret_arn="arn:aws:secretsmanager:us-east-1:111122223333:secret:old-system-AbCdEf",
+        key_arn="arn:aws:kms:us-east-1:111122223333:key/0d4e1b6e-0000-4000-8000-000000000000",
+        network="10.20.0.0/16",
+    )
+    settings = MigrationSettings(migration_source=source)
+    with patch.object(pipeline_app, "environment", lambda name: replace(environment(name), migration=settings)):
         return _synthesised(environmentSuffix="dev")
 
 

@@ -1,0 +1,163 @@
+"""Lambda handler of the migration: it works on one slice for each call, and answers where it stands.
+
+``{"command": "load"}`` loads the next file of the full load, ``"file"`` names one, ``"again"`` begins it again.
+``{"command": "follow"}`` applies the changes that wait; ``"columns"`` says what the columns of tables are from now on.
+``{"command": "status"}`` reads only. An event without a command is the schedule's, and follows.
+
+Each answer has a ``state``. ``busy``: another call works. ``idle``: there is nothing to do. ``reading``: call again.
+``done``, ``refused``: the file is. ``waiting``: something must happen first, which ``reason`` says.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+from lambdas.adapters import aws, configuration, database
+from lambdas.adapters.tracing import tracer
+from lambdas.api.endpoint import logger
+from lambdas.migration.changes import Follower, Waiting, lag_seconds
+from lambdas.migration.load import Loader
+from lambdas.migration.objects import Bucket, Object
+from lambdas.migration.report import MOST_LISTED
+from lambdas.migration.state import DONE, REFUSED, Progress, State
+from lambdas.migration.tables import TABLES
+
+LAST_START_MS: Final = 300_000
+"""No slice is begun with less time left: the end of a slice may merge a whole file."""
+MOST_SHOWN: Final = 10
+"""Rejected rows of each file in a status."""
+_ANSWER_SECONDS: Final = 780
+
+Event = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a command works with."""
+
+    connection: Any
+    bucket: Bucket
+    has_time: Callable[[], bool]
+
+    @property
+    def state(self) -> State:
+        return State(self.connection)
+
+
+@tracer.capture_lambda_handler(capture_response=False, capture_error=False)
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Event, context: Any) -> Answer:
+    name = event.get("command", "follow")
+    command = COMMANDS.get(name)
+    if command is None:
+        raise ValueError(f"no command {name!r}: {', '.join(COMMANDS)}")
+    connection = database.connect(configuration.database_login(fresh=True), os.environ, timeout=_ANSWER_SECONDS)
+    try:
+        work = Work(
+            connection=connection,
+            bucket=Bucket(aws.patient_client("s3"), os.environ["MIGRATION_BUCKET"]),
+            has_time=lambda: bool(context.get_remaining_time_in_millis() > LAST_START_MS),
+        )
+        answer = command(work, event)
+    finally:
+        connection.close()
+    logger.info("migration", command=name, state=answer["state"], file=answer.get("file", ""))
+    return answer
+
+
+def _load(work: Work, event: Event) -> Answer:
+    if not work.state.is_mine():
+        return {"state": "busy"}
+    if event.get("again") and event.get("file"):
+        with work.state.transaction():
+            work.state.forget(event["file"])
+    file = _next_load(work, event.get("file"))
+    if isinstance(file, dict):
+        return file
+    return _told(Loader(work.connection, work.bucket, work.has_time).load(file))
+
+
+def _next_load(work: Work, key: str | None) -> Object | Answer:
+    states = work.state.states()
+    found = [each for each in work.bucket.files(key or "") if each.name.kind == "load"]
+    if key:
+        named = [each for each in found if each.name.key == key]
+        if not named:
+            return {
+                "state": "waiting",
+                "file": key,
+                "reason": "there is no file …/SCHEMA/TABLE/LOAD*.csv of this key",
+            }
+        if named[0].name.table not in TABLES:
+            return {"state": "waiting", "file": key, "reason": f"the table {named[0].name.table} has no place here"}
+        return named[0]
+    order = {name: number for number, name in enumerate(TABLES)}
+    todo = [
+        each
+        for each in found
+        if each.name.table in order and (states.get(each.name.key) not in ((DONE, each.etag), (REFUSED, each.etag)))
+    ]
+    return min(todo, key=lambda each: (order[each.name.table], each.name.order)) if todo else {"state": "idle"}
+
+
+def _follow(work: Work, event: Event) -> Answer:
+    if not work.state.is_mine():
+        return {"state": "busy"}
+    for source, columns in event.get("columns", {}).items():
+        work.state.set_layout(source, columns)
+    follower, last = Follower(work.connection, work.bucket, work.has_time), None
+    try:
+        while True:
+            pending = follower.pending()
+            _measure(pending)
+            # A command is told of each file. The schedule goes on.
+            if not pending or (last and ("command" in event or last.state != DONE or not work.has_time())):
+                break
+            last = follower.apply(pending[0])
+    except Waiting as waiting:
+        return {"state": "waiting", "reason": str(waiting)}
+    told = _told(last) if last else {"state": "idle"}
+    return told | {"pending": len(pending), "lag_seconds": _lag(pending), "watermark": work.state.watermark()}
+
+
+def _status(work: Work, event: Event) -> Answer:
+    states, files = work.state.states(), work.bucket.files()
+    pending = [each for each in files if each.name.kind == "changes" and states.get(each.name.key) != (DONE, each.etag)]
+    return {
+        "state": "idle",
+        "files": [
+            {
+                "file": each.name.key,
+                "bytes": each.size,
+                **_told(work.state.progress(each), most=MOST_SHOWN),
+                **({"state": "waiting"} if each.name.key not in states else {}),
+            }
+            for each in files
+        ],
+        "pending": len(pending),
+        "lag_seconds": _lag(pending),
+        "watermark": work.state.watermark(),
+    }
+
+
+def _told(progress: Progress, most: int = MOST_LISTED) -> Answer:
+    report = progress.to_json()
+    report["rejected_rows"] = report["rejected_rows"][:most]
+    return {"state": progress.state, "file": progress.file.name.key, "line": progress.position.line, "report": report}
+
+
+def _lag(pending: list[Object]) -> float:
+    return lag_seconds(pending, datetime.now(UTC))
+
+
+def _measure(pending: list[Object]) -> None:
+    with single_metric(name="MigrationLagSeconds", unit=MetricUnit.Seconds, value=_lag(pending)) as metric:
+        metric.add_dimension(name="Environment", value=os.environ["ENVIRONMENT"])
+
+
+COMMANDS: Final[dict[str, Callable[[Work, Event], Answer]]] = {"load": _load, "follow": _follow, "status": _status}

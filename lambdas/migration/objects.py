@@ -1,0 +1,67 @@
+"""The bucket of the migration: files of the old system, and a report beside each."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from lambdas.migration.files import Name
+
+_CHUNK_BYTES: Final = 1 << 20
+
+
+class FileChanged(Exception):
+    """The object is another one than when reading began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """A file in the bucket. ``etag`` changes with its content."""
+
+    name: Name
+    etag: str
+    size: int
+    arrived_at: datetime
+
+
+class Bucket:
+    """``s3``: a client that waits for a slow answer."""
+
+    def __init__(self, s3: Any, name: str) -> None:
+        self._s3 = s3
+        self._name = name
+
+    def files(self, prefix: str = "") -> list[Object]:
+        """The files of a move, in the order in which they are to be read; each other object is left out."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
+        found = [
+            Object(name=name, etag=each["ETag"], size=each["Size"], arrived_at=each["LastModified"])
+            for page in pages
+            for each in page.get("Contents", [])
+            if (name := Name.of(each["Key"]))
+        ]
+        return sorted(found, key=lambda each: (each.name.schema, each.name.table, each.name.order, each.name.key))
+
+    def body(self, file: Object, offset: int) -> Iterator[bytes]:
+        """The file's bytes from ``offset`` on. Raises ``FileChanged``."""
+        from botocore.exceptions import ClientError
+
+        if offset >= file.size:
+            return
+        try:
+            answer = self._s3.get_object(
+                Bucket=self._name, Key=file.name.key, Range=f"bytes={offset}-", IfMatch=file.etag
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("PreconditionFailed", "412", "NoSuchKey", "InvalidRange"):
+                raise FileChanged(file.name.key) from error
+            raise
+        yield from answer["Body"].iter_chunks(_CHUNK_BYTES)
+
+    def put_report(self, key: str, report: Mapping[str, Any]) -> None:
+        """Write ``<key>.report.json``."""
+        body = json.dumps(report, indent=2, ensure_ascii=False)
+        self._s3.put_object(
+            Bucket=self._name, Key=f"{key}.report.json", Body=body.encode(), ContentType="application/json"
+        )

@@ -1,0 +1,33 @@
+"""What the commands say of a file: one line for each, and one for each of its faults."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_MOST_SHOWN = 10
+_COUNTS = ("read", "inserted", "updated", "unchanged", "deleted", "superseded", "skipped", "rejected")
+
+
+def lines(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The lines about the file of an answer of the function."""
+    report, file = answer["report"], answer["file"]
+    counts = ", ".join(f"{report[name]:,} {name}" for name in _COUNTS if report[name] or name == "read")
+    mark = {"done": "✓" if not report["rejected"] else "◆", "refused": "✘"}.get(answer["state"], "…")
+    yield f"{mark} {file}: {answer['state']} at line {answer['line']:,}: {counts}"
+    if report["fault"]:
+        yield f"    {report['fault']}"
+    yield from (f"    {note}" for note in report["notes"])
+    shown = report["rejected_rows"][:_MOST_SHOWN]
+    yield from (f"    line {each['line']}: {(each['column'] + ' ' + each['reason']).strip()}" for each in shown)
+    if report["rejected"] > len(shown):
+        yield f"    … and {report['rejected'] - len(shown):,} more rejected rows: {file}.report.json"
+
+
+def summary(answer: Mapping[str, Any]) -> str:
+    """How far the changes are."""
+    watermark = answer.get("watermark")
+    newest = (
+        f"applied up to {watermark['file']} line {watermark['line']:,}" if watermark else "no change is applied yet"
+    )
+    if not answer["pending"]:
+        return f"{newest}; nothing waits"
+    return f"{newest}; {answer['pending']} files wait, the oldest for {answer['lag_seconds']:,.0f} s"

@@ -1,0 +1,110 @@
+"""The means of a move: a bucket for the old system's files, and the function that brings them into the database."""
+
+from typing import cast
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+import names
+from environments import MigrationSettings
+from stages.database import NAME, Database
+from stages.function import FunctionBase, PlatformFunction
+from stages.monitoring import Monitoring
+from stages.replication import Replication
+from stages.storage import Storage
+
+KEPT_DAYS = 7
+"""Files of the old system that nobody deleted are gone after this."""
+MEMORY_MB = 1769
+"""One processor (AWS Lambda Developer Guide, "Memory"): one thread checks the rows."""
+
+
+class Migration(Construct):
+    """Exists only while an environment has the setting ``migration``. A schedule applies the changes that have arrived.
+
+    Whoever writes the files needs the bucket's key, which opens nothing else.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        base: FunctionBase,
+        storage: Storage,
+        database: Database,
+        monitoring: Monitoring,
+    ) -> None:
+        super().__init__(scope, id)
+        self._settings = cast(MigrationSettings, base.environment.migration)
+        secret = cast(secretsmanager.Secret, database.migration_secret)
+        self.key = kms.Key(
+            self,
+            "Key",
+            alias=names.key_alias(names.MIGRATION, base.environment.name),
+            description="Files of the system that moves here",
+            enable_key_rotation=True,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.bucket = storage.passing_bucket(
+            self, "Files", access_logs="migration-bucket/", key=self.key, days=KEPT_DAYS
+        )
+        self.function = PlatformFunction(
+            self,
+            "Function",
+            base=base,
+            name=names.MIGRATION,
+            description="Loads customers and merchants of another system, and applies the changes that follow",
+            timeout=Duration.minutes(15),
+            memory_mb=MEMORY_MB,
+            environment={
+                "DATABASE_HOST": database.cluster.cluster_endpoint.hostname,
+                "DATABASE_PORT": database.port,
+                "DATABASE_NAME": NAME,
+                "DATABASE_SECRET_ARN": secret.secret_arn,
+                "MIGRATION_BUCKET": self.bucket.bucket_name,
+            },
+            statements=[
+                *base.encryption.read_secret(secret.secret_arn),
+                iam.PolicyStatement(actions=["s3:ListBucket"], resources=[self.bucket.bucket_arn]),
+                iam.PolicyStatement(actions=["s3:GetObject"], resources=[self.bucket.arn_for_objects("*")]),
+                iam.PolicyStatement(actions=["s3:PutObject"], resources=[self.bucket.arn_for_objects("*.report.json")]),
+                base.encryption.use_key(self.key, "s3", "kms:Decrypt", "kms:GenerateDataKey"),
+            ],
+        )
+        # The user with which it logs in is made by the schema.
+        self.function.run_every(Duration.minutes(1)).node.add_dependency(database.schema)
+        self._alarm(base, monitoring)
+        self.outputs = {
+            "MigrationFunctionName": (self.function.function_name, "Moves customers and merchants here"),
+            "MigrationBucketName": (self.bucket.bucket_name, "S3 bucket for the files of the system that moves here"),
+        }
+        if source := self._settings.migration_source:
+            replication = Replication(self, "Replication", base=base, source=source, bucket=self.bucket, key=self.key)
+            self.outputs["ReplicationArn"] = (replication.arn, "AWS DMS replication of the old system's database")
+
+    def _alarm(self, base: FunctionBase, monitoring: Monitoring) -> None:
+        monitoring.alarm(
+            "MigrationLag",
+            "migration-lag",
+            "Changes of the old system are not applied in time, or nobody looks for them",
+            runbook="migration-lag",
+            metric=cloudwatch.Metric(
+                namespace=names.METRICS,
+                metric_name=names.MIGRATION_LAG,
+                dimensions_map={
+                    "Environment": base.environment.name,
+                    "service": names.service(names.MIGRATION),
+                },
+                statistic="Maximum",
+                period=Duration.minutes(5),
+            ),
+            threshold=self._settings.lag_alarm_seconds,
+            missing=cloudwatch.TreatMissingData.BREACHING,
+            datapoints_to_alarm=2,
+            evaluation_periods=2,
+        )

@@ -1,0 +1,113 @@
+"""The function's commands, as the schedule and the command line call them."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import names
+from lambdas.adapters import aws, configuration, database
+from lambdas.migration.handler import LAST_START_MS, handler
+from lambdas.schema.handler import MIGRATION_USER
+from localcloud.postgres import Postgres
+from tests.unit.lambdas.migration.conftest import Move, connect
+
+CUSTOMERS = "dms/public/customers/LOAD00000001.csv"
+LINKS = "dms/public/merchant_customers/LOAD00000001.csv"
+MERCHANTS = "dms/public/merchants/LOAD00000001.csv"
+FIRST, SECOND = (f"dms/changes/CDC_TXN-2026112901000{n}000.csv" for n in range(2))
+CONTEXT = SimpleNamespace(
+    get_remaining_time_in_millis=lambda: LAST_START_MS + 1,
+    function_name="payment-migration-dev", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="id",
+)  # fmt: skip
+
+
+@pytest.fixture
+def function(move: Move, server: Postgres, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(database, "connect", lambda *_, timeout: connect(server, MIGRATION_USER))
+    monkeypatch.setattr(configuration, "database_login", lambda *, fresh: {})
+    monkeypatch.setattr(aws, "patient_client", lambda service: move.s3)
+    monkeypatch.setenv("MIGRATION_BUCKET", "migration")
+    monkeypatch.setenv("ENVIRONMENT", "dev")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "payment-migration")
+    return lambda event: handler(event, CONTEXT)
+
+
+def test_a_load_takes_each_file_after_those_that_it_refers_to(function: Any, move: Move) -> None:
+    # Given files of three tables, of which the last in the alphabet must be the second
+    move.s3.put(LINKS, "merchant_id,customer_id\nm-1,c-1\n")
+    move.s3.put(MERCHANTS, "merchant_id,status,allowed_currencies\nm-1,active,EUR\n")
+    move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc-1,active,DE,EUR\n")
+    # When the function is called until it is idle
+    answers = [function({"command": "load"}) for _ in range(4)]
+    # Then
+    assert [each.get("file") for each in answers] == [CUSTOMERS, MERCHANTS, LINKS, None]
+    assert [each["state"] for each in answers] == ["done", "done", "done", "idle"]
+    assert move.rows("SELECT count(*) FROM merchant_customers") == [[1]]
+
+
+def test_a_named_file_may_be_loaded_again_and_one_that_is_none_is_told(function: Any, move: Move) -> None:
+    move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc-1,active,DE,EUR\n")
+    event = {"command": "load", "file": CUSTOMERS}
+    assert function(event)["report"]["inserted"] == 1
+    assert function({**event, "again": True})["report"]["unchanged"] == 1
+    assert function({**event, "file": "nonsense"})["state"] == "waiting"
+    assert "payments" in function({**event, "file": _put(move, "a/public/payments/LOAD1.csv")})["reason"]
+
+
+def _put(move: Move, key: str) -> str:
+    move.s3.put(key, "")
+    return key
+
+
+def test_the_schedule_applies_all_that_waits_and_a_command_one_file_for_each_call(function: Any, move: Move) -> None:
+    # Given a load and two files of changes
+    move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc-1,active,DE,EUR\n")
+    move.s3.put(FIRST, "U,customers,public,c-1,closed,DE,EUR\n")
+    move.s3.put(SECOND, "U,customers,public,c-1,blocked,DE,EUR\n")
+    # Then they wait for the load
+    assert function({"command": "follow"})["state"] == "waiting"
+    function({"command": "load"})
+    # When a command asks
+    answer = function({"command": "follow"})
+    assert (answer["file"], answer["pending"], answer["watermark"]) == (FIRST, 1, {"file": FIRST, "line": 1})
+    # When the schedule calls
+    move.s3.put(FIRST.replace("0.csv", "1.csv"), "I,customers,public,c-2,closed,DE,EUR\n")
+    answer = function({"source": "aws.events"})
+    assert (answer["file"], answer["pending"], answer["lag_seconds"]) == (SECOND, 0, 0)
+    assert move.rows("SELECT customer_id, status FROM customers ORDER BY 1") == [["c-1", "blocked"], ["c-2", "closed"]]
+
+
+def test_new_columns_are_given_by_the_command(function: Any, move: Move) -> None:
+    move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc-1,active,DE,EUR\n")
+    function({"command": "load"})
+    move.s3.put(FIRST, "U,customers,public,c-1,closed,a@b.c,DE,EUR\n")
+    assert function({"command": "follow"})["state"] == "refused"
+    columns = ["customer_id", "status", "email", "country", "allowed_currencies"]
+    assert function({"command": "follow", "columns": {"public.customers": columns}})["state"] == "done"
+
+
+def test_one_call_works_at_a_time(function: Any, move: Move, server: Postgres) -> None:
+    # Given a call that works, which holds the lock
+    assert move.state.is_mine()
+    # Then others are busy, and a status is told nevertheless
+    move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc-1,active,DE,EUR\n")
+    assert function({"command": "load"}) == function({"command": "follow"}) == {"state": "busy"}
+    [file] = function({"command": "status"})["files"]
+    assert (file["state"], file["file"]) == ("waiting", CUSTOMERS)
+
+
+def test_the_lag_is_published_at_each_look(function: Any, move: Move, capsys: pytest.CaptureFixture[str]) -> None:
+    function({"source": "aws.events"})
+    [metric] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if names.MIGRATION_LAG in line]
+    assert (metric["MigrationLagSeconds"], metric["Environment"], metric["service"]) == (
+        [0.0],
+        "dev",
+        "payment-migration",
+    )
+
+
+def test_an_unknown_command_is_an_error(function: Any) -> None:
+    with pytest.raises(ValueError, match="no command 'lod': load, follow, status"):
+        function({"command": "lod"})
