@@ -78,16 +78,16 @@ remote: setup ## Create the git remote `local`: `git push local main` starts a p
 	@python -m pipeline.local remote
 
 ##@ Check
-.PHONY: check test run-test lint types unit edges collect infrastructure integration e2e
+.PHONY: check test run-test lint types unit edges collect infrastructure browser integration e2e
 check: setup ## Run before each commit: style, types, unit tests
 	@$(MAKE) --jobs=2 lint types collect unit
 
 # A renamed module breaks the slow tests too, and types do not cover them.
 collect: setup
-	@python -m pytest --collect-only -qq tests/infrastructure tests/integration tests/e2e > .venv/collected || { cat .venv/collected; exit 1; }
+	@python -m pytest --collect-only -qq tests/infrastructure tests/browser tests/integration tests/e2e > .venv/collected || { cat .venv/collected; exit 1; }
 
 # Integration and e2e tests judge latencies, so they run alone. The other parts run at the same time.
-SHARING := types lint unit infrastructure
+SHARING := types lint unit browser infrastructure
 ALONE := integration e2e
 test: run-test ## Set up and check everything, and print the time of each part
 	$(ENDS_WITH_IT)
@@ -117,6 +117,9 @@ edges: setup ## Every command in every wrong state, and 1,000 hostile command li
 
 infrastructure: setup .venv/checkov/.ready ## Tests of the synthesised templates of the environments and the pipeline
 	@python -m pytest -q -n auto --maxprocesses 4 tests/infrastructure
+
+browser: setup ## Tests of the console in a real browser
+	@python -m pytest -q tests/browser
 
 integration: setup ## Tests against the local cloud
 	@python -m pytest -q -n 2 tests/integration

@@ -48,6 +48,7 @@ from pipeline.release.ports import Unavailable
 
 HOSTS = ("127.0.0.1", "localhost")
 PREFERRED_PORT = 8484
+UNREACHABLE = "https://127.0.0.1:9"
 LOCAL_METRIC_SECONDS, AWS_METRIC_SECONDS = 3.0, 30.0
 """Between two readings of a dashboard: on a local cloud a minute is a second, and on AWS each reading costs a cent per
 20 of them."""
@@ -95,9 +96,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def local_console(root: Path, keys: Keys) -> Console:
     """The console of the promotions and local clouds in ``root``."""
-    os.environ["BAKE_SCALE"] = str(TIME_SCALE)  # the minutes of a local cloud's metrics are seconds
+    own = dict(os.environ)
+    # The minutes of a local cloud's metrics are seconds; and whatever does not name a local cloud reaches nothing.
+    os.environ.update(BAKE_SCALE=str(TIME_SCALE), AWS_ENDPOINT_URL=UNREACHABLE)
     state = State(root)
-    actions = Actions(root, state.folder / "console", who=system_user(), allowed=True)
+    folder = state.folder / "console"
+    actions = Actions(root, folder, who=system_user(), allowed=True, environment=own)
     platforms = LocalPlatforms(state)
     return Console(
         frame=Frame(actions=actions, csrf=keys.csrf, source="this machine"),

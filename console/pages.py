@@ -84,16 +84,17 @@ class Pages:
         title: str,
         refused: str,
         effect: str,
-        facts: Sequence[str],
         grave: bool,
         action: str,
         reason: str,
         command: str,
         back: str,
+        facts: Sequence[str] = (),
+        facts_at: str = "",
         hidden: dict[str, str] | None = None,
         name: str | None = None,
     ) -> Response:
-        """``name``: as the person is called, if the form asks for it."""
+        """``facts_at``: the address of facts that take a moment. ``name``: of the person, if the form asks."""
         return self.html(
             "confirm.html",
             status=409 if refused else 200,
@@ -102,6 +103,7 @@ class Pages:
             refusal=refused,
             effect=effect,
             facts=facts,
+            facts_at=facts_at,
             grave=grave,
             action=action,
             hidden=hidden or {},

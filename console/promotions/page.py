@@ -59,9 +59,11 @@ def log_part(source: Promotions, promotion_id: str | None, step_id: str | None, 
         return "", since or NO_STEP
     shown_step, _, offset = (since or NO_STEP).rpartition(":")
     begun = step.id != shown_step
+    # What the step before printed since the last look: it has ended meanwhile.
+    lines = list(source.log(promotion.id, shown_step, int(offset)).lines) if begun and shown_step else []
     log = source.log(promotion.id, step.id, None if begun else int(offset))
     position = f"{step.id}:{log.offset}"
-    lines = [f"── {step.name} ──"] if begun and not step_id else []
+    lines += [f"── {step.name} ──"] if begun and not step_id else []
     lines += ["… earlier lines are in the file"] if begun and log.skipped else []
     lines += log.lines
     if begun and not log.lines:

@@ -2,14 +2,16 @@
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
+from markupsafe import escape
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from console.actions import NotAllowed
@@ -20,6 +22,7 @@ from console.promotions.model import CannotDecide, Decision, NotFound, Promotion
 from console.security import form
 from console.show import part
 from pipeline.release.ports import Unavailable
+from reporting.text import visible
 
 AT = "/promotion"
 POSITION = re.compile(r"[\w .:/-]+:\d+")
@@ -40,6 +43,7 @@ class PromotionRoutes:
             Route(AT, self.show),
             Route(f"{AT}/live", self.live),
             Route(f"{AT}/log", self.log),
+            Route(f"{AT}/change", self.change),
             Route(f"{AT}/decide", self.decide, methods=["GET", "POST"]),
         ]
 
@@ -87,7 +91,7 @@ class PromotionRoutes:
             title=title,
             refused=refused,
             effect=effect,
-            facts=await run_in_threadpool(self._change, promotion),
+            facts_at=f"{AT}/change?{urlencode({'promotion': promotion})}",
             grave=decision == "reject",
             action=f"{AT}/decide",
             hidden={"promotion": promotion, "decision": decision},
@@ -97,11 +101,10 @@ class PromotionRoutes:
             back=AT,
         )
 
-    def _change(self, promotion: str) -> Sequence[str]:
-        """What the decision is about. A person may decide without it, but not without knowing that it is missing."""
+    def change(self, request: Request) -> Response:
+        """What a decision is about. A person may decide without it, but not without knowing that it is missing."""
         try:
-            return self.promotions.change(promotion)
-        except NotFound as error:
-            raise HTTPException(404) from error
-        except (OSError, Unavailable, subprocess.SubprocessError) as error:
-            return [f"what it changes is not known: {error}"]
+            lines = self.promotions.change(request.query_params.get("promotion", ""))
+        except (NotFound, OSError, Unavailable, subprocess.SubprocessError) as error:
+            lines = [f"what it changes is not known: {error}"]
+        return HTMLResponse("".join(f"{escape(visible(line))}\n" for line in lines))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from console.__main__ import local_console
 from console.actions import Actions
 from console.monitoring import page as monitoring_page
 from console.monitoring.reading import CloudWatch, View
@@ -15,8 +16,8 @@ from console.payments.reading import ApiPayments, Query
 from console.platforms import LocalPlatforms
 from console.reading import Reading
 from console.releases.reading import AwsReleases
+from console.security import Keys
 from loadtest.scenario import card_number, client_address
-from localcloud.settings import TIME_SCALE
 from pipeline.local.state import State
 from tests.integration.conftest import ROOT, Platform
 from tests.integration.test_transactions import in_role
@@ -28,7 +29,9 @@ T = TypeVar("T")
 
 @pytest.fixture
 def platforms(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalPlatforms:
-    monkeypatch.setenv("BAKE_SCALE", str(TIME_SCALE))
+    for name in ("BAKE_SCALE", "AWS_ENDPOINT_URL"):
+        monkeypatch.setenv(name, "")  # to be as they are now afterwards
+    local_console(tmp_path, Keys())  # it sets them for its process
     state = State(tmp_path)
     state.clouds = platform.cloud.folder.parent
     return LocalPlatforms(state)

@@ -166,7 +166,7 @@ def test_a_decision_is_given_with_name_and_comment_and_recorded(
     browser: Open, source: CodePipelinePromotions, aws: Aws, actions: Recorded
 ) -> None:
     client = browser(source)
-    facts = client.get("/promotion/decide", params={"promotion": "two", "decision": "approve"}).text
+    facts = client.get("/promotion/change", params={"promotion": "two"}).text
     assert "Prod runs aaaaaaaaaaaa Change &lt;a&gt;" in facts
     fields = {"promotion": "two", "decision": "approve", "name": "Ann", "reason": "gate is fine", "csrf": KEYS.csrf}
     assert client.post("/promotion/decide", data=fields, headers=OWN).status_code == 303

@@ -102,12 +102,13 @@ def test_the_log_grows_line_by_line_and_begins_anew_with_the_next_step(state: St
         append(run, "Dev/LoadGate", " line")
         html, position = page.log_part(source, None, None, position)
         assert html == "<span>half a line\n</span>"
-        # And when the next step begins, then its log follows under its name
+        # And when the next step begins, then the rest of this log is shown, and that of the next one under its name
+        append(run, "Dev/LoadGate", "the verdict")
         gate, evidence = run.step("Dev", "LoadGate"), run.step("Dev", "Evidence")
         gate.status, evidence.status, evidence.started = "succeeded", "running", time.time()
         run.save()
         html, position = page.log_part(source, None, None, position)
-        assert html.startswith("<span>── Evidence ──\n</span>")
+        assert html.startswith("<span>the verdict\n</span><span>── Evidence ──\n</span>")
         assert position.startswith("dev-evidence:")
 
 
@@ -154,10 +155,13 @@ def test_a_promotion_that_does_not_wait_can_not_be_decided(browser: Open, state:
         LocalPromotions(state, actions).decide(done.id, "reject", name="Ann", comment="")
 
 
-def test_who_is_asked_sees_what_it_is_about(browser: Open, state: State) -> None:
-    waiting = three(state)[-1]
-    html = browser().get("/promotion/decide", params={"promotion": waiting.id, "decision": "approve"}).text
-    assert f"console.promotions.change of {waiting.id}" in html
+def test_who_is_asked_sees_what_it_is_about_without_waiting_for_it(browser: Open, state: State) -> None:
+    waiting, client = three(state)[-1], browser()
+    html = client.get("/promotion/decide", params={"promotion": waiting.id, "decision": "approve"}).text
+    assert f'hx-get="/promotion/change?promotion={waiting.id}"' in html
+    change = client.get("/promotion/change", params={"promotion": waiting.id}).text
+    assert f"console.promotions.change of {waiting.id}" in change
+    assert "not known: there is no promotion ../x" in client.get("/promotion/change?promotion=../x").text
 
 
 def test_a_read_only_console_offers_and_does_nothing(browser: Open, state: State) -> None:

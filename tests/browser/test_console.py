@@ -1,0 +1,164 @@
+"""People at the console, in a real browser."""
+
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from pipeline.local.run import Run
+from pipeline.local.state import State
+from tests.browser.conftest import ROOT, Open, Served
+from tests.recorded import HOSTILE, append, record, three
+
+AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
+expect.set_options(timeout=20_000)
+
+
+def only_the_question_is_left(run: Run) -> Run:
+    """So that an approval ends the promotion, and starts no cloud."""
+    prod = run.stages[-1]
+    prod.steps = prod.steps[:1]
+    run.save()
+    return run
+
+
+def go_on(run: Run, step: str, next_step: str, status: str = "running") -> None:
+    """The promotion itself: a step succeeds, and the next one is under way."""
+    done, begun = run.step(*step.split("/")), run.step(*next_step.split("/"))
+    done.status, done.ended = "succeeded", time.time()
+    begun.status, begun.started = status, time.time()  # type: ignore[assignment]
+    run.status = "waiting" if status == "waiting" else "running"
+    run.save()
+
+
+def ids(page: Page) -> list[str]:
+    return [each["id"] for each in page.evaluate("axe.run()")["violations"]]
+
+
+def test_a_promotion_is_watched_live_approved_in_the_page_and_seen_to_its_end(state: State, opened: Open) -> None:
+    # Given a promotion whose load gate runs in staging
+    run = only_the_question_is_left(record(state, ends_at="Staging/LoadGate", status="running"))
+    with state.lock("a promotion"):
+        page = opened()
+        expect(page.locator("#connection")).to_have_text("live")
+        expect(page.locator(".step.running .name")).to_have_text("LoadGate")
+        # When the gate prints, then its line is in the log, without a reload
+        append(run, "Staging/LoadGate", "measured 12 of 30 s")
+        expect(page.locator("#log")).to_contain_text("measured 12 of 30 s")
+        # And when the promotion comes to prod, then a person is asked
+        go_on(run, "Staging/LoadGate", "Staging/Shift")
+        expect(page.locator(".step.running .name")).to_have_text("Shift")
+        go_on(run, "Staging/Shift", "Staging/Evidence")
+        go_on(run, "Staging/Evidence", "Prod/PromoteToProd", "waiting")
+    expect(page.get_by_text("prod waits for a person.")).to_be_visible()
+    # When this person approves, with a name and a reason
+    page.get_by_role("link", name="Approve …").click()
+    expect(page.get_by_role("region", name="What it is about")).to_contain_text("To approve: c0ffee1234")
+    page.get_by_label("Your name").fill("Ann")
+    page.get_by_label("Comment").fill("The gate is fine")
+    page.get_by_role("button", name="Approve").click()
+    # Then the promotion ends, and the page says who let it in and why
+    expect(page.locator(".head .status")).to_have_text("✓ succeeded")
+    expect(page.get_by_role("heading", name="Decisions")).to_be_visible()
+    expect(page.locator("#more")).to_contain_text("approved by Ann")
+    expect(page.locator("#more")).to_contain_text("“The gate is fine”")
+    assert Run.load(run.folder).approvals[0]["comment"] == "The gate is fine"
+
+
+def test_a_commit_that_attacks_the_page_is_text(state: State, opened: Open) -> None:
+    run = record(state, subject=HOSTILE, ends_at="Dev/LoadGate", status="failed", log="<img src=x onerror=alert(2)>\n")
+    run.failure = "<script>alert(3)</script>"
+    run.save()
+    page = opened()
+    expect(page.locator(".head h2")).to_contain_text("Fix <script>alert(1)</script>")
+    expect(page.locator(".head h2")).to_contain_text("****1111")
+    expect(page.locator("#log")).to_contain_text("<img src=x onerror=alert(2)>")
+    assert page.locator("#log img, .head script").count() == 0
+
+
+def test_two_tabs_show_the_same_and_the_reader_is_not_disturbed(state: State, opened: Open) -> None:
+    # Given two tabs, a keyboard user on a link, and a reader who has scrolled
+    run = record(state, ends_at="Dev/LoadGate", status="running", log="line\n" * 400)
+    with state.lock("a promotion"):
+        one = opened()
+        two = one.context.new_page()
+        two.goto(one.url)
+        for page in (one, two):
+            expect(page.locator("#connection")).to_have_text("live")
+            expect(page.locator("#log")).to_contain_text("line")
+        link = one.get_by_role("link", name="Synth")
+        link.focus()
+        two.locator("#log").evaluate("log => { log.scrollTop = 0 }")
+        # When the promotion goes on
+        append(run, "Dev/LoadGate", "the gate has passed")
+        go_on(run, "Dev/LoadGate", "Dev/Evidence")
+        # Then both tabs follow, the focus stays, and the log is not pulled away
+        for page in (one, two):
+            expect(page.locator(".step.running .name")).to_have_text("Evidence")
+        expect(link).to_be_focused()
+        expect(one.locator("#log")).to_contain_text("the gate has passed")
+        assert two.locator("#log").evaluate("log => log.scrollTop") == 0
+
+
+def test_a_console_that_has_ended_is_said_and_its_old_link_opens_nothing(
+    state: State, opened: Open, served: Served
+) -> None:
+    three(state)
+    page = opened()
+    expect(page.locator("#connection")).to_have_text("live")
+    # When the console ends, then the page says so
+    served.stop()
+    expect(page.locator("#connection")).to_have_text("the console does not answer")
+    # And when it is started again, then the tab of before shows nothing until the new link is opened
+    link = served.start()
+    page.goto(served.address("/promotion"))
+    expect(page.locator("body")).to_contain_text("Open the link that the console printed")
+    page.goto(link)
+    page.wait_for_url("**/promotion")
+    expect(page.get_by_text("prod waits for a person.")).to_be_visible()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 400)])
+def test_every_page_is_accessible_and_fits(state: State, opened: Open, served: Served, scheme: str, width: int) -> None:
+    waiting = three(state)[-1]
+    page = opened(scheme=scheme, width=width, unchecked=True)
+    confirm = f"/promotion/decide?promotion={waiting.id}&decision=approve"
+    paths = (
+        "/promotion",
+        "/release/prod",
+        "/gate",
+        "/platform/dev",
+        "/payments/dev",
+        "/evidence",
+        confirm,
+        "/release/dev/abort",
+    )
+    found = {}
+    for path in paths:
+        page.goto(served.address(path))
+        page.evaluate(AXE)
+        found[path] = [*ids(page), *(["too wide"] if page.evaluate("document.body.scrollWidth > innerWidth") else [])]
+    assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+def test_without_a_mouse_the_content_is_one_key_away(state: State, opened: Open) -> None:
+    three(state)
+    page = opened()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Approve …")).to_be_focused()
+
+
+def test_nothing_is_loaded_from_elsewhere(state: State, opened: Open, served: Served) -> None:
+    three(state)
+    page = opened()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in ("/promotion", "/release/prod", "/evidence"):
+        page.goto(served.address(path))
+        expect(page.locator("h1")).to_be_attached()
+    assert [url for url in asked if not url.startswith(served.address("/"))] == []
+    assert Path(page.url).name == "evidence"
