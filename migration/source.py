@@ -42,7 +42,7 @@ def connect(url: str | None, environ: Mapping[str, str] = os.environ) -> Any:
     try:
         parts = urlsplit(url)
         if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
-            raise ValueError("postgresql://USER@HOST/DATABASE is needed")
+            raise ValueError
         more = dict(parse_qsl(parts.query))
         login = {
             "user": unquote(parts.username or "postgres"),
@@ -51,8 +51,10 @@ def connect(url: str | None, environ: Mapping[str, str] = os.environ) -> Any:
             "timeout": _SECONDS,
         }
         folder, port = more.get("host"), parts.port or 5432
-    except ValueError as error:
-        raise Unavailable(f"the address of the old system's database makes no sense: {error}") from None
+    except ValueError:  # its text may hold the password
+        raise Unavailable(
+            "the address of the old system's database makes no sense: postgresql://USER@HOST/DATABASE is needed"
+        ) from None
     try:
         if folder:
             return Connection(**login, unix_sock=f"{folder}/.s.PGSQL.{port}")

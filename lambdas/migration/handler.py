@@ -2,7 +2,9 @@
 
 ``{"command": "load"}`` loads the next file of the full load, ``"file"`` names one, ``"again"`` begins it again.
 ``{"command": "follow"}`` applies the changes that wait; ``"columns"`` says what the columns of tables are from now on.
-``{"command": "status"}`` reads only. An event without a command is the schedule's, and follows.
+``{"command": "status"}`` reads only. ``{"command": "compare"}`` gives digests of rows (``comparison.answer``), and
+``{"command": "repair"}`` applies single rows (``repair.repair``). An event without a command is the schedule's, and
+follows.
 
 Each answer has a ``state``. ``busy``: another call works. ``idle``: there is nothing to do. ``reading``: call again.
 ``done``, ``refused``: the file is. ``waiting``: something must happen first, which ``reason`` says.
@@ -19,9 +21,11 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 from lambdas.adapters import aws, configuration, database
 from lambdas.adapters.tracing import tracer
 from lambdas.api.endpoint import logger
+from lambdas.migration import comparison
 from lambdas.migration.changes import Follower, Waiting, lag_seconds
 from lambdas.migration.load import Loader
 from lambdas.migration.objects import Bucket, Object
+from lambdas.migration.repair import repair
 from lambdas.migration.report import MOST_LISTED
 from lambdas.migration.state import DONE, REFUSED, Progress, State
 from lambdas.migration.tables import TABLES
@@ -160,4 +164,16 @@ def _measure(pending: list[Object]) -> None:
         metric.add_dimension(name="Environment", value=os.environ["ENVIRONMENT"])
 
 
-COMMANDS: Final[dict[str, Callable[[Work, Event], Answer]]] = {"load": _load, "follow": _follow, "status": _status}
+def _compare(work: Work, event: Event) -> Answer:
+    return {"state": "done", "answer": comparison.answer(work.connection, event)}
+
+
+def _repair(work: Work, event: Event) -> Answer:
+    if not work.state.is_mine():
+        return {"state": "busy"}
+    return {"state": "done", **repair(work.connection, work.state, event["table"], event["rows"])}
+
+
+COMMANDS: Final[dict[str, Callable[[Work, Event], Answer]]] = {
+    "load": _load, "follow": _follow, "status": _status, "compare": _compare, "repair": _repair,
+}  # fmt: skip

@@ -10,6 +10,7 @@ from pg8000.native import Connection
 
 from lambdas.payments.money import CURRENCIES
 from lambdas.schema import migrator
+from lambdas.schema.handler import MIGRATION_USER, let_migrate
 from localcloud.postgres import Postgres
 from tests.oldsystem.database import SETTINGS, OldSystem
 
@@ -37,7 +38,12 @@ class Sides:
                     connection.run(
                         statement, currencies=sorted(CURRENCIES), synthetic_principals=["s"], demo_principals=["d"]
                     )
+        let_migrate(connection, _NAME, self._password)
         connection.close()
+
+    def migration(self) -> Any:
+        """The same, as the user of the migration's function."""
+        return Connection(MIGRATION_USER, password=self._password, unix_sock=self._server.socket, database=_NAME)
 
     def platform(self) -> Any:
         """A connection of ``pg8000.native`` to the platform's database."""
@@ -51,6 +57,7 @@ class Sides:
                      "merchant_customers.merchant_id AND takes = 'real'")  # fmt: skip
         platform.run("DELETE FROM merchants WHERE takes = 'real'")
         platform.run("DELETE FROM customers WHERE NOT synthetic AND customer_id NOT LIKE 'cust-%'")
+        platform.run("TRUNCATE migration.files, migration.layouts, migration.changed_rows, migration.staged_rows")
         old.close()
         platform.close()
 
