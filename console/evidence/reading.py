@@ -9,8 +9,9 @@ from typing import Protocol
 from console import text
 from pipeline.compliance.acknowledgements import MalformedAcknowledgements, load
 from pipeline.evidence.bundle import FOLDER
+from pipeline.evidence.container import LIMIT
 from pipeline.evidence.errors import Mismatch
-from pipeline.evidence.verify import LIMIT, verify
+from pipeline.evidence.verify import verify
 from pipeline.local.run import all_runs
 from pipeline.local.state import State
 from pipeline.review.findings import REPORT

@@ -44,9 +44,14 @@ def pack(facts: Mapping[str, Any], files: Mapping[str, bytes], signer: Signer | 
     }
     text = (json.dumps(manifest, indent=2) + "\n").encode()
     signature = {SIGNATURE: signer.sign(text)} if signer else {}
+    return zipped({MANIFEST: text} | signature | dict(sorted(files.items())))
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    """``files`` in a zip, in their order. ``container.read`` accepts no other form."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
-        for name, data in ({MANIFEST: text} | signature | dict(sorted(files.items()))).items():
+        for name, data in files.items():
             entry = zipfile.ZipInfo(name, date_time=ZIP_EPOCH)
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED

@@ -1,10 +1,10 @@
-"""Verifies a bundle. This needs only the file and, for a signed bundle, the public key."""
+"""Verifies a bundle. This needs only the file and, for a signed bundle, the public key.
+
+A signature proves who wrote a bundle, and no more. So what the bundle says is checked, too.
+"""
 
 import hashlib
-import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +13,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from environments import PROMOTION_ORDER
+from pipeline.evidence import container
 from pipeline.evidence.bundle import FORMAT, LOCAL, MANIFEST, SIGNATURE
+from pipeline.evidence.container import UNREADABLE
 from pipeline.evidence.errors import Mismatch
-
-LIMIT = 64 * 1024 * 1024
-"""The most bytes of a bundle, and of all files in it together. The pipeline's bundles have a few million."""
-UNREADABLE = (ValueError, KeyError, RuntimeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-"""The exceptions that reading a forged archive, UTF-8 text or JSON document can raise."""
+from pipeline.evidence.reports import DONE, PASS
 
 
 def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
     Returns the manifest. Raises ``Mismatch`` when ``bundle`` is no bundle; for the first file that is missing, changed
     or not in the manifest; for a missing or wrong signature; and for a signature without a ``public_key`` to check it.
     """
-    content = _content(bundle)
+    content = container.read(bundle)
     manifest = _manifest(content)
     signature: dict[str, str] | None = manifest["signature"]
     if not signature and manifest["promotion"]["engine"] != LOCAL:
@@ -47,42 +46,48 @@ def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
             raise Mismatch(f"{name} was changed: its SHA-256 is not the manifest's")
     for name in content.keys() - digests.keys() - {MANIFEST, *([SIGNATURE] if signature else [])}:
         raise Mismatch(f"{name} was added: the manifest does not list it")
+    if list(content) != [MANIFEST, *([SIGNATURE] if signature else []), *sorted(digests)]:
+        raise Mismatch("the files are not in the order of `collect`")
+    _check_meaning(manifest, content)
     return manifest
 
 
-def _content(bundle: bytes) -> dict[str, bytes]:
-    if len(bundle) > LIMIT:
-        raise Mismatch(f"this is no bundle: it has more than {LIMIT} bytes")
-    content: dict[str, bytes] = {}
-    left = LIMIT
-    try:
-        with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
-            for entry in archive.infolist():
-                if entry.filename in content:
-                    raise Mismatch(f"{entry.filename} is in the bundle twice")
-                content[entry.filename] = _read(archive, entry, left)
-                left -= len(content[entry.filename])
-    except UNREADABLE as error:
-        raise Mismatch(f"this is no zip file, or a damaged one: {error}") from error
-    return content
+def _check_meaning(manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> None:
+    """The bundle proves a release: its reports say what the manifest concludes, and whoever had to approve did."""
+    name, failure = manifest["environment"], manifest.get("failure")
+    required = {each.name for each in PROMOTION_ORDER if each.requires_approval}
+    if name in required and not manifest["approvals"]:
+        raise Mismatch(f"{name} requires an approval, and the bundle has none")
+    if failure is None and manifest["gate"] != PASS:
+        raise Mismatch(f"the gate's verdict is {manifest['gate']!r}, and the bundle calls it no failure")
+    for report in ("findings.json", "acknowledgements.toml", "reports/gate.json", "reports/outcome.json"):
+        if report not in content and (failure is None or not report.startswith("reports/")):
+            raise Mismatch(f"{report} is missing: without it, the bundle proves nothing")
+    gate, outcome = (_report(content, each, name) for each in ("gate", "outcome"))
+    if gate is not None and gate.get("verdict") != manifest["gate"]:
+        raise Mismatch(f"reports/gate.json says {gate.get('verdict')!r}, and {MANIFEST} {manifest['gate']!r}")
+    if outcome is not None and manifest["gate"] == PASS and outcome.get("text") != manifest["shift"]:
+        raise Mismatch(f"reports/outcome.json says {outcome.get('text')!r}, and {MANIFEST} {manifest['shift']!r}")
+    if outcome is not None and failure is None and outcome.get("exit_code") != DONE:
+        raise Mismatch(f"the shift failed ({outcome.get('text')}), and the bundle calls it no failure")
 
 
-def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
-    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise Mismatch(f"{entry.filename} is packed with an unknown method")
+def _report(content: Mapping[str, bytes], name: str, environment: str) -> dict[str, Any] | None:
+    if f"reports/{name}.json" not in content:
+        return None
     try:
-        with archive.open(entry) as file:
-            data = file.read(limit + 1)  # the size that the entry claims is not trusted
-    except UNREADABLE as error:
-        raise Mismatch(f"{entry.filename} is damaged: {error}") from error
-    if len(data) > limit:
-        raise Mismatch(f"{entry.filename} is too long: a bundle holds {LIMIT} bytes at most")
-    return data
+        found = json.loads(content[f"reports/{name}.json"])
+        about = found["environment"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Mismatch(f"reports/{name}.json is no report: {error!r}") from error
+    if about != environment:
+        raise Mismatch(f"reports/{name}.json is about {about}, not about {environment}")
+    return dict(found)
 
 
 def _manifest(content: Mapping[str, bytes]) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads(content[MANIFEST])
+        manifest: dict[str, Any] = json.loads(content[MANIFEST], object_pairs_hook=_unique)
     except UNREADABLE as error:
         raise Mismatch(f"{MANIFEST} is missing, or is no manifest") from error
     match manifest:
@@ -104,6 +109,13 @@ def _manifest(content: Mapping[str, bytes]) -> dict[str, Any]:
             if _are_conclusions(manifest.get("failure"), manifest.get("traffic")):
                 return manifest
     raise Mismatch(f"{MANIFEST} is missing, or is no manifest")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values with one name, another reader might show the other one."""
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("a name stands twice")
+    return dict(pairs)
 
 
 def _are_conclusions(failure: Any, traffic: Any) -> bool:

@@ -23,6 +23,12 @@ FACTS = {
     "acknowledged_findings": [],
 }  # fmt: skip
 
+FILES = {
+    "findings.json": b"[]", "acknowledgements.toml": b"",
+    "reports/gate.json": json.dumps({"environment": "prod", "verdict": "pass"}).encode(),
+    "reports/outcome.json": json.dumps({"environment": "prod", "text": FACTS["shift"], "exit_code": 0}).encode(),
+}  # fmt: skip
+
 
 def keep(run: Run, content: bytes, name: str = "prod-1.zip") -> Path:
     file = run.folder / "evidence" / name
@@ -32,7 +38,7 @@ def keep(run: Run, content: bytes, name: str = "prod-1.zip") -> Path:
 
 
 def test_a_whole_bundle_shows_what_it_proves(browser: Open, state: State) -> None:
-    keep(record(state), pack(FACTS, {"reports/gate.json": b"{}"}, None))
+    keep(record(state), pack(FACTS, FILES, None))
     html = browser().get("/evidence").text
     assert '<span class="badge pass">whole</span>' in html
     assert "promoted &lt;b&gt;2&lt;/b&gt;" in html
@@ -42,7 +48,7 @@ def test_a_whole_bundle_shows_what_it_proves(browser: Open, state: State) -> Non
 
 def test_a_bundle_that_was_changed_is_said_at_once(browser: Open, state: State) -> None:
     # Given a bundle that was shown as whole
-    file = keep(record(state), pack(FACTS, {"reports/gate.json": b"{}"}, None))
+    file = keep(record(state), pack(FACTS, FILES, None))
     client = browser()
     assert "not trustworthy" not in client.get("/evidence").text
     # When a file in it is changed, then it is trusted no longer

@@ -1,16 +1,21 @@
 """A changed bundle is refused, and the first file that does not match is named."""
 
+import hashlib
 import io
 import json
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.evidence.__main__ import main
-from pipeline.evidence.verify import LIMIT
+from pipeline.evidence.bundle import MANIFEST, zipped
+from pipeline.evidence.container import LIMIT
 
 from .conftest import Released
 from .fake_aws import FakeAws
@@ -28,9 +33,7 @@ def rewrite(bundle: Path, change: Callable[[Files], object]) -> None:
     with zipfile.ZipFile(bundle) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     change(files)
-    with zipfile.ZipFile(bundle, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
+    bundle.write_bytes(zipped(files))
 
 
 def refusal(bundle: Path, capsys: pytest.CaptureFixture[str], *more: str) -> str:
@@ -68,7 +71,7 @@ def test_the_file_that_does_not_match_is_named(
 
 
 def test_a_bundle_with_two_files_of_one_name_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with warnings.catch_warnings(), zipfile.ZipFile(bundle, "a") as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(bundle, "a", zipfile.ZIP_DEFLATED) as archive:
         warnings.simplefilter("ignore")
         archive.writestr("reports/gate.json", "{}")
     assert refusal(bundle, capsys) == "reports/gate.json is in the bundle twice\n"
@@ -148,9 +151,10 @@ def huge(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (encrypted, "manifest.json is damaged: "),
+        (encrypted, "this is not the zip that `collect` wrote"),
         (packed(zipfile.ZIP_LZMA), "manifest.json is packed with an unknown method"),
         (packed(zipfile.ZIP_BZIP2), "manifest.json is packed with an unknown method"),
+        (packed(zipfile.ZIP_STORED), "manifest.json is packed with an unknown method"),
         (badly_named, "this is no zip file, or a damaged one"),
         (huge, "second is too long"),
         (lambda data: bytes(LIMIT + 1), "this is no bundle: it has more than"),
@@ -160,6 +164,188 @@ def test_a_file_that_is_no_bundle_is_refused_in_one_sentence(
     bundle: Path, change: Callable[[bytes], bytes], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle.write_bytes(change(bundle.read_bytes()))
+    assert refusal(bundle, capsys).startswith(said)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A bundle in its parts: the local headers with the data, the central directory, the end."""
+
+    files: bytes
+    directory: bytes
+    end: bytes
+
+    @classmethod
+    def of(cls, data: bytes) -> "Parts":
+        *_, size, begin, _ = struct.unpack("<4sHHHHLLH", data[-22:])
+        return cls(data[:begin], data[begin : begin + size], data[-22:])
+
+    def whole(self) -> bytes:
+        """The zip with an end that fits its parts."""
+        head, size, begin, comment = self.end[:12], len(self.directory), len(self.files), self.end[20:]
+        return self.files + self.directory + head + struct.pack("<LL", size, begin) + comment
+
+
+def hidden(data: bytes) -> bytes:
+    """A file between the others that only a streaming reader finds."""
+    secret = Parts.of(zipped({"hidden.json": b"{}"}))
+    parts = Parts.of(data)
+    return replace(parts, files=parts.files + secret.files).whole()
+
+
+def with_first_header(data: bytes, offset: int, value: bytes) -> bytes:
+    """``value`` in the header that a streaming reader follows. The directory still has the former one."""
+    return data[:offset] + value + data[offset + len(value) :]
+
+
+def linked(data: bytes) -> bytes:
+    """The first entry of the directory is a symbolic link to whoever unpacks it under Unix."""
+    parts = Parts.of(data)
+    mode = struct.pack("<L", 0o120777 << 16)
+    return replace(parts, directory=parts.directory[:38] + mode + parts.directory[42:]).whole()
+
+
+def commented(data: bytes) -> bytes:
+    target = io.BytesIO(data)
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.comment = b"trust me"
+    return target.getvalue()
+
+
+def streamed(data: bytes) -> bytes:
+    """The same files as a pipe would get them: with their sizes after the data."""
+
+    class Pipe(io.RawIOBase):
+        def __init__(self) -> None:
+            self.written = b""
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, part: Any) -> int:
+            self.written += bytes(part)
+            return len(part)
+
+    pipe = Pipe()
+    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in before.namelist():
+            archive.writestr(name, before.read(name))
+    return pipe.written
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        hidden,
+        linked,
+        commented,
+        streamed,
+        lambda data: b"#!/bin/sh\n" + data,
+        lambda data: data + b"more",
+        lambda data: data + data,
+        lambda data: with_first_header(data, 30, b"another.json"),
+        lambda data: with_first_header(data, 10, b"\x01\x02"),
+        lambda data: with_first_header(data, 6, b"\x08"),
+        lambda data: with_first_header(data, 22, b"\x00\x00\x00\x00"),
+    ],
+)
+def test_a_zip_that_other_programs_would_read_otherwise_is_refused(
+    bundle: Path, change: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle.write_bytes(change(bundle.read_bytes()))
+    assert refusal(bundle, capsys).startswith(("this is not the zip that `collect` wrote", "manifest.json is damaged"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../outside", "/etc/passwd", "reports/../../x", "reports//x", "reports/", "C:\\x", "reports\\gate.json", ".hidden",
+     "a/.hidden", "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "a b", "x\x1b[2J", ""],
+)  # fmt: skip
+def test_a_name_that_leads_elsewhere_is_refused(bundle: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def add(files: Files) -> None:
+        files[name] = b"{}"
+        said = json.loads(files[MANIFEST])
+        said["files"][name] = hashlib.sha256(b"{}").hexdigest()
+        files[MANIFEST] = json.dumps(said).encode()
+
+    rewrite(bundle, add)
+    assert "is no name of a file in a bundle" in refusal(bundle, capsys)
+
+
+def test_names_that_are_one_file_on_other_systems_are_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(bundle, lambda files: files.update({"Reports/Gate.json": b"{}"}))
+    assert refusal(bundle, capsys) == "Reports/Gate.json is in the bundle twice\n"
+
+
+def test_files_in_another_order_are_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def turn(files: Files) -> None:
+        for name in sorted(files, reverse=True):
+            files[name] = files.pop(name)
+
+    rewrite(bundle, turn)
+    assert refusal(bundle, capsys) == "the files are not in the order of `collect`\n"
+
+
+def test_a_manifest_with_a_name_that_stands_twice_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def forge(files: Files) -> None:
+        files[MANIFEST] = files[MANIFEST].replace(b'"gate": "pass"', b'"gate": "fail", "gate": "pass"')
+
+    rewrite(bundle, forge)
+    assert refusal(bundle, capsys) == "manifest.json is missing, or is no manifest\n"
+
+
+def says(**said: object) -> Callable[[Files], None]:
+    def change(files: Files) -> None:
+        files[MANIFEST] = json.dumps(json.loads(files[MANIFEST]) | said).encode()
+
+    return change
+
+
+def reports(name: str, **said: object) -> Callable[[Files], None]:
+    """Another report, which the manifest lists with its hash."""
+
+    def change(files: Files) -> None:
+        file = f"reports/{name}.json"
+        files[file] = json.dumps(json.loads(files[file]) | said).encode()
+        manifest = json.loads(files[MANIFEST])
+        manifest["files"][file] = hashlib.sha256(files[file]).hexdigest()
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    return change
+
+
+def without(*names: str) -> Callable[[Files], None]:
+    def change(files: Files) -> None:
+        manifest = json.loads(files[MANIFEST])
+        for name in names or tuple(manifest["files"]):
+            del files[name], manifest["files"][name]
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (says(environment="prod", approvals=[]), "prod requires an approval, and the bundle has none"),
+        (says(gate="fail"), "the gate's verdict is 'fail', and the bundle calls it no failure"),
+        (without(), "findings.json is missing: without it, the bundle proves nothing"),
+        (without("reports/gate.json"), "reports/gate.json is missing: without it"),
+        (without("reports/outcome.json"), "reports/outcome.json is missing: without it"),
+        (reports("gate", verdict="fail"), "reports/gate.json says 'fail', and manifest.json 'pass'"),
+        (reports("gate", environment="dev"), "reports/gate.json is about dev, not about test"),
+        (reports("outcome", exit_code=1), "the shift failed (promoted: version 2 is stable)"),
+        (
+            reports("outcome", text="rolled back"),
+            "reports/outcome.json says 'rolled back', and manifest.json 'promoted",
+        ),
+        (says(shift="promoted: version 9 is stable"), "reports/outcome.json says 'promoted: version 2 is stable'"),
+    ],
+)
+def test_a_whole_bundle_that_does_not_prove_a_release_is_refused(
+    bundle: Path, change: Callable[[Files], object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(bundle, change)
     assert refusal(bundle, capsys).startswith(said)
 
 
@@ -190,9 +376,9 @@ def test_a_manifest_of_another_shape_is_no_manifest(
 def test_a_bundle_cannot_hide_parts_of_the_output(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Given a manifest with control characters that add a line and erase the last one
     def hide(files: Files) -> None:
-        said = json.loads(files["manifest.json"])
-        said["shift"] = "promoted\n  signed    with arn:aws:kms\x1b[8m\u202e"
-        files["manifest.json"] = json.dumps(said).encode()
+        shift = "promoted\n  signed    with arn:aws:kms\x1b[8m\u202e"
+        reports("outcome", text=shift)(files)
+        says(shift=shift)(files)
 
     rewrite(bundle, hide)
     # When
@@ -206,7 +392,7 @@ def test_a_bundle_cannot_hide_parts_of_the_output(bundle: Path, capsys: pytest.C
 
 def test_a_name_in_a_refusal_is_escaped(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rewrite(bundle, lambda files: files.update({"\x1b[2J\nprod.zip: whole": b""}))
-    assert refusal(bundle, capsys).startswith(r"\x1b[2J\nprod.zip: whole was added")
+    assert refusal(bundle, capsys).startswith(r"'\x1b[2J\nprod.zip: whole' is no name of a file")
 
 
 def test_a_missing_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
