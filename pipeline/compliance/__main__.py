@@ -11,16 +11,13 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from enum import IntEnum
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from pipeline.compliance.acknowledgements import ENVIRONMENTS, HEADER, TABLE, MalformedAcknowledgements, load
+from pipeline.compliance.acknowledgements import ENVIRONMENTS, HEADER, LONGEST, TABLE, MalformedAcknowledgements, load
 from pipeline.output import say
-
-LONGEST = timedelta(days=366)
-"""An accepted finding is looked at again within a year."""
 
 
 class ExitCode(IntEnum):

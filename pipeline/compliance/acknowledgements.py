@@ -16,7 +16,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,8 @@ STALE_CHECK = "Acknowledgements"
 TYPED_CHECK = "TypedResources"
 """The name under which they list the resources that cdk-nag can't see."""
 SHORTEST_REASON = 20
+LONGEST = timedelta(days=366)
+"""An accepted finding is looked at again within a year."""
 ENVIRONMENTS = tuple(each.name for each in PROMOTION_ORDER)
 
 
@@ -96,7 +98,7 @@ class StaleClaim:
     """A claim that no longer holds, and the reason."""
 
     claim: Claim
-    rule: Literal["Unused", "Expired"]
+    rule: Literal["Unused", "Expired", "Unbounded"]
     description: str
 
 
@@ -131,7 +133,8 @@ def _of_regions(pairs: Iterable[tuple[str, str]], regions: Sequence[str]) -> Ite
 
 
 def stale(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: date) -> Iterator[StaleClaim]:
-    """The claims without a finding (long id, path of the construct) in ``found``, and those past their date."""
+    """The claims without a finding (long id, path of the construct) in ``found``, those past their date, and those
+    whose date is more than a year away."""
     for claim in claims:
         where = f"{TABLE.name}:{claim.source.line}: {claim.finding}"
         if (claim.finding, claim.path) not in found:
@@ -139,6 +142,9 @@ def stale(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: da
         if claim.source.expires < today:
             message = f"{where} expired on {claim.source.expires}: {claim.source.owner} must look at it again"
             yield StaleClaim(claim, "Expired", message)
+        if claim.source.expires > today + LONGEST:
+            message = f"{where} lasts until {claim.source.expires}: nobody may accept a finding for more than a year"
+            yield StaleClaim(claim, "Unbounded", message)
 
 
 def load(table: Path = TABLE) -> list[Acknowledgement]:

@@ -32,6 +32,7 @@ from pipeline.compliance.acknowledgements import (
     CHECKOV,
     PLATFORM,
     STALE_CHECK,
+    TABLE,
     TYPED_CHECK,
     Acknowledgement,
     Claim,
@@ -41,7 +42,7 @@ from pipeline.compliance.acknowledgements import (
 )
 from pipeline.compliance.template_pack import TemplatePack
 
-GENERIC = "Generic"
+GENERIC, IN_CODE = "Generic", "InCode"
 OF_CDK = frozenset({"AWS::CDK::Metadata", "AWS::CloudFormation::CustomResource"})
 PROVIDER = re.compile(r"/Custom::[A-Za-z0-9]+CustomResourceProvider/(Role|Handler)$")
 """Generic constructs of CDK itself. The own pack and checkov, which read templates, look at its providers."""
@@ -182,7 +183,8 @@ def _with_placeholders(rule: str, path: str, tree: _Tree) -> str:
 
 @jsii.implements(IPolicyValidationPlugin)
 class StaleCheck:
-    """Reports the acknowledgements whose finding is gone or whose date has passed."""
+    """Reports the acknowledgements whose finding is gone, whose date has passed or is too far away, and those that
+    stand in code instead of in the table: they have no owner and no date."""
 
     def __init__(self, packs: Sequence[Findings], claims: Sequence[Claim], today: date) -> None:
         self._packs = packs
@@ -199,12 +201,37 @@ class StaleCheck:
 
     @property
     def rule_ids(self) -> list[str] | None:
-        return ["Unused", "Expired"]
+        return ["Unused", "Expired", "Unbounded", IN_CODE]
 
     def validate(self, context: IPolicyValidationContext) -> Report:
         found = {finding for pack in self._packs for finding in pack.found}
         violations = [_violation(each) for each in stale(self._claims, found, self._today)]
+        tree = _Tree(context.app_construct)
+        for finding, path in sorted(found - {(each.finding, each.path) for each in self._claims}):
+            if _accepted_in_code(tree, finding, path):
+                violations.append(_in_code(finding, path))
         return Report(success=not violations, violations=violations)
+
+
+def _accepted_in_code(tree: _Tree, finding: str, path: str) -> bool:
+    """Whether CDK counts ``finding`` as acknowledged by its construct, or by one around it."""
+    parts = path.split("/")
+    around = (tree.find("/".join(parts[:length])) for length in range(len(parts) + 1))
+    return any(
+        entry.type == Validations.ACKNOWLEDGED_RULES_METADATA_KEY and finding in entry.data
+        for construct in around
+        if construct
+        for entry in construct.node.metadata
+    )
+
+
+def _in_code(finding: str, path: str) -> PolicyViolation:
+    return PolicyViolation(
+        rule_name=f"{IN_CODE}[{finding}]",
+        description=f"{finding} is accepted in code, without owner and date: only {TABLE.name} counts",
+        severity="fatal",
+        violating_resources=[PolicyViolatingResource(construct_path=path, locations=[])],
+    )
 
 
 def _violation(stale_claim: StaleClaim) -> PolicyViolation:

@@ -1,13 +1,14 @@
 """Three things fail a synthesis: a finding, an acknowledgement without a finding, and an expired acknowledgement."""
 
-from collections.abc import Iterator, Sequence
-from datetime import date
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
+from constructs import IConstruct
 
 from pipeline.compliance.acknowledgements import Acknowledgement
 from pipeline.compliance.validation import enforce
@@ -41,8 +42,10 @@ def folders(tmp_path: Path) -> Iterator[Path]:
     return (tmp_path / str(number) for number in range(9))
 
 
-def synthesise(folder: Path, acknowledgements: Sequence[Acknowledgement]) -> None:
-    """Dev and staging, each with a topic that has no key and takes plain HTTP."""
+def synthesise(
+    folder: Path, acknowledgements: Sequence[Acknowledgement], also: Callable[[cdk.App], None] = lambda app: None
+) -> None:
+    """Dev and staging, each with a topic that has no key and takes plain HTTP. ``also``: what else their code does."""
     app = cdk.App(
         outdir=str(folder),
         context={"aws:cdk:enable-path-metadata": True},
@@ -51,6 +54,7 @@ def synthesise(folder: Path, acknowledgements: Sequence[Acknowledgement]) -> Non
     )
     for name in ("Dev", "Staging"):
         sns.Topic(cdk.Stack(cdk.Stage(app, name), "Platform"), "Topic")
+    also(app)
     enforce(app, acknowledgements, today=TODAY)
     app.synth()
 
@@ -139,6 +143,30 @@ def test_acknowledgements_of_checkov_are_left_to_checkov(folders: Iterator[Path]
 def test_an_acknowledgement_past_its_date_fails(folders: Iterator[Path]) -> None:
     said = failure(folders, acknowledged(TLS, *REST, expires=date(2030, 5, 31)))
     assert "expired on 2030-05-31: the tests must look at it again" in said
+
+
+def test_an_acknowledgement_for_more_than_a_year_fails(folders: Iterator[Path]) -> None:
+    longest = TODAY + timedelta(days=366)
+    synthesise(next(folders), [acknowledged(TLS, *REST, expires=longest)])
+    said = failure(folders, acknowledged(TLS, *REST, expires=longest + timedelta(days=1)))
+    assert "lasts until 2031-06-03: nobody may accept a finding for more than a year" in said
+
+
+@pytest.mark.parametrize("at", ["Platform/Topic/Resource", "Platform", ""])
+def test_an_acknowledgement_in_code_does_not_count(folders: Iterator[Path], at: str) -> None:
+    # Given a construct that accepts its finding itself, or one around it that does
+    def accept(app: cdk.App) -> None:
+        for stage in ("Dev", "Staging"):
+            construct: IConstruct = app
+            for id in [stage, *at.split("/")] if at else []:
+                construct = construct.node.find_child(id)
+            cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=TLS, reason="Trust me, it is fine."))
+
+    # Then the synthesis fails, because the table has no such entry
+    with pytest.raises(RuntimeError, match=f"{TLS} is accepted in code, without owner and date"):
+        synthesise(next(folders), [acknowledged(*REST)], accept)
+    # And with an entry it does not
+    synthesise(next(folders), [acknowledged(TLS, *REST)], accept)
 
 
 def test_a_generic_construct_of_an_aws_type_fails_because_cdk_nag_cannot_see_it(tmp_path: Path) -> None:
