@@ -4,7 +4,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -35,21 +37,52 @@ def rules_version() -> str:
 def bundle() -> Path:
     """Build the artefact unless it is cached. Returns its folder.
 
-    Bundles are cached in the user's cache folder by the hash of their sources, so environments and runs share them.
     Raises ``subprocess.CalledProcessError`` when a dependency can't be installed.
     """
-    folder = cache_folder() / _digest()
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+    return built_once(_digest(), _build)
+
+
+def built_once(sources: str, build: Callable[[Path], None]) -> Path:
+    """The folder that ``build`` fills, or the one that an earlier build from the same ``sources`` (a hash) left.
+
+    Artefacts are cached in the user's cache folder, so environments and runs share them. The name of each has the hash
+    of its content. One that was changed since is deleted and built again, because it would be deployed.
+    """
+    cached = cache_folder()
+    cached.mkdir(parents=True, exist_ok=True)
+    for folder in sorted(cached.glob(f"{sources}-*")):
+        if folder.name == f"{sources}-{_content(folder)}":
+            return folder
+        sys.stderr.write(f"The cached artefact was changed, and is built again: {folder}\n")
+        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(dir=cached) as work:
         built = Path(work) / "bundle"
-        _install_dependencies(built)
-        shutil.copytree(SOURCE, built / SOURCE.name, ignore=shutil.ignore_patterns(*_NOISE))
-        # Another process may have built the same bundle in the meantime.
+        build(built)
+        # Lambda's user must be able to read the files, whatever the umask of this process is.
+        for path in (built, *built.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        folder = cached / f"{sources}-{_content(built)}"
+        # Another process may have built the same artefact in the meantime.
         if not folder.is_dir():
             built.rename(folder)
     return folder
+
+
+def _content(folder: Path) -> str:
+    """Hash of what will be packed: names, modes and content of all files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        digest.update(f"{path.relative_to(folder)}\0{path.lstat().st_mode:o}\0".encode())
+        if path.is_symlink():
+            digest.update(os.fsencode(path.readlink()))
+        elif path.is_file():
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:32]
+
+
+def _build(folder: Path) -> None:
+    _install_dependencies(folder)
+    shutil.copytree(SOURCE, folder / SOURCE.name, ignore=shutil.ignore_patterns(*_NOISE))
 
 
 def _install_dependencies(target: Path) -> None:

@@ -6,14 +6,13 @@ watchdog judges none.
 
 import hashlib
 import shutil
-import tempfile
 from functools import cache
 from modulefinder import ModuleFinder
 from pathlib import Path
 
 from aws_cdk import aws_lambda as lambda_
 
-from stages.bundling import ROOT, cache_folder
+from stages.bundling import ROOT, built_once
 
 MODULE = "pipeline.release.aws.watchdog"
 HANDLER = f"{MODULE}.handler"
@@ -31,20 +30,14 @@ def bundle() -> Path:
     digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes() + b"\0")
-    folder = cache_folder() / f"watchdog-{digest.hexdigest()[:32]}"
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        built = Path(work) / "bundle"
+
+    def build(folder: Path) -> None:
         for file in files:
-            target = built / file.relative_to(ROOT)
+            target = folder / file.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
-        # Another process may have built the same bundle in the meantime.
-        if not folder.is_dir():
-            built.rename(folder)
-    return folder
+
+    return built_once(f"watchdog-{digest.hexdigest()[:32]}", build)
 
 
 def _files() -> list[Path]:

@@ -1,9 +1,11 @@
 """The functions' artefact: complete, without unneeded files, and the same bytes on every machine."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
+from aws_cdk import FileSystem
 
 from names import Function
 from stages import bundling
@@ -26,16 +28,53 @@ def test_the_artefact_holds_no_machine_specific_file() -> None:
     assert not [file for file in files if file.endswith((".so", ".pyc"))]
 
 
-def test_two_machines_build_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given two machines that have not built it before
+def test_two_machines_build_the_same_artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given two machines that have not built it before: other folders, umasks and times
     built = []
-    for machine in ("one", "two"):
+    for machine, umask in (("one", 0o022), ("two", 0o077)):
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
         bundling.bundle.cache_clear()
-        built.append(_content(bundling.bundle()))
+        before = os.umask(umask)
+        try:
+            built.append(bundling.bundle())
+        finally:
+            os.umask(before)
     bundling.bundle.cache_clear()
-    # Then both have the same files with the same content
-    assert built[0] == built[1]
+    for path in built[1].rglob("*"):
+        os.utime(path, (0, 0))
+    # Then both have the same files, with the same content and the same rights for Lambda's user
+    assert _content(built[0]) == _content(built[1])
+    assert {mode for mode, _ in _content(built[1]).values()} == {"100644"}
+    assert built[0].name == built[1].name
+    # And CDK gives both the same hash
+    assert len({FileSystem.fingerprint(str(each)) for each in built}) == 1
+
+
+@pytest.mark.parametrize("change", ["a line more", "another mode", "a file more"])
+def test_a_cached_artefact_that_somebody_changed_is_built_again(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Given an artefact in the cache
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def build(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "handler.py").write_text("ANSWER = 1\n")
+
+    folder = bundling.built_once("sources", build)
+    assert bundling.built_once("sources", lambda folder: pytest.fail("built again")) == folder
+    # When somebody changes it
+    match change:
+        case "a line more":
+            (folder / "handler.py").write_text("import evil\nANSWER = 1\n")
+        case "another mode":
+            (folder / "handler.py").chmod(0o755)
+        case "a file more":
+            (folder / "sitecustomize.py").write_text("import evil\n")
+    # Then the next synthesis says so, and packs a fresh one
+    again = bundling.built_once("sources", build)
+    assert f"The cached artefact was changed, and is built again: {folder}" in capfd.readouterr().err
+    assert {file.name: file.read_text() for file in again.iterdir()} == {"handler.py": "ANSWER = 1\n"}
 
 
 def test_a_second_run_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,9 +100,10 @@ def test_a_changed_function_makes_another_artefact(tmp_path: Path, monkeypatch: 
     assert bundling._digest() != before
 
 
-def _content(folder: Path) -> dict[str, str]:
+def _content(folder: Path) -> dict[str, tuple[str, str]]:
+    """Mode and hash of each file."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(folder)): (f"{path.stat().st_mode:o}", hashlib.sha256(path.read_bytes()).hexdigest())
         for path in folder.rglob("*")
         if path.is_file()
     }
