@@ -8,7 +8,7 @@ GitHub tells which pull request and commit the run belongs to, and the run's rep
 size and known form. Their archive is never unpacked to disk.
 
 A pull request can change the review or the workflow, and so its own verdict. Therefore this command refuses runs of
-other workflows, and the comment names the files in the pull request that judge it. These files have code owners.
+other workflows, and the comment names the parts of the pull request whose code judges it. They have code owners.
 
 If a run has not ended or left no readable report, the comment says so in place of the former verdict.
 
@@ -35,8 +35,12 @@ from pipeline.review.markers import MARKER, TOOL
 WORKFLOW = ".github/workflows/review.yml"
 """Any pull request may contain another workflow of the same name."""
 ARTIFACT = "review"
-JUDGES = (".github/", ".ci/", "Makefile", "pipeline/review/", "pipeline/compliance/", "requirements/")
-"""Files and folders that decide what a review finds and how it ends."""
+INERT = (
+    "benchmarks/", "docs/", "lambdas/", "loadtest/", "localcloud/", "tests/",
+    "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md",
+)  # fmt: skip
+"""Files and folders whose code does not run when a change is reviewed. All others could alter what is found: synthesis
+and review import them, or they say what is installed and run."""
 MOST_FILES = 3000
 """GitHub lists no more files of a pull request."""
 FILE_LIMIT = 10 * 1024 * 1024
@@ -158,14 +162,18 @@ def _pull_request(github: Repository, run: dict[str, Any], base: str) -> int | N
 
 
 def _altered_judges(github: Repository, pull_request: int) -> list[str]:
-    """Those of ``JUDGES`` that the pull request changes. All of them if it has too many files for GitHub's list."""
+    """The folders and files in the pull request whose code judges it. ``...`` if GitHub does not list all its files."""
     files = list(github.pages(f"pulls/{pull_request}/files"))
-    if len(files) >= MOST_FILES:
-        return list(JUDGES)
     names = {name for each in files for name in (each["filename"], each.get("previous_filename")) if name}
-    return [
-        each for each in JUDGES if any(name == each or (each.endswith("/") and name.startswith(each)) for name in names)
-    ]
+    judges = {_part(name) for name in names if not any(name == each or name.startswith(f"{each.rstrip('/')}/")
+                                                       for each in INERT)}  # fmt: skip
+    return [*sorted(judges), *(["..."] if len(files) >= MOST_FILES else [])]
+
+
+def _part(name: str) -> str:
+    """The file's folder, one of a folder's parts below ``pipeline``, or the file itself at the top."""
+    folders = name.split("/")[:-1][: 2 if name.startswith("pipeline/") else 1]
+    return "".join(f"{each}/" for each in folders) or name
 
 
 def _report(github: Repository, run: dict[str, Any]) -> Report:
@@ -240,7 +248,7 @@ def _review(run: dict[str, Any], text: str, altered: list[str]) -> str:
     if cut := len(body.encode()) > COMMENT_LIMIT:
         body = _closed(body.encode()[:COMMENT_LIMIT].decode(errors="ignore").rpartition("\n")[0])
     whole = "Too long for a comment, so cut: [the whole report, and the log]" if cut else "[Log and HTML page]"
-    judges = ", ".join(f"`{each}`" for each in altered)
+    judges = ", ".join(f"`{re.sub('[^A-Za-z0-9._/-]', '?', each)}`" for each in altered)
     warning = f"⚠️ **This change alters what judges it: {judges}.** Read that before the verdict.\n\n" if judges else ""
     return f"{verdict} of {_commit(run)}. {whole}({run['html_url']}).\n\n{warning}{body}"
 

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.review.findings import Finding, compare
 from pipeline.review.markers import MARKER, TOOL
-from pipeline.review.publish import FILE_LIMIT
+from pipeline.review.publish import FILE_LIMIT, INERT
 from pipeline.review.reports import sarif
 from tests.unit.pipeline.review.fake_github import BOT, REPOSITORY, RUN, TOKEN, FakeGitHub, serving
 
@@ -324,14 +324,19 @@ def test_another_workflow_of_the_same_name_publishes_nothing(github: FakeGitHub,
     ("changed", "named"),
     [
         ({"filename": "pipeline/review/synthesis.py"}, "`pipeline/review/`"),
-        ({"filename": "elsewhere.yml", "previous_filename": ".github/workflows/review.yml"}, "`.github/`"),
+        ({"filename": "pipeline/assembly.py"}, "`pipeline/`"),
+        ({"filename": "stages/api.py"}, "`stages/`"),
+        ({"filename": "environments.py"}, "`environments.py`"),
+        ({"filename": "reporting/text.py"}, "`reporting/`"),
+        ({"filename": "@everybody`.py"}, "`?everybody?.py`"),
+        ({"filename": "docs/elsewhere.yml", "previous_filename": ".github/workflows/review.yml"}, "`.github/`"),
         ({"filename": "Makefile"}, "`Makefile`"),
     ],
 )
 def test_a_change_of_its_own_judges_is_named_before_the_report(
     github: FakeGitHub, tmp_path: Path, changed: dict[str, str], named: str
 ) -> None:
-    github.changed = [{"filename": f"stages/{n}.py"} for n in range(100)] + [changed]
+    github.changed = [{"filename": f"lambdas/{n}.py"} for n in range(100)] + [changed]
 
     comment = published_comment(github, tmp_path)
 
@@ -339,14 +344,28 @@ def test_a_change_of_its_own_judges_is_named_before_the_report(
     assert comment.index("alters") < comment.index("### Compliance")
 
 
-def test_a_change_with_too_many_files_names_all_judges(github: FakeGitHub, tmp_path: Path) -> None:
-    github.changed = [{"filename": f"stages/{n}.py"} for n in range(3000)]
+def test_a_change_with_too_many_files_may_have_more_judges(github: FakeGitHub, tmp_path: Path) -> None:
+    github.changed = [{"filename": f"lambdas/{n}.py"} for n in range(3000)]
 
-    assert "alters what judges it: `.github/`, `.ci/`" in published_comment(github, tmp_path)
+    assert "alters what judges it: `...`" in published_comment(github, tmp_path)
+
+
+def test_no_code_that_judges_a_change_is_called_inert() -> None:
+    # Given all of this repository's modules that synthesis, review and checkov's command import
+    code = (
+        "import sys, pipeline_app, pipeline.stack, pipeline.definition, pipeline.local.plan, pipeline.review.__main__"
+    )
+    code += ", pipeline.compliance.checkov, stages.platform_stack\nprint(*(getattr(m, '__file__', None) or '' for m in"
+    code += " list(sys.modules.values())), sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ours = {line.removeprefix(f"{ROOT}/") for line in done.stdout.splitlines() if line.startswith(f"{ROOT}/")}
+    # Then none is in a folder that is left out of the warning
+    assert {"pipeline_app.py", "environments.py", "stages/api.py", "reporting/text.py"} <= ours
+    assert not [name for name in ours if name.startswith(INERT) and not name.startswith(".venv")]
 
 
 def test_a_change_of_other_files_names_no_judge(github: FakeGitHub, tmp_path: Path) -> None:
-    github.changed = [{"filename": name} for name in ("stages/api.py", "docs/Makefile", "pipeline/reviewed.py")]
+    github.changed = [{"filename": name} for name in ("lambdas/a.py", "docs/Makefile", "README.md")]
 
     assert "alters" not in published_comment(github, tmp_path)
 
