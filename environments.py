@@ -4,6 +4,8 @@ This is the only place of per-environment values. Templates, gate, release contr
 """
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -311,6 +313,9 @@ class Environment:
     """Seed demonstration customers. The load test's own synthetic customers exist everywhere."""
     requires_approval: bool = False
     """A person must approve before the pipeline changes this environment."""
+    own_account: bool = False
+    """Refuse to synthesise unless the environment has an AWS account that neither the pipeline nor another environment
+    is in. Off: the synthesis warns where approval is required, because roles of one account are a weak border."""
     four_eyes: bool = False
     """Whether two reviewers must approve a payment that stands in review. Reviewers are IAM users then, because a
     session of their role must have its user's name."""
@@ -388,6 +393,23 @@ PROD = Environment(
 
 PROMOTION_ORDER = (DEV, STAGING, PROD)
 """The path of a commit, first to last."""
+
+
+def sharing(order: Sequence[Environment], pipeline: PipelineSettings) -> list[str]:
+    """The environments behind an approval that share their AWS account, as warnings.
+
+    Raises ``ValueError`` for one whose settings demand an account of its own.
+    """
+    accounts = Counter([pipeline.account, *(each.account for each in order)])
+    warnings = []
+    for each in order:
+        alone = each.account is not None and accounts[each.account] == 1
+        if not alone and (each.own_account or each.requires_approval):
+            what = f"{each.name} has no AWS account of its own (account in environments.py; docs/accounts.md)"
+            if each.own_account:
+                raise ValueError(f"environments.py: {what}, and its setting own_account demands one")
+            warnings.append(f"{what}: whoever may change the pipeline or another environment reaches it")
+    return warnings
 
 
 def environment(name: str) -> Environment:

@@ -22,7 +22,7 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import Construct
 
-from environments import PIPELINE, PROMOTION_ORDER, Environment, MigrationSettings, environment
+from environments import PIPELINE, PROMOTION_ORDER, Environment, MigrationSettings, environment, sharing
 from names import PIPELINE as PIPELINE_STACK
 from pipeline.bootstrap import rds_roots
 from pipeline.compliance.acknowledgements import load
@@ -109,6 +109,9 @@ def main() -> int:
 
     try:
         app = create_app(context={"@aws-cdk/core:failSynthOnValidationErrors": False})
+        if not app.node.try_get_context("environmentSuffix"):
+            for warning in sharing(PROMOTION_ORDER, PIPELINE):
+                say(f"Warning: {warning}.", sys.stderr)
     except ValueError as error:  # a setting, a name or an acknowledgement is wrong: the message says what to do
         say(f"pipeline_app.py: {error}", sys.stderr)
         return 1

@@ -1,5 +1,6 @@
 """A synthesis as the CDK command line starts it: findings are told in our words, and fail it."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from aws_cdk import aws_sns as sns
 
 import pipeline_app
+from environments import DEV, PIPELINE, PROD, sharing
 from pipeline.compliance.validation import enforce
 
 
@@ -47,6 +49,25 @@ def test_a_finding_fails_and_is_told_with_property_and_command(app: Any, capfd: 
     assert "Acknowledge with" not in said, "CDK's own text would repeat it"
 
 
-def test_without_findings_it_says_nothing(app: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_findings_it_only_warns(app: Any, capfd: pytest.CaptureFixture[str]) -> None:
     assert app(with_topic=False) == 0
-    assert capfd.readouterr().err == ""
+    [warning] = capfd.readouterr().err.splitlines()
+    assert warning.startswith("Warning: prod has no AWS account of its own")
+
+
+def test_an_environment_behind_an_approval_should_have_an_account_of_its_own() -> None:
+    here = replace(PIPELINE, account="111111111111")
+    alone, shared = replace(PROD, account="222222222222"), replace(PROD, account="111111111111")
+    # It has one
+    assert sharing([DEV, alone], here) == []
+    # It shares the pipeline's, that of another environment, or none is named
+    for order in ([shared], [replace(DEV, account="222222222222"), alone], [PROD]):
+        [warning] = sharing(order, here)
+        assert "prod has no AWS account of its own" in warning
+        # And its settings may demand one
+        with pytest.raises(ValueError, match="own_account demands one"):
+            sharing([*order[:-1], replace(order[-1], own_account=True)], here)
+    # Environments without an approval may share, unless they demand an account, too
+    assert sharing([replace(DEV, account="111111111111")], here) == []
+    with pytest.raises(ValueError, match="dev has no AWS account of its own"):
+        sharing([replace(DEV, own_account=True)], here)
