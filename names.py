@@ -20,6 +20,8 @@ CONNECTION_PARAMETER = "/payment/pipeline/connection-arn"
 
 SYNTH_PROJECT = "payment-synth"
 """The build that tests and synthesises."""
+INSPECTION_PROJECT = "payment-inspection"
+"""The build that looks at what that one wrote."""
 API_LOG_ROLE = "payment-api-gateway-logs"
 """The role under which API Gateway writes the logs of all environments of an account."""
 FIREWALL_METRIC = "payment-firewall"

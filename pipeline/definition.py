@@ -1,12 +1,11 @@
 """The promotion path, declared once. The engines (AWS CodePipeline, the local plan) translate it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from aws_cdk import aws_sns as sns
 from aws_cdk import pipelines
 
 from environments import Environment
-from pipeline.steps import Approval, Archive, BlueGreenShift, CollectEvidence, EvidenceSource, LoadGate
+from pipeline.steps import Approval, Archive, Asking, BlueGreenShift, CollectEvidence, EvidenceSource, LoadGate
 from stages.platform_stage import PlatformStage
 
 
@@ -14,22 +13,24 @@ def declare_promotion(
     pipeline: pipelines.PipelineBase,
     platforms: Mapping[Environment, PlatformStage],
     *,
-    notices: sns.ITopic | None = None,
-    archive: Archive | None = None,
+    asking: Asking | None = None,
+    archive: Callable[[Environment], Archive | None] = lambda environment: None,
 ) -> None:
-    """Add every environment to ``pipeline`` in the mapping's order: approve if required, deploy, gate, shift, keep the
-    evidence.
+    """Add every environment to ``pipeline`` in the mapping's order: prepare a change set, ask for approval if required,
+    deploy, gate, shift, keep the evidence.
 
-    Engines on AWS pass two options: ``notices`` gets a message for each waiting approval, ``archive`` keeps evidence.
+    Engines on AWS pass two options: ``asking``, and the ``archive`` of each environment's evidence.
     """
     for environment, stage in platforms.items():
         outputs = stage.platform.outputs
-        evidence = EvidenceSource.of(pipeline.synth, archive)
+        evidence = EvidenceSource.of(pipeline.synth, archive(environment))
         gate = LoadGate(environment=environment, outputs=outputs, evidence=evidence)
         shift = BlueGreenShift(environment=environment, outputs=outputs, gate=gate, evidence=evidence)
         collect = CollectEvidence(environment=environment, gate=gate, shift=shift, evidence=evidence)
+        approvals = [Approval(environment=environment, asking=asking)] if environment.requires_approval else []
         pipeline.add_stage(
             stage,
-            pre=[Approval(environment=environment, notices=notices)] if environment.requires_approval else [],
+            # Between change set and execution, so that what is approved exists, and is what is executed.
+            stack_steps=[pipelines.StackSteps(stack=stage.platform, change_set=approvals)] if approvals else None,
             post=pipelines.Step.sequence([gate, shift, collect]),
         )

@@ -27,11 +27,13 @@ from constructs import Construct
 from environments import Environment, PipelineSettings
 from names import CONNECTION_PARAMETER
 from names import PIPELINE as STACK_NAME
+from pipeline.artifact_folders import separate
 from pipeline.artifacts import ARTIFACT_DAYS, ARTIFACT_FOLDER, KEY_ALIAS, RegionalArtifacts, artifact_bucket
+from pipeline.barrier import ask_before_self_mutation, keep_logical_id, let_only_actions_write, publish_all_assets
 from pipeline.definition import declare_promotion
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
-from pipeline.steps import REPORT_NAME, Archive, CollectEvidence, PlatformStep, Synth
+from pipeline.steps import REPORT_NAME, Archive, Asking, CollectEvidence, InspectAssembly, PlatformStep, Synth
 from stages.platform_stage import PlatformStage
 
 EVIDENCE_DAYS = 3 * 365
@@ -77,13 +79,16 @@ class PipelineStack(cdk.Stack):
             settings.repository, settings.branch, connection_arn=connection, action_name="Source", trigger_on_push=True
         )
         tools = json.loads(PACKAGE_JSON.read_text())["devDependencies"]
+        synth = Synth(source=source)
+        commit = source.source_attribute("CommitId")
+        inspect = InspectAssembly(synth=synth, commit=commit, pipeline=STACK_NAME, regions=replicas)
         engine = pipelines.CodePipeline(
             self,
             "Pipeline",
             pipeline_name=STACK_NAME,
             pipeline_type=codepipeline.PipelineType.V2,
             execution_mode=codepipeline.ExecutionMode.QUEUED,
-            synth=Synth(source=source),
+            synth=inspect,
             self_mutation=True,
             **_stores(artifacts, settings.region, replicas),
             cli_version=tools["aws-cdk"],
@@ -91,18 +96,29 @@ class PipelineStack(cdk.Stack):
             publish_assets_in_parallel=False,
             code_build_defaults=self._builds(settings, key),
         )
-        archive = Archive(pipeline=STACK_NAME, bucket=artifacts, signing_key=self._signing_key())
-        declare_promotion(engine, platforms, notices=notices, archive=archive)
+        assembly = inspect.assembly_digest
+        asking = Asking(notices=notices, about=f"Commit {commit}, assembly {assembly}.")
+
+        def archive(environment: Environment) -> Archive:
+            key = self._signing_key(environment)
+            return Archive(pipeline=STACK_NAME, bucket=artifacts, signing_key=key, assembly_digest=assembly)
+
+        declare_promotion(engine, platforms, asking=asking, archive=archive)
         engine.build_pipeline()
+        keep_logical_id(synth)
+        publish_all_assets(engine, cdk_assets=tools["cdk-assets"])
+        ask_before_self_mutation(engine.pipeline, inspect, asking)
+        folders = separate(engine.pipeline)
+        let_only_actions_write(engine.pipeline, artifacts, folders)
         self._protect_evidence(engine, artifacts)
         # By its ARN: for the topic itself CDK would let the service use the key without any condition.
         target = sns.Topic.from_topic_arn(self, "FailureNotices", notices.topic_arn)
         engine.pipeline.notify_on(
             "Failures", target, events=[codepipeline.PipelineNotificationEvents.PIPELINE_EXECUTION_FAILED]
         )
-        self._report_groups(engine)
+        self._report_groups([synth, *_post_steps(engine)])
         _allow_codeconnections(engine.pipeline, connection)
-        narrow(self, key_alias=KEY_ALIAS, other_regions=list(replicas))
+        narrow(self, key_alias=KEY_ALIAS, other_regions=list(replicas), artifacts=artifacts, folders=folders)
 
     def _key(self) -> kms.Key:
         key = kms.Key(
@@ -143,13 +159,14 @@ class PipelineStack(cdk.Stack):
         )
         return key
 
-    def _signing_key(self) -> kms.Key:
-        """Only the steps of a release may sign with this key. The public key is enough to verify, without AWS."""
+    def _signing_key(self, environment: Environment) -> kms.Key:
+        """Only the steps of a release of ``environment`` may sign with this key. The public key is enough to verify,
+        without AWS."""
         return kms.Key(
             self,
-            "SigningKey",
-            alias=f"alias/{STACK_NAME}-evidence",
-            description="Signs the evidence of releases",
+            f"SigningKey{environment.name.capitalize()}",
+            alias=f"alias/{STACK_NAME}-evidence-{environment.name}",
+            description=f"Signs the evidence of releases of {environment.name}",
             key_spec=kms.KeySpec.ECC_NIST_P256,
             key_usage=kms.KeyUsage.SIGN_VERIFY,
             removal_policy=cdk.RemovalPolicy.DESTROY,
@@ -169,8 +186,7 @@ class PipelineStack(cdk.Stack):
         return topic
 
     def _protect_evidence(self, engine: pipelines.CodePipeline, artifacts: s3.Bucket) -> None:
-        """Let only the steps of a release write evidence of its environment, and each object once. They and others may
-        write anywhere else in the bucket, because they store artifacts there."""
+        """Let only the steps of a release write evidence of its environment, and each object once."""
         # CDK lets the function that empties the bucket replace this policy, and with it the rules below. The function
         # can do without: it then empties the bucket and only logs that it could not forbid further writes.
         emptier = cast(cdk.CustomResourceProviderBase, self.node.find_child(EMPTIER))
@@ -227,9 +243,9 @@ class PipelineStack(cdk.Stack):
             logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
         )
 
-    def _report_groups(self, engine: pipelines.CodePipeline) -> None:
+    def _report_groups(self, steps: Iterable[pipelines.Step]) -> None:
         """Create the groups for JUnit reports. CodeBuild finds a group by the names of the project and the report."""
-        for step in [engine.synth, *_post_steps(engine)]:
+        for step in steps:
             if isinstance(step, pipelines.CodeBuildStep) and step.partial_build_spec:
                 group = codebuild.ReportGroup(
                     self,

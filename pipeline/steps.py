@@ -4,8 +4,9 @@ A step knows its environment, and finds the platform by the outputs of the platf
 are for CodeBuild; other engines ignore them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from aws_cdk import Aws, CfnOutput, Duration, pipelines
 from aws_cdk import aws_codebuild as codebuild
@@ -18,6 +19,7 @@ from aws_cdk import aws_sns as sns
 import names
 from environments import Environment
 from names import Role
+from pipeline import inspection
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.evidence.codepipeline import ASSEMBLY
 from pipeline.evidence.reports import GATE_REPORTS
@@ -76,20 +78,69 @@ class Synth(pipelines.CodeBuildStep):
         )
 
 
+CHANGE = "PIPELINE"
+"""The variable of the inspection that is ``changed`` or ``unchanged``: whether the assembly changes the pipeline."""
+
+
+class InspectAssembly(pipelines.CodeBuildStep):
+    """Check that the assembly of ``synth`` has nothing that its readers would execute, and hand it on.
+
+    The code is a part of the deployed pipeline, so a commit can't change how it is inspected itself. Later steps use
+    this step's output, which the synthesis, running the commit's code, can't write. Only for engines on AWS: the local
+    engine inspects by itself.
+    """
+
+    def __init__(self, *, synth: Synth, commit: str, pipeline: str, regions: Iterable[str] = ()) -> None:
+        """``commit``: the variable with its id. ``pipeline``: the name of its stack. ``regions``: those with a stack of
+        artifacts of their own."""
+        found = '"${TMPDIR:-/tmp}/inspection"'  # outside of the folder that becomes this step's output
+        stacks = {Aws.REGION: pipeline, **{region: f"{names.REGIONAL_ARTIFACTS}{region}" for region in regions}}
+        super().__init__(
+            "Inspect",
+            input=synth,
+            commands=[
+                f"python3 -I - . {pipeline} > {found} <<'END_OF_INSPECTION'\n"
+                f"{Path(inspection.__file__).read_text()}END_OF_INSPECTION",
+                f'echo "commit $COMMIT" && cat {found}',
+                f"export ASSEMBLY=$(sed -n 's/^assembly //p' {found})",
+                f"export PIPELINE=$(sed -n 's/^pipeline //p' {found})",
+            ],
+            env={"COMMIT": commit},
+            primary_output_directory=".",
+            project_name=names.INSPECTION_PROJECT,
+            role_policy_statements=[
+                iam.PolicyStatement(
+                    actions=["cloudformation:GetTemplate"],
+                    resources=[
+                        f"arn:{Aws.PARTITION}:cloudformation:{region}:{Aws.ACCOUNT_ID}:stack/{stack}/*"
+                        for region, stack in stacks.items()
+                    ],
+                )
+            ],
+            timeout=Duration.minutes(15),
+        )
+        self.assembly_digest = self.exported_variable("ASSEMBLY")
+        """The digest that the inspection gave the assembly, as a variable of the execution."""
+        self.exported_variable(CHANGE)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """The bucket in which an AWS pipeline keeps its evidence, and the key that signs it."""
+    """The bucket in which an AWS pipeline keeps the evidence of one environment, and the key that signs it."""
 
     pipeline: str
     """The pipeline's name, needed to ask CodePipeline for the approver."""
     bucket: s3.IBucket
     signing_key: kms.IKey
+    assembly_digest: str
+    """The digest of the assembly as the inspection found it. The execution remembers it, and no step can change it."""
 
     @property
     def variables(self) -> dict[str, str]:
         return {
             "PIPELINE_NAME": self.pipeline,
             "PIPELINE_EXECUTION_ID": codepipeline.GlobalVariables.EXECUTION_ID,
+            "ASSEMBLY_DIGEST": self.assembly_digest,
             "EVIDENCE_BUCKET": self.bucket.bucket_name,
             "EVIDENCE_KEY_ARN": self.signing_key.key_arn,
         }
@@ -245,13 +296,27 @@ class CollectEvidence(pipelines.CodeBuildStep):
         )
 
 
-class Approval(pipelines.ManualApprovalStep):
-    """A person decides whether the commit is promoted to ``environment``. The step is named ``PromoteToProd``, say."""
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """How an engine on AWS asks a person: who gets a message, and what the question says about the change."""
 
-    def __init__(self, *, environment: Environment, notices: sns.ITopic | None = None) -> None:
+    notices: sns.ITopic
+    about: str
+
+
+class Approval(pipelines.ManualApprovalStep):
+    """A person decides whether the commit is promoted to ``environment``. The step is named ``PromoteToProd``, say.
+
+    It stands between the environment's change set and its execution.
+    """
+
+    def __init__(self, *, environment: Environment, asking: Asking | None = None) -> None:
         name = environment.name
         super().__init__(
             f"PromoteTo{name.capitalize()}",
-            comment=f"Gate and shift have passed in every environment before {name}. Approve to deploy to {name}.",
-            notification_topic=notices,
+            comment=(
+                f"Gate and shift have passed in every environment before {name}, and the change set of"
+                f" {environment.stack_name} is made. Approve to execute it.{f' {asking.about}' if asking else ''}"
+            ),
+            notification_topic=asking.notices if asking else None,
         )

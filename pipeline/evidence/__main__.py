@@ -28,6 +28,7 @@ from pipeline.evidence.errors import EvidenceError, Mismatch
 from pipeline.evidence.local import LocalRun
 from pipeline.evidence.promotion import PromotionContext
 from pipeline.evidence.reports import GATE_REPORTS
+from pipeline.inspection import Refused, digest
 from pipeline.output import say
 from reporting.text import one_line
 
@@ -58,6 +59,7 @@ def collect(settings: Environment, promotion: PromotionContext, *, now: datetime
     facts = {
         "environment": name,
         "commit": promotion.commit,
+        "assembly": _inspected(promotion),
         "promotion": {"engine": promotion.engine, "id": promotion.id},
         "created": now.isoformat(timespec="seconds"),
         "approvals": [asdict(promotion.approval(found.stage, step)) for step in found.approvals],
@@ -66,6 +68,17 @@ def collect(settings: Environment, promotion: PromotionContext, *, now: datetime
     }
     file = f"{name}-{now:%Y%m%dT%H%M%SZ}-{promotion.commit[:12]}.zip"
     return promotion.keep(name, file, pack(facts, found.files, promotion.signer))
+
+
+def _inspected(promotion: PromotionContext) -> str:
+    """The digest of the assembly. Raises ``EvidenceError`` if it is not what was inspected and approved."""
+    try:
+        found = digest(promotion.assembly)
+    except (Refused, OSError) as error:
+        raise EvidenceError(f"the cloud assembly can't be read: {error}") from error
+    if promotion.assembly_digest not in (None, found):
+        raise EvidenceError(f"the cloud assembly is not the one that was approved: {promotion.assembly_digest}")
+    return found
 
 
 def current_promotion(environ: Mapping[str, str]) -> PromotionContext:
@@ -89,7 +102,8 @@ def detail(arguments: argparse.Namespace) -> str:
 
 def _verify(arguments: argparse.Namespace) -> str:
     # Imported here, because the engines' steps only collect and do not install this library.
-    from pipeline.evidence.verify import LIMIT, verify
+    from pipeline.evidence.container import LIMIT
+    from pipeline.evidence.verify import verify
 
     try:
         with arguments.file.open("rb") as file:
@@ -105,6 +119,7 @@ def _summary(manifest: Mapping[str, Any]) -> list[str]:
     return [
         f"release   {manifest['environment']}, commit {manifest['commit']}, {manifest['created']}",
         f"promotion {manifest['promotion']['engine']} {manifest['promotion']['id']}",
+        *([f"assembly  {manifest['assembly']}"] if manifest.get("assembly") else []),
         *(f"approved  {each['step']} by {each['by']}, {each['at']}" for each in manifest["approvals"]),
         *([f"FAILED    {manifest['failure']}"] if manifest.get("failure") else []),
         f"gate      {manifest['gate']}",

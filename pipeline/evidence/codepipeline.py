@@ -44,6 +44,7 @@ class PipelineExecution:
         try:
             self.id = environ["PIPELINE_EXECUTION_ID"]
             self.commit = environ["CODEBUILD_RESOLVED_SOURCE_VERSION"]
+            self.assembly_digest = environ["ASSEMBLY_DIGEST"]
             self._pipeline = environ["PIPELINE_NAME"]
             self._bucket = environ["EVIDENCE_BUCKET"]
             self.signer = KmsSigner(aws, environ["EVIDENCE_KEY_ARN"])
@@ -61,7 +62,10 @@ class PipelineExecution:
         state = next((each for each in stages if each["stageName"] == stage), None)
         if state is None or state.get("latestExecution", {}).get("pipelineExecutionId") != self.id:
             raise EvidenceError(f"stage {stage} of {self._pipeline} is not at execution {self.id}")
-        actions = {each["actionName"]: each.get("latestExecution", {}) for each in state["actionStates"]}
+        # An action between a change set and its execution has the name of the stack before its own.
+        actions = {
+            each["actionName"].rpartition(".")[2]: each.get("latestExecution", {}) for each in state["actionStates"]
+        }
         decision = actions.get(step, {})
         by, at = decision.get("lastUpdatedBy"), decision.get("lastStatusChange")
         if decision.get("status") != "Succeeded" or not by or not at:

@@ -27,6 +27,7 @@ class LocalRun:
             record = json.loads(self._record.read_text())
             self.id: str = record["id"]
             self.commit: str = record["revision"]
+            self.assembly_digest: str | None = record.get("assembly_digest")
             self._approved = {
                 each["step"]: (
                     each["by"],

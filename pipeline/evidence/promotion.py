@@ -34,6 +34,10 @@ class PromotionContext(Protocol):
         """The cloud assembly that the promotion deploys."""
 
     @property
+    def assembly_digest(self) -> str | None:
+        """The digest of the assembly that was inspected and approved. ``None``: an engine from before inspections."""
+
+    @property
     def signer(self) -> Signer | None: ...
 
     def approval(self, stage: str, step: str) -> ApprovalRecord:

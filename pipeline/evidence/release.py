@@ -46,7 +46,7 @@ def read(environment: str, *, assembly: Path, reports: Sequence[Path], failed: b
     written = Reports.read(environment, reports)
     return ReleaseEvidence(
         stage=stage["name"],
-        approvals=tuple(step["name"] for step in stage["pre"] if step["kind"] == "approval"),
+        approvals=tuple(step["name"] for step in _asked(stage) if step["kind"] == "approval"),
         conclusions=written.of_failure() if failed else written.checked(),
         findings=len(found),
         files={
@@ -56,6 +56,13 @@ def read(environment: str, *, assembly: Path, reports: Sequence[Path], failed: b
             TABLE.name: _bytes(TABLE),
         },
     )
+
+
+def _asked(stage: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The steps before a deployment is executed."""
+    yield from stage["pre"]
+    for stack in stage["stacks"]:
+        yield from stack.get("change_set", ())
 
 
 def _templates(assembly: Path, stage: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:

@@ -35,7 +35,8 @@ def promote(state: State, options: argparse.Namespace) -> None:
     )
     with state.lock("a promotion"), console_for_output() as console:
         end_orphans(state, console)
-        _execute(Promotion.begin(state, console, request), console)
+        promotion = Promotion.begin(state, console, request)
+        _execute(promotion, promotion.execute, console)
 
 
 def approve(state: State, options: argparse.Namespace) -> None:
@@ -45,7 +46,8 @@ def approve(state: State, options: argparse.Namespace) -> None:
         check_packages(state.root, run.source)
         record_decision(run, step, "approved", name=options.name, comment=options.comment)
         step.status, step.ended = "succeeded", time.time()
-        _execute(Promotion(state, run, console, PromotionRequest()), console)
+        promotion = Promotion(state, run, console, PromotionRequest())
+        _execute(promotion, promotion.resume, console)
 
 
 def reject(state: State, options: argparse.Namespace) -> None:
@@ -169,9 +171,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _execute(promotion: Promotion, console: Console) -> None:
+def _execute(promotion: Promotion, work: Callable[[], None], console: Console) -> None:
     try:
-        promotion.execute()
+        work()
     except PromotionError as error:
         error.shown, error.headline = True, report.headline(promotion.run)
         raise

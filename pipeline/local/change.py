@@ -18,6 +18,11 @@ def change_of(run: Run, stage: Stage, repository: Path) -> Iterator[str]:
     """The change from what ``stage`` runs to ``run``, line by line."""
     before = next((old for old in reversed(all_runs(run.folder.parent)) if _went_through(old, stage)), None)
     yield f"\nTo approve: {run.revision[:12]} {run.subject}"
+    if run.assembly_digest:
+        yield f"  assembly {run.assembly_digest}"
+    for step in stage.steps:
+        if step.kind == "prepare":
+            yield f"  change set of {stage.name}: {step.detail}"
     if before is None:
         yield f"  {stage.name} has nothing to compare with: no promotion has gone through it yet"
     elif before.revision == run.revision:

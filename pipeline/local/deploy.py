@@ -1,6 +1,8 @@
 """Deploys a synthesised stack like CodePipeline: publish the assets, create a change set, execute it.
 
     python -m pipeline.local.deploy payment-platform-dev --template … --assets … --outputs …
+    python -m pipeline.local.deploy payment-platform-prod … --prepare CHANGES     only make the change set
+    python -m pipeline.local.deploy payment-platform-prod … --execute CHANGES     only execute that one
 
 The templates and asset manifests of the cloud assembly are used unchanged. An asset is stored under the hash of its
 content, so an asset that exists is not published again. A change set holds only the differences from the deployed
@@ -14,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -37,29 +39,53 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deployment:
-    """The result of a deployment: the numbers of resources added, modified and removed, and the stack's outputs."""
+class ChangeSet:
+    """What will be done. ``name``: in CloudFormation, which keeps no empty change set. ``changes``: action and logical
+    id of each resource."""
 
-    added: int
-    modified: int
-    removed: int
+    name: str
+    changes: list[list[str]]
+
+    def count(self, action: str) -> int:
+        return [each[0] for each in self.changes].count(action)
+
+    def __str__(self) -> str:
+        if not self.changes:
+            return "no changes"
+        return (
+            f"{self.count('Add')} resources to add, {self.count('Modify')} to modify, {self.count('Remove')} to remove"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """The result of a deployment: what was done, and the stack's outputs."""
+
+    done: ChangeSet
     outputs: dict[str, str]
 
     def __str__(self) -> str:
-        if not (self.added or self.modified or self.removed):
+        if not self.done.changes:
             return "no changes"
-        return f"{self.added} resources added, {self.modified} modified, {self.removed} removed"
+        added, modified, removed = (self.done.count(action) for action in ("Add", "Modify", "Remove"))
+        return f"{added} resources added, {modified} modified, {removed} removed"
 
 
-def deploy(aws: boto3.Session, stack_name: str, *, template: Path, assets: Path, progress: Progress) -> Deployment:
-    """Deploy ``template``. ``assets`` is the asset manifest beside it.
+def prepare(aws: boto3.Session, stack_name: str, *, template: Path, assets: Path, progress: Progress) -> ChangeSet:
+    """Publish the assets and create a change set to ``template``. ``assets`` is the asset manifest beside it.
 
-    Raises ``StepFailed``, naming the resource and the reason, when CloudFormation refuses or rolls back.
+    Raises ``StepFailed`` when CloudFormation refuses.
     """
     published = _publish(aws, assets, progress)
     if template.name not in published:
         raise StepFailed(f"{assets} does not name the template {template.name}")
-    return _Stack(aws, stack_name, progress).bring_to(published[template.name])
+    return _Stack(aws, stack_name, progress).prepare(published[template.name])
+
+
+def execute(aws: boto3.Session, stack_name: str, change_set: ChangeSet, *, progress: Progress) -> Deployment:
+    """Execute ``change_set``. Raises ``StepFailed`` when CloudFormation rolls back, naming the resource and the reason,
+    and when it has no such change set any more."""
+    return _Stack(aws, stack_name, progress).execute(change_set)
 
 
 def _publish(aws: boto3.Session, manifest: Path, progress: Progress) -> dict[str, str]:
@@ -109,19 +135,16 @@ class _Stack:
         self._name = name
         self._progress = progress
 
-    def bring_to(self, template_url: str) -> Deployment:
+    def prepare(self, template_url: str) -> ChangeSet:
         status = self._wait_while_busy(since=time.time())  # CloudFormation continues an earlier deployment by itself
         exists = status not in (None, "DELETE_COMPLETE", PLANNED_ONLY)
-        change_set = f"promotion-{int(time.time() * 1000)}"
-        actions = self._plan(change_set, template_url, "UPDATE" if exists else "CREATE")
-        if actions:
-            self._execute(change_set, len(actions))
-        return Deployment(
-            added=actions.count("Add"),
-            modified=actions.count("Modify"),
-            removed=actions.count("Remove"),
-            outputs=self._outputs(),
-        )
+        name = f"promotion-{int(time.time() * 1000)}"
+        return ChangeSet(name=name, changes=self._plan(name, template_url, "UPDATE" if exists else "CREATE"))
+
+    def execute(self, change_set: ChangeSet) -> Deployment:
+        if change_set.changes:
+            self._execute(change_set.name, len(change_set.changes))
+        return Deployment(done=change_set, outputs=self._outputs())
 
     def _describe(self) -> dict[str, Any] | None:
         try:
@@ -139,8 +162,8 @@ class _Stack:
         stack = self._describe() or {}
         return {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
 
-    def _plan(self, name: str, template_url: str, kind: Any) -> list[str]:
-        """Create a change set. Returns its action for each resource; an empty list when nothing differs."""
+    def _plan(self, name: str, template_url: str, kind: Any) -> list[list[str]]:
+        """Create a change set. Returns action and logical id for each resource; an empty list when nothing differs."""
         try:
             self._cloudformation.create_change_set(
                 StackName=self._name,
@@ -161,7 +184,8 @@ class _Stack:
             if "didn't contain changes" in reason or "No updates are to be performed" in reason:
                 return []
             raise StepFailed(f"CloudFormation can't plan {self._name}: {reason}")
-        return [change["ResourceChange"]["Action"] for change in found["Changes"]]
+        changes = (change["ResourceChange"] for change in found["Changes"])
+        return [[each["Action"], each["LogicalResourceId"]] for each in changes]
 
     def _recovery(self) -> str:
         environment = self._name.removeprefix(names.stack(""))
@@ -183,7 +207,12 @@ class _Stack:
 
     def _execute(self, change_set: str, expected: int) -> None:
         began = time.time()
-        self._cloudformation.execute_change_set(StackName=self._name, ChangeSetName=change_set)
+        try:
+            self._cloudformation.execute_change_set(StackName=self._name, ChangeSetName=change_set)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("ChangeSetNotFound", "InvalidChangeSetStatus"):
+                raise StepFailed(f"the change set {change_set} can't be executed any more: promote again") from error
+            raise
         status = self._wait_while_busy(since=began, expected=expected)
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise StepFailed(self._first_failure(began, status))
@@ -226,26 +255,55 @@ class _Stack:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.local.deploy", description="Deploy a stack.")
-    parser.add_argument("stack", help="name of the CloudFormation stack")
-    parser.add_argument("--template", type=Path, required=True, help="the template in the cloud assembly")
-    parser.add_argument("--assets", type=Path, required=True, help="the asset manifest beside it")
-    parser.add_argument("--outputs", type=Path, required=True, help="where to write the stack's outputs, as JSON")
-    options = parser.parse_args()
+    options = _parser().parse_args()
 
     def progress(text: str) -> None:
         say(text)
 
     try:
-        done = deploy(session(None), options.stack, template=options.template, assets=options.assets, progress=progress)
-        draft = options.outputs.with_suffix(".new")
-        draft.write_text(json.dumps(done.outputs, indent=2) + "\n")
-        draft.replace(options.outputs)
-    except (StepFailed, BotoCoreError, ClientError, S3UploadFailedError, OSError) as error:
+        aws = session(None)
+        if options.execute:
+            change_set = ChangeSet(**read_object(options.execute))
+        else:
+            change_set = prepare(
+                aws, options.stack, template=options.template, assets=options.assets, progress=progress
+            )
+        if options.prepare:
+            if options.prepare.exists() and read_object(options.prepare)["changes"] != change_set.changes:
+                raise StepFailed(f"{change_set}: that is not what was approved, so promote again")
+            _write(options.prepare, asdict(change_set))
+            progress(str(change_set))
+        else:
+            done = execute(aws, options.stack, change_set, progress=progress)
+            _write(options.outputs, done.outputs)
+            progress(str(done))
+    except (StepFailed, BotoCoreError, ClientError, S3UploadFailedError, OSError, TypeError, ValueError) as error:
         progress(f"{options.stack} was not deployed: {error}")
         return ExitCode.FAILED
-    progress(str(done))
     return ExitCode.OK
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    draft = file.with_suffix(".new")
+    draft.write_text(json.dumps(content, indent=2) + "\n")
+    draft.replace(file)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.local.deploy", description="Deploy a stack.")
+    parser.add_argument("stack", help="name of the CloudFormation stack")
+    parser.add_argument("--template", type=Path, required=True, help="the template in the cloud assembly")
+    parser.add_argument("--assets", type=Path, required=True, help="the asset manifest beside it")
+    parser.add_argument("--outputs", type=Path, required=True, help="where to write the stack's outputs, as JSON")
+    half = parser.add_mutually_exclusive_group()
+    half.add_argument(
+        "--prepare",
+        type=Path,
+        metavar="CHANGES",
+        help="make a change set, write it here, and stop; fails if another one stands here",
+    )
+    half.add_argument("--execute", type=Path, metavar="CHANGES", help="execute the change set that stands here")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The local engine: writes the promotion path as a plan, ``plan.json`` in the cloud assembly, for this machine.
 
 The plan names the same templates and commands that AWS CodePipeline uses. Its shape (paths are relative to the
-assembly's directory; every list is in execution order)::
+assembly's directory; every list is in execution order; the steps of ``change_set`` stand between the change set of
+the stack and its execution)::
 
     {"version": 1, "stages": [
         {"name", "environment", "pre": [STEP], "stacks": [STACK], "post": [STEP]}]}
-    STACK = {"name", "template", "assets"}
+    STACK = {"name", "template", "assets", "change_set": [STEP]}
     STEP  = {"name", "kind": "commands" | "approval", "commands", "install_commands",
              "env", "env_from_outputs": {VARIABLE: {"stack", "output"}}}
 """
@@ -51,18 +52,21 @@ def _stage(
         "account": stacks[0].account,
         "region": stacks[0].region,
         "pre": _steps(deployment.pre, producers),
-        "stacks": [_stack(stack, assembly) for stack in stacks],
+        "stacks": [_stack(stack, producers, assembly) for stack in stacks],
         "post": _steps(deployment.post, producers),
     }
 
 
-def _stack(stack: pipelines.StackDeployment, assembly: Path) -> dict[str, Any]:
+def _stack(
+    stack: pipelines.StackDeployment, producers: Sequence[pipelines.StackDeployment], assembly: Path
+) -> dict[str, Any]:
     if stack.template_asset is None:
         raise ValueError(f"stack {stack.stack_name} publishes no template: it needs the default stack synthesizer")
     return {
         "name": stack.stack_name,
         "template": os.path.relpath(stack.absolute_template_path, assembly),
         "assets": os.path.relpath(stack.template_asset.asset_manifest_path, assembly),
+        "change_set": _steps(stack.change_set, producers),
     }
 
 

@@ -31,13 +31,14 @@ class PlanReader:
     def step(self, stage: Stage, step: Step) -> dict[str, Any]:
         planned = self.stage(stage)
         with self._legible():
-            return dict({each["name"]: each for each in planned["pre"] + planned["post"]}[step.name])
+            every = [*planned["pre"], *(each for of in planned["stacks"] for each in _asked(of)), *planned["post"]]
+            return dict({each["name"]: each for each in every}[step.name])
 
     def stack(self, stage: Stage, step: Step) -> dict[str, Any]:
-        """The stack that a deploy step deploys."""
+        """The stack that a step prepares or deploys."""
         planned = self.stage(stage)
         with self._legible():
-            return _stacks_by_step(planned)[step.name]
+            return dict({name: of for of in planned["stacks"] for name in _names(planned, of)}[step.name])
 
     @contextmanager
     def _legible(self) -> Iterator[None]:
@@ -48,18 +49,19 @@ class PlanReader:
 
 
 def run_stage(planned: dict[str, Any]) -> Stage:
-    """A planned stage as a stage of a run: approvals, start of the local cloud, deployments, checks."""
+    """A planned stage as a stage of a run: start of the local cloud, deployments, checks. Steps that stand between a
+    change set and its execution divide the deployment in two."""
     name = planned["name"]
-    return Stage(
-        name=name,
-        environment=planned["environment"],
-        steps=[
-            *(run_step(name, each["name"], each["kind"]) for each in planned["pre"]),
-            run_step(name, "Local cloud", "cloud"),
-            *(run_step(name, step, "deploy") for step in _stacks_by_step(planned)),
-            *(run_step(name, each["name"], each["kind"]) for each in planned["post"]),
-        ],
-    )
+    steps = [*(run_step(name, each["name"], each["kind"]) for each in planned["pre"])]
+    steps.append(run_step(name, "Local cloud", "cloud"))
+    for stack in planned["stacks"]:
+        prepare, deploy = _names(planned, stack)
+        if asked := _asked(stack):
+            steps.append(run_step(name, prepare, "prepare"))
+            steps += (run_step(name, each["name"], each["kind"]) for each in asked)
+        steps.append(run_step(name, deploy, "deploy"))
+    steps += (run_step(name, each["name"], each["kind"]) for each in planned["post"])
+    return Stage(name=name, environment=planned["environment"], steps=steps)
 
 
 def run_step(stage: str, name: str, kind: Kind) -> Step:
@@ -67,7 +69,12 @@ def run_step(stage: str, name: str, kind: Kind) -> Step:
     return Step(name=name, kind=kind, log=f"logs/{slug}.log")
 
 
-def _stacks_by_step(planned: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The stacks of a planned stage, by the name of the step that deploys each."""
-    stacks = planned["stacks"]
-    return {"Deploy" if len(stacks) == 1 else f"Deploy {stack['name']}": stack for stack in stacks}
+def _asked(stack: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps between the stack's change set and its execution. Older plans have none."""
+    return list(stack.get("change_set", ()))
+
+
+def _names(planned: dict[str, Any], stack: dict[str, Any]) -> tuple[str, str]:
+    """The names of the steps that prepare and deploy a stack of a planned stage."""
+    which = "" if len(planned["stacks"]) == 1 else f" {stack['name']}"
+    return f"Prepare{which}", f"Deploy{which}"

@@ -11,9 +11,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import names
 from localcloud import LocalCloud, LocalCloudError
 from localcloud.files import read_object
 from localcloud.settings import TIME_SCALE
+from pipeline import inspection
 from pipeline.bootstrap.account import toolkit_command
 from pipeline.git import GitError, git
 from pipeline.local import source
@@ -46,6 +48,16 @@ class Promotion:
     def __init__(self, state: State, run: Run, console: Console, request: PromotionRequest) -> None:
         self.state, self.run, self.console, self.request = state, run, console, request
         self.started_clouds: list[LocalCloud] = []
+
+    def resume(self) -> None:
+        """Go on after an approval. If the stage's cloud was stopped since, its change set is gone, too: make it again,
+        which fails unless it is what was approved."""
+        stage, step = next(self.run.open_steps())
+        if step.kind == "deploy" and not self._cloud(stage).is_running():
+            for each in stage.steps[: stage.steps.index(step)]:
+                if each.kind in ("cloud", "prepare"):
+                    each.status = "pending"
+        self.execute()
 
     @classmethod
     def begin(cls, state: State, console: Console, request: PromotionRequest) -> "Promotion":
@@ -84,7 +96,7 @@ class Promotion:
                     step.detail = self._synthesise(stage, step)
                 case "cloud":
                     step.detail = self._start_cloud(stage, step)
-                case "deploy":
+                case "prepare" | "deploy":
                     step.detail = self._deploy(stage, step)
                 case "commands":
                     step.detail = self._run_step_commands(stage, step)
@@ -128,10 +140,18 @@ class Promotion:
         self._run(stage, step, [f"cdk synth --quiet --output {shlex.quote(assembly)}"], environment)
         if not self._plan.file.exists():
             raise StepFailed("the synthesis wrote no plan.json, so there is nothing to promote")
+        self.run.assembly_digest = self._inspected()
         stages = self._plan.stages()
         self.run.stages += [run_stage(planned) for planned in stages]
         self._supersede_waiting()
         return f"{len(stages)} environments: {', '.join(s['environment'] for s in stages)}"
+
+    def _inspected(self) -> str:
+        """The digest of the assembly, by the code that runs now and not by that of the commit."""
+        try:
+            return inspection.inspect(self.run.assembly, names.PIPELINE)
+        except (inspection.Refused, OSError) as error:
+            raise StepFailed(f"the assembly is refused: {error}") from error
 
     def _change(self) -> dict[str, str]:
         """What a synthesis needs to name the line of the change that made a finding; empty without git."""
@@ -181,6 +201,12 @@ class Promotion:
         for name, file in files.items():
             command += [f"--{name}", str(self.run.assembly / file)]
         command += ["--outputs", str(self._outputs(stack["name"]))]
+        if stack.get("change_set"):
+            # Somebody approves in between, perhaps a day later.
+            if self.run.assembly_digest not in (None, self._inspected()):
+                raise StepFailed(f"{self.run.assembly} is not what was inspected: promote again")
+            half = "--prepare" if step.kind == "prepare" else "--execute"
+            command += [half, str(self.run.folder / "outputs" / f"{stack['name']}.changes.json")]
         return self._run(stage, step, [shlex.join(command)], self._environment(self._cloud(stage)), folder=OWN_CODE)
 
     def _run_step_commands(self, stage: Stage, step: Step) -> str:

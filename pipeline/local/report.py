@@ -76,8 +76,8 @@ def leave_last_word(text: str) -> None:
 
 
 def _begun(stage: Stage) -> bool:
-    """Whether the run did any step of the stage. A question about its approval does not count."""
-    return any(step.status != "pending" for step in stage.steps if step.kind != "approval")
+    """Whether the run changed anything in the stage. A change set and a question about it do not."""
+    return any(step.status != "pending" for step in stage.steps if step.kind not in ("approval", "cloud", "prepare"))
 
 
 def _tail(run: Run, step: Step) -> list[str]:

@@ -13,7 +13,7 @@ from localcloud.files import read_object
 VERSION = 1
 
 Status = Literal["pending", "running", "waiting", "succeeded", "failed", "interrupted", "rejected", "superseded"]
-Kind = Literal["source", "synth", "cloud", "deploy", "commands", "approval"]
+Kind = Literal["source", "synth", "cloud", "prepare", "deploy", "commands", "approval"]
 
 
 @dataclass(kw_only=True)
@@ -53,6 +53,8 @@ class Run:
     revision: str = ""
     subject: str = ""
     note: str | None = None
+    assembly_digest: str | None = None
+    """What the inspection named the assembly. ``None``: a run from before assemblies were inspected."""
     status: Status = "running"
     started: float = field(default_factory=time.time)
     ended: float | None = None

@@ -46,7 +46,10 @@ def test_a_commit_reaches_prod_after_approval_and_a_pushed_change_is_shifted_wit
     run = clone.last_run()
     assert run["status"] == "waiting"
     assert {step.split()[-1] for stage in ("Build", "Dev", "Staging") for step in statuses(run)[stage]} == {"succeeded"}
-    assert "succeeded" not in {step.split()[-1] for step in statuses(run)["Prod"]}
+    # what would change there is known
+    assert statuses(run)["Prod"][:4] == [
+        "Local cloud succeeded", "Prepare succeeded", "PromoteToProd waiting", "Deploy pending",
+    ]  # fmt: skip
     for environment in ("dev", "staging"):
         assert clone.report(environment, "gate.json")["verdict"] == "pass"
 

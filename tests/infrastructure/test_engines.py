@@ -12,6 +12,7 @@ import pytest
 
 from environments import PROMOTION_ORDER
 from pipeline.bootstrap import questions
+from pipeline.local.plan_reader import run_stage
 from pipeline.steps import or_evidence
 from tests.infrastructure.promotion import elsewhere, one_environment, pipeline_template, promotion, resources
 
@@ -51,7 +52,11 @@ def steps(kind: str) -> list[tuple[str, Step]]:
     return [
         (stage["name"], step)
         for stage in plan_stages()
-        for step in [*stage["pre"], *stage["post"]]
+        for step in [
+            *stage["pre"],
+            *(each for stack in stage["stacks"] for each in stack["change_set"]),
+            *stage["post"],
+        ]
         if step["kind"] == kind
     ]
 
@@ -64,7 +69,11 @@ def test_both_engines_promote_through_the_same_stages_in_the_order_of_the_settin
 def test_both_engines_run_the_same_steps_around_the_same_deployments() -> None:
     for planned, stage in zip(plan_stages(), aws_stages(), strict=True):
         # CloudFormation deploys in two actions, a change set and its execution; the plan names the stack.
-        deployments = [f"{stack['name']}.{phase}" for stack in planned["stacks"] for phase in ("Prepare", "Deploy")]
+        deployments = [
+            f"{stack['name']}.{step}"
+            for stack in planned["stacks"]
+            for step in ("Prepare", *(each["name"] for each in stack["change_set"]), "Deploy")
+        ]
         expected = [*(step["name"] for step in planned["pre"]), *deployments, *(s["name"] for s in planned["post"])]
         assert [action["Name"] for action in stage["Actions"]] == expected
         orders = [action["RunOrder"] for action in stage["Actions"]]
@@ -115,7 +124,7 @@ def test_a_command_that_fails_keeps_its_exit_code_and_its_conclusion(tmp_path: P
 def test_both_engines_pass_the_same_stack_outputs_to_a_step() -> None:
     def on_aws(action: dict[str, Any]) -> dict[str, str]:
         variables = json.loads(action["Configuration"].get("EnvironmentVariables", "[]"))
-        outputs = [each for each in variables if not each["value"].startswith("#{codepipeline.")]
+        outputs = [each for each in variables if not each["value"].startswith(("#{codepipeline.", "#{Build@"))]
         return {each["name"]: each["value"].split(".")[-1].rstrip("}") for each in outputs}
 
     def locally(step: Step) -> dict[str, str]:
@@ -128,9 +137,17 @@ def test_both_engines_pass_the_same_stack_outputs_to_a_step() -> None:
 
 def test_both_engines_require_the_approvals_of_the_settings_and_no_others() -> None:
     locally = [(stage, step["name"]) for stage, step in steps("approval")]
-    on_aws = [(stage, action["Name"]) for stage, action in actions("Manual")]
+    on_aws = [(stage, action["Name"].rpartition(".")[2]) for stage, action in actions("Manual")]
     assert locally == on_aws
     assert [stage.lower() for stage, _ in locally] == [each.name for each in PROMOTION_ORDER if each.requires_approval]
+
+
+def test_a_person_approves_a_change_set_that_exists_and_before_it_is_executed() -> None:
+    [prod] = [each for each in aws_stages() if each["Name"] == "Prod"]
+    names = [action["Name"].rpartition(".")[2] for action in prod["Actions"]]
+    assert names[:3] == ["Prepare", "PromoteToProd", "Deploy"]
+    [planned] = [run_stage(each) for each in plan_stages() if each["environment"] == "prod"]
+    assert [each.name for each in planned.steps][:4] == ["Local cloud", "Prepare", "PromoteToProd", "Deploy"]
 
 
 def test_the_plan_names_templates_and_assets_that_exist() -> None:

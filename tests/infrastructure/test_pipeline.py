@@ -22,6 +22,7 @@ from tests.infrastructure.platform_template import as_list
 from tests.infrastructure.promotion import elsewhere, pipeline_template, promotion, resources
 
 ROOT = Path(__file__).resolve().parents[2]
+APPROVAL = "payment-platform-prod.PromoteToProd"
 
 
 def pipeline() -> dict[str, Any]:
@@ -72,7 +73,7 @@ def test_the_connection_comes_from_the_account_at_each_deployment() -> None:
 
 def test_the_pipeline_updates_itself_before_it_touches_an_environment() -> None:
     assert [stage["Name"] for stage in pipeline()["Stages"]] == [
-        "Source", "Build", "UpdatePipeline", "Assets", "Dev", "Staging", "Prod",
+        "Source", "Build", "ApprovePipeline", "UpdatePipeline", "Assets", "Dev", "Staging", "Prod",
     ]  # fmt: skip
     specification = json.loads(project("UpdatePipeline", "SelfMutate")["Source"]["BuildSpec"])
     version = json.loads((ROOT / "package.json").read_text())["devDependencies"]["aws-cdk"]
@@ -114,7 +115,8 @@ def test_the_synthesis_tests_the_commit_with_pinned_tools_only() -> None:
 
 def test_approvers_are_notified_of_approvals_and_of_failures() -> None:
     [topic] = resources(pipeline_template(), "AWS::SNS::Topic")
-    assert action("Prod", "PromoteToProd")["Configuration"]["NotificationArn"] == {"Ref": topic}
+    assert action("Prod", APPROVAL)["Configuration"]["NotificationArn"] == {"Ref": topic}
+    assert action("ApprovePipeline", "ChangePipeline")["Configuration"]["NotificationArn"] == {"Ref": topic}
     [subscription] = resources(pipeline_template(), "AWS::SNS::Subscription").values()
     assert subscription["Endpoint"] == PIPELINE.approver_email
     [rule] = resources(pipeline_template(), "AWS::CodeStarNotifications::NotificationRule").values()
@@ -188,6 +190,7 @@ def evidence_rules() -> dict[str, dict[str, Any]]:
         f"{each['Sid']} {each['Resource']['Fn::Join'][1][1]}": each["Condition"]
         for each in policy_of_artifacts()
         if (each["Effect"], each["Action"], each["Principal"]) == ("Deny", "s3:PutObject", {"AWS": "*"})
+        and "NotResource" not in each
         and each["Resource"]["Fn::Join"][1][1].startswith("/evidence/")
     }
 
@@ -217,7 +220,7 @@ def test_evidence_consists_of_the_commit_its_assembly_and_the_reports_of_gate_an
     # Given the outputs of the earlier steps, in the folders that the command reads
     stage = name.capitalize()
     made = {each: action(stage, each)["OutputArtifacts"][0]["Name"] for each in ("LoadGate", "BlueGreenShift")}
-    made["Synth"] = action("Build", "Synth")["OutputArtifacts"][0]["Name"]
+    made["Inspect"] = action("Build", "Inspect")["OutputArtifacts"][0]["Name"]
     for step in ("LoadGate", "BlueGreenShift"):
         assert (
             json.loads(project(stage, step)["Source"]["BuildSpec"])["artifacts"]["base-directory"] == f"reports/{name}"
@@ -229,7 +232,7 @@ def test_evidence_consists_of_the_commit_its_assembly_and_the_reports_of_gate_an
     install = json.loads(project(stage, "Evidence")["Source"]["BuildSpec"])["phases"]["install"]["commands"]
     links = dict(re.findall(r'ln -s -- "\$CODEBUILD_SRC_DIR_(\w+)" "(\S+)"', "\n".join(install)))
     assert links == {
-        made["Synth"]: str(ASSEMBLY),
+        made["Inspect"]: str(ASSEMBLY),
         made["LoadGate"]: f"reports/{name}/gate",
         made["BlueGreenShift"]: f"reports/{name}/shift",
     }
@@ -239,10 +242,10 @@ def test_evidence_consists_of_the_commit_its_assembly_and_the_reports_of_gate_an
 def test_a_step_that_fails_has_the_assembly_and_the_reports_of_the_steps_before(name: str) -> None:
     stage = name.capitalize()
     source = action("Source", "Source")["OutputArtifacts"][0]["Name"]
-    synth = action("Build", "Synth")["OutputArtifacts"][0]["Name"]
+    assembly = action("Build", "Inspect")["OutputArtifacts"][0]["Name"]
     gate = action(stage, "LoadGate")["OutputArtifacts"][0]["Name"]
-    for step, inputs in (("LoadGate", {synth: str(ASSEMBLY)}),
-                         ("BlueGreenShift", {synth: str(ASSEMBLY), gate: str(GATE_REPORTS)})):  # fmt: skip
+    for step, inputs in (("LoadGate", {assembly: str(ASSEMBLY)}),
+                         ("BlueGreenShift", {assembly: str(ASSEMBLY), gate: str(GATE_REPORTS)})):  # fmt: skip
         assert {each["Name"] for each in action(stage, step)["InputArtifacts"]} == {source, *inputs}
         phases = json.loads(project(stage, step)["Source"]["BuildSpec"])["phases"]
         links = re.findall(r'ln -s -- "\$CODEBUILD_SRC_DIR_(\w+)" "(\S+)"', "\n".join(phases["install"]["commands"]))
@@ -251,12 +254,36 @@ def test_a_step_that_fails_has_the_assembly_and_the_reports_of_the_steps_before(
         assert f"|| {{ code=$?; env -u PLATFORM_ROLE_ARN python -m pipeline.evidence collect --env {name}" in command
 
 
+def signing_key(environment: str) -> str:
+    """The logical id of the key that signs the evidence of ``environment``."""
+    aliases = resources(pipeline_template(), "AWS::KMS::Alias").values()
+    [key] = [a["TargetKeyId"] for a in aliases if a["AliasName"] == f"alias/payment-pipeline-evidence-{environment}"]
+    id: str = key["Fn::GetAtt"][0]
+    assert resources(pipeline_template(), "AWS::KMS::Key")[id]["KeyUsage"] == "SIGN_VERIFY"
+    return id
+
+
+def test_each_environment_signs_with_a_key_that_no_other_may_use() -> None:
+    keys = {each.name: {"Fn::GetAtt": [signing_key(each.name), "Arn"]} for each in PROMOTION_ORDER}
+    signers = {
+        policy["Roles"][0]["Ref"]: statement["Resource"]
+        for policy in resources(pipeline_template(), "AWS::IAM::ManagedPolicy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "kms:Sign" in statement["Action"]
+    }
+    expected = {
+        project(name.capitalize(), step)["ServiceRole"]["Fn::GetAtt"][0]: [key]
+        for name, key in keys.items()
+        for step in STEPS
+    }
+    assert signers == expected
+
+
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("name", [each.name for each in PROMOTION_ORDER])
 def test_a_step_knows_its_execution_and_may_add_evidence_of_its_own_environment_only(name: str, step: str) -> None:
     # Given
-    [key] = [id for id, each in resources(pipeline_template(), "AWS::KMS::Key").items()
-             if each.get("KeyUsage") == "SIGN_VERIFY"]  # fmt: skip
+    key = signing_key(name)
     bucket, _ = artifact_bucket()
     here = project(name.capitalize(), step)
     # Then what it is told
@@ -267,10 +294,11 @@ def test_a_step_knows_its_execution_and_may_add_evidence_of_its_own_environment_
         "EVIDENCE_KEY_ARN": {"Fn::GetAtt": [key, "Arn"]},
     }
     told_by_action = json.loads(action(name.capitalize(), step)["Configuration"]["EnvironmentVariables"])
-    [execution] = [each for each in told_by_action if each["name"] == "PIPELINE_EXECUTION_ID"]
-    assert execution["value"] == "#{codepipeline.PipelineExecutionId}"
+    by_name = {each["name"]: each["value"] for each in told_by_action}
+    assert by_name["PIPELINE_EXECUTION_ID"] == "#{codepipeline.PipelineExecutionId}"
+    assert by_name["ASSEMBLY_DIGEST"] == f"#{{{action('Build', 'Inspect')['Namespace']}.ASSEMBLY}}"
     # And these, with the variables of CodeBuild, are all that the command reads
-    told = [*variables, execution["name"], "CODEBUILD_RESOLVED_SOURCE_VERSION"]
+    told = [*variables, "PIPELINE_EXECUTION_ID", "ASSEMBLY_DIGEST", "CODEBUILD_RESOLVED_SOURCE_VERSION"]
     assert PipelineExecution(boto3.Session(region_name="us-east-1"), dict.fromkeys(told, "x")).id == "x"
     # And its permissions
     allowed = {action: each["Resource"] for each in statements(here["ServiceRole"]) for action in each["Action"]}

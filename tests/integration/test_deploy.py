@@ -13,8 +13,10 @@ from pipeline.local.process import clean_environment
 ROOT = Path(__file__).parents[2]
 
 
-def deploy(cloud: LocalCloud, folder: Path, stack: str, resources: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Deploy a template with these resources from a cloud assembly."""
+def deploy(
+    cloud: LocalCloud, folder: Path, stack: str, resources: dict[str, Any], *half: str
+) -> subprocess.CompletedProcess[str]:
+    """Deploy a template with these resources from a cloud assembly. ``half``: option and file of a part of it."""
     template = folder / f"{stack}.template.json"
     outputs = {"Name": {"Value": {"Ref": next(iter(resources))}}}
     template.write_text(json.dumps({"Resources": resources, "Outputs": outputs}))
@@ -26,7 +28,7 @@ def deploy(cloud: LocalCloud, folder: Path, stack: str, resources: dict[str, Any
     assets.write_text(json.dumps({"files": files}))
     return subprocess.run(
         [sys.executable, "-m", "pipeline.local.deploy", stack,
-         "--template", str(template), "--assets", str(assets), "--outputs", str(folder / "outputs.json")],
+         "--template", str(template), "--assets", str(assets), "--outputs", str(folder / "outputs.json"), *half],
         cwd=ROOT, env={**clean_environment(), **cloud.environ()}, capture_output=True, text=True,
     )  # fmt: skip
 
@@ -46,6 +48,28 @@ def test_the_second_deployment_changes_only_the_difference(cloud: LocalCloud, tm
     # Then only that one is added, and the last deployment does nothing
     assert more.stdout.splitlines()[-1] == "1 resources added, 0 modified, 0 removed", more.stdout
     assert same.stdout.splitlines()[-1] == "no changes", same.stdout
+
+
+def test_a_change_set_is_executed_as_it_was_approved(cloud: LocalCloud, tmp_path: Path) -> None:
+    # Given a deployed stack, and a change set with one more resource
+    one, two = {"One": queue("approved")}, {"Two": queue("approved-two")}
+    deploy(cloud, tmp_path, "approved", one)
+    changes = tmp_path / "changes.json"
+    prepared = deploy(cloud, tmp_path, "approved", one | two, "--prepare", str(changes))
+    # Then it is told, and nothing has changed
+    assert prepared.stdout.splitlines()[-1] == "1 resources to add, 0 to modify, 0 to remove", prepared.stdout
+    assert json.loads(changes.read_text())["changes"] == [["Add", "Two"]]
+    assert deploy(cloud, tmp_path, "approved", one).stdout.splitlines()[-1] == "no changes"
+    # When another one would be made in its place, then that is refused
+    another = deploy(cloud, tmp_path, "approved", one | {"Three": queue("three-instead")}, "--prepare", str(changes))
+    assert another.returncode == 1
+    assert "that is not what was approved, so promote again" in another.stdout
+    # When it is executed, then that is done, and it can't be done again
+    done = deploy(cloud, tmp_path, "approved", one | two, "--execute", str(changes))
+    assert done.stdout.splitlines()[-1] == "1 resources added, 0 modified, 0 removed", done.stdout
+    again = deploy(cloud, tmp_path, "approved", one | two, "--execute", str(changes))
+    assert again.returncode == 1
+    assert "promote again" in again.stdout
 
 
 def test_a_template_that_the_cloud_cannot_take_is_refused_by_the_resource_name(

@@ -14,6 +14,7 @@ from loadtest.p99 import GateVerdict
 from names import Function
 from pipeline.compliance.acknowledgements import PACKS
 from pipeline.evidence.__main__ import main
+from pipeline.inspection import digest
 from pipeline.local.run import Run, create
 from pipeline.release import cli
 from tests.unit.pipeline.release.bench import Bench
@@ -69,6 +70,8 @@ def released(tmp_path: Path, shifted: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(run.source)
     monkeypatch.setenv("RUN_FOLDER", str(run.folder))
     synthesise(run.assembly)
+    run.assembly_digest = digest(run.assembly)
+    run.save()
     reports = run.source / "reports" / ENVIRONMENT
     pass_gate(reports)
     shutil.copytree(shifted, reports, dirs_exist_ok=True)
@@ -115,8 +118,14 @@ def synthesise(assembly: Path) -> None:
             {
                 "name": name,
                 "environment": name.lower(),
-                "pre": [APPROVAL] if name == "Test" else [],
-                "stacks": [{"name": f"payment-platform-{name.lower()}", "template": template}],
+                "pre": [],
+                "stacks": [
+                    {
+                        "name": f"payment-platform-{name.lower()}",
+                        "template": template,
+                        "change_set": [APPROVAL] if name == "Test" else [],
+                    }
+                ],
             }
         )
     write(assembly / "plan.json", {"stages": stages})

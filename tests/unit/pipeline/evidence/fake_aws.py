@@ -82,7 +82,7 @@ class FakeAws:
 
     def _GetPipelineState(self, name: str) -> tuple[int, dict[str, Any]]:
         actions = [
-            {"actionName": "PromoteToTest", "latestExecution": self.decision},
+            {"actionName": "payment-platform-test.PromoteToTest", "latestExecution": self.decision},
             {"actionName": "payment-platform-test.Prepare"},
         ]
         others = {"stageName": "Source", "latestExecution": {"pipelineExecutionId": "of the next commit"}}

@@ -14,6 +14,7 @@ import pytest
 
 from pipeline.evidence import __main__ as evidence
 from pipeline.evidence.__main__ import main
+from pipeline.evidence.bundle import zipped
 
 from .conftest import COMMIT, Frozen, Released
 from .fake_aws import APPROVED_AT, EXECUTION, KEY, FakeAws
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[4]
 VARIABLES = {
     "PIPELINE_EXECUTION_ID": EXECUTION,
     "PIPELINE_NAME": "payment-pipeline",
+    "ASSEMBLY_DIGEST": "of the inspection",
     "EVIDENCE_BUCKET": "artifacts",
     "EVIDENCE_KEY_ARN": KEY,
     "CODEBUILD_RESOLVED_SOURCE_VERSION": COMMIT,
@@ -35,6 +37,7 @@ def aws(released: Released, monkeypatch: pytest.MonkeyPatch) -> FakeAws:
     monkeypatch.delenv("RUN_FOLDER")
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ASSEMBLY_DIGEST", str(released.run.assembly_digest))
     monkeypatch.setattr(evidence, "session", lambda region: account.session)
     shutil.move(released.run.assembly, "cdk.out")
     return account
@@ -109,9 +112,7 @@ def test_a_bundle_of_the_pipeline_without_its_signature_is_refused(
     with zipfile.ZipFile(bundle) as archive:
         files = {name: archive.read(name) for name in archive.namelist() if name != "manifest.sig"}
     files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) | {"signature": None}).encode()
-    with zipfile.ZipFile(bundle, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
+    bundle.write_bytes(zipped(files))
     # When, then
     assert main(["verify", str(bundle)]) == 1
     assert "manifest.json is not signed, but codepipeline signs" in capsys.readouterr().err
@@ -137,9 +138,7 @@ def test_a_changed_file_with_a_changed_hash_fails_the_signature(
         manifest["signature"] = None
         del files["manifest.sig"]
     files["manifest.json"] = json.dumps(manifest).encode()
-    with zipfile.ZipFile(bundle, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
+    bundle.write_bytes(zipped(files))
     # When, then
     assert main(["verify", str(bundle), "--key", str(tmp_path / "key.der")]) == 1
     said = "manifest.json is not signed" if unsigned else "manifest.json was changed, or signed with another key"
@@ -205,6 +204,18 @@ def test_a_refusal_of_aws_is_reported_and_nothing_is_kept(
     told = refusal(aws, capsys)
     assert said in told
     assert "not for you" in told
+
+
+def test_an_assembly_that_is_not_the_approved_one_makes_no_evidence(
+    aws: FakeAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("cdk.out/assembly-Test/TestPlatform.template.json").write_text("{}")
+    assert "the cloud assembly is not the one that was approved" in refusal(aws, capsys)
+
+
+def test_the_manifest_names_the_assembly(aws: FakeAws, bundle: Path, released: Released) -> None:
+    said = json.loads(zipfile.ZipFile(bundle).read("manifest.json"))
+    assert said["assembly"] == released.run.assembly_digest
 
 
 @pytest.mark.parametrize("variable", sorted(VARIABLES.keys() - {"PIPELINE_EXECUTION_ID"}))

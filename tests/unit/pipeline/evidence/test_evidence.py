@@ -15,6 +15,7 @@ from loadtest.result import ExitCode as GateExitCode
 from loadtest.result import GateError
 from pipeline.evidence import __main__ as evidence
 from pipeline.evidence.__main__ import main
+from pipeline.evidence.bundle import zipped
 from pipeline.evidence.reports import GATE_REPORTS, RELEASE_REPORTS, REPORTS
 from tests.unit.pipeline.release.bench import Bench
 from tests.unit.pipeline.release.fake_aws import Behaviour
@@ -186,9 +187,7 @@ def test_a_bundle_whose_conclusions_are_no_conclusions_is_refused(
     bundle = released.collect()
     files = content(bundle)
     files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) | forged).encode()
-    with zipfile.ZipFile(bundle, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
+    bundle.write_bytes(zipped(files))
 
     assert main(["verify", str(bundle)]) == 1
     assert "is no manifest" in capsys.readouterr().err
@@ -200,9 +199,7 @@ def test_a_bundle_from_before_failures_and_losses_were_told_still_verifies(relea
     files = content(bundle)
     told = json.loads(files["manifest.json"])
     files["manifest.json"] = json.dumps({k: v for k, v in told.items() if k not in ("failure", "traffic")}).encode()
-    with zipfile.ZipFile(bundle, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
+    bundle.write_bytes(zipped(files))
 
     assert main(["verify", str(bundle)]) == 0
 
@@ -429,7 +426,8 @@ def test_an_environment_that_requires_an_approval_must_have_one_in_its_plan(
 ) -> None:
     # Given a plan without an approval of prod
     plan = json.loads((released.run.assembly / "plan.json").read_text())
-    plan["stages"][1] |= {"environment": "prod", "pre": []}
+    plan["stages"][1]["environment"] = "prod"
+    plan["stages"][1]["stacks"][0]["change_set"] = []
     (released.run.assembly / "plan.json").write_text(json.dumps(plan))
     released.reports.rename(released.reports.with_name("prod"))
     for report in Path("reports/prod").glob("*.json"):

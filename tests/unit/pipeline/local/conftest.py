@@ -18,7 +18,7 @@ CDK = """#!/bin/sh
 # Replaces `cdk bootstrap …` and `cdk synth --quiet --output DIRECTORY`.
 [ "$1" = synth ] || exit 0
 [ -f broken ] && { echo "SyntaxError in pipeline_app.py"; exit 1; }
-mkdir -p "$4" && cp plan.json "$4/plan.json"
+mkdir -p "$4" && cp plan.json "$4/plan.json" && echo '{"artifacts": {}}' > "$4/manifest.json"
 """
 
 
@@ -64,8 +64,14 @@ def commands(name: str, *lines: str) -> dict[str, Any]:
 
 
 def stage(name: str, *post: dict[str, Any], approval: bool = False) -> dict[str, Any]:
-    pre = [{"name": f"PromoteTo{name}", "kind": "approval"}] if approval else []
-    return {"name": name, "environment": name.lower(), "pre": pre, "stacks": [], "post": list(post)}
+    stack = {
+        "name": f"payment-platform-{name.lower()}",
+        "template": f"assembly-{name}/Platform.template.json",
+        "assets": f"assembly-{name}/Platform.assets.json",
+        "change_set": [{"name": f"PromoteTo{name}", "kind": "approval"}],
+    }
+    stacks = [stack] if approval else []
+    return {"name": name, "environment": name.lower(), "pre": [], "stacks": stacks, "post": list(post)}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pipeline.local.__main__ import main
 from pipeline.local.errors import ExitCode
 from pipeline.local.run import Run, all_runs
 
-from .conftest import Project, commands, last, stage
+from .conftest import FakeCloud, Project, commands, last, stage
 
 
 def statuses(run: Run) -> dict[str, str]:
@@ -69,6 +69,68 @@ def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(
     assert (tmp_path / "trace").read_text() == "dev\nprod\n"
     assert last(state).status == "succeeded"
     assert [(a["step"], a["decision"]) for a in last(state).approvals] == [("PromoteToProd", "approved")]
+
+
+def test_the_approval_stands_between_the_change_set_and_its_execution(project: Project) -> None:
+    # Given a promotion that waits
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    main(["promote"])
+    # Then the change set is made, and not executed
+    assert list(statuses(last(state)).items())[2:] == [
+        ("Prod/Local cloud", "succeeded"),
+        ("Prod/Prepare", "succeeded"),
+        ("Prod/PromoteToProd", "waiting"),
+        ("Prod/Deploy", "pending"),
+        ("Prod/Gate", "pending"),
+    ]
+    # And what is executed after the approval is that change set
+    log = last(state).folder / "commands"
+    record_commands(log)
+    assert main(["approve"]) == ExitCode.OK
+    [deployed] = [line for line in log.read_text().splitlines() if "pipeline.local.deploy" in line]
+    assert deployed.endswith("--execute " + str(last(state).folder / "outputs" / "payment-platform-prod.changes.json"))
+
+
+def test_a_change_set_that_went_with_its_cloud_is_made_again_before_it_is_executed(project: Project) -> None:
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    main(["promote"])
+    FakeCloud.running.clear()
+    log = last(state).folder / "commands"
+    record_commands(log)
+    assert main(["approve"]) == ExitCode.OK
+    halves = re.findall(r"pipeline\.local\.deploy .* (--\w+) \S+$", log.read_text(), re.M)
+    assert halves == ["--prepare", "--execute"]
+
+
+def record_commands(log: Path) -> None:
+    """Let the script that stands for Python write down its arguments."""
+    Path(sys.executable).write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
+
+
+def test_an_assembly_that_changed_after_the_approval_is_not_deployed(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a promotion that waits, and shows what it is about
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    main(["promote"])
+    assert f"  assembly {last(state).assembly_digest}" in capsys.readouterr().out
+    # When a template is changed before it is approved
+    (last(state).assembly / "assembly-Prod").mkdir()
+    (last(state).assembly / "assembly-Prod" / "Platform.template.json").write_text("{}")
+    assert main(["approve"]) == ExitCode.FAILED
+    # Then
+    assert "is not what was inspected: promote again" in capsys.readouterr().out
+    assert statuses(last(state))["Prod/Deploy"] == "failed"
+
+
+def test_an_assembly_with_something_to_execute_is_refused(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a commit whose synthesis leaves a `cdk.json` for the CDK command line
+    state = project(stage("Dev"))
+    cdk = Path(sys.executable).with_name("cdk")
+    cdk.write_text(f'{cdk.read_text()}\n[ "$1" != synth ] || echo "{{}}" > "$4/cdk.json"\n')
+    assert main(["promote"]) == ExitCode.FAILED
+    assert "the assembly is refused: cdk.json is no part of an assembly" in capsys.readouterr().out
+    assert "Dev/Local cloud" not in statuses(last(state))
 
 
 def test_the_approver_is_named_by_the_systems_user_database(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
