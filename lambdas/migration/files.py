@@ -99,13 +99,11 @@ class Name:
         return None
 
 
-def rows(body: Iterable[bytes], form: str, start: Position = BEGIN, columns: Sequence[str] = ()) -> Iterator[Row]:
-    """The rows of a full load. ``form``: ``csv``. ``body``: its bytes from ``start`` on.
+def rows(body: Iterable[bytes], start: Position = BEGIN, columns: Sequence[str] = ()) -> Iterator[Row]:
+    """The rows of a full load, of which ``body`` has the bytes from ``start`` on.
 
     To go on in the middle of a file, give the ``columns`` of its header, in lower case. Raises ``BadFile``.
     """
-    if form != "csv":
-        raise BadFile(f"files of the form {form!r} can't be read: export it as CSV")
     records = _records(body, start)
     names = list(columns) or _header(records)
     for line, fields, after in records:

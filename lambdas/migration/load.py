@@ -62,6 +62,8 @@ class Loader:
         """Copy the next rows; at the end of the file merge them."""
         with self._state.transaction():
             if not progress.columns:
+                if progress.file.name.key.endswith(".parquet"):
+                    raise BadFile("Parquet can't be read: export it as CSV (DMS: DataFormat)")
                 progress.columns = files.header(self._bucket.body(progress.file, 0))
                 self._check_columns(progress, table)
             reader = self._rows(progress)
@@ -81,10 +83,9 @@ class Loader:
             progress.report.note(f"columns without a place here, which were left out: {', '.join(ignored)}")
 
     def _rows(self, progress: Progress) -> Iterator[Row]:
-        form = progress.file.name.key.rpartition(".")[2]
         start = progress.position
         columns = progress.columns if start != BEGIN else ()
-        return files.rows(self._bucket.body(progress.file, start.offset), form, start, columns)
+        return files.rows(self._bucket.body(progress.file, start.offset), start, columns)
 
     def _is_more(self, progress: Progress) -> bool:
         return progress.position.offset < progress.file.size
