@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import names
@@ -94,6 +95,9 @@ class CodePipelinePromotions:
             lines.append(f"  {waiting[0].name} runs {runs}")
         lines += [f"  {stage.name} {s.name}: {s.detail}" for stage in found.stages for s in stage.steps if s.detail]
         return lines
+
+    def compare(self, base: str, head: str) -> Path:
+        raise NotFound("On AWS the review of a commit stands at its pull request: `make review` makes it here.")
 
     def decide(self, promotion: str, decision: Decision, *, name: str, comment: str) -> str:
         waiting = self._promotion(promotion).waits_for

@@ -42,6 +42,15 @@ class LocalPromotions:
         # In a process of its own: the comparison imports cfn-lint, which would cost this one 55 MB for good.
         return self._actions.output("console.promotions.change", promotion)
 
+    def compare(self, base: str, head: str) -> Path:
+        file = self._state.folder / "console/comparisons" / f"{self._run(base).id}--{self._run(head).id}.html"
+        if not file.exists():  # what a promotion was synthesised to does not change
+            file.parent.mkdir(parents=True, exist_ok=True)
+            said = self._actions.output("console.promotions.comparison", base, head, str(file))
+            if not file.exists():
+                raise NotFound("\n".join(said) or "not compared")
+        return file
+
     def decide(self, promotion: str, decision: Decision, *, name: str, comment: str) -> str:
         run = self._run(promotion)
         if run.status != "waiting":

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from pathlib import Path
 from typing import Literal, Protocol
 
 Status = Literal["pending", "running", "waiting", "succeeded", "failed", "interrupted", "rejected", "superseded"]
@@ -165,6 +166,10 @@ class Promotions(Protocol):
 
     def change(self, promotion: str) -> Sequence[str]:
         """What an approval lets in, line by line: commits, effect, proof of the stages before."""
+        ...
+
+    def compare(self, base: str, head: str) -> Path:
+        """The review of two promotions, as an HTML file. Raises ``NotFound``, with the reason if there is none."""
         ...
 
     def decide(self, promotion: str, decision: Decision, *, name: str, comment: str) -> str:

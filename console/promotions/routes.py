@@ -11,7 +11,7 @@ from markupsafe import escape
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from console.actions import NotAllowed
@@ -19,7 +19,7 @@ from console.live import growing, live
 from console.pages import LONGEST_REASON, Pages
 from console.promotions import page
 from console.promotions.model import CannotDecide, Decision, NotFound, Promotions
-from console.security import form
+from console.security import REPORT_POLICY, form
 from console.show import part
 from pipeline.release.ports import Unavailable
 from reporting.text import visible
@@ -44,6 +44,7 @@ class PromotionRoutes:
             Route(f"{AT}/live", self.live),
             Route(f"{AT}/log", self.log),
             Route(f"{AT}/change", self.change),
+            Route(f"{AT}/compare", self.compare),
             Route(f"{AT}/decide", self.decide, methods=["GET", "POST"]),
         ]
 
@@ -69,6 +70,18 @@ class PromotionRoutes:
     def _values(self, request: Request) -> Mapping[str, Any]:
         asked = request.query_params
         return page.view(self.promotions, asked.get("promotion"), asked.get("step"), self.pages.frame.actions)
+
+    def compare(self, request: Request) -> Response:
+        """The review of two promotions in the frame of the console; with ``raw``, it alone, which takes seconds."""
+        base, head = request.query_params.get("base", ""), request.query_params.get("head", "")
+        if "raw" not in request.query_params:
+            source = f"{AT}/compare?{urlencode({'base': base, 'head': head, 'raw': 'yes'})}"
+            return self.pages.html("report.html", at=AT, title=f"{base} and {head}", source=source, back=AT)
+        policy = {"Content-Security-Policy": REPORT_POLICY}
+        try:
+            return FileResponse(self.promotions.compare(base, head), headers=policy)
+        except (NotFound, OSError, subprocess.SubprocessError) as error:
+            return HTMLResponse(f"<pre>{escape(visible(str(error)))}</pre>", headers=policy)
 
     async def decide(self, request: Request) -> Response:
         fields = await form(request, self.pages.keys) if request.method == "POST" else dict(request.query_params)

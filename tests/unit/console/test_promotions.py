@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,39 @@ def test_a_promotion_that_does_not_wait_can_not_be_decided(browser: Open, state:
     assert actions.started == []
     with pytest.raises(CannotDecide):
         LocalPromotions(state, actions).decide(done.id, "reject", name="Ann", comment="")
+
+
+def test_two_commits_are_compared_in_a_frame_that_runs_nothing(
+    browser: Open, state: State, actions: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two promotions, and a review of them
+    old, _, new = (run.id for run in three(state))
+    client = browser()
+    assert f'<option value="{old}" selected>' in client.get("/promotion").text
+    written = []
+
+    def output(module: str, *words: str) -> list[str]:
+        written.append((module, *words[:2]))
+        Path(words[2]).write_text("<script>alert(1)</script>the review")
+        return []
+
+    monkeypatch.setattr(actions, "output", output)
+    # When somebody compares them, twice
+    page_text = client.get("/promotion/compare", params={"base": old, "head": new}).text
+    assert f'src="/promotion/compare?base={old}&amp;head={new}&amp;raw=yes"' in page_text
+    raw = [client.get("/promotion/compare", params={"base": old, "head": new, "raw": "yes"}) for _ in range(2)]
+    # Then it was made once, and nothing in it runs
+    assert written == [("console.promotions.comparison", old, new)]
+    assert "the review" in raw[1].text
+    assert "; sandbox;" in raw[1].headers["content-security-policy"]
+
+
+def test_what_can_not_be_compared_is_said(browser: Open, state: State) -> None:
+    old, *_, new = (run.id for run in three(state))
+    answer = browser().get("/promotion/compare", params={"base": old, "head": new, "raw": "yes"})
+    assert "console.promotions.comparison of" in answer.text
+    answer = browser().get("/promotion/compare", params={"base": "../x", "head": new, "raw": "yes"})
+    assert "there is no promotion ../x" in answer.text
 
 
 def test_who_is_asked_sees_what_it_is_about_without_waiting_for_it(browser: Open, state: State) -> None:

@@ -26,7 +26,12 @@ CODES = {
     "pipeline.transactions": "pipeline/transactions/__main__.py",
 }
 """Where the class ``ExitCode`` of each command is. It is read, not imported: to import locust changes this process."""
-STARTED_BY_OTHERS = {"console.promotions.change", "localcloud.database", "pipeline.inspection"}
+STARTED_BY_OTHERS = {
+    "console.promotions.change",
+    "console.promotions.comparison",
+    "localcloud.database",
+    "pipeline.inspection",
+}
 """Programs that a command starts and talks to: their codes reach nobody."""
 SOME_OF = {"pipeline.local.deploy": "pipeline.local"}
 """Commands that end with some of another's codes."""
