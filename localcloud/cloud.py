@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
@@ -135,10 +135,12 @@ class LocalCloud:
                 self._end()
 
     def remove(self) -> None:
-        """Stop the cloud, and delete its folder and logs."""
-        self.stop()
-        Postgres(self.folder / "postgres").remove()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Stop the cloud, and delete its folder and logs. A start at the same time waits, and makes a new folder."""
+        if self.folder.exists():
+            with self._exclusively():
+                self._end()
+                Postgres(self.folder / "postgres").remove()
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def ask(self, command: str, **arguments: Any) -> Any:
         """The answer of the running emulator to one of its own commands (``localcloud.emulator.control``).
@@ -256,17 +258,30 @@ class LocalCloud:
     def _settings(self) -> Settings:
         try:
             return Settings.read(self.folder)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise LocalCloudError(f"the local cloud {self.name} was never started here ({error})") from error
+        except ValueError as error:
+            raise LocalCloudError(
+                f"{error}: end it with `python -m localcloud stop {self.name}`, then start it"
+            ) from error
 
     @contextlib.contextmanager
     def _exclusively(self) -> Iterator[None]:
         """Allow one start or stop at a time. The kernel releases the lock when its holder ends."""
-        # Mode 0711: started by root, PostgreSQL runs as another user and must reach its own folder in this one.
-        self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._lock():
             yield
+
+    def _lock(self) -> TextIO:
+        while True:
+            # Mode 0711: started by root, PostgreSQL runs as another user and must reach its own folder in this one.
+            self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+            path = self.folder / "lock"
+            with contextlib.suppress(FileNotFoundError):  # `remove` may delete the folder meanwhile
+                lock = path.open("w")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if path.exists() and os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                    return lock
+                lock.close()
 
     def _failure(self, event: str) -> str:
         with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from localcloud import LocalCloudError
+from pipeline.git import GitError
 from pipeline.local import remote, report
 from pipeline.local.approval import record_decision, waiting_run
 from pipeline.local.console import Console, LineConsole, console_for_output
@@ -98,8 +99,8 @@ def _stop_everything(state: State) -> None:
 
 
 def make_remote(state: State, options: argparse.Namespace) -> None:
-    state.prepare()
-    say(remote.create(state))
+    with state.lock("make remote"):
+        say(remote.create(state))
 
 
 def pictures(state: State, options: argparse.Namespace) -> None:
@@ -141,6 +142,9 @@ def _code(options: argparse.Namespace) -> int:
             say(str(error), sys.stderr)
         report.leave_last_word(getattr(error, "headline", "") or str(error))
         return getattr(error, "exit_code", ExitCode.FAILED)
+    except GitError as error:
+        say(str(error), sys.stderr)
+        return ExitCode.FAILED
     except (OSError, subprocess.CalledProcessError) as error:
         say(f"{error}\nIs the disk full, or does .pipeline belong to another user?", sys.stderr)
         return ExitCode.FAILED

@@ -26,7 +26,7 @@ from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
 import names
-from localcloud.files import read_object
+from localcloud.files import read_object, write_private
 from pipeline.aws import session
 from pipeline.local.errors import ExitCode, StepFailed
 from pipeline.output import say
@@ -284,9 +284,7 @@ def main() -> int:
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:
-    draft = file.with_suffix(".new")
-    draft.write_text(json.dumps(content, indent=2) + "\n")
-    draft.replace(file)
+    write_private(file, json.dumps(content, indent=2) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -51,15 +51,16 @@ def create(state: State) -> str:
     # A push must promote also from a shallow clone, and where git's global configuration names another hooks folder.
     for name, value in (("core.hooksPath", str(hook.parent)), ("receive.shallowUpdate", "true")):
         git("config", name, value, folder=state.remote)
-    hook.write_text(
-        HOOK.format(
-            branch=BRANCH,
-            root=shlex.quote(str(root)),
-            python=shlex.quote(sys.executable),
-            path=shlex.quote(f"{Path(sys.executable).parent}:{root / 'node_modules' / '.bin'}"),
-        )
+    content = HOOK.format(
+        branch=BRANCH,
+        root=shlex.quote(str(root)),
+        python=shlex.quote(sys.executable),
+        path=shlex.quote(f"{Path(sys.executable).parent}:{root / 'node_modules' / '.bin'}"),
     )
-    hook.chmod(0o755)
+    draft = hook.with_suffix(".new")
+    draft.write_text(content)
+    draft.chmod(0o755)
+    draft.replace(hook)  # a shell may be reading the former one
     return f"Remote {NAME!r} is ready: `git push {NAME} {BRANCH}` promotes the pushed commit."
 
 
