@@ -26,8 +26,17 @@ ADMIN = "rdsadmin"
 START_SECONDS = 30
 STOP_SECONDS = 10
 
+SOCKETS = "local-cloud-pg-"
+"""The name of the folder of the socket begins so."""
+
+NO_NAME = """PostgreSQL needs a name for the user {uid}, and /etc/passwd has none. Give it one:
+  echo "local:x:{uid}:{gid}::/tmp:/bin/sh" >> /etc/passwd
+or, in a container's command line, `--volume /etc/passwd:/etc/passwd:ro --user "$(id -u):$(id -g)"`."""
+
+# Shared memory is in the data folder, because /dev/shm would keep it after a kill.
 CONFIGURATION = """
 listen_addresses = ''
+dynamic_shared_memory_type = mmap
 max_connections = 100
 shared_buffers = 32MB
 fsync = off
@@ -93,7 +102,7 @@ class Postgres:
         self.end_orphan()
         self._server_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The path of a unix socket has at most 107 bytes. The data folder's path may be longer.
-        self._sockets = Path(tempfile.mkdtemp(prefix="local-cloud-pg-"))
+        self._sockets = Path(tempfile.mkdtemp(prefix=SOCKETS))
         self._give_to_server(self._server_folder, self._sockets)
         self._initialise()
         self.resume()
@@ -139,13 +148,14 @@ class Postgres:
         self._process = self._sockets = None
 
     def end_orphan(self) -> None:
-        """End a server that still runs on this folder's data, and delete the data."""
-        with contextlib.suppress(OSError, ValueError, psutil.Error):
-            pid = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
-            command = psutil.Process(pid).cmdline()
-            if str(self._data) in command:  # otherwise the kernel has given the pid to another process
-                _end(pid)
-                shutil.rmtree(command[command.index("-k") + 1], ignore_errors=True)
+        """End a server that still runs on this folder's data, and delete the data and the folder of its socket."""
+        with contextlib.suppress(OSError, ValueError):
+            pid, _, _, _, sockets, *_ = (self._data / "postmaster.pid").read_text().split("\n")
+            with contextlib.suppress(psutil.Error):
+                if str(self._data) in psutil.Process(int(pid)).cmdline():  # otherwise the pid is another process's now
+                    _end(int(pid))
+            if Path(sockets).name.startswith(SOCKETS):
+                shutil.rmtree(sockets, ignore_errors=True)
         shutil.rmtree(self._data, ignore_errors=True)
 
     def remove(self) -> None:
@@ -156,6 +166,11 @@ class Postgres:
                 self._server_folder.parent.rmdir()  # made by `_shared_folder` for this server only
 
     def _initialise(self) -> None:
+        if self._user is None:
+            try:
+                pwd.getpwuid(os.geteuid())
+            except KeyError as error:
+                raise PostgresError(NO_NAME.format(uid=os.geteuid(), gid=os.getegid())) from error
         with tempfile.NamedTemporaryFile(prefix="local-cloud-", mode="w") as password:
             password.write(self._password)
             password.flush()

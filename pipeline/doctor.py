@@ -8,6 +8,7 @@ Exit codes: 0 nothing is missing, 1 something is: each line with ✘ says what t
 import argparse
 import importlib.util
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -65,6 +66,18 @@ def scratch() -> str:
     folder = Path(tempfile.gettempdir())
     _run_a_program_in(folder, "set TMPDIR to another folder")
     return str(folder)
+
+
+def user() -> str:
+    """PostgreSQL refuses a uid without a name, as containers have. Root starts it as ``nobody``."""
+    uid = os.geteuid() or "nobody"
+    try:
+        return (pwd.getpwnam(uid) if isinstance(uid, str) else pwd.getpwuid(uid)).pw_name
+    except KeyError:
+        raise Lacking(
+            f"the user {uid} has no name, and PostgreSQL needs one: add a line to /etc/passwd, such as"
+            f" local:x:{uid}:{os.getegid()}::/tmp:/bin/sh"
+        ) from None
 
 
 def home() -> str:
@@ -133,6 +146,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "programs": programs,
     "checkout": checkout,
     "scratch folder": scratch,
+    "user": user,
     "home": home,
     "space": space,
     "clock": clock,
@@ -174,7 +188,11 @@ def main(arguments: list[str] | None = None) -> int:
     well = True
     for good, line in lines():
         well = well and good
-        sys.stdout.write(line + "\n")
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # its reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return ExitCode.WELL if well else ExitCode.LACKING
 
 

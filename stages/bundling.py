@@ -107,5 +107,5 @@ def _digest() -> str:
 
 
 def cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "payment-pipeline" / "functions"
+    own = Path(os.environ.get("HOME") or ROOT) / ".cache"  # a container's uid may have no home
+    return Path(os.environ.get("XDG_CACHE_HOME") or own) / "payment-pipeline" / "functions"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import doctor
+from stages.bundling import cache_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = {
@@ -130,14 +131,16 @@ def test_the_doctor_names_each_thing_that_is_missing(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 10**8))  # type: ignore[attr-defined]
     monkeypatch.setattr(doctor.time, "time", lambda: 0.0)
+    monkeypatch.setattr(os, "geteuid", lambda: 2**22)
     # When it is examined
     found = {line.split()[1]: (good, line) for good, line in doctor.lines()}
     # Then each is named
     assert "bash, git, make" in found["programs"][1]
+    assert "the user 4194304 has no name" in found["user"][1]
     assert "0.1 GB are free" in found["space"][1]
     assert "pip's configuration sets target" in found["settings"][1]
     assert "set the clock" in found["clock"][1]
-    assert [name for name, (good, _) in found.items() if not good] == ["programs", "space", "clock", "settings"]
+    assert [name for name, (good, _) in found.items() if not good] == ["programs", "user", "space", "clock", "settings"]
     # And what is only worked around is no fault
     assert found["home"][1].startswith("◆")
 
@@ -156,3 +159,26 @@ def test_the_doctor_knows_a_debian_without_its_package_for_virtual_environments(
 
     assert (done.returncode, done.stderr) == (1, "")
     assert "apt-get install python3-venv" in done.stdout.splitlines()[0]
+
+
+def test_the_doctor_does_not_mind_a_reader_that_has_seen_enough() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m pipeline.doctor | head -n 1"], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert done.stdout.startswith("✓ Python")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [({"XDG_CACHE_HOME": "/c", "HOME": "/h"}, "/c"), ({"HOME": "/h"}, "/h/.cache"), ({}, str(ROOT / ".cache"))],
+)
+def test_bundles_are_cached_also_without_a_home(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], folder: str
+) -> None:
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert str(cache_folder()) == f"{folder}/payment-pipeline/functions"

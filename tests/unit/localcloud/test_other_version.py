@@ -1,15 +1,16 @@
-"""The folder of a local cloud that another version of this code started, or that a full disk has left."""
+"""The folder of a local cloud that another version of this code started, or that a kill or a full disk has left."""
 
 import json
 import resource
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from localcloud import LocalCloud, LocalCloudError
 from localcloud.files import write_private
+from localcloud.postgres import Postgres, PostgresError
 from localcloud.processes import process_record
 
 
@@ -51,3 +52,44 @@ def test_a_file_that_does_not_fit_leaves_the_former_one_and_nothing_else(tmp_pat
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     # Then the former stands, alone
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("settings.json", "former")]
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Iterator[Callable[[int, Path], Postgres]]:
+    """The folder of a server that was killed: its pid, and the folder of its socket."""
+    server = Postgres(tmp_path / "postgres")
+
+    def left(pid: int, sockets: Path) -> Postgres:
+        for folder in (server._data, sockets):
+            folder.mkdir(parents=True)
+        told = f"{pid}\n{server._data}\n1\n5432\n{sockets}\n\n 1 2\nready\n"
+        (server._data / "postmaster.pid").write_text(told)
+        return server
+
+    yield left
+    server.remove()
+
+
+@pytest.mark.parametrize("pid", [2**22, 1])
+def test_a_database_that_was_killed_leaves_no_folder_of_its_socket(
+    killed: Callable[[int, Path], Postgres], tmp_path: Path, pid: int
+) -> None:
+    # Given what a killed server leaves, whose pid is nobody's or another process's by now
+    server = killed(pid, tmp_path / "local-cloud-pg-x")
+    # When the next one begins
+    server.end_orphan()
+    # Then nothing is left of it
+    assert not server._data.exists()
+    assert not (tmp_path / "local-cloud-pg-x").exists()
+
+
+def test_a_folder_that_is_none_of_ours_is_left_alone(killed: Callable[[int, Path], Postgres], tmp_path: Path) -> None:
+    killed(2**22, tmp_path / "precious").end_orphan()
+    assert (tmp_path / "precious").exists()
+
+
+def test_a_user_without_a_name_is_told_what_postgresql_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a uid as a container may give it, which no line of /etc/passwd names
+    monkeypatch.setattr("os.geteuid", lambda: 2**22)
+    with pytest.raises(PostgresError, match=r"(?s)needs a name for the user 4194304.*local:x:4194304:"):
+        Postgres(tmp_path / "postgres").start()
