@@ -1,5 +1,6 @@
 # Everything runs in the virtual environment .venv. Node comes from a wheel in it, the CDK CLI from package-lock.json.
 SHELL := /bin/bash
+# The make of macOS is 3.81 and does not know this, so recipes join with && what must end at a failure.
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -159,9 +160,10 @@ format: setup ## Format the code
 # Keep the header that uv writes: Dependabot reads its compile options from it.
 lock: setup ## Compile requirements/*.in to *.txt, pinned with hashes
 	@compile="uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate"; \
-	$$compile requirements/dev.in -o requirements/dev.txt; \
-	for name in loadtest uv; do $$compile requirements/$$name.in -c requirements/dev.txt -o requirements/$$name.txt; done; \
-	$$compile requirements/checkov.in -o requirements/checkov.txt; \
+	$$compile requirements/dev.in -o requirements/dev.txt && \
+	for name in loadtest uv; do \
+		$$compile requirements/$$name.in -c requirements/dev.txt -o requirements/$$name.txt || exit; done && \
+	$$compile requirements/checkov.in -o requirements/checkov.txt && \
 	$$compile lambdas/requirements.in -c requirements/dev.txt -o lambdas/requirements.txt
 
 help: ## Show this text

@@ -214,17 +214,19 @@ class LocalCloud:
 
         The emulator inherits the open socket, so no other process can take the port in between.
         """
+        reason = ""
         for port in (PREFERRED_PORTS.get(self.name, 0), 0):
             listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 listening.bind(("127.0.0.1", port))
                 listening.listen(1024)
-            except OSError:
+            except OSError as error:
                 listening.close()
+                reason = error.strerror or str(error)
             else:
                 return listening
-        raise LocalCloudError("no free port on 127.0.0.1")
+        raise LocalCloudError(f"no program can listen on 127.0.0.1, where the local clouds need IPv4: {reason}")
 
     def _end(self) -> None:
         process = self._process()

@@ -122,6 +122,15 @@ def test_without_a_home_the_caches_are_in_the_checkout(tmp_path: Path) -> None:
     assert seen["npm_config_cache"] == f"{tmp_path}/.cache/npm"
 
 
+def test_a_part_that_fails_fails_the_whole_also_with_the_make_of_macos() -> None:
+    # Given make 3.81, which does not know .SHELLFLAGS
+    command = ["make", ".SHELLFLAGS=-c", "-o", "setup", "test", "SHARING=no-such-part", "ALONE=help"]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+
+    assert done.returncode != 0
+    assert "All parts passed" not in done.stdout
+
+
 def test_the_doctor_names_each_thing_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Given a machine with no programs, no room, no home, and a pip that installs elsewhere
     configuration = tmp_path / "pip.conf"

@@ -1,7 +1,10 @@
 """The folder of a local cloud that another version of this code started, or that a kill or a full disk has left."""
 
+import errno
 import json
+import os
 import resource
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,6 +89,16 @@ def test_a_database_that_was_killed_leaves_no_folder_of_its_socket(
 def test_a_folder_that_is_none_of_ours_is_left_alone(killed: Callable[[int, Path], Postgres], tmp_path: Path) -> None:
     killed(2**22, tmp_path / "precious").end_orphan()
     assert (tmp_path / "precious").exists()
+
+
+def test_a_machine_without_ipv4_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a machine whose loopback interface has no IPv4 address
+    def refuse(self: socket.socket, address: object) -> None:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(LocalCloudError, match="need IPv4: Cannot assign requested address"):
+        LocalCloud("dev", tmp_path).start()
 
 
 def test_a_user_without_a_name_is_told_what_postgresql_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
