@@ -228,7 +228,10 @@ class CutOverSettings:
         metrics=(),
         minimum_requests=200,
     )
-    """Its steps. One with ``approval`` waits for the checks of the cut-over (`docs/migration.md`)."""
+    """Its steps. One with ``approval`` waits for the checks."""
+    checks: tuple[str, ...] = ("reconcile --day {today}",)
+    """Commands of ``python -m migration`` that compare the sides, with options; ``{today}`` is the day. If all end with
+    0, they approve the step; if one ends with 1, clients go back. Without any, a person decides."""
 
     def __post_init__(self) -> None:
         if not 10 <= self.ttl_seconds <= 60:

@@ -8,7 +8,7 @@ it back, compares both sides, and goes back by itself. The name must be divided 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
@@ -16,7 +16,7 @@ import boto3
 import names
 from environments import CutOverSettings, Environment, environment
 from migration.cutover_metrics import CutOverMetrics
-from migration.gate import Check, Gate
+from migration.gate import Check, CommandCheck, Gate
 from migration.prepare import Unprepared, prepare
 from migration.weighted_records import WeightedRecords
 from names import Table
@@ -36,13 +36,13 @@ from pipeline.release.outcome import Outcome, Why, done, refused
 from pipeline.release.plan import Plan, bake_scale
 from pipeline.release.ports import Records, Unavailable
 from pipeline.release.program import EXIT_CODES, Command, Program
+from pipeline.release.record import Phase
 from pipeline.release.stored import stored
+from pipeline.release.traffic import Versions
 from pipeline.release.view import command, name, plan_lines
 
 ALARMS = ("api-errors", "api-latency")
 """The platform's alarms that end a cut-over. The old system's own trouble is no reason to send it more."""
-CHECKS: tuple[Callable[[Environment], Check], ...] = ()
-"""Make the checks of the gate for an environment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,14 @@ class CutOver(Commands):
             text = "the checks decide this step, and are at it. `--override REASON` goes on without them"
             return refused(text, Why.UNCHECKED, release=left)
         return super().promote(now=now)
+
+    def undo(self, *, now: bool = False, to: Versions | None = None) -> Outcome:
+        """Go back to the old system, under watch, or with `--now` at once. It needs what was taken here: `export`."""
+        outcome = super().undo(now=now, to=to)
+        if outcome.release is None or outcome.release.phase is not Phase.PROMOTED:
+            return outcome
+        words = f"python -m migration export --env {self.platform}"
+        return replace(outcome, text=f"{outcome.text}; what was taken here goes to the old system by `{words} …`")
 
     def report(self) -> Outcome:
         """Write the report of the last cut-over."""
@@ -157,15 +165,16 @@ def _commands(arguments: argparse.Namespace) -> CutOver:
         aws = session(settings.region, settings.name)
         who = who_asks(aws, moves=moves)
         outputs = _outputs(settings, aws, in_emergency=bool(vars(arguments).get("force")))
+    moving = _settings(settings, outputs)
     return cut_over(
         aws,
         settings,
-        _settings(settings, outputs),
+        moving,
         outputs,
         clock=clock,
         who=who,
         tell=tell_on(sys.stderr if arguments.json else sys.stdout),
-        checks=[make(settings) for make in CHECKS],
+        checks=[CommandCheck(environment=settings.name, words=words) for words in moving.checks],
         arguments=arguments,
     )
 

@@ -5,18 +5,24 @@ like an operator's: it is stored, and stands in the release's record with who as
 over begins the step again, and with it the checks.
 """
 
+import subprocess
+import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from threading import Thread
 from typing import Protocol
 
+from migration.outcome import ExitCode
 from pipeline.release.analysis import AnalysisVerdict
 from pipeline.release.gauges import Gauge
 from pipeline.release.ports import Announcer, OperatorRequest, Records, RequestCommand
 from pipeline.release.record import EventKind, Phase, Release
 
 GATE = "the gate of the cut-over"
+LONGEST_FIGURES = 1000
+"""The record keeps so many characters of a check's answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,36 @@ class Check(Protocol):
     """Compares the two sides while both are at work, and changes nothing. An exception leaves the answer open."""
 
     def __call__(self) -> CheckResult: ...
+
+
+VERDICTS: Mapping[int, AnalysisVerdict] = {
+    ExitCode.DONE: AnalysisVerdict.PASS,
+    ExitCode.FAILED: AnalysisVerdict.FAIL,
+}
+"""The exit codes of a command that compares the sides. All others leave the answer open."""
+LONGEST_CHECK_SECONDS = 3 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandCheck:
+    """A ``Check`` by another command of ``python -m migration``, as a process of its own."""
+
+    environment: str
+    words: str
+    """The command and its options: ``verify``, or ``reconcile --day {today}``. Days are those of UTC."""
+
+    def __call__(self) -> CheckResult:
+        command, *options = self.words.format(today=datetime.now(UTC).date()).split()
+        done = subprocess.run(
+            [sys.executable, "-m", "migration", command, "--env", self.environment, *options],
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_CHECK_SECONDS,
+        )
+        lines = (done.stdout.strip() or done.stderr.strip() or f"exit code {done.returncode}").splitlines()
+        verdict = VERDICTS.get(done.returncode, AnalysisVerdict.INCONCLUSIVE)
+        said = "; ".join(dict.fromkeys((lines[0], lines[-1])))
+        return CheckResult(verdict=verdict, figures=f"{command}: {said}"[:LONGEST_FIGURES])
 
 
 def beside(run: Callable[[], None]) -> None:

@@ -1,8 +1,10 @@
 """The cut-over: the release controller moves clients by the weights of two DNS records, and back."""
 
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -10,9 +12,9 @@ import pytest
 
 from environments import CutOverSettings, ReleaseSettings, StepSettings
 from migration import __main__ as command_line
-from migration import cutover
+from migration import cutover, gate
 from migration.cutover import CutOver
-from migration.gate import GATE, CheckResult
+from migration.gate import GATE, CheckResult, CommandCheck
 from migration.weighted_records import State
 from names import Colour
 from pipeline.release.analysis import AnalysisVerdict
@@ -24,7 +26,13 @@ from tests.unit.migration.cutover_bench import SETTINGS, CutOverBench, RecordsBe
 from tests.unit.pipeline.release.fake_aws import OUTPUTS, Behaviour, refused
 from tests.unit.pipeline.release.test_crash import kill_at
 
-SHORT = Plan(weights=(1, 50, 100), bake_seconds=10, hold_seconds=60, steps=(StepSettings(weight=50, approval=True),))
+SHORT = Plan(
+    weights=(1, 50, 100),
+    bake_seconds=10,
+    hold_seconds=60,
+    steps=(StepSettings(weight=50, approval=True),),
+    deadline_seconds=7200,  # a gate that never answers then fails a test, and does not hang it
+)
 
 
 def passes() -> CheckResult:
@@ -107,6 +115,40 @@ def test_checks_without_a_verdict_are_made_again(trouble: str, bench: CutOverBen
     assert outcome.code is ExitCode.DONE
     assert [later - before for before, later in pairwise(runs)] == pytest.approx([60, 60], abs=10)
     assert any("are made again" in message for message in bench.messages)
+
+
+@pytest.mark.parametrize(
+    ("code", "prints", "verdict", "figures"),
+    [
+        (
+            0,
+            "table a: 3 rows\n10 rows are the same",
+            AnalysisVerdict.PASS,
+            "verify: table a: 3 rows; 10 rows are the same",
+        ),
+        (1, "2 rows differ", AnalysisVerdict.FAIL, "verify: 2 rows differ"),
+        (3, "rows in flight", AnalysisVerdict.INCONCLUSIVE, "verify: rows in flight"),
+        (4, "", AnalysisVerdict.INCONCLUSIVE, "verify: exit code 4"),
+        (2, "", AnalysisVerdict.INCONCLUSIVE, "verify: exit code 2"),
+    ],
+)
+def test_a_check_is_a_command_whose_exit_code_decides(
+    code: int, prints: str, verdict: AnalysisVerdict, figures: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def run(command: list[str], **_: Any) -> Any:
+        given.append(command)
+        return subprocess.CompletedProcess(command, code, stdout=prints, stderr="")
+
+    monkeypatch.setattr(gate.subprocess, "run", run)
+
+    found = CommandCheck(environment="dev", words="verify --since {today}")()
+
+    assert (found.verdict, found.figures) == (verdict, figures)
+    [[_, *words]] = given
+    assert words[:6] == ["-m", "migration", "verify", "--env", "dev", "--since"]
+    assert date.fromisoformat(words[6])
 
 
 def test_without_checks_a_person_approves(bench: CutOverBench) -> None:
@@ -199,6 +241,7 @@ def test_after_the_last_step_clients_go_back(
     outcome = way(bench.controller(reason="chargebacks are wrong"))
 
     assert outcome.code is ExitCode.DONE, outcome.text
+    assert "`python -m migration export --env dev …`" in outcome.text
     assert bench.all_on("old")
     # And the platform is the candidate again, so that `retry` moves clients once more
     assert bench.route53.aliases["payment-processing-test", "green"][0] == "new"
