@@ -5,6 +5,7 @@
     cdk deploy -c environmentSuffix=staging     only the stack of staging
     cdk deploy -c environmentSuffix=pr42        an ephemeral environment with dev's settings
     cdk deploy -c environmentSuffix=pr42 -c migration=on    the same, ready for a rehearsal of the migration
+    cdk deploy -c environmentSuffix=pr42 -c migration=on -c cutOver=ZONE,NAME,OLD_HOST,NEW_HOST    and of its cut-over
 
 This module reads ``cdk.json`` itself, so that tests and ``python pipeline_app.py`` use the same flags as the CDK CLI.
 """
@@ -22,7 +23,15 @@ from typing import Any
 import aws_cdk as cdk
 from constructs import Construct
 
-from environments import PIPELINE, PROMOTION_ORDER, Environment, MigrationSettings, environment, sharing
+from environments import (
+    PIPELINE,
+    PROMOTION_ORDER,
+    CutOverSettings,
+    Environment,
+    MigrationSettings,
+    environment,
+    sharing,
+)
 from names import PIPELINE as PIPELINE_STACK
 from pipeline.bootstrap import rds_roots
 from pipeline.compliance.acknowledgements import load
@@ -53,7 +62,7 @@ def create_app(*, context: Mapping[str, Any] | None = None, outdir: str | None =
     suffix = app.node.try_get_context("environmentSuffix")
     environments = [environment(suffix)] if suffix else list(PROMOTION_ORDER)
     if suffix and app.node.try_get_context("migration") == "on":
-        environments = [replace(each, migration=each.migration or MigrationSettings()) for each in environments]
+        environments = [_moving(each, app.node.try_get_context("cutOver")) for each in environments]
     for region in {each.region for each in environments if each.region}:
         rds_roots.require(region)
     if suffix:
@@ -70,6 +79,16 @@ def committed_context() -> dict[str, Any]:
         **json.loads(CDK_JSON.read_text())["context"],
         "aws:cdk:enable-path-metadata": True,
     }
+
+
+def _moving(environment: Environment, cut_over: str | None) -> Environment:
+    """``environment`` with the means of a migration. ``cut_over``: zone, name, old and new host, for a rehearsal."""
+    migration = environment.migration or MigrationSettings()
+    if cut_over:
+        zone, name, old, new = cut_over.split(",")
+        settings = CutOverSettings(hosted_zone_id=zone, name=name, old_host=old, new_host=new)
+        migration = replace(migration, cut_over=settings)
+    return replace(environment, migration=migration)
 
 
 def _one_environment(app: cdk.App, environment: Environment) -> None:

@@ -22,8 +22,8 @@ DEAF = 0.05
 
 def answer(weight: int) -> bool:
     """Whether the name server answers with the platform."""
-    records = [{"SetIdentifier": "blue", "Weight": 100 - weight}, {"SetIdentifier": "green", "Weight": weight}]
-    return bool(pick(records, {}, random.random())["SetIdentifier"] == "green")
+    old, new = {"Weight": 100 - weight}, {"Weight": weight}
+    return pick([old, new], {}, random.random()) is new
 
 
 def shares(resolvers: int, weight: int, seconds: int) -> list[float]:

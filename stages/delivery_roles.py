@@ -30,13 +30,6 @@ def moves_traffic(
     monitoring: Monitoring,
 ) -> list[iam.PolicyStatement]:
     """What a process needs that drives a release: weights, aliases, alarms, record, messages, metrics."""
-    stack = Stack.of(monitoring)
-    webhooks = stack.format_arn(
-        service="secretsmanager",
-        resource="secret",
-        resource_name=release_webhooks(environment.name),
-        arn_format=ArnFormat.COLON_RESOURCE_NAME,
-    )
     functions = [function.function.function_arn for function in compute.functions.values()]
     return [
         # IAM cannot limit these to a resource. Composite alarms are described only with access to all alarms.
@@ -48,17 +41,31 @@ def moves_traffic(
             actions=["lambda:CreateAlias", "lambda:GetAlias", "lambda:GetFunctionConfiguration", "lambda:UpdateAlias"],
             resources=[*functions, *(f"{arn}:*" for arn in functions)],
         ),
+        iam.PolicyStatement(
+            actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"],
+            resources=[storage.releases.table_arn],
+        ),
+        encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
+        *announces(environment=environment, encryption=encryption, monitoring=monitoring),
+    ]
+
+
+def announces(*, environment: Environment, encryption: Encryption, monitoring: Monitoring) -> list[iam.PolicyStatement]:
+    """What a process needs that tells people and programs of a release: metrics, events, chat rooms, mail."""
+    stack = Stack.of(monitoring)
+    webhooks = stack.format_arn(
+        service="secretsmanager",
+        resource="secret",
+        resource_name=release_webhooks(environment.name),
+        arn_format=ArnFormat.COLON_RESOURCE_NAME,
+    )
+    return [
         # Metrics have no ARN, so the condition limits their namespace.
         iam.PolicyStatement(
             actions=["cloudwatch:PutMetricData"],
             resources=["*"],
             conditions={"StringEquals": {"cloudwatch:namespace": RELEASE_METRICS}},
         ),
-        iam.PolicyStatement(
-            actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"],
-            resources=[storage.releases.table_arn],
-        ),
-        encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
         iam.PolicyStatement(
             actions=["events:PutEvents"],
             resources=[stack.format_arn(service="events", resource="event-bus", resource_name="default")],

@@ -9,6 +9,7 @@ from names import Function, Parameter
 from stages.api import Api
 from stages.bundling import functions_asset
 from stages.compute import Compute
+from stages.cut_over import CutOver
 from stages.database import Database
 from stages.default_security_group import ClosedDefaultSecurityGroup
 from stages.delivery_roles import DeliveryRoles, moves_traffic
@@ -161,6 +162,18 @@ class PlatformStack(Stack):
                 self, "Migration", base=base, storage=storage, database=database, monitoring=monitoring
             )
             migration_outputs = migration.outputs
+        cut_over_outputs = {}
+        if environment.migration and environment.migration.cut_over:
+            cut_over = CutOver(
+                self,
+                "CutOver",
+                environment=environment,
+                settings=environment.migration.cut_over,
+                encryption=encryption,
+                storage=storage,
+                monitoring=monitoring,
+            )
+            cut_over_outputs = cut_over.outputs
         self.outputs = {
             name: CfnOutput(self, name, value=value, description=description)
             for name, (value, description) in {
@@ -182,6 +195,7 @@ class PlatformStack(Stack):
                 **shadow_outputs,
                 **load_outputs,
                 **migration_outputs,
+                **cut_over_outputs,
             }.items()
         }
 

@@ -64,6 +64,16 @@ def with_migration() -> Assembly:
 
 
 @cache
+def with_cut_over() -> Assembly:
+    """Dev alone, from which clients of an old system move."""
+    return _synthesised(
+        environmentSuffix="dev",
+        migration="on",
+        cutOver="Z0123456789ABC,payments.example.com,old.example.com,new.example.com",
+    )
+
+
+@cache
 def elsewhere() -> Assembly:
     """The app with a company's settings: its own accounts and regions, and every option set in prod. Dev is in another
     region than the pipeline."""
