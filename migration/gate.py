@@ -64,7 +64,9 @@ class CommandCheck:
             text=True,
             timeout=LONGEST_CHECK_SECONDS,
         )
-        lines = (done.stdout.strip() or done.stderr.strip() or f"exit code {done.returncode}").splitlines()
+        lines = [*done.stdout.strip().splitlines(), *done.stderr.strip().splitlines()] or [
+            f"exit code {done.returncode}"
+        ]
         verdict = VERDICTS.get(done.returncode, AnalysisVerdict.INCONCLUSIVE)
         said = "; ".join(dict.fromkeys((lines[0], lines[-1])))
         return CheckResult(verdict=verdict, figures=f"{command}: {said}"[:LONGEST_FIGURES])
