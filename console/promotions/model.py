@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -109,12 +109,11 @@ class Promotion:
 
     @property
     def path(self) -> Iterator[Stage]:
-        """The stages as a person sees them: a question before a stage is a place of its own."""
+        """The stages as a person sees them: a question is a place of its own, before, in or after its stage."""
         for stage in self.stages:
-            before = tuple(takewhile(lambda step: step.is_approval, stage.steps))
-            if before:
-                yield Stage(name="Approval", environment="", steps=before)
-            yield Stage(name=stage.name, environment=stage.environment, steps=stage.steps[len(before) :])
+            for is_approval, steps in groupby(stage.steps, lambda step: step.is_approval):
+                name, environment = ("Approval", "") if is_approval else (stage.name, stage.environment)
+                yield Stage(name=name, environment=environment, steps=tuple(steps))
 
     def step(self, id: str) -> Step:
         """Raises ``NotFound``."""

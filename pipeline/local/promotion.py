@@ -9,6 +9,7 @@ import shlex
 import shutil
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import names
@@ -52,11 +53,11 @@ class Promotion:
     def resume(self) -> None:
         """Go on after an approval. If the stage's cloud was stopped since, its change set is gone, too: make it again,
         which fails unless it is what was approved."""
-        stage, step = next(self.run.open_steps())
-        if step.kind == "deploy" and not self._cloud(stage).is_running():
-            for each in stage.steps[: stage.steps.index(step)]:
-                if each.kind in ("cloud", "prepare"):
-                    each.status = "pending"
+        for stage, step in islice(self.run.open_steps(), 1):
+            if step.kind == "deploy" and not self._cloud(stage).is_running():
+                for each in stage.steps[: stage.steps.index(step)]:
+                    if each.kind in ("cloud", "prepare"):
+                        each.status = "pending"
         self.execute()
 
     @classmethod

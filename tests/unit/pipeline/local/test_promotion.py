@@ -143,6 +143,17 @@ def test_the_approver_is_named_by_the_systems_user_database(project: Project, mo
     assert [each["by"] for each in last(state).approvals] == [pwd.getpwuid(os.getuid()).pw_name]
 
 
+def test_an_approval_may_be_the_last_step(project: Project) -> None:
+    state = project(stage("Prod", commands("Gate", "true"), approval=True))
+    main(["promote"])
+    run = last(state)
+    [prod] = [each for each in run.stages if each.name == "Prod"]
+    prod.steps = [each for each in prod.steps if each.kind == "approval"]
+    run.save()
+    assert main(["approve"]) == ExitCode.OK
+    assert last(state).status == "succeeded"
+
+
 def test_a_decision_takes_a_name_and_a_comment_beside_the_user(project: Project) -> None:
     # Given a promotion that waits
     state = project(stage("Prod", commands("Gate", "true"), approval=True))
