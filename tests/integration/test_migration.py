@@ -4,13 +4,19 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
 from environments import DEV
+from lambdas.api.shadow import HEADER as SHADOW_MARK
 from pipeline.aws import PlatformOutputs
 from pipeline_app import create_app
+from tests.oldsystem.database import old_system
+from tests.oldsystem.exporter import Exporter
+from tests.oldsystem.population import populate
+from tests.oldsystem.service import Service
 
 from .conftest import Platform
 from .merchant import PAYMENT
@@ -78,3 +84,54 @@ def test_customers_are_loaded_pay_and_follow_the_old_system(moving: Platform) ->
     status = moving.run("migration", "status", "--env", "dev", "--json")
     told = json.loads(status.stdout)
     assert (told["pending"], told["watermark"]) == (0, {"file": CHANGES.format(n=2), "line": 1})
+
+
+def test_rows_that_differ_are_repaired_and_decisions_are_compared_with_no_trace(
+    moving: Platform, tmp_path: Path
+) -> None:
+    with old_system(tmp_path / "old") as old, (tmp_path / "requests.jsonl").open("w") as record:
+        # Given an old system whose customers and merchants were loaded, and which has changed one since
+        connection = old.connect()
+        populate(connection, customers=60, merchants=2)
+        exporter = Exporter(old, lambda key, body: put(moving, f"dms/{key}", body.decode()))
+        exporter.full_load(("customers", "merchants", "merchant_customers"))
+        loaded = moving.run("migration", "load", "--env", "dev")
+        assert loaded.returncode == 0, loaded.stdout + loaded.stderr
+        connection.run("UPDATE customers SET status = 'blocked' WHERE customer_id = 'c-0000001'")
+        # When both sides are compared, Then this row is named, and those that the old system does not know
+        options = ("--env", "dev", "--source", old.url, "--lag", "1", "--reports", str(tmp_path))
+        found = moving.run("migration", "verify", *options)
+        assert found.returncode == 1, found.stdout + found.stderr
+        assert "  c-0000001 is another one here" in found.stdout
+        # And a repair makes the sides alike
+        repaired = moving.run("migration", "repair", *options)
+        assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+        assert "merchant_customers: alike; 60 rows there, 60 here" in repaired.stdout
+        # When the old system's decisions are replayed to the candidate
+        service = Service(old.url, "m-001", record)
+        for number in range(1, 61):
+            payment = PAYMENT | {"customer_id": f"c-{number:07d}", "card_number": "4111111111111111"}
+            service.answer("/process", {}, json.dumps(payment).encode())
+        record.flush()
+        cards = len(watched_cards(moving))
+        shadow = ("--env", "dev", "--most", "5", "--reports", str(tmp_path), str(tmp_path / "requests.jsonl"))
+        compared = moving.run("migration", "shadow", *shadow)
+        # Then they agree, and no set of cards has grown
+        assert compared.returncode == 0, compared.stdout + compared.stderr
+        assert "dev: pass: 0 of 60 differ: at most 4.88 % with 95 %" in compared.stdout
+        assert len(watched_cards(moving)) == cards
+        assert "customer_not_active" in (tmp_path / "requests.jsonl").read_text()
+        # And nobody else may use the mark
+        marked = moving.candidate_api().send(
+            "POST",
+            "/validate",
+            {"Content-Type": "application/json", SHADOW_MARK: "m-001"},
+            json.dumps(PAYMENT).encode(),
+        )
+        assert (marked.status, marked.body["type"].rpartition(":")[2]) == (403, "shadow-not-allowed")
+
+
+def watched_cards(moving: Platform) -> list[str]:
+    """The cards in all sets that the rules against card testing watch."""
+    items = moving.client("dynamodb").scan(TableName="payment-velocity-dev")["Items"]
+    return [card for item in items for card in item.get("cards", {}).get("SS", [])]
