@@ -12,7 +12,7 @@ from tests.browser.conftest import ROOT, Open, Served
 from tests.recorded import HOSTILE, append, record, three
 
 AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 
 def only_the_question_is_left(run: Run) -> Run:
