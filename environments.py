@@ -264,6 +264,9 @@ class MigrationSettings:
     """The alarm rings when a change waits longer than this."""
     cut_over: CutOverSettings | None = None
     """How clients move. ``None``: they do not yet."""
+    payments_per_second: int = 300
+    """How fast the history of payments is written. The ledger's index by status takes about 1,000 writes a second for
+    one status; payments need their part of them."""
     source_amends: bool = True
     """Whether the old system still decides and gives back the payments that it took. This platform then refuses to, so
     that nobody gets money back twice. Turn it off when the old system has stopped (docs/migration.md)."""

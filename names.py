@@ -49,6 +49,8 @@ SEALS = "seals"
 """The seals of the books: their folder in the audit bucket, and the alias of their key."""
 SEALING = "sealing"
 """The function that makes them."""
+IMPORTS = "imports"
+"""The folder of the audit bucket with the records of imported payments."""
 AUDIT_FAULTS, AUDIT_SEALS = "AuditFaults", "AuditSeals"
 """Its metrics, by ``Environment``: the faults of the books that a run has found, and the seals that were made."""
 

@@ -11,6 +11,7 @@ from constructs import Construct
 
 import names
 from environments import MigrationSettings
+from stages.compute import Compute
 from stages.database import NAME, Database
 from stages.function import FunctionBase, PlatformFunction
 from stages.monitoring import Monitoring
@@ -37,6 +38,7 @@ class Migration(Construct):
         base: FunctionBase,
         storage: Storage,
         database: Database,
+        compute: Compute,
         monitoring: Monitoring,
     ) -> None:
         super().__init__(scope, id)
@@ -58,7 +60,7 @@ class Migration(Construct):
             "Function",
             base=base,
             name=names.MIGRATION,
-            description="Loads customers and merchants of another system, and applies the changes that follow",
+            description="Loads customers, merchants and payments of another system, and applies its changes",
             timeout=Duration.minutes(15),
             memory_mb=MEMORY_MB,
             environment={
@@ -67,6 +69,11 @@ class Migration(Construct):
                 "DATABASE_NAME": NAME,
                 "DATABASE_SECRET_ARN": secret.secret_arn,
                 "MIGRATION_BUCKET": self.bucket.bucket_name,
+                "TRANSACTION_TABLE": storage.transactions.table_name,
+                "AUDIT_BUCKET": storage.audit.bucket_name,
+                "AUDIT_KEY_ID": base.encryption.data_key.key_id,
+                "FINGERPRINT_SECRET_ARN": compute.fingerprint.secret_arn,
+                "PAYMENTS_PER_SECOND": str(self._settings.payments_per_second),
             },
             statements=[
                 *base.encryption.read_secret(secret.secret_arn),
@@ -74,8 +81,10 @@ class Migration(Construct):
                 iam.PolicyStatement(actions=["s3:GetObject"], resources=[self.bucket.arn_for_objects("*")]),
                 iam.PolicyStatement(actions=["s3:PutObject"], resources=[self.bucket.arn_for_objects("*.report.json")]),
                 base.encryption.use_key(self.key, "s3", "kms:Decrypt", "kms:GenerateDataKey"),
+                *self._import_payments(base, storage, compute),
             ],
         )
+        storage.let_only_write_imports(self.function.role)
         # The user with which it logs in is made by the schema.
         self.function.run_every(Duration.minutes(1)).node.add_dependency(database.schema)
         self._alarm(base, monitoring)
@@ -86,6 +95,23 @@ class Migration(Construct):
         if source := self._settings.migration_source:
             replication = Replication(self, "Replication", base=base, source=source, bucket=self.bucket, key=self.key)
             self.outputs["ReplicationArn"] = (replication.arn, "AWS DMS replication of the old system's database")
+
+    def _import_payments(self, base: FunctionBase, storage: Storage, compute: Compute) -> list[iam.PolicyStatement]:
+        """Payments go to the ledger, and what was imported to the audit log: to its own folder there, and nowhere else.
+        A card number becomes a fingerprint in the function, so that it can be forgotten."""
+        encryption = base.encryption
+        return [
+            *encryption.read_secret(compute.fingerprint.secret_arn),
+            iam.PolicyStatement(
+                actions=["dynamodb:BatchGetItem", "dynamodb:PutItem"], resources=[storage.transactions.table_arn]
+            ),
+            iam.PolicyStatement(
+                actions=["s3:PutObject", "s3:GetObject"],
+                resources=[storage.audit.arn_for_objects(f"{names.IMPORTS}/*")],
+            ),
+            encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
+            encryption.use_data_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
+        ]
 
     def _alarm(self, base: FunctionBase, monitoring: Monitoring) -> None:
         monitoring.alarm(

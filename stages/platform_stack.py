@@ -159,7 +159,7 @@ class PlatformStack(Stack):
         migration_outputs = {}
         if environment.migration:
             migration = Migration(
-                self, "Migration", base=base, storage=storage, database=database, monitoring=monitoring
+                self, "Migration", base=base, storage=storage, database=database, compute=compute, monitoring=monitoring
             )
             migration_outputs = migration.outputs
         cut_over_outputs = {}

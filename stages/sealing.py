@@ -50,7 +50,9 @@ class Sealing(Construct):
                 iam.PolicyStatement(actions=["s3:ListBucket"], resources=[storage.audit.bucket_arn]),
                 iam.PolicyStatement(
                     actions=["s3:GetObject"],
-                    resources=[storage.audit.arn_for_objects(f"{folder}/*") for folder in ("audit", names.SEALS)],
+                    resources=[
+                        storage.audit.arn_for_objects(f"{folder}/*") for folder in ("audit", names.IMPORTS, names.SEALS)
+                    ],
                 ),
                 iam.PolicyStatement(
                     actions=["s3:PutObject"], resources=[storage.audit.arn_for_objects(f"{names.SEALS}/*")]

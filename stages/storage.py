@@ -17,7 +17,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct, IConstruct
 
-from names import EMPTIED_ON_DELETE, SEALS, Index, Table
+from names import EMPTIED_ON_DELETE, IMPORTS, SEALS, Index, Table
 from stages.function import FunctionBase, PlatformFunction
 
 _PRIVATE: dict[str, Any] = {
@@ -65,13 +65,20 @@ class Storage(Construct):
 
     def let_only_write_seals(self, role: iam.IRole) -> None:
         """Deny everybody else to write seals. The roles of the payments' functions name ``audit/`` only anyway."""
+        self._let_only_write(SEALS, role, sid="SealsAreWrittenByTheirJob")
+
+    def let_only_write_imports(self, role: iam.IRole) -> None:
+        """Deny everybody else to write the records of imported payments."""
+        self._let_only_write(IMPORTS, role, sid="ImportsAreWrittenByTheMigration")
+
+    def _let_only_write(self, folder: str, role: iam.IRole, *, sid: str) -> None:
         self.audit.add_to_resource_policy(
             iam.PolicyStatement(
-                sid="SealsAreWrittenByTheirJob",
+                sid=sid,
                 effect=iam.Effect.DENY,
                 principals=[iam.AnyPrincipal()],
                 actions=["s3:PutObject"],
-                resources=[self.audit.arn_for_objects(f"{SEALS}/*")],
+                resources=[self.audit.arn_for_objects(f"{folder}/*")],
                 conditions={"ArnNotEquals": {"aws:PrincipalArn": role.role_arn}},
             )
         )

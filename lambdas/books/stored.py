@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from lambdas.books import imports
 from lambdas.books.agreement import Row
 from lambdas.books.seals import FOLDER, folder
 from lambdas.books.verification import NotRead
@@ -18,6 +19,8 @@ from lambdas.payments.audit import prefix
 
 _READERS = 8
 _OF_AMENDMENT = re.compile(r"/(txn_[0-9a-f]{32})\.\d+\.json$")
+_AT_ONCE = 16
+"""The most records of imports in memory: each has up to a megabyte."""
 _MOST_KEYS = 100
 """The most items of one BatchGetItem."""
 _BY_DAY, _BY_STATUS = "by-day", "by-status"
@@ -41,19 +44,38 @@ class StoredBooks:
     day: str
 
     def records(self) -> Iterator[tuple[str, bytes]]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix(self.day))
         with ThreadPoolExecutor(_READERS) as readers:
-            for page in pages:
-                keys = [found["Key"] for found in page.get("Contents", [])]
-                for key, body in zip(keys, readers.map(self.record, keys), strict=True):
-                    if body is not None:  # else it was deleted after the listing, and is missing
-                        yield key, body
+            for keys in self._keys(prefix(self.day)):
+                yield from self._bodies(keys, readers)
+            for keys in self._keys(imports.folder(self.day)):
+                yield from self._large_bodies(keys, readers)
 
     def amended(self) -> list[str]:
         """The ids of the transactions of any day that were amended on this one."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix(self.day))
-        keys = (found["Key"] for page in pages for found in page.get("Contents", []))
+        keys = (key for keys in self._keys(prefix(self.day)) for key in keys)
         return sorted({found[1] for key in keys if (found := _OF_AMENDMENT.search(key))})
+
+    def imports(self) -> Iterator[tuple[str, bytes, bool]]:
+        names = {key: name for keys in self._keys(imports.FOLDER) for key in keys if (name := imports.Name.of(key))}
+        ended = {name.import_id for name in names.values() if name.ended}
+        keys = [key for key, name in names.items() if name.may_hold(self.day)]
+        with ThreadPoolExecutor(_READERS) as readers:
+            for key, body in self._large_bodies(keys, readers):
+                yield key, body, names[key].import_id not in ended
+
+    def _keys(self, folder_name: str) -> Iterator[list[str]]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder_name)
+        for page in pages:
+            yield [found["Key"] for found in page.get("Contents", [])]
+
+    def _large_bodies(self, keys: Sequence[str], readers: ThreadPoolExecutor) -> Iterator[tuple[str, bytes]]:
+        for begin in range(0, len(keys), _AT_ONCE):
+            yield from self._bodies(keys[begin : begin + _AT_ONCE], readers)
+
+    def _bodies(self, keys: Sequence[str], readers: ThreadPoolExecutor) -> Iterator[tuple[str, bytes]]:
+        for key, body in zip(keys, readers.map(self.record, keys), strict=True):
+            if body is not None:  # else it was deleted after the listing, and is missing
+                yield key, body
 
     def transactions(self) -> list[Row]:
         """Those from before the index ``by-day`` are in ``by-status`` only, so both are read."""

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lambdas.books import imports
 from lambdas.books.agreement import Row, amendment_differences, differences
 from lambdas.payments import amendments
 from lambdas.payments.audit import GENESIS, canonical, digest, key_of_id, prefix
+from lambdas.payments.transactions import PENDING
 
 
 class Books(Protocol):
@@ -20,13 +22,21 @@ class Books(Protocol):
         """The day's transactions, as indexes show them: the newest may be missing, or be pending still."""
 
     def records(self) -> Iterable[tuple[str, bytes]]:
-        """Keys and bodies of the day's records."""
+        """Keys and bodies of the day's records: of payments, of amendments, and of imports that were made that day."""
+
+    def imports(self) -> Iterable[tuple[str, bytes, bool]]:
+        """Keys and bodies of the records of imports, made on any day, that may hold payments of the day; and whether
+        the import had not ended when it was listed."""
 
     def record(self, key: str) -> bytes | None:
         """The body of the record under ``key``, of any day; ``None`` when there is none."""
 
     def rows(self, transaction_ids: Sequence[str]) -> Mapping[str, Row]:
         """Those of the transactions that exist, by id, as they are now."""
+
+
+_OF_IMPORT = {"outcome": "import", "currency": "XXX", "minor": 0}
+"""An import's record has no amount of its own. XXX is ISO 4217's code for "no currency"."""
 
 
 class NotRead(Exception):
@@ -58,7 +68,8 @@ class Entry:
     transaction_id: str
     created_at: str
     outcome: str
-    """Of an amendment its kind: what is given back is no payment."""
+    """Of an amendment its kind: what is given back is no payment. ``import`` of a record of an import, which has no
+    amount: it holds many payments."""
     currency: str
     minor: int
     amendment: int | None
@@ -79,6 +90,8 @@ class Verification:
     """The transactions of which something was being recorded when the reading began."""
     breaks: tuple[Break, ...]
     """In order of time: the first break is the earliest."""
+    imported: int = 0
+    """How many payments of the day the records of imports hold."""
 
     @property
     def chains(self) -> int:
@@ -93,6 +106,7 @@ def verify(books: Books) -> Verification:
     and every record has its transaction, which the indexes may not show yet.
     """
     ledger = {row.transaction_id: row for row in books.transactions()}
+    measures = imports.listed(books.day, _import_records(books))
     entries: dict[str, Entry] = {}
     breaks: list[Break] = []
     doubtful: dict[str, tuple[Entry, Mapping[str, Any]]] = {}
@@ -104,6 +118,8 @@ def verify(books: Books) -> Verification:
             breaks.append(Break(created_at="", key=key, reason=f"is no audit record: {error}"))
             return None
         entries[key] = entry
+        if key.startswith(imports.FOLDER):
+            return entry
         row = ledger.get(entry.transaction_id)
         if row is None or next(_row_breaks(row, entry, record), None):
             doubtful[entry.key] = entry, record
@@ -115,10 +131,7 @@ def verify(books: Books) -> Verification:
         add(key, body)
     breaks += _chain_breaks(entries, books)
     for row in ledger.values():
-        key = key_of_id(row.transaction_id, row.created_at)
-        if row.settled and key not in entries:
-            breaks.append(_missing(row, key))
-        breaks += _history_breaks(row, entries, books)
+        breaks += _ledger_breaks(row, entries, books)
     current = books.rows(list({entry.transaction_id: entry for entry, _ in doubtful.values()}))
     for entry, record in doubtful.values():
         now = current.get(entry.transaction_id)
@@ -126,10 +139,12 @@ def verify(books: Books) -> Verification:
             breaks += _row_breaks(now, entry, record)
         else:
             breaks.append(_broken(entry, "has no transaction in the ledger"))
+    found, coming = _imported(ledger, measures, books)
     return Verification(
         entries=tuple(entries.values()),
-        pending=tuple(row for row in ledger.values() if row.under_way_since),
-        breaks=first_of_each(breaks),
+        pending=(*(row for row in ledger.values() if row.under_way_since), *coming),
+        breaks=first_of_each([*breaks, *found]),
+        imported=len(measures),
     )
 
 
@@ -139,21 +154,34 @@ def first_of_each(breaks: Iterable[Break]) -> tuple[Break, ...]:
 
 
 def _read(key: str, body: bytes) -> tuple[Entry, Mapping[str, Any]]:
+    document = _document(body)
+    if key.startswith(imports.FOLDER):
+        imports.check(key, document)
+        document = {**document, "transaction_id": document["import_id"], **_OF_IMPORT}
+        return _entry(key, body, document, None), document
+    number = document.get("amendment")
+    own = (document["transaction_id"], document["created_at"])
+    if key != (key_of_id(*own) if number is None else amendments.key_of(own[0], number, own[1])):
+        raise ValueError("it belongs under another key")
+    if not isinstance(number, int | None) or number == 0:
+        raise TypeError("the number of an amendment is none")
+    return _entry(key, body, document, number), document
+
+
+def _document(body: bytes) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(body)
     if canonical(document) != body:
         raise ValueError("its bytes are not in canonical form")
     if not isinstance(document, dict):
         raise TypeError("it is no object")
-    number = document.get("amendment")
-    own = (document["transaction_id"], document["created_at"])
-    if key != (key_of_id(*own) if number is None else amendments.key_of(own[0], number, own[1])):
-        raise ValueError("it belongs under another key")
+    return document
+
+
+def _entry(key: str, body: bytes, document: Mapping[str, Any], number: int | None) -> Entry:
     chain = document["chain"]
-    if not isinstance(number, int | None) or number == 0:
-        raise TypeError("the number of an amendment is none")
     if not isinstance(document["minor"], int) or not isinstance(chain["sequence"], int):
         raise TypeError("an amount or a place in a chain is no whole number")
-    entry = Entry(
+    return Entry(
         key=key,
         hash=digest(body),
         transaction_id=document["transaction_id"],
@@ -167,7 +195,44 @@ def _read(key: str, body: bytes) -> tuple[Entry, Mapping[str, Any]]:
         previous_key=chain["previous_key"],
         previous_hash=chain["previous_hash"],
     )
-    return entry, document
+
+
+def _import_records(books: Books) -> Iterator[tuple[str, bytes, Mapping[str, Any], bool]]:
+    """Those that are sound. What is not is a break of the day on which it was made, and no measure."""
+    for key, body, is_open in books.imports():
+        try:
+            document = _document(body)
+            imports.check(key, document)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+        yield key, body, document, is_open
+
+
+def _imported(
+    ledger: Mapping[str, Row], measures: Mapping[str, imports.Listed], books: Books
+) -> tuple[list[Break], list[Row]]:
+    """Breaks of the imported payments of the day, and those that an import under way still brings."""
+    doubtful = [id for id, measure in measures.items() if id not in ledger or any(imports.faults(ledger[id], measure))]
+    current = books.rows(doubtful)
+    breaks: list[Break] = []
+    coming: list[Row] = []
+    for id in doubtful:
+        row, measure = current.get(id), measures[id]
+        reasons = ["is missing from the ledger"] if row is None else imports.faults(row, measure)
+        for reason in reasons:
+            if imports.may_come(row, measure):
+                coming.append(Row({"transaction_id": id, "created_at": measure.written_at, "status": PENDING}))
+                break
+            breaks.append(_break_of_imported(measure.records[-1][0], id, measure.written_at, reason))
+    for id, row in ledger.items():
+        if imports.is_imported(row) and id not in measures:
+            breaks.append(_break_of_imported(imports.FOLDER, id, row.created_at, "is in no record of an import"))
+    return breaks, coming
+
+
+def _break_of_imported(key: str, transaction_id: str, at: str, reason: str) -> Break:
+    """Many payments have one record, so the payment is part of the place."""
+    return Break(created_at=at, key=f"{key}#{transaction_id}", reason=reason, transaction_id=transaction_id)
 
 
 def _written_meanwhile(books: Books, entries: Mapping[str, Entry]) -> Iterator[tuple[str, bytes]]:
@@ -176,7 +241,7 @@ def _written_meanwhile(books: Books, entries: Mapping[str, Entry]) -> Iterator[t
     seen = set(entries)
     while waiting:
         key = waiting.pop().previous_key
-        if key is None or key in seen or not key.startswith(prefix(books.day)):
+        if key is None or key in seen or not key.startswith((prefix(books.day), imports.folder(books.day))):
             continue
         seen.add(key)
         body = books.record(key)
@@ -207,6 +272,14 @@ def _chain_breaks(entries: Mapping[str, Entry], books: Books) -> Iterator[Break]
             yield Break(created_at=at, key=entry.previous_key, reason=f"was changed after {entry.key} was written")
         elif previous and (previous.writer, previous.sequence + 1) != (entry.writer, entry.sequence):
             yield _broken(entry, f"is not the next in its chain after {entry.previous_key}")
+
+
+def _ledger_breaks(row: Row, entries: Mapping[str, Entry], books: Books) -> Iterator[Break]:
+    """Breaks of what the ledger holds and the audit log lacks."""
+    key = key_of_id(row.transaction_id, row.created_at)
+    if row.settled and key not in entries and not imports.is_imported(row):
+        yield _missing(row, key)
+    yield from _history_breaks(row, entries, books)
 
 
 def _history_breaks(row: Row, entries: Mapping[str, Entry], books: Books) -> Iterator[Break]:

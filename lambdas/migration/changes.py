@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from lambdas.migration import files, merging
 from lambdas.migration.files import BadFile, ChangedRow
+from lambdas.migration.history import PaymentImport
 from lambdas.migration.objects import Bucket, FileChanged, Object
+from lambdas.migration.payment_load import PAYMENTS, Importer
 from lambdas.migration.report import Report
 from lambdas.migration.state import DONE, READING, REFUSED, Progress, State
 from lambdas.migration.tables import TABLES, Fault, Table
@@ -35,6 +37,8 @@ class _Slice:
     upserts: dict[str, dict[tuple[str, ...], _Change]] = field(default_factory=dict)
     deletes: dict[str, dict[tuple[str, ...], _Change]] = field(default_factory=dict)
     columns: dict[str, Sequence[str]] = field(default_factory=dict)
+    payments: list[files.Row] = field(default_factory=list)
+    """The ledger takes each by itself, in order."""
 
 
 class Waiting(Exception):
@@ -44,11 +48,13 @@ class Waiting(Exception):
 class Follower:
     """``has_time``: whether there is time left to begin another slice."""
 
-    def __init__(self, connection: Any, bucket: Bucket, has_time: Callable[[], bool]) -> None:
+    def __init__(self, connection: Any, bucket: Bucket, has_time: Callable[[], bool], importer: Importer) -> None:
         self._connection = connection
         self._state = State(connection)
         self._bucket = bucket
         self._has_time = has_time
+        self._importer = importer
+        self._payments: PaymentImport | None = None
 
     def pending(self) -> list[Object]:
         """The files with changes that are not applied, oldest first. Raises ``Waiting`` before the full load."""
@@ -57,7 +63,7 @@ class Follower:
         unread = [
             each.name.key
             for each in found
-            if each.name.kind == "load" and each.name.table in TABLES
+            if each.name.kind == "load" and each.name.table in (*TABLES, PAYMENTS)
             and states.get(each.name.key, ("", ""))[0] not in (DONE, REFUSED)
         ]  # fmt: skip
         waiting = [
@@ -69,6 +75,7 @@ class Follower:
 
     def apply(self, file: Object) -> Progress:
         """Apply ``file`` until it is done, a line of it can't be applied, or there is no time left."""
+        self._payments = None
         progress = self._state.progress(file)
         if progress.state == REFUSED:
             progress.state, progress.report.fault = READING, ""
@@ -110,38 +117,52 @@ class Follower:
                 if not taken:
                     raise
                 stop = error  # what comes before the line is applied now; the next slice begins with it
-            self._write(found, progress.report)
+            self._write(found, progress)
             if not stop and (not taken or progress.position.offset >= progress.file.size):
                 progress.state = DONE
+                if progress.report.sums:
+                    self._importing(progress.file).end(progress.report)
             self._state.save(progress)
 
     def _take(self, row: ChangedRow, progress: Progress, found: _Slice) -> None:
         report, table = progress.report, TABLES.get(row.table)
-        if table is None:
+        if table is None and row.table != PAYMENTS:
             report.read += 1
             report.skipped += 1
             report.note(f"changes of the table {row.schema}.{row.table} have no place here, and were left out")
             return
-        source = f"{row.schema}.{row.table}"
-        if table.name not in found.columns:
-            layout = self._state.layout(source)
-            if layout is None:
-                raise Waiting(f"line {row.line}: the full load of {source} was not loaded yet")
-            found.columns[table.name] = layout
-        columns = found.columns[table.name]
-        named = row.named(columns)
-        if named is None:
-            raise BadFile(
-                f"line {row.line}: {source} has {len(row.fields)} columns, and had {len(columns)} in its full load "
-                f"({', '.join(columns)}): its schema has changed. Give the new columns: follow --columns {source}=..."
-            )
-        _, values = named
+        values = self._values(row, found)
+        if table is None:
+            found.payments.append(files.Row(row.line, row.op, values, row.after))
+            return
         report.row(values)
         key = table.key_of(values)
         if isinstance(key, Fault):
             report.reject(row.line, key)
             return
         self._sort(row, table, key, values, progress, found)
+
+    def _values(self, row: ChangedRow, found: _Slice) -> Mapping[str, str | None]:
+        """The values by column, as the full load has them."""
+        source = f"{row.schema}.{row.table}"
+        if row.table not in found.columns:
+            layout = self._state.layout(source)
+            if layout is None:
+                raise Waiting(f"line {row.line}: the full load of {source} was not loaded yet")
+            found.columns[row.table] = layout
+        columns = found.columns[row.table]
+        named = row.named(columns)
+        if named is None:
+            raise BadFile(
+                f"line {row.line}: {source} has {len(row.fields)} columns, and had {len(columns)} in its full load "
+                f"({', '.join(columns)}): its schema has changed. Give the new columns: follow --columns {source}=..."
+            )
+        return named[1]
+
+    def _importing(self, file: Object) -> PaymentImport:
+        if self._payments is None:
+            self._payments = self._importer(file)
+        return self._payments
 
     @staticmethod
     def _sort(
@@ -162,14 +183,18 @@ class Follower:
         position = f"{progress.file.name.order}#{row.line:012d}"
         (deletes if row.op == "D" else upserts)[key] = _Change(row.line, position, values, texts)
 
-    def _write(self, found: _Slice, report: Report) -> None:
-        """Rows before those that refer to them, and deletions the other way round."""
+    def _write(self, found: _Slice, progress: Progress) -> None:
+        """Rows before those that refer to them, and deletions the other way round. Payments are in the ledger before
+        the position behind them is committed: after a kill they are found there."""
+        report = progress.report
         for table in TABLES.values():
             if changes := found.upserts.get(table.name):
                 columns = table.present(found.columns[table.name])
                 merging.stage(self._connection, columns, _rows(changes.values()))
                 counts, faults = merging.upsert(self._connection, table, columns)
                 self._end(table, counts, faults, report)
+        if found.payments:
+            self._importing(progress.file).apply(found.payments, report)
         for table in reversed(TABLES.values()):
             if changes := found.deletes.get(table.name):
                 merging.stage(self._connection, table.key_columns(), _rows(changes.values()))

@@ -14,27 +14,36 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from lambdas.adapters import aws, configuration, database
+from lambdas.adapters.audit_log import S3AuditLog
+from lambdas.adapters.history import DynamoHistory, PostgresKnown
 from lambdas.adapters.tracing import tracer
 from lambdas.api.endpoint import logger
 from lambdas.migration import comparison
 from lambdas.migration.changes import Follower, Waiting, lag_seconds
+from lambdas.migration.history import PaymentImport
 from lambdas.migration.load import Loader
 from lambdas.migration.objects import Bucket, Object
+from lambdas.migration.pace import Pace
+from lambdas.migration.payment_load import PAYMENTS, PaymentLoader, import_id
 from lambdas.migration.repair import repair
 from lambdas.migration.report import MOST_LISTED
 from lambdas.migration.state import DONE, REFUSED, Progress, State
 from lambdas.migration.tables import TABLES
+from lambdas.payments.examination import utc_now
 
 LAST_START_MS: Final = 300_000
 """No slice is begun with less time left: the end of a slice may merge a whole file."""
 MOST_SHOWN: Final = 10
 """Rejected rows of each file in a status."""
 _ANSWER_SECONDS: Final = 780
+_LOADED: Final = (*TABLES, PAYMENTS)
+"""The tables in the order in which they are loaded: payments refer to customers and merchants."""
 
 Event = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -51,6 +60,24 @@ class Work:
     @property
     def state(self) -> State:
         return State(self.connection)
+
+    def payment_import(self, file: Object) -> PaymentImport:
+        """Begins or goes on with the payments of ``file``."""
+        return PaymentImport(
+            DynamoHistory(_pace()),
+            S3AuditLog(),
+            PostgresKnown(self.connection),
+            configuration.card_keys(),
+            import_id=import_id(file),
+            source=file.name.key,
+            order="" if file.name.kind == "load" else file.name.order,
+            clock=utc_now,
+        )
+
+
+@cache
+def _pace() -> Pace:
+    return Pace(float(os.environ["PAYMENTS_PER_SECOND"]))
 
 
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
@@ -83,6 +110,9 @@ def _load(work: Work, event: Event) -> Answer:
     file = _next_load(work, event.get("file"))
     if isinstance(file, dict):
         return file
+    if file.name.table == PAYMENTS:
+        payments = PaymentLoader(work.connection, work.bucket, work.has_time, work.payment_import)
+        return _told(payments.load(file))
     return _told(Loader(work.connection, work.bucket, work.has_time).load(file))
 
 
@@ -97,10 +127,10 @@ def _next_load(work: Work, key: str | None) -> Object | Answer:
                 "file": key,
                 "reason": "there is no file …/SCHEMA/TABLE/LOAD*.csv of this key",
             }
-        if named[0].name.table not in TABLES:
+        if named[0].name.table not in _LOADED:
             return {"state": "waiting", "file": key, "reason": f"the table {named[0].name.table} has no place here"}
         return named[0]
-    order = {name: number for number, name in enumerate(TABLES)}
+    order = {name: number for number, name in enumerate(_LOADED)}
     todo = [
         each
         for each in found
@@ -114,7 +144,7 @@ def _follow(work: Work, event: Event) -> Answer:
         return {"state": "busy"}
     for source, columns in event.get("columns", {}).items():
         work.state.set_layout(source, columns)
-    follower, last = Follower(work.connection, work.bucket, work.has_time), None
+    follower, last = Follower(work.connection, work.bucket, work.has_time, work.payment_import), None
     try:
         while True:
             pending = follower.pending()

@@ -34,6 +34,8 @@ class Report:
     fault: str = ""
     """Why the whole file was refused."""
     checksum: int = 0
+    sums: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    """Of payments that were written: number (``records``) and sum (``minor``) by currency and status."""
 
     def row(self, values: Mapping[str, str | None]) -> None:
         """Count a row that was read."""
@@ -60,6 +62,14 @@ class Report:
         for name, number in other.items():
             setattr(self, name, getattr(self, name) + number)
 
+    def add_sums(self, added: Mapping[str, Mapping[str, Mapping[str, int]]]) -> None:
+        """Count payments that were written."""
+        for currency, statuses in added.items():
+            for status, total in statuses.items():
+                known = self.sums.setdefault(currency, {}).setdefault(status, {"records": 0, "minor": 0})
+                for name, number in total.items():
+                    known[name] += number
+
     def to_json(self) -> dict[str, Any]:
         return {
             **{name: getattr(self, name) for name in _COUNTS},
@@ -69,6 +79,7 @@ class Report:
             "notes": self.notes,
             "fault": self.fault,
             "checksum": f"{self.checksum:064x}",
+            "sums": self.sums,
         }
 
     @classmethod
@@ -79,4 +90,5 @@ class Report:
             notes=list(value["notes"]),
             fault=value["fault"],
             checksum=int(value["checksum"], 16),
+            sums=value["sums"],
         )

@@ -46,10 +46,12 @@ class Report:
             f"{self.environment} {self.day}: {len(self.books.entries)} records in {self.books.chains} chains",
             self._seals(),
         ]
+        if self.books.imported:
+            lines.append(f"{self.books.imported} payments were imported; the records of their imports hold them")
         if self.unfinished:
             lines.append(
-                f"{len(self.unfinished)} transactions are pending, or one of their amendments is, the first "
-                f"{self.unfinished[0]}"
+                f"{len(self.unfinished)} transactions are pending, or one of their amendments is, or their import is "
+                f"under way, the first {self.unfinished[0]}"
             )
         lines += [f"BROKEN {found.key}: {found.reason}" for found in self.breaks[:_MOST_BREAKS_SHOWN]]
         if self.breaks:
@@ -58,7 +60,7 @@ class Report:
         if not self.sealed:
             return [*lines, "NOT SEALED: records and ledger agree, and no seal vouches for them"]
         if self.stale:
-            return [*lines, "UNFINISHED: whole, but something is pending for over 15 minutes (docs/payments.md)"]
+            return [*lines, "UNFINISHED: whole, but something is pending for over 15 minutes (docs/audit.md)"]
         return [*lines, "whole"]
 
     def to_json(self) -> Mapping[str, Any]:
@@ -70,6 +72,7 @@ class Report:
             "sealed": self.sealed,
             "records": len(self.books.entries),
             "chains": self.books.chains,
+            "imported": self.books.imported,
             "unfinished": list(self.unfinished),
             "seal": newest
             and {

@@ -9,6 +9,7 @@ from typing import Any
 
 from lambdas.adapters.ledger import to_item
 from lambdas.books.agreement import Row
+from lambdas.books.imports import FOLDER, Name, folder
 from lambdas.payments.audit import Record, prefix
 from lambdas.payments.callers import Caller
 from lambdas.payments.card_keys import CardKeys
@@ -165,7 +166,17 @@ class MemoryBooks:
         return [Row.of(item) for item in self.items.values() if item["created_at"]["S"].startswith(self.day)]
 
     def records(self) -> Iterable[tuple[str, bytes]]:
-        return [(key, body) for key, body in sorted(self.bodies.items()) if key.startswith(prefix(self.day))]
+        folders = (prefix(self.day), folder(self.day))
+        return [(key, body) for key, body in sorted(self.bodies.items()) if key.startswith(folders)]
+
+    def imports(self) -> Iterable[tuple[str, bytes, bool]]:
+        names = {key: name for key in self.bodies if key.startswith(FOLDER) and (name := Name.of(key))}
+        ended = {name.import_id for name in names.values() if name.ended}
+        return [
+            (key, self.bodies[key], name.import_id not in ended)
+            for key, name in names.items()
+            if name.may_hold(self.day)
+        ]
 
     def record(self, key: str) -> bytes | None:
         return self.bodies.get(key)

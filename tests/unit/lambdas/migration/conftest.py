@@ -12,13 +12,17 @@ import pytest
 from botocore.exceptions import ClientError
 from pg8000.native import Connection
 
+from lambdas.adapters.history import PostgresKnown
 from lambdas.migration.changes import Follower
+from lambdas.migration.history import PaymentImport
 from lambdas.migration.load import Loader
-from lambdas.migration.objects import Bucket
+from lambdas.migration.objects import Bucket, Object
+from lambdas.migration.payment_load import PAYMENTS, PaymentLoader, import_id
 from lambdas.migration.state import Progress, State
 from lambdas.schema import handler as schema
 from lambdas.schema import migrator
 from localcloud.postgres import Postgres
+from tests.unit.lambdas.imported import Platform
 
 ADMIN, DATABASE, PASSWORD = "payments_admin", "payments", "a-password"
 TABLES = ("merchant_customers", "merchant_principals", "merchants", "customers")
@@ -71,11 +75,13 @@ def _etag(body: bytes) -> str:
 
 @dataclass
 class Move:
-    """A move under way. ``connection``: as the migration's user; ``admin``: as the database's administrator."""
+    """A move under way. ``connection``: as the migration's user; ``admin``: as the database's administrator.
+    ``platform``: ledger and audit log."""
 
     connection: Any
     admin: Any
     s3: S3 = field(default_factory=S3)
+    platform: Platform = field(default_factory=Platform)
 
     @property
     def bucket(self) -> Bucket:
@@ -86,11 +92,21 @@ class Move:
         if body is not None:
             self.s3.put(key, body)
         [file] = [each for each in self.bucket.files() if each.name.key == key]
+        if file.name.table == PAYMENTS:
+            return PaymentLoader(self.connection, self.bucket, time, self.payment_import).load(file)
         return Loader(self.connection, self.bucket, time).load(file)
+
+    def payment_import(self, file: Object) -> PaymentImport:
+        return self.platform.importing(
+            PostgresKnown(self.connection),
+            import_id=import_id(file),
+            source=file.name.key,
+            order="" if file.name.kind == "load" else file.name.order,
+        )
 
     def follow(self) -> list[Progress]:
         """Apply all the changes that wait."""
-        follower, applied = Follower(self.connection, self.bucket, lambda: True), []
+        follower, applied = Follower(self.connection, self.bucket, lambda: True, self.payment_import), []
         while pending := follower.pending():
             applied.append(follower.apply(pending[0]))
             if applied[-1].state != "done":

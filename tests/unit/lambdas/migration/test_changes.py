@@ -246,7 +246,7 @@ def test_the_lag_is_the_age_of_the_oldest_file_that_waits_by_the_clock_of_s3(loa
     now = datetime.now(UTC)
     ahead = f"changes/CDC_TXN-{now + timedelta(days=1):%Y%m%d%H%M%S}000.csv"
     loaded.s3.put(ahead, customer("U", "c-1", "closed"), arrived=now - timedelta(seconds=90))
-    follower = changes.Follower(loaded.connection, loaded.bucket, _always)
+    follower = changes.Follower(loaded.connection, loaded.bucket, _always, loaded.payment_import)
     assert lag_seconds(follower.pending(), now) == 90
     loaded.follow()
     assert lag_seconds(follower.pending(), now) == 0

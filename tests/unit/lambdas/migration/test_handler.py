@@ -8,9 +8,10 @@ import pytest
 
 import names
 from lambdas.adapters import aws, configuration, database
-from lambdas.migration.handler import LAST_START_MS, handler
+from lambdas.migration.handler import LAST_START_MS, Work, handler
 from lambdas.schema.handler import MIGRATION_USER
 from localcloud.postgres import Postgres
+from tests.unit.lambdas.imported import PAYMENT
 from tests.unit.lambdas.migration.conftest import Move, connect
 
 CUSTOMERS = "dms/public/customers/LOAD00000001.csv"
@@ -53,7 +54,20 @@ def test_a_named_file_may_be_loaded_again_and_one_that_is_none_is_told(function:
     assert function(event)["report"]["inserted"] == 1
     assert function({**event, "again": True})["report"]["unchanged"] == 1
     assert function({**event, "file": "nonsense"})["state"] == "waiting"
-    assert "payments" in function({**event, "file": _put(move, "a/public/payments/LOAD1.csv")})["reason"]
+    assert "orders" in function({**event, "file": _put(move, "a/public/orders/LOAD1.csv")})["reason"]
+
+
+def test_payments_are_loaded_last_and_into_the_ledger(
+    function: Any, move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Work, "payment_import", lambda work, file: move.payment_import(file))
+    payments = "dms/public/payments/LOAD00000001.csv"
+    move.s3.put(payments, f"{','.join(PAYMENT)}\n{','.join(value or '' for value in PAYMENT.values())}\n")
+    move.s3.put(MERCHANTS, "merchant_id,status,allowed_currencies\nshop,active,USD\n")
+    move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc1,active,DE,USD\n")
+    answers = [function({"command": "load"}) for _ in range(4)]
+    assert [each.get("file") for each in answers] == [CUSTOMERS, MERCHANTS, payments, None]
+    assert len(move.platform.history.items) == 1
 
 
 def _put(move: Move, key: str) -> str:
