@@ -151,8 +151,8 @@ benchmark: setup ## Measure the figures in the docs
 gameday: setup ## Break a local cloud in five ways, and mend it as docs/runbooks says
 	@python -m benchmarks gameday
 
-pictures: setup ## Draw the README's pictures from the last promotion here
-	@python -m pipeline.local pictures
+pictures: synth ## Draw the docs' pictures: the console's pages, and the last promotion here
+	@python -m tests.browser.pictures && python -m pipeline.local pictures
 
 format: setup ## Format the code
 	@ruff check --fix --quiet . || true; ruff format .

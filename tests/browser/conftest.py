@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from pipeline.local.state import State
 from tests.browser.chromium import chromium
+from tests.browser.platforms import Platforms, serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,8 +86,15 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture
-def opened(browser: Browser, served: Served) -> Iterator[Open]:
-    """Opens the printed link in a browser. Fails the test if a page breaks its policy or has an error."""
+def link(state: State) -> Iterator[str]:
+    """Of a console in this process, which starts sooner."""
+    with serving(state, Platforms()) as found:
+        yield found
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Open]:
+    """Opens a console's link in a browser. Fails the test if a page breaks its policy or has an error."""
     troubles: list[str] = []
     contexts = []
 
@@ -94,8 +102,7 @@ def opened(browser: Browser, served: Served) -> Iterator[Open]:
         if "Content Security Policy" in message.text:
             troubles.append(message.text)
 
-    def open(*, scheme: str = "light", width: int = 1280, unchecked: bool = False) -> Page:
-        link = served.start()
+    def open(link: str, *, scheme: str = "light", width: int = 1280, unchecked: bool = False) -> Page:
         context = browser.new_context(
             viewport={"width": width, "height": 900},
             color_scheme=scheme,  # type: ignore[arg-type]

@@ -4,12 +4,16 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from pipeline.local.run import Run
 from pipeline.local.state import State
-from tests.browser.conftest import ROOT, Open, Served
+from tests.browser.chromium import ROOT
+from tests.browser.conftest import Open, Served
+from tests.browser.platforms import Platforms, serving, shifting
+from tests.browser.story import payments, told
 from tests.recorded import HOSTILE, append, record, three
+from tests.unit.console.test_monitoring import BODY
 
 AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
 expect.set_options(timeout=60_000)
@@ -32,15 +36,24 @@ def go_on(run: Run, step: str, next_step: str, status: str = "running") -> None:
     run.save()
 
 
-def ids(page: Page) -> list[str]:
-    return [each["id"] for each in page.evaluate("axe.run()")["violations"]]
+def looked_at(page: Page, link: str, *paths: str) -> dict[str, list[str]]:
+    """The faults that axe finds on each page that has some, and whether it is wider than the window."""
+    found = {}
+    for path in paths:
+        page.goto(link.partition("/?")[0] + path)
+        page.evaluate(AXE)
+        faults = [each["id"] for each in page.evaluate("axe.run()")["violations"]]
+        found[path] = faults + ["too wide"] * page.evaluate("document.body.scrollWidth > innerWidth")
+    return {path: faults for path, faults in found.items() if faults}
 
 
-def test_a_promotion_is_watched_live_approved_in_the_page_and_seen_to_its_end(state: State, opened: Open) -> None:
+def test_a_promotion_is_watched_live_approved_in_the_page_and_seen_to_its_end(
+    state: State, opened: Open, served: Served
+) -> None:
     # Given a promotion whose load gate runs in staging
     run = only_the_question_is_left(record(state, ends_at="Staging/LoadGate", status="running"))
     with state.lock("a promotion"):
-        page = opened()
+        page = opened(served.start())
         expect(page.locator("#connection")).to_have_text("live")
         expect(page.locator(".step.running .name")).to_have_text("LoadGate")
         # When the gate prints, then its line is in the log, without a reload
@@ -66,29 +79,77 @@ def test_a_promotion_is_watched_live_approved_in_the_page_and_seen_to_its_end(st
     assert Run.load(run.folder).approvals[0]["comment"] == "The gate is fine"
 
 
-def test_a_commit_that_attacks_the_page_is_text(state: State, opened: Open) -> None:
+def test_a_shift_is_aborted_in_the_page_and_seen_to_roll_back(state: State, opened: Open) -> None:
+    # Given a release whose first step bakes
+    with shifting() as bench, serving(state, Platforms(bench=bench)) as link:
+        page = opened(link)
+        page.get_by_role("link", name="Release", exact=True).click()
+        expect(page.get_by_text("Step 1 of 4, 10 %: baking")).to_be_visible()
+        expect(page.locator(".version.candidate .number").first).to_have_text("10 %")
+        # When a person aborts it, who was told what that does, and says why
+        page.get_by_role("link", name="Abort …").click()
+        expect(page.get_by_text("and the candidate is rejected.")).to_be_visible()
+        page.get_by_label("Reason").fill("declines rise")
+        page.get_by_role("button", name="Abort").click()
+        # Then the page shows how all traffic goes back, without a reload, and who wanted it
+        expect(page.locator(".head .badge")).to_have_text("rolled-back")
+        for share in page.locator(".version.stable .number").all():
+            expect(share).to_have_text("100 %")
+        expect(page.get_by_role("link", name="Abort …")).to_have_count(0)
+        expect(page.locator(".head")).to_contain_text("abort, asked for by ann: declines rise")
+        expect(page.locator(".actions")).to_contain_text("“declines rise”")
+    assert bench.all_on("1")
+
+
+def test_a_payment_is_looked_up(state: State, opened: Open) -> None:
+    # Given a payment that was decided after a review, and another one of its customer
+    known = payments()
+    last, decided = known[0], known[-1]
+    assert last["customer_id"] == decided["customer_id"]
+    with serving(state, Platforms(payments=known)) as link:
+        page = opened(link)
+        page.get_by_role("link", name="Payments", exact=True).click()
+        found = page.locator(".payment")
+        expect(found).to_have_count(3)
+        # When a person looks it up by its id, then it is there with its history
+        page.get_by_label("Id").fill(decided["transaction_id"])
+        page.get_by_role("button", name="Look up").click()
+        expect(found).to_have_count(1)
+        expect(found).to_contain_text("89.90 EUR")
+        expect(found).to_contain_text("“The customer was asked”")
+        # And from there its customer's payments are a click away
+        page.get_by_role("link", name=decided["customer_id"]).click()
+        expect(found).to_have_count(2)
+        expect(found.first).to_contain_text(last["transaction_id"])
+        # And an id that nobody has, finds nothing
+        page.get_by_label("Id").fill("txn_" + "0" * 32)
+        page.get_by_role("button", name="Look up").click()
+        expect(page.get_by_text("There is none.")).to_be_visible()
+
+
+def test_a_commit_that_attacks_the_page_is_text(state: State, opened: Open, link: str) -> None:
     run = record(state, subject=HOSTILE, ends_at="Dev/LoadGate", status="failed", log="<img src=x onerror=alert(2)>\n")
     run.failure = "<script>alert(3)</script>"
     run.save()
-    page = opened()
+    page = opened(link)
     expect(page.locator(".head h2")).to_contain_text("Fix <script>alert(1)</script>")
     expect(page.locator(".head h2")).to_contain_text("****1111")
     expect(page.locator("#log")).to_contain_text("<img src=x onerror=alert(2)>")
     assert page.locator("#log img, .head script").count() == 0
 
 
-def test_two_tabs_show_the_same_and_the_reader_is_not_disturbed(state: State, opened: Open) -> None:
+def test_two_tabs_show_the_same_and_the_reader_is_not_disturbed(state: State, opened: Open, link: str) -> None:
     # Given two tabs, a keyboard user on a link, and a reader who has scrolled
     run = record(state, ends_at="Dev/LoadGate", status="running", log="line\n" * 400)
     with state.lock("a promotion"):
-        one = opened()
+        one = opened(link)
         two = one.context.new_page()
         two.goto(one.url)
         for page in (one, two):
             expect(page.locator("#connection")).to_have_text("live")
             expect(page.locator("#log")).to_contain_text("line")
-        link = one.get_by_role("link", name="Synth")
-        link.focus()
+        synth = one.get_by_role("link", name="Synth")
+        synth.focus()
         two.locator("#log").evaluate("log => { log.scrollTop = 0 }")
         # When the promotion goes on
         append(run, "Dev/LoadGate", "the gate has passed")
@@ -96,7 +157,7 @@ def test_two_tabs_show_the_same_and_the_reader_is_not_disturbed(state: State, op
         # Then both tabs follow, the focus stays, and the log is not pulled away
         for page in (one, two):
             expect(page.locator(".step.running .name")).to_have_text("Evidence")
-        expect(link).to_be_focused()
+        expect(synth).to_be_focused()
         expect(one.locator("#log")).to_contain_text("the gate has passed")
         assert two.locator("#log").evaluate("log => log.scrollTop") == 0
 
@@ -105,7 +166,7 @@ def test_a_console_that_has_ended_is_said_and_its_old_link_opens_nothing(
     state: State, opened: Open, served: Served
 ) -> None:
     three(state)
-    page = opened()
+    page = opened(served.start())
     expect(page.locator("#connection")).to_have_text("live")
     # When the console ends, then the page says so
     served.stop()
@@ -119,32 +180,38 @@ def test_a_console_that_has_ended_is_said_and_its_old_link_opens_nothing(
     expect(page.get_by_text("prod waits for a person.")).to_be_visible()
 
 
+def test_a_page_whose_files_come_late_becomes_live_all_the_same(opened: Open, link: str) -> None:
+    def late(route: Route) -> None:
+        time.sleep(0.5)
+        route.continue_()
+
+    page = opened(link)
+    page.route("**/hx-sse.js", late)
+    page.reload()
+    expect(page.locator("#connection")).to_have_text("live", timeout=10_000)
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 400)])
-def test_every_page_is_accessible_and_fits(state: State, opened: Open, served: Served, scheme: str, width: int) -> None:
-    waiting = three(state)[-1]
-    page = opened(scheme=scheme, width=width, unchecked=True)
-    confirm = f"/promotion/decide?promotion={waiting.id}&decision=approve"
-    paths = (
-        "/promotion",
-        "/release/prod",
-        "/gate",
-        "/platform/dev",
-        "/payments/dev",
-        "/evidence",
-        confirm,
-        "/release/dev/abort",
-    )
-    found = {}
-    for path in paths:
-        page.goto(served.address(path))
-        page.evaluate(AXE)
-        found[path] = [*ids(page), *(["too wide"] if page.evaluate("document.body.scrollWidth > innerWidth") else [])]
-    assert {path: faults for path, faults in found.items() if faults} == {}
+def test_every_page_is_accessible_and_fits(state: State, opened: Open, scheme: str, width: int) -> None:
+    # Given pages with all that they can show
+    waiting, platforms = told(state)
+    platforms.dashboard = BODY
+    with serving(state, platforms) as link:
+        page = opened(link, scheme=scheme, width=width, unchecked=True)
+        confirm = f"/promotion/decide?promotion={waiting.id}&decision=approve"
+        paths = ("/promotion", "/release/prod", "/gate", "/platform/dev", "/payments/dev", "/evidence", confirm)
+        assert looked_at(page, link, *paths, "/release/dev/abort") == {}
 
 
-def test_without_a_mouse_the_content_is_one_key_away(state: State, opened: Open) -> None:
+def test_every_empty_page_is_accessible_and_fits(opened: Open, served: Served) -> None:
+    page = opened(served.start(), width=400, unchecked=True)
+    paths = ("/promotion", "/release/prod", "/gate", "/platform/dev", "/payments/dev", "/evidence")
+    assert looked_at(page, served.address(""), *paths) == {}
+
+
+def test_without_a_mouse_the_content_is_one_key_away(state: State, opened: Open, link: str) -> None:
     three(state)
-    page = opened()
+    page = opened(link)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
@@ -152,13 +219,13 @@ def test_without_a_mouse_the_content_is_one_key_away(state: State, opened: Open)
     expect(page.get_by_role("link", name="Approve …")).to_be_focused()
 
 
-def test_nothing_is_loaded_from_elsewhere(state: State, opened: Open, served: Served) -> None:
+def test_nothing_is_loaded_from_elsewhere(state: State, opened: Open, link: str) -> None:
     three(state)
-    page = opened()
+    page, address = opened(link), link.partition("?")[0]
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     for path in ("/promotion", "/release/prod", "/evidence"):
-        page.goto(served.address(path))
+        page.goto(address.rstrip("/") + path)
         expect(page.locator("h1")).to_be_attached()
-    assert [url for url in asked if not url.startswith(served.address("/"))] == []
+    assert [url for url in asked if not url.startswith(address)] == []
     assert Path(page.url).name == "evidence"

@@ -20,6 +20,8 @@ FILES = {name for name in _LISTED.stdout.splitlines() if (ROOT / name).is_file()
 } | {each.name for each in ROOT.iterdir() if each.is_file()}
 FOLDERS = {str(parent) for name in FILES for parent in Path(name).parents}
 NAMES = {Path(name).name for name in FILES}
+PICTURE_BYTES = 60_000
+"""The most that a picture may have: a clone and a page bring them all."""
 PAGES = sorted(name for name in FILES if name.endswith(".md"))
 SOURCES = sorted(
     name for name in FILES if name.endswith((".py", ".toml", ".yml", ".yaml")) and "/unit/docs/" not in name
@@ -156,6 +158,17 @@ def test_the_picture_of_the_layers_shows_each_package_of_the_contract() -> None:
     picture = text_of("docs/architecture.md").rpartition("```mermaid")[2]
     shown = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)*", picture))
     assert {package for layer in layers for package in layer.split(" | ")} <= shown
+
+
+def test_each_picture_is_shown_and_small() -> None:
+    shown = {
+        str((ROOT / page).parent.joinpath(found[1] or found[2]).resolve().relative_to(ROOT))
+        for page in PAGES
+        for found in re.finditer(r'!\[[^\]]+\]\(([^)\s]+)\)|<img src="([^"]+)"', prose_of(page))
+    }
+    pictures = {name for name in FILES if name.startswith("docs/pictures/")}
+    assert pictures == shown
+    assert [name for name in pictures if (ROOT / name).stat().st_size > PICTURE_BYTES] == []
 
 
 def test_the_table_of_the_local_cloud_names_each_extension() -> None:

@@ -1,0 +1,227 @@
+"""A console in this process, and what stands behind it without a cloud: the release controller on the fake AWS,
+payments on record, and a CloudWatch that has a value for each metric."""
+
+import json
+import math
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import uvicorn
+
+from console.actions import Action, Actions
+from console.app import Console
+from console.evidence.reading import LocalEvidence
+from console.gates.reading import LocalGates
+from console.monitoring.reading import CloudWatch
+from console.payments.reading import ApiPayments
+from console.platforms import PERMANENT
+from console.promotions.local import LocalPromotions
+from console.reading import Reading
+from console.releases.reading import Standing
+from console.security import Keys
+from console.show import Frame
+from pipeline.local.state import State
+from pipeline.release import cli
+from pipeline.release.state import read_state
+from pipeline.transactions.client import Reply
+from tests.unit.pipeline.release.bench import Bench, FakeClock
+
+WHO = "ann"
+STATES = (("candidate-errors", "OK"), ("api-latency", "OK"), ("pending-old", "OK"), ("books-faults", "OK"))
+
+
+class ThisClock(FakeClock):
+    """The time of day, so that a page and a controller share it."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(min(seconds, 0.2))
+
+
+@contextmanager
+def shifting() -> Iterator[Bench]:
+    """A release that a controller drives, in a thread of its own, as long as somebody looks."""
+    bench = Bench()
+    bench.clock = ThisClock()
+    thread = threading.Thread(target=bench.controller("the pipeline").shift, daemon=True)
+    thread.start()
+    try:
+        yield bench
+    finally:
+        bench.clock.interrupt()
+        thread.join(20)
+
+
+def standing(bench: Bench) -> Reading[Standing]:
+    world = bench.controller("console").world
+    state, history = read_state("test", world), world.records.latest(20)
+    return Reading(value=Standing(state=state, history=history, unreadable=(), whose=WHO), at=world.clock.now())
+
+
+class Ledger:
+    """Answers as the API's routes under /transactions do, from payments on record, newest first."""
+
+    def __init__(self, *payments: Mapping[str, Any]) -> None:
+        self._payments = payments
+
+    def get(self, id: str) -> Reply:
+        found = [each for each in self._payments if each["transaction_id"] == id]
+        return Reply(200, found[0]) if found else Reply(404, {"title": "Not found"})
+
+    def search(self, **asked: str) -> Reply:
+        given = {name: value for name, value in asked.items() if name in ("customer_id", "status")}
+        found = [each for each in self._payments if given.items() <= each.items()]
+        return Reply(200, {"transactions": [{k: v for k, v in each.items() if k != "history"} for each in found]})
+
+
+class Metrics:
+    """CloudWatch with one dashboard, and waves for its metrics."""
+
+    def __init__(self, body: str) -> None:
+        self._body = body
+
+    def get_dashboard(self, **_: Any) -> dict[str, Any]:
+        return {"DashboardBody": self._body}
+
+    def get_metric_data(self, *, MetricDataQueries: Any, StartTime: float, EndTime: float, **_: Any) -> dict[str, Any]:
+        times = [StartTime + (EndTime - StartTime) * part / 36 for part in range(1, 37)]
+        shown = [each for each in MetricDataQueries if each.get("ReturnData", True)]
+        return {"MetricDataResults": [self._result(query, place, times) for place, query in enumerate(shown)]}
+
+    def _result(self, query: Any, place: int, times: Sequence[float]) -> dict[str, Any]:
+        stat = query.get("MetricStat", {"Metric": {"MetricName": ""}, "Stat": ""})
+        name = stat["Metric"]["MetricName"]
+        faults = any(word in name for word in ("Error", "4XX", "5XX", "Throttled", "Left", "Faults"))
+        high = 0.0 if faults else 160.0 / (1 + place) if name == "Latency" else 40.0 + 12 * place
+        label = query.get("Label") or " ".join(
+            [*(each["Value"] for each in stat["Metric"].get("Dimensions", [])[:1]), name or "by version"]
+        )
+        values = [high * (0.8 + 0.12 * math.sin(at / 1900 + place) + 0.06 * math.sin(at / 310)) for at in times]
+        stamps = [datetime.fromtimestamp(at, UTC) for at in times]
+        return {"Id": query["Id"], "Label": label, "StatusCode": "Complete", "Timestamps": stamps, "Values": values}
+
+    def get_paginator(self, name: str) -> "Metrics":
+        return self
+
+    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+        since = datetime.now(UTC) - timedelta(hours=5)
+        return [
+            {
+                "MetricAlarms": [
+                    {"AlarmName": f"payment-{name}-{environment}", "StateValue": state, "StateUpdatedTimestamp": since,
+                     "StateReason": "Threshold Crossed: no datapoint was above the threshold (5.0)."}
+                    for environment in PERMANENT for name, state in STATES
+                ]
+            }
+        ]  # fmt: skip
+
+    def describe_alarm_history(self, **_: Any) -> dict[str, Any]:
+        change = {
+            "Timestamp": datetime.now(UTC) - timedelta(hours=5),
+            "HistorySummary": "Alarm updated from ALARM to OK",
+        }
+        return {"AlarmHistoryItems": [change | {"AlarmName": f"payment-api-latency-{name}"} for name in PERMANENT]}
+
+
+@dataclass
+class Platforms:
+    """Environments as a test furnishes them."""
+
+    bench: Bench = field(default_factory=Bench)
+    reading: Reading[Standing] | None = None
+    """Of every release; without one, as the bench stands now."""
+    payments: Sequence[Mapping[str, Any]] = ()
+    dashboard: str = '{"widgets": []}'
+
+    def names(self) -> Sequence[str]:
+        return PERMANENT
+
+    def variables(self, environment: str) -> Mapping[str, str]:
+        return {}
+
+    def session(self, environment: str) -> Any:
+        return self
+
+    def client(self, service: str, **_: Any) -> Metrics:
+        return Metrics(self.dashboard)
+
+    def standing(self, environment: str) -> Reading[Standing]:
+        return self.reading or standing(self.bench)
+
+
+class RecordedPayments(ApiPayments):
+    """The console's look-up, with a ledger for the API."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def _client(self, environment: str) -> Any:
+        return self._ledger
+
+
+class OnBench(Actions):
+    """Gives a command of ``pipeline.release`` to the bench, where the console's own would look for a cloud."""
+
+    def __init__(self, state: State, bench: Bench) -> None:
+        super().__init__(state.root, state.folder / "console", who=WHO, allowed=True)
+        self._bench = bench
+
+    def _run(self, action: Action, environment: object) -> None:
+        self._here[action.id] = action
+        threading.Thread(target=self._carry_out, args=(action,), daemon=True).start()
+
+    def _carry_out(self, action: Action) -> None:
+        words = cli._parser().parse_args(action.command[1:])
+        outcome = cli.COMMANDS[words.command].run(self._bench.controller(self.who, reason=words.reason))
+        self._log(action.id).write_text(outcome.text)
+        self._record(replace(action, exit_code=outcome.code, ended=time.time()))
+        self._here.pop(action.id)
+
+
+@contextmanager
+def serving(state: State, platforms: Platforms) -> Iterator[str]:
+    """A console of ``platforms``, and of the promotions in ``state``. Yields its link."""
+    keys, actions = Keys(), OnBench(state, platforms.bench)
+    console = Console(
+        frame=Frame(actions=actions, csrf=keys.csrf, source="this machine"),
+        keys=keys,
+        promotions=LocalPromotions(state, actions),
+        platforms=platforms,
+        releases=platforms,
+        gates=LocalGates(state),
+        monitoring=CloudWatch(platforms, seconds=3.0),
+        payments=RecordedPayments(Ledger(*platforms.payments)),
+        evidence=LocalEvidence(state),
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        settings = uvicorn.Config(
+            console.app(port=port, hosts=("127.0.0.1",)),
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+            lifespan="off",
+        )
+        server = uvicorn.Server(settings)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{port}/?token={keys.token}"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+def resolved(body: Any) -> str:
+    """The body of a template's dashboard, with a name in the place of each reference."""
+    parts = body["Fn::Join"][1] if isinstance(body, dict) else [body]
+    return "".join(
+        part if isinstance(part, str) else json.dumps(str(next(iter(part.values()))))[1:-1] for part in parts
+    )
