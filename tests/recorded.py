@@ -21,7 +21,7 @@ PATH = (
      ("LoadGate", "commands"), ("Shift", "commands"), ("Evidence", "commands")),
 )  # fmt: skip
 DETAILS = {
-    "Source": "c0ffee1234  {subject}",
+    "Source": "{revision:.10}  {subject}",
     "Synth": "3 environments: dev, staging, prod",
     "Local cloud": "https://127.0.0.1:4571",
     "Deploy": "payment-platform: 214 resources",
@@ -56,7 +56,7 @@ def record(
                 continue
             step.started, at = at, at + 12.5
             step.status, step.ended = "succeeded", at
-            step.detail = DETAILS.get(step_name, "").format(subject=subject)
+            step.detail = DETAILS.get(step_name, "").format(revision=revision, subject=subject)
             (run.folder / step.log).write_text(f"{step_name} of {name}\n{log}")
             if f"{name}/{step_name}" == ends_at:
                 step.status, over = status, True  # type: ignore[assignment]
