@@ -1,16 +1,20 @@
 """Another system's customers move to the deployed platform, pay there, and follow the changes of the old system."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from environments import DEV
 from lambdas.api.shadow import HEADER as SHADOW_MARK
+from lambdas.payments.cards import CardNumber
+from loadtest.scenario import card_number
 from pipeline.aws import PlatformOutputs
 from pipeline_app import create_app
 from tests.oldsystem.database import old_system
@@ -22,6 +26,7 @@ from .conftest import Platform
 from .merchant import PAYMENT
 
 CUSTOMERS = "dms/public/customers/LOAD00000001.csv"
+PAYMENTS = "dms/public/payments/LOAD00000001.csv"
 CHANGES = "dms/changes/CDC_TXN-2026112901020{n}000.csv"
 HEADER = "Op,customer_id,status,country,allowed_currencies\n"
 MOST_SECONDS = 90
@@ -135,3 +140,73 @@ def watched_cards(moving: Platform) -> list[str]:
     """The cards in all sets that the rules against card testing watch."""
     items = moving.client("dynamodb").scan(TableName="payment-velocity-dev")["Items"]
     return [card for item in items for card in item.get("cards", {}).get("SS", [])]
+
+
+def test_the_history_of_payments_is_found_held_by_the_books_and_given_back_by_its_source_alone(
+    moving: Platform,
+) -> None:
+    # Given a customer, and a file of its payments, of which one can't be
+    card, other = card_number(778_123_451), card_number(778_123_452)
+    put(moving, CUSTOMERS.replace("1.csv", "2.csv"), HEADER + "I,moved-9,active,DE,EUR\n")
+    put(moving, PAYMENTS, "".join([
+        "Op,payment_id,created_at,merchant_id,customer_id,amount,currency,card_number,status,merchant_reference\n",
+        f"I,old-1,2026-03-04 10:00:00,demo,moved-9,12.500,EUR,{card},approved,order/1\n",
+        f"I,old-2,2026-03-04 11:00:00,demo,moved-9,7.000,EUR,{other},declined,order/2\n",
+        f"I,old-3,2026-03-04 12:00:00,demo,nobody,7.000,EUR,{other},approved,{card}\n",
+    ]))  # fmt: skip
+    # When it is loaded, and once more
+    loaded = moving.run("migration", "load", "--env", "dev")
+    assert "done at line 4: 3 read, 2 inserted, 1 rejected" in loaded.stdout, loaded.stdout + loaded.stderr
+    again = moving.run("migration", "load", "--env", "dev", "--again", PAYMENTS)
+    assert "3 read, 2 inserted, 1 rejected" in again.stdout, again.stdout + again.stderr
+    # Then its merchant finds the payments
+    api = moving.api()
+    stretch = {"from": "2026-03-04", "to": "2026-03-05"}
+    found = api.get("/transactions", customer_id="moved-9", **stretch).body["transactions"]
+    assert [(each["source_id"], each["origin"], each["status"]) for each in found] == [
+        ("old-2", "migration", "declined"), ("old-1", "migration", "approved"),
+    ]  # fmt: skip
+    assert found[1]["card"] == {"brand": CardNumber(card).brand, "last4": card[-4:]}
+    # And their source alone gives them back
+    id = found[1]["transaction_id"]
+    reply = api.post(f"/transactions/{id}/reversal", {"kind": "refund", "reason": "why"}, key="a-key")
+    assert (reply.status, reply.body["type"].rpartition(":")[2]) == (409, "amended-at-source")
+    # And no card number is in a table, a log, the audit log or a report
+    dynamodb, s3 = moving.client("dynamodb"), moving.client("s3")
+    places = {name: json.dumps(dynamodb.scan(TableName=name)["Items"], default=str) for name in tables(dynamodb)}
+    imports = s3.list_objects_v2(Bucket=moving.outputs["AuditLogBucket"], Prefix="imports/")["Contents"]
+    for each in imports:
+        body = s3.get_object(Bucket=moving.outputs["AuditLogBucket"], Key=each["Key"])["Body"].read()
+        places[each["Key"]] = body.decode()
+    for file in Path(moving.cloud.folder).rglob("*.log*"):
+        places[str(file)] = file.read_text(errors="replace")
+    report = s3.get_object(Bucket=moving.outputs["MigrationBucketName"], Key=f"{PAYMENTS}.report.json")
+    places["report"] = report["Body"].read().decode()
+    assert [place for place, text in places.items() if card in text or other in text] == []
+    # And the books of their day are whole until somebody changes one
+    assert verified(moving) == (0, "2 payments were imported")
+    table, key = moving.outputs["TransactionTableName"], {"transaction_id": {"S": id}}
+    forged = {":one": {"N": "1"}}
+    dynamodb.update_item(
+        TableName=table, Key=key, UpdateExpression="SET minor = :one", ExpressionAttributeValues=forged
+    )
+    assert verified(moving) == (1, f"#{id}: is not as it was imported")
+    restored = {":before": {"N": "1250"}}
+    dynamodb.update_item(
+        TableName=table, Key=key, UpdateExpression="SET minor = :before", ExpressionAttributeValues=restored
+    )
+    # And nobody but the migration writes such records
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket=moving.outputs["AuditLogBucket"], Key="imports/x.json", Body=b"", IfNoneMatch="*")
+
+
+def tables(dynamodb: Any) -> list[str]:
+    found: list[str] = dynamodb.list_tables()["TableNames"]
+    return found
+
+
+def verified(moving: Platform) -> tuple[int, str]:
+    """Exit code of the verification of the imported payments' day, and what it says of them."""
+    found = moving.run("pipeline.audit", "verify", "--env", "dev", "--day", "2026-03-04")
+    said = re.search(r"\d+ payments were imported(?=.*whole)|#txn_.*", found.stdout, re.DOTALL)
+    return found.returncode, said[0].splitlines()[0] if said else found.stdout + found.stderr
