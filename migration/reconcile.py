@@ -73,7 +73,7 @@ class Reconciliation:
     totals: tuple[Total, ...]
     differences: tuple[Difference, ...]
     unsettled: tuple[str, ...]
-    """Payments here of which something is being recorded: ask again."""
+    """Payments here of which something is being recorded for longer: ask again."""
     payments: int = field(default=0)
     """How many the two systems took together."""
 
@@ -200,19 +200,20 @@ def read(
     wait_seconds: float = WAIT_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Reconciliation:
-    """Read both ledgers, and again after ``wait_seconds`` while they differ: both systems may be at work, and a payment
-    of one of them on its way to the other. What differs at each of three looks is a difference.
+    """Read both ledgers, and again after ``wait_seconds`` while they differ or a payment is being recorded: both may be
+    at work, and a payment of one on its way to the other. What differs at each of three looks is a
+    difference. What is being recorded at each of them is unsettled: under load, something always is at a single one.
 
     Raises ``Unavailable``.
     """
-    looks: list[set[Difference]] = []
+    looks: list[Reconciliation] = []
     while True:
         old = there(day)
-        found = reconcile(day.isoformat(), old, here(day), exported=exported)
-        looks.append(set(found.differences))
-        lasting = set.intersection(*looks)
-        if not lasting or len(looks) == _LOOKS:
-            return replace(found, differences=tuple(sorted(lasting)))
+        looks.append(reconcile(day.isoformat(), old, here(day), exported=exported))
+        differences = set.intersection(*(set(look.differences) for look in looks))
+        unsettled = set.intersection(*(set(look.unsettled) for look in looks))
+        if not (differences or unsettled) or len(looks) == _LOOKS:
+            return replace(looks[-1], differences=tuple(sorted(differences)), unsettled=tuple(sorted(unsettled)))
         sleep(wait_seconds)
 
 

@@ -33,6 +33,8 @@ def run(options: argparse.Namespace) -> ExitCode:
         else:
             for line in lines(file):
                 say(line)
+    if more := answer.get("more"):
+        say(f"… and {more:,} more, the oldest of those that are done")
     if not answer["files"]:
         say("the migration bucket holds no files of a move")
     say(summary(answer))

@@ -29,7 +29,7 @@ class Target:
 
     def lag(self) -> float:
         """The age in seconds of the oldest change that waits here; 0 when none does."""
-        return float(self._call({"command": "status"})["lag_seconds"])
+        return float(self._call({"command": "status", "files": 0})["lag_seconds"])
 
     def repair(self, table: str, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """See ``lambdas.migration.repair``; ``busy`` when other rows are just being moved."""

@@ -41,6 +41,8 @@ LAST_START_MS: Final = 300_000
 """No slice is begun with less time left: the end of a slice may merge a whole file."""
 MOST_SHOWN: Final = 10
 """Rejected rows of each file in a status."""
+MOST_FILES: Final = 500
+"""Files in a status: those that are not done, then the newest. An answer has 6 MB at most (AWS Lambda quotas)."""
 _ANSWER_SECONDS: Final = 780
 _LOADED: Final = (*TABLES, PAYMENTS)
 """The tables in the order in which they are loaded: payments refer to customers and merchants."""
@@ -161,7 +163,10 @@ def _follow(work: Work, event: Event) -> Answer:
 
 def _status(work: Work, event: Event) -> Answer:
     states, files = work.state.states(), work.bucket.files()
-    pending = [each for each in files if each.name.kind == "changes" and states.get(each.name.key) != (DONE, each.etag)]
+    done = {each.name.key for each in files if states.get(each.name.key) == (DONE, each.etag)}
+    pending = [each for each in files if each.name.kind == "changes" and each.name.key not in done]
+    first = sorted(reversed(files), key=lambda each: each.name.key in done)[: event.get("files", MOST_FILES)]
+    shown = {each.name.key for each in first}
     return {
         "state": "idle",
         "files": [
@@ -172,7 +177,9 @@ def _status(work: Work, event: Event) -> Answer:
                 **({"state": "waiting"} if each.name.key not in states else {}),
             }
             for each in files
+            if each.name.key in shown
         ],
+        "more": len(files) - len(shown),
         "pending": len(pending),
         "lag_seconds": _lag(pending),
         "watermark": work.state.watermark(),

@@ -18,7 +18,7 @@ import fastjsonschema
 from lambdas.api import contract
 from lambdas.payments.amendments import Status
 from lambdas.payments.card_keys import CardKeys
-from lambdas.payments.card_text import holds_card_number
+from lambdas.payments.card_text import holds_card_number, without_identifiers
 from lambdas.payments.cards import Card, CardNumber
 from lambdas.payments.errors import InvalidField
 from lambdas.payments.money import Currency, Money
@@ -78,7 +78,7 @@ def read(values: Mapping[str, str | None], *, keys: CardKeys, import_id: str, no
     """
     source_id = _text(values, "payment_id", _SOURCE_ID)
     number = _card_number(values)
-    if number.appears_in(source_id) or any(map(_is_card_number, _DIGITS.findall(source_id))):
+    if number.appears_in(source_id) or any(map(_is_card_number, _DIGITS.findall(without_identifiers(source_id)))):
         raise Rejected("payment_id", "holds what is a card number")
     currency = _currency(values)
     minor = _minor(values, "amount", currency)

@@ -37,6 +37,11 @@ def holds_card_number(text: str) -> bool:
     return next(_card_numbers(text), None) is not None
 
 
+def without_identifiers(text: str) -> str:
+    """``text`` without UUIDs and digests, of which a stretch of digits is a card number by chance only."""
+    return _IDENTIFIER.sub("", text)
+
+
 def mask_card_numbers(text: str) -> str:
     """``text`` in which each possible card number is reduced to its last four digits."""
     if len(text) < _SHORTEST or _STRETCH.search(text) is None:

@@ -133,6 +133,26 @@ def test_what_is_on_its_way_is_no_difference_and_what_stays_is_one() -> None:
     assert len(waited) == 1
 
 
+def test_payments_of_the_moment_leave_a_day_under_load_proven_and_one_that_hangs_does_not() -> None:
+    # Given a platform at work: at each look another payment is being recorded
+    there, here = both()
+    looks: list[list[str]] = []
+
+    def look(*unsettled: list[str]) -> reconcile.Reconciliation:
+        looks[:] = unsettled
+
+        def platform(day: date) -> Ledger:
+            return Ledger(own=here.own, copies=here.copies, unsettled=looks.pop(0))
+
+        return reconcile.read(lambda _: there, platform, date(2026, 12, 1), exported=False, sleep=lambda _: None)
+
+    # Then the day agrees, after a second look
+    assert look(["txn_1", "txn_2"], ["txn_3"]).code == ExitCode.DONE
+    # And one that is being recorded at each look leaves it open, by its name
+    hanging = look(["txn_1", "txn_2"], ["txn_1", "txn_3"], ["txn_1"])
+    assert (hanging.code, hanging.unsettled) == (ExitCode.INCONCLUSIVE, ("txn_1",))
+
+
 def row(**changes: Any) -> Row:
     values = {
         "transaction_id": NEW, "merchant_id": "shop", "customer_id": "c1", "merchant_reference": "order/7",

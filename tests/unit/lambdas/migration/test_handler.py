@@ -112,6 +112,23 @@ def test_one_call_works_at_a_time(function: Any, move: Move, server: Postgres) -
     assert (file["state"], file["file"]) == ("waiting", CUSTOMERS)
 
 
+def test_a_status_of_many_files_fits_into_an_answer(function: Any, move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a move of weeks: more files than an answer tells, of which the last one waits
+    monkeypatch.setattr("lambdas.migration.handler.MOST_FILES", 2)
+    move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc-1,active,DE,EUR\n")
+    function({"command": "load"})
+    move.s3.put(FIRST, "U,customers,public,c-1,closed,DE,EUR\n")
+    function({"command": "follow"})
+    move.s3.put(SECOND, "U,customers,public,c-1,blocked,DE,EUR\n")
+    # Then the one that waits is told, and others as far as there is room; what waits is counted nevertheless
+    told = function({"command": "status"})
+    assert SECOND in [each["file"] for each in told["files"]]
+    assert (len(told["files"]), told["more"], told["pending"]) == (2, 1, 1)
+    # And whoever asks for the lag alone gets no files
+    told = function({"command": "status", "files": 0})
+    assert (told["files"], told["more"], told["pending"]) == ([], 3, 1)
+
+
 def test_the_lag_is_published_at_each_look(function: Any, move: Move, capsys: pytest.CaptureFixture[str]) -> None:
     function({"source": "aws.events"})
     [metric] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if names.MIGRATION_LAG in line]
