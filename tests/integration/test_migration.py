@@ -169,7 +169,9 @@ def test_the_history_of_payments_is_found_held_by_the_books_and_given_back_by_it
     assert found[1]["card"] == {"brand": CardNumber(card).brand, "last4": card[-4:]}
     # And their source alone gives them back: so decides the version that the setting came with
     id = found[1]["transaction_id"]
-    reply = moving.candidate_api().post(f"/transactions/{id}/reversal", {"kind": "refund", "reason": "why"}, key="a-key")
+    reply = moving.candidate_api().post(
+        f"/transactions/{id}/reversal", {"kind": "refund", "reason": "why"}, key="a-key"
+    )
     assert (reply.status, reply.body["type"].rpartition(":")[2]) == (409, "amended-at-source")
     # And no card number is in a table, a log, the audit log or a report
     dynamodb, s3 = moving.client("dynamodb"), moving.client("s3")
