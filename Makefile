@@ -129,7 +129,7 @@ e2e: setup ## One real promotion on the local cloud
 	@python -m pytest -q tests/e2e
 
 ##@ Work
-.PHONY: setup doctor synth load review benchmark gameday pictures format lock help
+.PHONY: setup doctor synth load review benchmark gameday rehearsal pictures format lock help
 setup: .venv/.ready node_modules/.ready ## Install everything into .venv and node_modules
 
 doctor: ## Tell what this machine lacks: programs, space, rights, settings
@@ -150,6 +150,9 @@ benchmark: setup ## Measure the figures in the docs
 
 gameday: setup ## Break a local cloud in five ways, and mend it as docs/runbooks says
 	@python -m benchmarks gameday
+
+rehearsal: setup ## Move a whole payment system here on one machine, as docs/migration.md says: reports/rehearsal/
+	@python -m benchmarks rehearsal
 
 pictures: synth ## Draw the docs' pictures: the console's pages, and the last promotion here
 	@python -m tests.browser.pictures && python -m pipeline.local pictures

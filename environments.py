@@ -233,6 +233,31 @@ class CutOverSettings:
     """Commands of ``python -m migration`` that compare the sides, with options; ``{today}`` is the day. If all end with
     0, they approve the step; if one ends with 1, clients go back. Without any, a person decides."""
 
+    @classmethod
+    def rehearsed(cls, zone: str, name: str, old_host: str, new_host: str) -> "CutOverSettings":
+        """Those of a rehearsal, whose clients send a few requests a second: fewer are enough for a verdict."""
+        release = ReleaseSettings(
+            weights=(1, 5, 25, 50, 100),
+            bake_seconds=600.0,
+            hold_seconds=300.0,
+            steps=(
+                StepSettings(weight=1, minimum_requests=1),
+                StepSettings(weight=5, minimum_requests=3),
+                StepSettings(weight=50, approval=True),
+            ),
+            metrics=(),
+            minimum_requests=25,
+        )
+        return cls(
+            hosted_zone_id=zone,
+            name=name,
+            old_host=old_host,
+            new_host=new_host,
+            ttl_seconds=10,
+            release=release,
+            checks=("verify --lag 10", "reconcile --day {today} --wait 10"),
+        )
+
     def __post_init__(self) -> None:
         if not 10 <= self.ttl_seconds <= 60:
             raise ValueError(f"ttl_seconds={self.ttl_seconds}: from 10 to 60")

@@ -85,9 +85,7 @@ def _moving(environment: Environment, cut_over: str | None) -> Environment:
     """``environment`` with the means of a migration. ``cut_over``: zone, name, old and new host, for a rehearsal."""
     migration = environment.migration or MigrationSettings()
     if cut_over:
-        zone, name, old, new = cut_over.split(",")
-        settings = CutOverSettings(hosted_zone_id=zone, name=name, old_host=old, new_host=new)
-        migration = replace(migration, cut_over=settings)
+        migration = replace(migration, cut_over=CutOverSettings.rehearsed(*cut_over.split(",")))
     return replace(environment, migration=migration)
 
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,18 +32,25 @@ class Platform:
 
     def client(self, service: str, config: Any = None) -> Any:
         """A client of the account's root."""
-        make: Any = boto3.Session(
-            aws_access_key_id=self.environ["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.environ["AWS_SECRET_ACCESS_KEY"],
-            region_name=self.environ["AWS_DEFAULT_REGION"],
-        ).client
-        addresses = {"endpoint_url": self.environ["AWS_ENDPOINT_URL"], "verify": self.environ["AWS_CA_BUNDLE"]}
-        return make(service, config=config, **addresses)
+        return _client(self.environ, service, config)
+
+
+def _client(environ: Mapping[str, str], service: str, config: Any = None) -> Any:
+    make: Any = boto3.Session(
+        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+        region_name=environ["AWS_DEFAULT_REGION"],
+    ).client
+    addresses = {"endpoint_url": environ["AWS_ENDPOINT_URL"], "verify": environ["AWS_CA_BUNDLE"]}
+    return make(service, config=config, **addresses)
 
 
 @contextlib.contextmanager
-def deployed(folder: Path) -> Iterator[Platform]:
-    """The platform, until the end of the block. Nothing of it is left then."""
+def deployed(folder: Path, context: Callable[[Any], Mapping[str, str]] = lambda _client: {}) -> Iterator[Platform]:
+    """The platform, until the end of the block. Nothing of it is left then.
+
+    ``context``: prepares what the stack needs, by clients of AWS's services, and gives more of its context.
+    """
     folder.chmod(0o711)
     cloud = LocalCloud(DEV.name, folder / "clouds")
     try:
@@ -54,7 +61,8 @@ def deployed(folder: Path) -> Iterator[Platform]:
         commands = "\n".join(bootstrap_commands(cloud, DEV.name))
         _checked(["sh", "-ec", commands], here, environ)
         assembly, outputs = folder / "cdk.out", folder / "outputs.json"
-        create_app(context={"environmentSuffix": DEV.name}, outdir=str(assembly)).synth()
+        more = context(lambda service: _client(environ, service))
+        create_app(context={"environmentSuffix": DEV.name, **more}, outdir=str(assembly)).synth()
         template, assets = (str(next(assembly.glob(f"*Platform*.{kind}.json"))) for kind in ("template", "assets"))
         deploy = [sys.executable, "-m", "pipeline.local.deploy", DEV.stack_name, "--template", template]
         _checked([*deploy, "--assets", assets, "--outputs", str(outputs)], ROOT, environ)

@@ -129,18 +129,14 @@ COMMANDS = {
 
 
 def _settings(settings: Environment, outputs: PlatformOutputs | None) -> CutOverSettings:
-    """The cut-over of an environment: of environments.py, or that with which its stack was deployed."""
+    """The cut-over of an environment: of environments.py, or the rehearsal with which its stack was deployed."""
     if settings.migration and settings.migration.cut_over:
         return settings.migration.cut_over
     zone = outputs.values.get("CutOverZoneId") if outputs else None
     if outputs is None or zone is None:
         raise ValueError(f"{settings.name} has no cut-over: set `migration.cut_over` in environments.py")
-    return CutOverSettings(
-        hosted_zone_id=zone,
-        name=outputs["CutOverName"],
-        old_host=outputs["CutOverOldHost"],
-        new_host=outputs["CutOverNewHost"],
-    )
+    hosts = outputs["CutOverOldHost"], outputs["CutOverNewHost"]
+    return CutOverSettings.rehearsed(zone, outputs["CutOverName"], *hosts)
 
 
 def _outputs(settings: Environment, aws: boto3.Session, *, in_emergency: bool) -> PlatformOutputs:

@@ -62,8 +62,9 @@ RETURNING payment_id, status, reasons, xmax = 0
 class Service:
     """Decides payments and books them."""
 
-    def __init__(self, url: str, merchant: str, record: TextIO | None) -> None:
+    def __init__(self, url: str, merchant: str, record: TextIO | None, delay_seconds: float = 0.0) -> None:
         self._default_merchant = merchant
+        self._delay_seconds = delay_seconds
         self._record, self._writing = record, threading.Lock()
         self._connections: queue.Queue[Any] = queue.Queue()
         for _ in range(_CONNECTIONS):
@@ -72,6 +73,7 @@ class Service:
     def answer(self, route: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer to ``POST route``."""
         began = time.perf_counter()
+        time.sleep(self._delay_seconds)
         try:
             document = json.loads(body, parse_float=Decimal)
             payment = Payment.parse(contract.check(document))
@@ -198,9 +200,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="default: a free one")
     parser.add_argument("--merchant", default="m-001", help="of requests that name none")
     parser.add_argument("--record", type=Path, help="append decisions here, for `python -m migration shadow`")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds that an answer takes longer, as old ones do")
     options = parser.parse_args()
     record = private_file(options.record) if options.record else None
-    serving = server(Service(options.source, options.merchant, record), options.port)
+    serving = server(Service(options.source, options.merchant, record, options.delay), options.port)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=serving.shutdown).start())
     print(serving.server_address[1], flush=True)
     serving.serve_forever()

@@ -438,6 +438,12 @@ def test_a_rehearsal_s_cut_over_is_read_from_its_stack() -> None:
     found = cutover._settings(environment("dev"), PlatformOutputs(stack_name="s", values=values))
 
     assert (found.hosted_zone_id, found.name, found.new_host) == ("Z9", "pay.test", "n.test")
+    # And its steps are decided by as few payments as a rehearsal has
+    plan = Plan.of(found.release, {})
+    assert plan.weights == (1, 5, 25, 50, 100)
+    assert [plan.limits_of(weight).minimum_requests for weight in (1, 5, 25)] == [1, 3, 25]
+    assert plan.needs_approval(50)
+    assert len(found.checks) == 2
     with pytest.raises(ValueError, match="has no cut-over"):
         cutover._settings(environment("dev"), OUTPUTS)
 
