@@ -98,7 +98,9 @@ class Clients:
 
     def _at_the_old_system(self, body: dict[str, Any], headers: dict[str, str]) -> int:
         request = urllib.request.Request(
-            f"{self._old_url}/process", json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
+            f"{self._old_url}{Function.PROCESSING.path}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", **headers},
         )
         with urllib.request.urlopen(request, timeout=_ANSWER_SECONDS) as answer:
             return int(answer.status)
