@@ -40,7 +40,7 @@ $(foreach name,APPROVE BASE COMMENT DURATION ENV LINES PYTHON RATE REVISION SEED
 # make ends each failure with a line of its own, "Error 1". A command that knows the cause leaves it in this file and counts as
 # done; then the target itself fails, with the cause as make's last line.
 LAST_WORD := .venv/last-word
-OR_LEAVES_LAST_WORD := || test -s $(LAST_WORD)
+OR_LEAVES_LAST_WORD := && rm -f $(LAST_WORD) || test -s $(LAST_WORD)
 ENDS_WITH_IT = @: $(if $(CAUSE),$(error $(CAUSE)))
 CAUSE = $(shell cat $(LAST_WORD) 2> /dev/null)
 

@@ -122,13 +122,20 @@ def test_without_a_home_the_caches_are_in_the_checkout(tmp_path: Path) -> None:
     assert seen["npm_config_cache"] == f"{tmp_path}/.cache/npm"
 
 
-def test_a_part_that_fails_fails_the_whole_also_with_the_make_of_macos() -> None:
-    # Given make 3.81, which does not know .SHELLFLAGS
+def test_a_part_that_fails_fails_the_whole_also_with_the_make_of_macos(tmp_path: Path) -> None:
+    # Given make 3.81, which does not know .SHELLFLAGS, in a folder of its own: this checkout's make may run these tests
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv").mkdir()
     command = ["make", ".SHELLFLAGS=-c", "-o", "setup", "test", "SHARING=no-such-part", "ALONE=help"]
-    done = subprocess.run(command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
 
     assert done.returncode != 0
+    assert "no-such-part failed" in done.stderr
     assert "All parts passed" not in done.stdout
+
+
+def test_what_another_command_leaves_meanwhile_fails_no_promotion_that_succeeded(tmp_path: Path) -> None:
+    assert ended(tmp_path, "promote", f'echo "{CAUSE}" > "$LAST_WORD"; exit 0') == (0, "")
 
 
 def test_the_doctor_names_each_thing_that_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
