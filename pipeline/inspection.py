@@ -35,18 +35,30 @@ FOLDERS = re.compile(r"assembly-[\w-]+")
 ASSET = re.compile(r"asset\.[0-9a-f]{64}(\.\w+)?")
 """A file or folder that is published as it is. Nobody reads its content here."""
 ACCOUNT, REGION = r"(\$\{AWS::AccountId\}|\d{12})", r"(\$\{AWS::Region\}|[a-z0-9-]+)"
+QUALIFIER = "hnb659fds"
+"""Of CDK's bootstrap. With any other one, a bucket's name could be free, and a stranger's."""
+ROLE = rf"arn:(\$\{{AWS::Partition\}}|[a-z-]+):iam::{ACCOUNT}:role/cdk-{QUALIFIER}"
 DESTINATION = {
-    "bucketName": re.compile(rf"cdk-[a-z0-9]+-assets-{ACCOUNT}-{REGION}"),
+    "bucketName": re.compile(rf"cdk-{QUALIFIER}-assets-{ACCOUNT}-{REGION}"),
     "objectKey": re.compile(r"[0-9a-f]{64}\.\w+"),
-    "assumeRoleArn": re.compile(
-        rf"arn:(\$\{{AWS::Partition\}}|[a-z-]+):iam::{ACCOUNT}:role/cdk-[a-z0-9]+-file-publishing-role-{ACCOUNT}-{REGION}"
-    ),
+    "assumeRoleArn": re.compile(rf"{ROLE}-file-publishing-role-{ACCOUNT}-{REGION}"),
     "region": re.compile(r"[a-z0-9-]+"),
 }
 STACK, NESTED = "aws:cloudformation:stack", "cdk:cloud-assembly"
-KINDS = frozenset({STACK, NESTED, "cdk:asset-manifest", "cdk:feature-flag-report", "cdk:tree"})
-REFUSED_PROPERTIES = frozenset({"parameters", "notificationArns"})
-"""Properties of a stack that change what is deployed, and that this project's synthesis never writes."""
+LISTS = {"cdk:asset-manifest": "{id}.json", "cdk:tree": "tree.json"}
+KINDS = frozenset({STACK, NESTED, "cdk:feature-flag-report", *LISTS})
+STACK_ROLES = {
+    "assumeRoleArn": re.compile(rf"{ROLE}-deploy-role-{ACCOUNT}-{REGION}"),
+    "cloudFormationExecutionRoleArn": re.compile(rf"{ROLE}-cfn-exec-role-{ACCOUNT}-{REGION}"),
+}
+STACK_PROPERTIES = frozenset(
+    {
+        "templateFile", "stackTemplateAssetObjectUrl", "stackName", "terminationProtection", "validateOnSynth",
+        "requiresBootstrapStackVersion", "bootstrapStackVersionSsmParameter", "additionalDependencies", "lookupRole",
+        *STACK_ROLES,
+    }
+)  # fmt: skip
+"""Those that this project's synthesis writes. Others, such as parameters and tags, change what is deployed."""
 
 
 class Refused(Exception):
@@ -106,14 +118,34 @@ def _check(name: str, file: Path, content: Mapping[str, Path], pipeline: str) ->
         _check_assets(name, _json(file), content)
     elif file.name == "manifest.json":
         for id, artifact in _json(file)["artifacts"].items():
-            if artifact["type"] not in KINDS:
-                raise Refused(f"{name}: {id} is of the unknown type {artifact['type']}")
-            if artifact["type"] == NESTED and not FOLDERS.fullmatch(artifact["properties"]["directoryName"]):
-                raise Refused(f"{name}: {id} is in {artifact['properties']['directoryName']!r}")
-            if artifact["type"] == STACK:
-                _check_stack(f"{name}: {id}", artifact["properties"], file.parent)
-                if name == "manifest.json":
-                    _check_pipeline(f"{name}: {id}", id, artifact, pipeline)
+            _check_artifact(name, id, artifact, file.parent, pipeline)
+
+
+def _check_artifact(name: str, id: str, artifact: Mapping[str, Any], folder: Path, pipeline: str) -> None:
+    where = f"{name}: {id}"
+    if artifact["type"] not in KINDS:
+        raise Refused(f"{where} is of the unknown type {artifact['type']}")
+    if artifact["type"] == NESTED and not FOLDERS.fullmatch(artifact["properties"]["directoryName"]):
+        raise Refused(f"{where} is in {artifact['properties']['directoryName']!r}")
+    if any(each["type"] == "aws:cdk:asset" for found in artifact.get("metadata", {}).values() for each in found):
+        raise Refused(f"{where} has an asset in its metadata")
+    if artifact["type"] in LISTS:
+        _check_list(where, id, artifact, folder)
+    if artifact["type"] == STACK:
+        _check_stack(where, artifact["properties"], folder)
+        if name == "manifest.json":
+            _check_pipeline(where, id, artifact, pipeline)
+        elif not re.fullmatch(r"[\w-]+/[\w-]+", artifact.get("displayName", "")):
+            # `cdk deploy` finds stacks by this name, also those of stages.
+            raise Refused(f"{where} calls itself {artifact.get('displayName')!r}")
+
+
+def _check_list(where: str, id: str, artifact: Mapping[str, Any], folder: Path) -> None:
+    """The list of a stack's assets is the file that was inspected as such: the CDK CLI executes what such a list
+    names."""
+    file = artifact["properties"]["file"]
+    if file != LISTS[artifact["type"]].format(id=id) or not FILES.fullmatch(file) or not (folder / file).is_file():
+        raise Refused(f"{where} is in {file!r}")
 
 
 def _check_assets(name: str, manifest: Mapping[str, Any], content: Mapping[str, Path]) -> None:
@@ -131,11 +163,19 @@ def _check_assets(name: str, manifest: Mapping[str, Any], content: Mapping[str, 
         if template and id != _sha256(content[name].parent / path):
             raise Refused(f"{name}: {path} is not what its hash says")
         for destination in asset["destinations"].values():
-            for field, value in destination.items():
-                if field not in DESTINATION or not DESTINATION[field].fullmatch(value):
-                    raise Refused(f"{name}: asset {id} goes to {field} {value!r}")
-            if destination["objectKey"].partition(".")[0] != id:
-                raise Refused(f"{name}: asset {id} goes to {destination['objectKey']!r}, which is another one's place")
+            _check_destination(f"{name}: asset {id}", id, destination, template)
+
+
+def _check_destination(where: str, id: str, destination: Mapping[str, str], template: bool) -> None:
+    for field, value in destination.items():
+        if field not in DESTINATION or not DESTINATION[field].fullmatch(value):
+            raise Refused(f"{where} goes to {field} {value!r}")
+    key = destination["objectKey"]
+    if key.partition(".")[0] != id:
+        raise Refused(f"{where} goes to {key!r}, which is another one's place")
+    if template is not key.endswith(".json"):
+        # An object of this form is deployed as a template, and only those have the hash of their content.
+        raise Refused(f"{where} goes to {key!r}, and is {'a' if template else 'no'} template")
 
 
 def _check_stack(where: str, properties: Mapping[str, Any], folder: Path) -> None:
@@ -143,8 +183,11 @@ def _check_stack(where: str, properties: Mapping[str, Any], folder: Path) -> Non
     file = properties["templateFile"]
     if not re.fullmatch(TEMPLATE, file):
         raise Refused(f"{where} is in {file!r}")
-    if more := sorted(REFUSED_PROPERTIES & set(properties)):
+    if more := sorted(set(properties) - STACK_PROPERTIES):
         raise Refused(f"{where} has {', '.join(more)}")
+    for role, form in STACK_ROLES.items():
+        if role in properties and not form.fullmatch(properties[role]):
+            raise Refused(f"{where} has the {role} {properties[role]!r}")
     url = properties["stackTemplateAssetObjectUrl"]
     if not re.fullmatch(rf"s3://{DESTINATION['bucketName'].pattern}/{_sha256(folder / file)}\.json", url):
         raise Refused(f"{where} is deployed from {url}, which is not {file}")
@@ -155,8 +198,16 @@ def _check_pipeline(where: str, id: str, artifact: Mapping[str, Any], pipeline: 
     stack = artifact["properties"].get("stackName", id)
     if stack != id or not re.fullmatch(rf"{re.escape(pipeline)}(-artifacts-[a-z0-9-]+)?", stack):
         raise Refused(f"{where} is the stack {stack}, and no part of the pipeline")
-    if not re.fullmatch(r"aws://(unknown-account|\d{12})/[a-z0-9-]+", artifact["environment"]):
+    place = re.fullmatch(r"aws://(unknown-account|\d{12})/([a-z0-9-]+)", artifact["environment"])
+    if not place:
         raise Refused(f"{where} is in {artifact['environment']}")
+    account = "${AWS::AccountId}" if place[1] == "unknown-account" else place[1]
+    region = "${AWS::Region}" if place[2] == "unknown-region" else place[2]
+    url = artifact["properties"]["stackTemplateAssetObjectUrl"]
+    if not url.startswith(f"s3://cdk-{QUALIFIER}-assets-{account}-{region}/"):
+        raise Refused(f"{where} is deployed from {url}, which is not in its own account")
+    if artifact.get("displayName", id) != id:
+        raise Refused(f"{where} calls itself {artifact['displayName']!r}")
 
 
 def changes(assembly: Path) -> bool:

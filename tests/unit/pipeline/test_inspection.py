@@ -42,9 +42,8 @@ def stack(folder: Path, id: str, template: dict[str, Any], code: str = "") -> No
     text = json.dumps(template)
     (folder / f"{id}.template.json").write_text(text)
     hash = hashlib.sha256(text.encode()).hexdigest()
-    role = (
-        "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/cdk-x-file-publishing-role-${AWS::AccountId}-${AWS::Region}"
-    )
+    here = "${AWS::AccountId}-${AWS::Region}"
+    role = f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/cdk-hnb659fds-file-publishing-role-{here}"
 
     def file(id: str, path: str, kind: str) -> dict[str, Any]:
         place = {"bucketName": BUCKET, "objectKey": f"{id}.{kind}", "assumeRoleArn": role}
@@ -53,7 +52,7 @@ def stack(folder: Path, id: str, template: dict[str, Any], code: str = "") -> No
     files = file(hash, f"{id}.template.json", "json") | (file("a" * 64, code, "zip") if code else {})
     assets = {"version": "55.0.0", "files": files, "dockerImages": {}}
     (folder / f"{id}.assets.json").write_text(json.dumps(assets))
-    artifact = {
+    artifact: dict[str, Any] = {
         "type": "aws:cloudformation:stack",
         "environment": "aws://unknown-account/unknown-region",
         "properties": {
@@ -61,7 +60,9 @@ def stack(folder: Path, id: str, template: dict[str, Any], code: str = "") -> No
             "stackTemplateAssetObjectUrl": f"s3://{BUCKET}/{hash}.json",
         },
     }
-    (folder / "manifest.json").write_text(json.dumps({"artifacts": {id: artifact}}))
+    artifact["displayName"] = id if id == PIPELINE else "Dev/Platform"
+    of_assets = {"type": "cdk:asset-manifest", "properties": {"file": f"{id}.assets.json"}}
+    (folder / "manifest.json").write_text(json.dumps({"artifacts": {id: artifact, f"{id}.assets": of_assets}}))
 
 
 def change(file: Path, how: Callable[[dict[str, Any]], Any]) -> None:
@@ -128,6 +129,8 @@ def to(field: str, value: str) -> Callable[[dict[str, Any]], Any]:
         (to("bucketName", "somebody-elses"), "goes to bucketName"),
         (to("objectKey", "b" * 64 + ".zip"), "another one's place"),
         (to("objectKey", "../x"), "goes to objectKey"),
+        (to("objectKey", "a" * 64 + ".json"), "and is no template"),
+        (to("bucketName", BUCKET.replace("hnb659fds", "x")), "goes to bucketName"),
         (to("assumeRoleArn", "arn:aws:iam::111111111111:role/admin"), "goes to assumeRoleArn"),
         (to("assumeRoleExternalId", "x"), "goes to assumeRoleExternalId"),
         (lambda assets: assets["files"]["a" * 64].pop("source"), "unknown form"),
@@ -156,6 +159,19 @@ def of_pipeline(manifest: dict[str, Any]) -> dict[str, Any]:
         (lambda it: of_pipeline(it)["properties"].update(parameters={"Connection": "mine"}), "has parameters"),
         (lambda it: of_pipeline(it)["properties"].update(
             stackTemplateAssetObjectUrl=f"s3://{BUCKET}/{'b' * 64}.json"), "is not payment-pipeline"),
+        (lambda it: of_pipeline(it)["properties"].update(
+            stackTemplateAssetObjectUrl=of_pipeline(it)["properties"]["stackTemplateAssetObjectUrl"].replace(
+                "${AWS::AccountId}", "999999999999")), "is not in its own account"),
+        (lambda it: of_pipeline(it)["properties"].update(
+            stackTemplateAssetObjectUrl=of_pipeline(it)["properties"]["stackTemplateAssetObjectUrl"].replace(
+                "hnb659fds", "x")), "is not payment-pipeline"),
+        (lambda it: of_pipeline(it)["properties"].update(tags={"a": "b"}), "has tags"),
+        (lambda it: of_pipeline(it)["properties"].update(assumeRoleArn="arn:aws:iam::1:role/x"), "has the assumeRole"),
+        (lambda it: of_pipeline(it).update(metadata={"/": [{"type": "aws:cdk:asset", "data": {}}]}), "in its metadata"),
+        (lambda it: of_pipeline(it).update(displayName="other"), "calls itself 'other'"),
+        (lambda it: it["artifacts"][f"{PIPELINE}.assets"]["properties"].update(file="tree.json"), "is in 'tree.json'"),
+        (lambda it: it["artifacts"].update({"x.assets": it["artifacts"].pop(f"{PIPELINE}.assets")}), "is in 'pay"),
+        (lambda it: it["artifacts"]["Tree"]["properties"].update(file="plan.json"), "is in 'plan.json'"),
         (lambda it: of_pipeline(it).update(environment="aws://unknown-account/x.example.com/"), "is in aws:"),
         (lambda it: it["artifacts"].update(x={"type": "cdk:plugin"}), "unknown type"),
         (lambda it: it["artifacts"]["assembly-Dev"]["properties"].update(directoryName="../x"), "is in '../x'"),
@@ -166,6 +182,13 @@ def test_only_the_pipelines_stacks_can_be_deployed_with_it(
 ) -> None:
     change(assembly / "manifest.json", how)
     with pytest.raises(Refused, match=said):
+        inspect(assembly, PIPELINE)
+
+
+@pytest.mark.parametrize("name", [PIPELINE, f"Dev/{PIPELINE}/x", ""])
+def test_a_stack_of_a_stage_can_not_pose_as_the_pipelines(assembly: Path, name: str) -> None:
+    change(assembly / "assembly-Dev/manifest.json", lambda it: it["artifacts"]["DevPlatform"].update(displayName=name))
+    with pytest.raises(Refused, match="calls itself"):
         inspect(assembly, PIPELINE)
 
 
@@ -199,9 +222,11 @@ def test_a_changed_pipeline_is_told_by_what_aws_has_deployed(
     aws.write_text(f'#!/bin/sh\necho "$*" > "${{0%/*}}/asked"\n{end}\n')
     aws.chmod(0o755)
     if regional:
-        change(
-            assembly / "manifest.json", lambda it: of_pipeline(it).update(environment="aws://111111111111/eu-west-1")
-        )
+        text = (assembly / "manifest.json").read_text()
+        for here, there in (("${AWS::AccountId}", "111111111111"), ("${AWS::Region}", "eu-west-1")):
+            text = text.replace(here, there)
+        text = text.replace("unknown-account/unknown-region", "111111111111/eu-west-1")
+        (assembly / "manifest.json").write_text(text)
     # When the text of the module is run as the build does, in the folder of the assembly
     done = subprocess.run(
         [sys.executable, "-I", "-", ".", PIPELINE],
