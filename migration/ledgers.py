@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from lambdas.books.agreement import Row
 from lambdas.books.stored import StoredBooks
+from lambdas.payments.card_text import mask_card_numbers
 from lambdas.payments.money import CURRENCIES, Money
 from lambdas.payments.transactions import ID_FORM, MIGRATION, PENDING
 from migration.outcome import Unavailable
@@ -87,7 +88,8 @@ def _minor(payment_id: str, amount: str, currency: str) -> int:
     try:
         return Money.parse(amount.rstrip("0").rstrip(".") if "." in amount else amount, CURRENCIES[currency]).minor
     except (KeyError, ValueError) as error:
-        raise Unavailable(f"the old system's payment {payment_id} has an impossible amount or currency") from error
+        own = mask_card_numbers(payment_id)
+        raise Unavailable(f"the old system's payment {own} has an impossible amount or currency") from error
 
 
 def platform(s3: Any, dynamodb: Any, outputs: PlatformOutputs) -> Days:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 
+from lambdas.payments.card_text import mask_card_numbers
 from lambdas.payments.money import CURRENCIES, Money
 from migration import source
 from migration.arguments import add_command
@@ -44,7 +45,8 @@ class Difference(NamedTuple):
     here: str
 
     def __str__(self) -> str:
-        return f"{self.id}: {self.kind}" + (f": {self.there} there, {self.here} here" if self.there else "")
+        sides = f": {self.there} there, {self.here} here" if self.there else ""
+        return f"{mask_card_numbers(self.id)}: {self.kind}{sides}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

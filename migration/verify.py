@@ -80,6 +80,10 @@ def check(found: Iterable[Comparison]) -> None:
     found = list(found)
     if differing := [each.table for each in found if each.differs]:
         raise Failed(f"the two sides differ in {', '.join(differing)}: `python -m migration repair` applies these rows")
+    if partly := [each.table for each in found if each.more]:
+        raise Inconclusive(
+            f"more rows of {', '.join(partly)} differed at first than were looked at again: try again when fewer change"
+        )
     if moving := sum(len(each.unsettled) for each in found):
         raise Inconclusive(
             f"{moving} rows changed at each look, and nothing is known of them: try again with less --lag"
@@ -89,7 +93,7 @@ def check(found: Iterable[Comparison]) -> None:
 def lines(found: Iterable[Comparison]) -> Iterable[str]:
     """What people read."""
     for each in found:
-        alike = "differs" if each.differs else "unsettled" if each.unsettled else "alike"
+        alike = "differs" if each.differs else "unsettled" if each.unsettled or each.more else "alike"
         on_its_way = f", {each.in_flight:,} of them on their way at first" if each.in_flight else ""
         yield f"{each.table}: {alike}; {each.there['rows']:,} rows there, {each.here['rows']:,} here{on_its_way}"
         if each.differs:
@@ -120,7 +124,7 @@ def write_report(found: Sequence[Comparison], options: argparse.Namespace) -> No
     """Write ``verify.json``. Keys are masked, as on the terminal."""
     document = {
         "environment": options.env.name,
-        "alike": not any(each.differs or each.unsettled for each in found),
+        "alike": not any(each.differs or each.unsettled or each.more for each in found),
         "tables": [
             asdict(each)
             | {

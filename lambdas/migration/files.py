@@ -13,13 +13,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from lambdas.payments.card_text import holds_card_number
+
 NULLS: Final = frozenset({"NULL", r"\N"})
 """How a file writes that a value is missing: DMS's default, and what this platform's own endpoint writes."""
 OPERATIONS: Final = frozenset("IUD")
 LONGEST_FIELD: Final = 1 << 20
 """Bytes of a field. A longer one is a quote that nobody closed."""
 _COMMIT_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?")
-_CHANGES: Final = re.compile(r"(?:CDC_TXN-)?(\d{8})-?(\d{9,})")
+_CHANGES: Final = re.compile(r"CDC_TXN-(\d{8})-?(\d{9,})")
+"""DMS's other files of changes, one a table, are no files of changes here: they have no order over the tables."""
+_TABLE: Final = re.compile(r"[a-z_][a-z0-9_$]{0,62}")
 
 
 class BadFile(Exception):
@@ -127,8 +131,10 @@ def _header(records: Iterator[Record]) -> list[str]:
     names = [(name or "").strip().lower() for name in first[1]]
     if "" in names:
         raise BadFile(f"line 1: column {names.index('') + 1} has no name: the first line must name the columns")
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BadFile(f"line 1: two columns have the name {twice!r}")
+    if twice := next((number for number, name in enumerate(names, 1) if name in names[: number - 1]), None):
+        raise BadFile(f"line 1: column {twice} has the name of an earlier one: is the first line a header?")
+    if strange := next((number for number, name in enumerate(names, 1) if holds_card_number(name)), None):
+        raise BadFile(f"line 1: column {strange} may be a card number: the first line must name the columns")
     return names
 
 
@@ -136,7 +142,8 @@ def changed_rows(body: Iterable[bytes], start: Position = BEGIN) -> Iterator[Cha
     """The lines of a file of changes, of which ``body`` has the bytes from ``start`` on. Raises ``BadFile``."""
     for line, fields, after in _records(body, start):
         op, table, schema, *rest = [*fields, None, None, None][: max(3, len(fields))]
-        if len(fields) < 4 or op not in OPERATIONS or not table or not schema:
+        named = all(_TABLE.fullmatch((name or "").lower()) for name in (table, schema))
+        if len(fields) < 4 or op not in OPERATIONS or not (table and schema and named):
             raise BadFile(f"line {line} is no change: it must begin with I, U or D, the table and the schema")
         yield ChangedRow(line, op, schema.lower(), table.lower(), rest, after)
 

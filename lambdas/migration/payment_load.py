@@ -2,7 +2,7 @@
 position behind it is committed: who goes on after a kill finds what is there already (``history``)."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from lambdas.migration.files import BEGIN, BadFile, Row
 from lambdas.migration.history import PaymentImport
 from lambdas.migration.objects import Bucket, FileChanged, Object
 from lambdas.migration.payments import OPTIONAL, REQUIRED
+from lambdas.migration.report import Report
 from lambdas.migration.state import DONE, READING, REFUSED, Progress, State
 
 PAYMENTS: Final = "payments"
@@ -74,8 +75,10 @@ class PaymentLoader:
             if progress.file.name.key.endswith(".parquet"):
                 raise BadFile("Parquet can't be read: export it as CSV (DMS: DataFormat)")
             if not progress.columns:
-                progress.columns = files.header(self._bucket.body(progress.file, 0))
-                _check_columns(progress)
+                header = files.header(self._bucket.body(progress.file, 0))
+                _check_columns(header, progress.report)
+                # Only now: without a header, the first line would be a payment, and is kept nowhere.
+                progress.columns = header
             columns = progress.columns if start != BEGIN else ()
             body = self._bucket.body(progress.file, start.offset)
             for row in islice(files.rows(body, start, columns), SLICE_ROWS):
@@ -85,8 +88,8 @@ class PaymentLoader:
             broken.append(error)
 
 
-def _check_columns(progress: Progress) -> None:
-    if missing := [name for name in REQUIRED if name not in progress.columns]:
+def _check_columns(header: Sequence[str], report: Report) -> None:
+    if missing := [name for name in REQUIRED if name not in header]:
         raise BadFile(f"the header lacks the column {', '.join(missing)}")
-    if ignored := [name for name in progress.columns if name not in (*REQUIRED, *OPTIONAL, "op")]:
-        progress.report.note(f"columns without a place here, which were left out: {', '.join(ignored)}")
+    if ignored := [name for name in header if name not in (*REQUIRED, *OPTIONAL, "op")]:
+        report.note(f"columns without a place here, which were left out: {', '.join(ignored)}")

@@ -174,11 +174,11 @@ def _shortened(amount: str) -> str:
 def _moment(values: Mapping[str, str | None], now: datetime) -> datetime:
     try:
         moment = datetime.fromisoformat(values.get("created_at") or "")
-    except ValueError:
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):  # year 1 in a zone east of UTC has none in UTC
         raise Rejected("created_at", "is no time as ISO 8601 writes it") from None
     if len(values["created_at"] or "") < len("2026-01-01T00:00"):
         raise Rejected("created_at", "has no time of the day")
-    moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     if moment > now + SKEW:
         raise Rejected("created_at", f"is over {SKEW.seconds // 60} minutes in the future: a wrong clock, or zone")
     if moment < _OLDEST:

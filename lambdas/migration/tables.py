@@ -91,11 +91,18 @@ class Table:
         return tuple(texts)
 
     def key_of(self, values: Mapping[str, str | None]) -> tuple[str, ...] | Fault:
-        """The values of the key, of a row that may lack all others."""
-        for name in self.key:
-            if not values.get(name):
-                return Fault(name, "is missing")
-        return tuple(str(values[name]) for name in self.key)
+        """The values of the key, of a row that may lack all others. They are stored, so their rules hold for deletions
+        too."""
+        key = []
+        for column in self.key_columns():
+            value = values.get(column.name)
+            if not value:
+                return Fault(column.name, "is missing")
+            try:
+                key.append(column.read(value))
+            except _Refused as refused:
+                return Fault(column.name, str(refused))
+        return tuple(key)
 
 
 def _id(value: str) -> str:
@@ -160,7 +167,7 @@ def _limits(allowed: Sequence[str], what: str) -> Callable[[str], str]:
 def _json(value: str) -> Any:
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _Refused("is no JSON") from None
 
 
@@ -174,9 +181,9 @@ def _time(value: str) -> str:
     """A time without a zone is taken as UTC, as DMS writes it."""
     try:
         found = datetime.fromisoformat(value.strip())
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):  # year 1 in a zone east of UTC has none in UTC
         raise _Refused("is no time: YYYY-MM-DD hh:mm:ss") from None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def _principal(value: str) -> str:

@@ -112,7 +112,7 @@ def test_older_changes_do_not_undo_a_repair_and_newer_ones_follow_it(bench: Benc
     # Given that changes were applied up to line 7 of a file
     bench.here.run(
         "INSERT INTO migration.files (key, kind, sort_order, etag, line, state, report) VALUES "
-        "('changes/20261129-013051123.csv', 'changes', '20261129013051123', 'e', 7, 'done', '{}')"
+        "('changes/CDC_TXN-20261129013051123.csv', 'changes', '20261129013051123', 'e', 7, 'done', '{}')"
     )
     bench.old.run("UPDATE customers SET country = 'AT' WHERE customer_id = 'c-0000001'")
     bench.repair()

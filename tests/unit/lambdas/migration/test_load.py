@@ -96,6 +96,8 @@ def test_a_column_that_a_file_lacks_keeps_its_values(move: Move) -> None:
         ('I,c-1,active,DE,EUR,{},"{""week"": 1}",2021-03-01', "spending_limits", "does not know"),
         ("I,c-1,active,DE,EUR,{,{},2021-03-01", "payment_limits", "is no JSON"),
         ("I,c-1,active,DE,EUR,{},{},yesterday", "created_at", "is no time"),
+        ("I,c-1,active,DE,EUR,{},{},0001-01-01T00:00:00+14:00", "created_at", "is no time"),
+        (f"I,c-1,active,DE,EUR,{'[' * 100_000},{{}},2021-03-01", "payment_limits", "is no JSON"),
         ("I,c-1,active,DE,EUR,{},{}", "", "has 7 fields, and the header has 8"),
         ("I,c-1,active,DE,EUR,{},{},2021-03-01,more", "", "has 9 fields, and the header has 8"),
         ("U,c-1,active,DE,EUR,{},{},2021-03-01", "op", "is not I"),
@@ -126,7 +128,7 @@ def test_a_row_that_can_not_be_is_named_and_the_others_are_loaded(
         (HEADER + ANN + 'I,"c-2,active,DE,EUR,{},{},2021-03-01\n', "line 3: a quote is opened and never closed"),
         (HEADER + 'I,"c"2,active,DE,EUR,{},{},2021-03-01\n', "line 2: quotes are not as in RFC 4180"),
         ("Op,customer_id,country\nI,c-1,DE\n", "the header lacks the column status, allowed_currencies"),
-        ("Op,customer_id,status,status\n", "line 1: two columns have the name 'status'"),
+        ("Op,customer_id,status,status\n", "line 1: column 4 has the name of an earlier one"),
         ("Op,,status\n", "line 1: column 2 has no name"),
     ],
 )

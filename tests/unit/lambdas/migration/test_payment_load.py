@@ -63,8 +63,15 @@ def test_a_file_of_payments_is_in_the_ledger_with_its_report_beside_it(ready: Mo
 
 def test_no_card_number_is_in_the_database_or_in_a_report(ready: Move) -> None:
     ready.load(KEY, load_file({}, {"payment_id": "b", "amount": VISA}, {"payment_id": "c", "status": VISA}))
+    # Also not that of a file without a header, of a header, of a key that was deleted, or of a table's name
+    ready.load(KEY.replace("1.csv", "2.csv"), f"I,p-1,2026-03-04 10:00:00,shop,c1,12.50,USD,{VISA},approved\n")
+    ready.load(KEY.replace("1.csv", "3.csv"), f"Op,{VISA},{VISA}\n")
+    customers = "full-load/public/customers/LOAD00000001.csv"
+    ready.load(customers, "Op,customer_id,status,country,allowed_currencies\nI,c9,active,DE,EUR\n")
     ready.s3.put(CHANGES.format("1"), text([change("U", status="declined"), change("I", payment_id=VISA)]))
-    ready.follow()
+    ready.s3.put(CHANGES.format("2"), f"D,customers,public,{VISA},,,\n")
+    ready.s3.put(CHANGES.format("3"), f"I,{VISA},public,a\n")
+    assert [each.report.rejected for each in ready.follow()] == [1, 1, 0]
     tables = [
         f"{schema}.{name}"
         for schema, name in ready.rows(
