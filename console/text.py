@@ -27,8 +27,9 @@ def line(text: str) -> str:
     beyond = max(0, len(text) - 4 * LONGEST_LINE)
     text = _SEQUENCE.sub("", text[: 4 * LONGEST_LINE].partition("\n")[0]).rstrip()
     text = text.rpartition("\r")[2]  # a progress bar writes over itself
+    text = mask_card_numbers(text)  # before the cut, behind which the rest of a number would be missing
     more = len(text) + beyond - LONGEST_LINE
-    return visible(mask_card_numbers(text[:LONGEST_LINE])) + (f" … {more} more characters" if more > 0 else "")
+    return visible(text[:LONGEST_LINE]) + (f" … {more} more characters" if more > 0 else "")
 
 
 def paragraph(text: str) -> str:

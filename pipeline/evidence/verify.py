@@ -78,7 +78,7 @@ def _report(content: Mapping[str, bytes], name: str, environment: str) -> dict[s
     try:
         found = json.loads(content[f"reports/{name}.json"])
         about = found["environment"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (*UNREADABLE, TypeError) as error:
         raise Mismatch(f"reports/{name}.json is no report: {error!r}") from error
     if about != environment:
         raise Mismatch(f"reports/{name}.json is about {about}, not about {environment}")
@@ -119,7 +119,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _are_conclusions(failure: Any, traffic: Any) -> bool:
-    """Older bundles have neither."""
+    """Older bundles have neither. A failure without a word would be none to people, and one to the checks."""
+    if isinstance(failure, str) and not failure.strip():
+        return False
     match failure, traffic:
         case (None | str(), None):
             return True

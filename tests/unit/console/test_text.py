@@ -33,6 +33,11 @@ def test_a_long_line_says_how_much_is_missing() -> None:
     assert text.line("x" * 5_000_000).endswith(f"… {5_000_000 - text.LONGEST_LINE} more characters")
 
 
+def test_a_card_number_at_the_end_of_what_is_shown_is_masked() -> None:
+    shown = text.line("x " * (text.LONGEST_LINE // 2 - 6) + "4111111111111111")
+    assert "4111111" not in shown
+
+
 @given(st.text())
 def test_no_text_leaves_a_control_character(raw: str) -> None:
     shown = text.line(raw)

@@ -359,6 +359,8 @@ def test_a_whole_bundle_that_does_not_prove_a_release_is_refused(
         {"release": []},
         {"signature": "x"},
         {"signature": {}},
+        {"failure": ""},
+        {"failure": " "},
         {"files": ["findings.json"]},
         {"files": {"findings.json": 1}},
     ],
