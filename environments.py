@@ -229,8 +229,8 @@ class CutOverSettings:
         minimum_requests=200,
     )
     """Its steps. One with ``approval`` waits for the checks."""
-    checks: tuple[str, ...] = ("verify", "reconcile --day {today}")
-    """Commands of ``python -m migration`` that compare the sides, with options; ``{today}`` is the day. If all end with
+    checks: tuple[str, ...] = ("verify", "reconcile --day {yesterday}", "reconcile --day {today}")
+    """Commands of ``python -m migration`` that compare the sides, with options and days. If all end with
     0, they approve the step; if one ends with 1, clients go back. Without any, a person decides."""
 
     @classmethod

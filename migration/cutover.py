@@ -21,20 +21,19 @@ from migration.prepare import Unprepared, prepare
 from migration.weighted_records import WeightedRecords
 from names import Table
 from pipeline.aws import PlatformOutputs, session
-from pipeline.output import say
-from pipeline.release.aws import PROMPT_CONFIG, calling
+from pipeline.release.aws import calling
 from pipeline.release.aws.alarms import AwsAlarms
 from pipeline.release.aws.announcer import AwsAnnouncer
 from pipeline.release.aws.metrics import MetricTiming
 from pipeline.release.aws.records import AwsRecords
-from pipeline.release.cli import tell_on, who_asks
+from pipeline.release.cli import outputs_of, tell_on, who_asks
 from pipeline.release.clock import SystemClock
 from pipeline.release.commands import Commands
 from pipeline.release.controller import World
 from pipeline.release.guards import Refusal
 from pipeline.release.outcome import Outcome, Why, done, refused
 from pipeline.release.plan import Plan, bake_scale
-from pipeline.release.ports import Records, Unavailable
+from pipeline.release.ports import Records
 from pipeline.release.program import EXIT_CODES, Command, Program
 from pipeline.release.record import Phase
 from pipeline.release.stored import stored
@@ -139,17 +138,10 @@ def _settings(settings: Environment, outputs: PlatformOutputs | None) -> CutOver
     return CutOverSettings.rehearsed(zone, outputs["CutOverName"], *hosts)
 
 
-def _outputs(settings: Environment, aws: boto3.Session, *, in_emergency: bool) -> PlatformOutputs:
-    """What the cut-over knows of the platform. An emergency does not wait for CloudFormation."""
-    if not in_emergency:
-        return PlatformOutputs.read(settings.stack_name, aws)
-    try:
-        with calling("reading the outputs of the stack"):
-            return PlatformOutputs.read(settings.stack_name, aws, PROMPT_CONFIG)
-    except Unavailable as error:
-        say(f"  without CloudFormation: {error}", sys.stderr)
-        known = {"ReleaseTableName": Table.RELEASES.of(settings.name), "AlertTopicArn": ""}
-        return PlatformOutputs(stack_name=settings.stack_name, values=known)
+def _known(settings: Environment) -> PlatformOutputs:
+    """What a cut-over in an emergency needs of the platform."""
+    values = {"ReleaseTableName": Table.RELEASES.of(settings.name), "AlertTopicArn": ""}
+    return PlatformOutputs(stack_name=settings.stack_name, values=values)
 
 
 def _commands(arguments: argparse.Namespace) -> CutOver:
@@ -160,7 +152,8 @@ def _commands(arguments: argparse.Namespace) -> CutOver:
     with calling(f"opening environment {settings.name}"):
         aws = session(settings.region, settings.name)
         who = who_asks(aws, moves=moves)
-        outputs = _outputs(settings, aws, in_emergency=bool(vars(arguments).get("force")))
+        in_emergency = bool(vars(arguments).get("force"))
+        outputs = outputs_of(settings, aws, in_emergency=in_emergency, known=lambda: _known(settings))
     moving = _settings(settings, outputs)
     return cut_over(
         aws,

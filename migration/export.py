@@ -154,8 +154,11 @@ def verify(folder: Path, there: Days) -> list[str]:
             if payment is None:
                 faults.append(f"{id} of {day} is not in the old system")
                 continue
-            theirs = (payment.status, payment.currency, _major(payment.minor, payment.currency))
-            ours = (line["status"], line["currency"], line["amount"])
+            theirs: tuple[str, ...] = (payment.status, payment.currency, _major(payment.minor, payment.currency))
+            ours: tuple[str, ...] = (line["status"], line["currency"], line["amount"])
+            if payment.given_back is not None:
+                theirs += ("given back", _major(payment.given_back, payment.currency))
+                ours += ("given back", line["refunded_amount"])
             if theirs != ours:
                 faults.append(f"{id}: {' '.join(ours)} in the file, {' '.join(theirs)} in the old system")
     if number != manifest["payments"]:

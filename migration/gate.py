@@ -10,7 +10,7 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Protocol
 
@@ -54,10 +54,12 @@ class CommandCheck:
 
     environment: str
     words: str
-    """The command and its options: ``verify``, or ``reconcile --day {today}``. Days are those of UTC."""
+    """The command and its options: ``verify``, or ``reconcile --day {today}``. Days are those of UTC, and there is also
+    ``{yesterday}``: a cut-over may go on over midnight."""
 
     def __call__(self) -> CheckResult:
-        command, *options = self.words.format(today=datetime.now(UTC).date()).split()
+        today = datetime.now(UTC).date()
+        command, *options = self.words.format(today=today, yesterday=today - timedelta(days=1)).split()
         done = subprocess.run(
             [sys.executable, "-m", "migration", command, "--env", self.environment, *options],
             capture_output=True,

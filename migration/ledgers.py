@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from lambdas.books.agreement import Row
 from lambdas.books.stored import StoredBooks
+from lambdas.payments.amendments import Status
 from lambdas.payments.card_text import mask_card_numbers
 from lambdas.payments.money import CURRENCIES, Money
 from lambdas.payments.transactions import ID_FORM, MIGRATION, PENDING
@@ -15,10 +16,11 @@ from pipeline.aws import PlatformOutputs
 
 _AT_ONCE: Final = 10_000
 _DAY: Final = """
-SELECT payment_id, merchant_id, customer_id, merchant_reference, currency, CAST(amount AS text), status
+SELECT payment_id, merchant_id, customer_id, merchant_reference, currency, CAST(amount AS text), status,
+  to_jsonb(payments) ->> 'refunded_amount'
 FROM payments WHERE created_at >= CAST(:begin AS timestamptz) AND created_at < CAST(:end AS timestamptz)
 """
-"""What the old system must answer: a table or a view ``payments``."""
+"""What the old system must answer: a table or a view ``payments``. The column ``refunded_amount`` may be left out."""
 
 
 class Payment(NamedTuple):
@@ -31,6 +33,8 @@ class Payment(NamedTuple):
     currency: str
     minor: int
     status: str
+    given_back: int | None = None
+    """Of a payment that is partly refunded, in minor units; ``None`` of all others, and where a ledger does not say."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,9 +64,11 @@ def old_system(connection: Any) -> Days:
     def read(day: date) -> Ledger:
         ledger = Ledger()
         for row in _rows(connection, day):
-            payment_id, merchant_id, customer_id, reference, currency, amount, status = row
+            payment_id, merchant_id, customer_id, reference, currency, amount, status, refunded = row
             minor = _minor(str(payment_id), str(amount), str(currency))
-            payment = Payment(merchant_id, customer_id, reference or "", currency, minor, status)
+            partly = status == Status.PARTLY_REFUNDED and refunded
+            given_back = _minor(str(payment_id), str(refunded), str(currency)) if partly else None
+            payment = Payment(merchant_id, customer_id, reference or "", currency, minor, status, given_back)
             (ledger.copies if ID_FORM.fullmatch(payment_id) else ledger.own)[payment_id] = payment
         return ledger
 
@@ -115,13 +121,16 @@ def of_rows(rows: list[Row]) -> Ledger:
             continue
         if row.under_way_since:
             ledger.unsettled.append(row.transaction_id)
+        status = str(values.get("outcome") if values.get("status") == PENDING else values.get("status"))
+        given_back = int(values.get("given_back") or 0) + sum(int(each.get("minor", 0)) for each in row.history)
         payment = Payment(
             merchant_id=str(values.get("merchant_id")),
             customer_id=str(values.get("customer_id")),
             reference=str(values.get("merchant_reference") or ""),
             currency=str(values.get("currency")),
             minor=int(values.get("minor", 0)),
-            status=str(values.get("outcome") if values.get("status") == PENDING else values.get("status")),
+            status=status,
+            given_back=given_back if status == Status.PARTLY_REFUNDED else None,
         )
         imported = values.get("origin") == MIGRATION
         (ledger.copies if imported else ledger.own)[

@@ -50,8 +50,9 @@ def prepare(aws: boto3.Session, settings: CutOverSettings, *, dry_run: bool = Fa
             "Weight": weight,
             "TTL": settings.ttl_seconds,
             "ResourceRecords": [{"Value": host}],
-            "HealthCheckId": _health_check(route53, settings.name, host),
         }
+        # The first step gives the records their health checks: see WeightedRecords._health_checks.
+        _health_check(route53, settings.name, host)
         changes.append({"Action": "CREATE", "ResourceRecordSet": record})
     with calling(f"dividing {settings.name}"):
         route53.change_resource_record_sets(
@@ -93,9 +94,9 @@ def _simple(found: list[Any], settings: CutOverSettings) -> str | None:
     return values[0]
 
 
-def _health_check(route53: Any, name: str, host: str) -> str:
-    """The id of the health check of ``host``: does anything take connections there? Whether its answers are good is the
-    controller's question, because DNS would send the retry of a payment to the other side."""
+def _health_check(route53: Any, name: str, host: str) -> None:
+    """Make the health check of ``host``, if there is none: does anything take connections there? Whether its answers
+    are good is the controller's question, because DNS would send the retry of a payment to the other side."""
     reference = health_check_reference(name, host)
     config = {
         "Type": "TCP",
@@ -106,11 +107,7 @@ def _health_check(route53: Any, name: str, host: str) -> str:
     }
     with calling(f"making the health check of {host}"):
         try:
-            made = route53.create_health_check(CallerReference=reference, HealthCheckConfig=config)
-            return str(made["HealthCheck"]["Id"])
+            route53.create_health_check(CallerReference=reference, HealthCheckConfig=config)
         except ClientError as error:
             if error.response["Error"]["Code"] != "HealthCheckAlreadyExists":
                 raise
-        pages = route53.get_paginator("list_health_checks").paginate()
-        checks = (check for page in pages for check in page["HealthChecks"])
-        return next(str(check["Id"]) for check in checks if check["CallerReference"] == reference)

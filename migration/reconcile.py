@@ -33,7 +33,7 @@ WAIT_SECONDS: Final = 30.0
 _LOOKS: Final = 3
 _MOST_SHOWN: Final = 50
 _REFUSED: Final = "declined"
-_FIELDS: Final = ("merchant_id", "customer_id", "currency", "minor", "status")
+_FIELDS: Final = ("merchant_id", "customer_id", "currency", "minor", "status", "given_back")
 
 
 class Difference(NamedTuple):
@@ -138,8 +138,9 @@ def _copied(own: Mapping[str, Payment], copies: Mapping[str, Payment], how: str)
             continue
         for name in _FIELDS:
             one, other = getattr(payment, name), getattr(copy, name)
-            if one != other:
-                kind = "amount" if name == "minor" else name
+            unsaid = name == "given_back" and None in (one, other)
+            if one != other and not unsaid:
+                kind = {"minor": "amount", "given_back": "given back"}.get(name, name)
                 yield Difference(id, kind, _shown(payment, name), _shown(copy, name))
                 break
     for id in copies.keys() - own.keys():
@@ -147,7 +148,8 @@ def _copied(own: Mapping[str, Payment], copies: Mapping[str, Payment], how: str)
 
 
 def _shown(payment: Payment, name: str) -> str:
-    return _amount(payment.currency, payment.minor) if name == "minor" else str(getattr(payment, name))
+    value = getattr(payment, name)
+    return _amount(payment.currency, value) if name in ("minor", "given_back") else str(value)
 
 
 def _taken_twice(there: Mapping[str, Payment], here: Mapping[str, Payment]) -> Iterator[Difference]:
@@ -155,9 +157,9 @@ def _taken_twice(there: Mapping[str, Payment], here: Mapping[str, Payment]) -> I
     orders: defaultdict[Payment, list[str]] = defaultdict(list)
     for id, payment in there.items():
         if payment.reference and payment.status != _REFUSED:
-            orders[payment._replace(status="")].append(id)
+            orders[payment._replace(status="", given_back=None)].append(id)
     for id, payment in here.items():
-        if payment.status != _REFUSED and (twins := orders.get(payment._replace(status=""))):
+        if payment.status != _REFUSED and (twins := orders.get(payment._replace(status="", given_back=None))):
             yield Difference(twins[0], "taken by both", payment.reference, id)
 
 

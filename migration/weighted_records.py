@@ -119,7 +119,7 @@ class WeightedRecords:
         before = self._state()
         wanted = before.after(move, self.hosts)
         if wanted != before:
-            change = self._change(before, wanted, str(move))
+            change = self._change(wanted, str(move))
             self._spreading = change, self._spreading[1] if self._spreading else before
         end = self._now() + SPREADING_SECONDS
         while self._spreads() and self._now() < end:
@@ -168,17 +168,20 @@ class WeightedRecords:
             self._read_at = self._now()
         return self._sets
 
-    def _change(self, before: State, wanted: State, what: str) -> str:
+    def _change(self, wanted: State, what: str) -> str:
         """Write both records. Returns the id of the change.
 
         Always both: a call that arrives late, when another controller has moved on, then sets a whole state. One record
         alone could leave two weights of 0, by which Route 53 divides evenly.
         """
+        checks = self._health_checks() if all(wanted.weights.values()) else {}
         changes: list[Any] = []
         for colour in Colour:
-            record = {**self._sets[colour], "Weight": wanted.weights[colour]}
-            if before.hosts[colour] != wanted.hosts[colour]:
-                record = self._leading_to(wanted.hosts[colour], record)
+            host = wanted.hosts[colour]
+            record = {key: value for key, value in self._sets[colour].items() if key != "HealthCheckId"}
+            record |= {"Weight": wanted.weights[colour], "ResourceRecords": [{"Value": host}]}
+            if mine := checks.get(health_check_reference(self._name.rstrip("."), host)):
+                record["HealthCheckId"] = mine
             changes.append({"Action": "UPSERT", "ResourceRecordSet": record})
         self._read_at = self._now() - READING_SECONDS
         with calling(f"changing the records of {self._name}: {what}"):
@@ -187,15 +190,12 @@ class WeightedRecords:
             )
         return str(answer["ChangeInfo"]["Id"]).rpartition("/")[2]
 
-    def _leading_to(self, host: str, record: Mapping[str, Any]) -> dict[str, Any]:
-        """``record`` with the address ``host`` and the health check of that host, if there is one."""
-        led = {key: value for key, value in record.items() if key != "HealthCheckId"}
-        led["ResourceRecords"] = [{"Value": host}]
-        with calling("finding the health check"):
+    def _health_checks(self) -> Mapping[str, str]:
+        """By reference. Records have them only while clients are divided: if all records with a weight are unwell,
+        Route 53 answers with those of weight 0, and clients would move although no step has moved them."""
+        with calling("finding the health checks"):
             pages = self._route53.get_paginator("list_health_checks").paginate()
-            checks = {check["CallerReference"]: check["Id"] for page in pages for check in page["HealthChecks"]}
-        mine = health_check_reference(self._name.rstrip("."), host)
-        return led | ({"HealthCheckId": checks[mine]} if mine in checks else {})
+            return {check["CallerReference"]: check["Id"] for page in pages for check in page["HealthChecks"]}
 
 
 def _host(record: Mapping[str, Any]) -> str:

@@ -31,6 +31,11 @@ class DynamoEntries(DynamoLedger):
 
     def begin(self, entry: Entry, amendment: Amendment) -> None:
         unchanged = "size(history) = :number" if entry.history else "attribute_not_exists(history)"
+        # The import of a late change may have written what another system gave back meanwhile.
+        given_back = entry.transaction.given_back
+        unchanged += " AND " + (
+            "attribute_not_exists(given_back)" if given_back is None else "given_back = :given_back"
+        )
         begun = self._update(
             entry,
             UpdateExpression="SET amending = :amendment, #status = :amending",
@@ -41,6 +46,7 @@ class DynamoEntries(DynamoLedger):
                 ":amending": {"S": AMENDING},
                 ":status": {"S": entry.transaction.status},
                 **({":number": {"N": str(len(entry.history))}} if entry.history else {}),
+                **({} if given_back is None else {":given_back": {"N": str(given_back)}}),
             },
         )
         if not begun:

@@ -102,8 +102,11 @@ def _in_emergency(arguments: argparse.Namespace) -> bool:
     return bool(words.get("force") or (words.get("now") and words.get("to")))
 
 
-def _outputs(settings: Environment, aws: boto3.Session, *, in_emergency: bool) -> PlatformOutputs:
-    """What the commands know of the platform. An emergency does not wait for CloudFormation."""
+def outputs_of(
+    settings: Environment, aws: boto3.Session, *, in_emergency: bool, known: Callable[[], PlatformOutputs]
+) -> PlatformOutputs:
+    """What the commands know of the platform. An emergency does not wait for CloudFormation: it goes on with what is
+    ``known`` without."""
     if not in_emergency:
         return PlatformOutputs.read(settings.stack_name, aws)
     try:
@@ -111,7 +114,7 @@ def _outputs(settings: Environment, aws: boto3.Session, *, in_emergency: bool) -
             return PlatformOutputs.read(settings.stack_name, aws, PROMPT_CONFIG)
     except Unavailable as error:
         say(f"  without CloudFormation: {error}", sys.stderr)
-        return found_by_names(aws, settings.name, settings.stack_name)
+        return known()
 
 
 def _commands(arguments: argparse.Namespace) -> Commands:
@@ -123,7 +126,12 @@ def _commands(arguments: argparse.Namespace) -> Commands:
     with calling(f"opening environment {settings.name}"):
         aws = session(settings.region, settings.name)
         who = who_asks(aws, moves=COMMANDS[arguments.command].moves)
-        outputs = _outputs(settings, aws, in_emergency=_in_emergency(arguments))
+        outputs = outputs_of(
+            settings,
+            aws,
+            in_emergency=_in_emergency(arguments),
+            known=lambda: found_by_names(aws, settings.name, settings.stack_name),
+        )
         world = aws_world(
             settings,
             aws,

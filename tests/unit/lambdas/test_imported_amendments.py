@@ -1,9 +1,14 @@
 """Nobody gets money back twice of a payment that another system took: one system at a time decides and gives back."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from lambdas.adapters import aws
+from lambdas.adapters.entries import DynamoEntries
+from lambdas.payments.amendments import Amendment
 from lambdas.payments.transactions import MIGRATION
 from tests.unit.lambdas.test_transactions import SHOP, Desk
 
@@ -37,6 +42,33 @@ def test_while_its_source_gives_back_this_platform_does_not(kind: str, monkeypat
     assert desk.entries.entry(id).history == ()
     # And payments that were taken here are given back as ever
     assert desk.reverse(desk.ids[1], kind=kind).status == 201
+
+
+@pytest.mark.parametrize(
+    ("given_back", "condition"), [(None, "attribute_not_exists(given_back)"), (500, "given_back = :given_back")]
+)
+def test_an_amendment_begins_only_if_its_source_gave_back_no_more_meanwhile(
+    given_back: int | None, condition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a payment as it was read, and an import that may write a late refund of its source now
+    desk, asked = Desk(monkeypatch), list[dict[str, Any]]()
+    entry = desk.entries.entry(imported(desk, "partly_refunded" if given_back else "approved", given_back))
+    client = SimpleNamespace(
+        update_item=lambda **call: asked.append(call),
+        exceptions=SimpleNamespace(ConditionalCheckFailedException=KeyError),
+    )
+    monkeypatch.setattr(aws, "client", lambda service: client)
+    monkeypatch.setenv("TRANSACTION_TABLE", "transactions")
+    monkeypatch.setenv("VELOCITY_TABLE", "velocity")
+    # Then the table takes the amendment on condition that nothing was written
+    refund = Amendment(
+        amendment_id="amd_1", number=1, kind="refund", created_at="2026-12-01T00:00:00Z", caller="x", party="merchant",
+        reason="Ordered twice", minor=100, status="partly_refunded", request_id="r", request="q",
+    )  # fmt: skip
+    DynamoEntries().begin(entry, refund)
+    assert condition in asked[0]["ConditionExpression"]
+    values = asked[0]["ExpressionAttributeValues"]
+    assert values.get(":given_back") == ({"N": "500"} if given_back else None)
 
 
 def test_while_its_source_decides_no_reviewer_does(monkeypatch: pytest.MonkeyPatch) -> None:

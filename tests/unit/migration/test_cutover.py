@@ -143,12 +143,12 @@ def test_a_check_is_a_command_whose_exit_code_decides(
 
     monkeypatch.setattr(gate.subprocess, "run", run)
 
-    found = CommandCheck(environment="dev", words="verify --since {today}")()
+    found = CommandCheck(environment="dev", words="verify --since {today} --until {yesterday}")()
 
     assert (found.verdict, found.figures) == (verdict, figures)
     [[_, *words]] = given
     assert words[:6] == ["-m", "migration", "verify", "--env", "dev", "--since"]
-    assert date.fromisoformat(words[6])
+    assert (date.fromisoformat(words[6]) - date.fromisoformat(words[8])).days == 1
 
 
 def test_without_checks_a_person_approves(bench: CutOverBench) -> None:
@@ -308,17 +308,22 @@ def test_a_round_reads_the_records_once(bench: CutOverBench) -> None:
     assert calls.count("ListResourceRecordSets") <= rounds + 2 * len(bench.route53.batches) + 5
 
 
-def test_a_record_keeps_the_health_check_of_the_side_that_it_leads_to(bench: CutOverBench) -> None:
+def test_records_have_the_health_checks_of_their_sides_while_clients_are_divided(bench: CutOverBench) -> None:
     bench.route53.simple = []
     bench.controller().prepare()
     new, old = (bench.route53.check_of(address) for address in (SETTINGS.new_host, SETTINGS.old_host))
-    assert bench.route53.led_by == {"blue": old, "green": new}
+    # Without weight on one of them, a health check would move clients to it whenever the other is unwell.
+    assert bench.route53.led_by == {"blue": "none", "green": "none"}
+    seen: list[tuple[dict[str, str], bool]] = []
+    bench.route53.on_change = lambda: seen.append((dict(bench.route53.led_by), 0 in bench.route53.weights.values()))
 
     bench.controller().shift()
-    assert bench.route53.led_by == {"blue": new, "green": new}
+    assert ({"blue": old, "green": new}, False) in seen
+    assert bench.route53.led_by == {"blue": "none", "green": "none"}
 
     bench.controller().undo(now=True)
-    assert bench.route53.led_by == {"blue": old, "green": new}
+    assert bench.route53.led_by == {"blue": "none", "green": "none"}
+    assert all((led_by == {"blue": "none", "green": "none"}) is one_has_no_weight for led_by, one_has_no_weight in seen)
 
 
 @pytest.mark.parametrize("given", ["under way", "not frozen"])

@@ -176,8 +176,8 @@ class Connection:
 
     def __init__(self, amount: str = "12.500") -> None:
         self._left = [
-            [["old-1", "shop", "c1", "order/7", "USD", amount, "approved"]],
-            [[NEW, "shop", "c1", None, "USD", "5.000", "approved"]],
+            [["old-1", "shop", "c1", "order/7", "USD", amount, "approved", None]],
+            [[NEW, "shop", "c1", None, "USD", "5.000", "partly_refunded", "2.000"]],
             [],
         ]
         self.ran: list[str] = []
@@ -190,11 +190,25 @@ class Connection:
         self.ran.append("closed")
 
 
+@pytest.mark.parametrize(("there", "here", "differs"), [(6000, 1000, True), (6000, 6000, False), (None, 1000, False)])
+def test_what_was_given_back_is_compared_where_both_ledgers_say_it(there: int | None, here: int, differs: bool) -> None:
+    # Given a payment that was refunded in parts, of which the last may not have arrived
+    part = PAYMENT._replace(minor=10_000, status="partly_refunded")
+    ledgers_of_both = (
+        Ledger(own={"old-1": part._replace(given_back=there)}),
+        Ledger(copies={"old-1": part._replace(given_back=here)}),
+    )
+    # Then that is a difference, because the rest could be given back a second time
+    assert [str(each) for each in found(*ledgers_of_both).differences] == (
+        ["old-1: given back: 60.00 there, 10.00 here"] if differs else []
+    )
+
+
 def test_the_old_systems_payments_are_read_some_at_a_time() -> None:
     connection = Connection()
     ledger = ledgers.old_system(connection)(date(2026, 12, 1))
     assert ledger.own == {"old-1": PAYMENT}
-    assert ledger.copies == {NEW: PAYMENT._replace(reference="", minor=500)}
+    assert ledger.copies == {NEW: PAYMENT._replace(reference="", minor=500, status="partly_refunded", given_back=200)}
 
 
 def test_a_payment_there_that_can_not_be_one_proves_nothing() -> None:
@@ -208,7 +222,7 @@ def test_the_command_prints_the_report_and_ends_with_its_code(
     connection = Connection()
     _, here = both(0)
     here.copies["old-1"] = PAYMENT
-    here.own = {NEW: replace_reference(here.own[NEW])}
+    here.own = {NEW: here.own[NEW]._replace(reference="", status="partly_refunded", given_back=200)}
     monkeypatch.setattr(reconcile.source, "connect", lambda url: connection)
     monkeypatch.setattr(reconcile, "session", lambda region, name: SimpleNamespace(client=lambda service: None))
     monkeypatch.setattr(reconcile.PlatformOutputs, "read", lambda name, aws: None)
@@ -218,7 +232,3 @@ def test_the_command_prints_the_report_and_ends_with_its_code(
     assert reconcile.run(options) == ExitCode.DONE
     assert json.loads(capsys.readouterr().out)["differences"] == []
     assert connection.ran[-1] == "closed"
-
-
-def replace_reference(payment: Payment) -> Payment:
-    return payment._replace(reference="")

@@ -96,6 +96,22 @@ def test_what_was_taken_here_is_in_both_ledgers_after_the_way_back(old: Any, tmp
     assert [each.kind for each in reconciled().differences] == ["status"]
 
 
+def test_an_old_system_that_tells_what_it_gave_back_is_asked_for_it(old: Any, tmp_path: Path) -> None:
+    # Given an old system with the column, and a payment that was given back in part here, and less of it there
+    old.run("ALTER TABLE payments ADD COLUMN refunded_amount numeric(15, 3)")
+    part = taken_here(1, status="partly_refunded", given_back=250)
+    written(tmp_path, Day([part]))
+    take_back(old, tmp_path)
+    old.run("UPDATE payments SET refunded_amount = 2.000 WHERE payment_id = :id", id=part.transaction_id)
+    # Then both comparisons name it
+    [fault] = export.verify(tmp_path, ledgers.old_system(old))
+    assert fault.endswith("given back 2.50 in the file, partly_refunded USD 12.50 given back 2.00 in the old system")
+    there, here = ledgers.old_system(old)(DAY), ledgers.of_rows([part])
+    there.own.clear()
+    [difference] = reconcile.reconcile("2026-12-01", there, here, exported=True).differences
+    assert str(difference).endswith("given back: 2.00 there, 2.50 here")
+
+
 def test_the_old_system_takes_no_file_that_was_changed(old: Any, tmp_path: Path) -> None:
     written(tmp_path, Day([taken_here(1)]))
     (tmp_path / export.FILE).write_bytes((tmp_path / export.FILE).read_bytes().replace(b"12.50", b"92.50"))
