@@ -88,7 +88,7 @@ collect: setup
 	@python -m pytest --collect-only -qq tests/infrastructure tests/browser tests/integration tests/e2e > .venv/collected || { cat .venv/collected; exit 1; }
 
 # Integration and e2e tests judge latencies, so they run alone. The other parts run at the same time.
-SHARING := types lint unit infrastructure
+SHARING := types lint unit browser infrastructure
 ALONE := integration e2e
 test: run-test ## Set up and check everything, and print the time of each part
 	$(ENDS_WITH_IT)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).parents[2]
 UNPACKED = ROOT / ".cache/chromium"
@@ -17,6 +18,11 @@ import chromium, { inflate } from "@sparticuz/chromium";
 await chromium.executablePath();
 await inflate("node_modules/@sparticuz/chromium/bin/al2023.tar.br");
 """
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>{fonts}</dir><cachedir>{fonts}-cache</cachedir></fontconfig>
+"""
+"""fontconfig's settings. The package's own name Lambda's folders, and Chromium crashes where it finds no font."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,10 @@ def chromium() -> Chromium:
     program = UNPACKED / "chromium"
     if not program.exists():
         _unpack()
+    settings = UNPACKED / "fonts.conf"
+    settings.write_text(FONTS.format(fonts=escape(str(UNPACKED / "fonts"))))
     libraries = f"{UNPACKED / 'al2023/lib'}:{UNPACKED}"
-    return Chromium(str(program), {"LD_LIBRARY_PATH": libraries, "FONTCONFIG_PATH": str(UNPACKED / "fonts")})
+    return Chromium(str(program), {"LD_LIBRARY_PATH": libraries, "FONTCONFIG_FILE": str(settings)})
 
 
 def _unpack() -> None:
