@@ -34,10 +34,12 @@ FOLDERS = re.compile(r"assembly-[\w-]+")
 """The assemblies of stages."""
 ASSET = re.compile(r"asset\.[0-9a-f]{64}(\.\w+)?")
 """A file or folder that is published as it is. Nobody reads its content here."""
-ACCOUNT, REGION = r"(\$\{AWS::AccountId\}|\d{12})", r"(\$\{AWS::Region\}|[a-z0-9-]+)"
+PARAMETER = "${{AWS::{}}}".format
+"""CDK's placeholder for a pseudo parameter. This text is itself in a template, where a whole one would be reported."""
+ACCOUNT, REGION = rf"({re.escape(PARAMETER('AccountId'))}|\d{{12}})", rf"({re.escape(PARAMETER('Region'))}|[a-z0-9-]+)"
 QUALIFIER = "hnb659fds"
 """Of CDK's bootstrap. With any other one, a bucket's name could be free, and a stranger's."""
-ROLE = rf"arn:(\$\{{AWS::Partition\}}|[a-z-]+):iam::{ACCOUNT}:role/cdk-{QUALIFIER}"
+ROLE = rf"arn:({re.escape(PARAMETER('Partition'))}|[a-z-]+):iam::{ACCOUNT}:role/cdk-{QUALIFIER}"
 DESTINATION = {
     "bucketName": re.compile(rf"cdk-{QUALIFIER}-assets-{ACCOUNT}-{REGION}"),
     "objectKey": re.compile(r"[0-9a-f]{64}\.\w+"),
@@ -201,8 +203,8 @@ def _check_pipeline(where: str, id: str, artifact: Mapping[str, Any], pipeline: 
     place = re.fullmatch(r"aws://(unknown-account|\d{12})/([a-z0-9-]+)", artifact["environment"])
     if not place:
         raise Refused(f"{where} is in {artifact['environment']}")
-    account = "${AWS::AccountId}" if place[1] == "unknown-account" else place[1]
-    region = "${AWS::Region}" if place[2] == "unknown-region" else place[2]
+    account = PARAMETER("AccountId") if place[1] == "unknown-account" else place[1]
+    region = PARAMETER("Region") if place[2] == "unknown-region" else place[2]
     url = artifact["properties"]["stackTemplateAssetObjectUrl"]
     if not url.startswith(f"s3://cdk-{QUALIFIER}-assets-{account}-{region}/"):
         raise Refused(f"{where} is deployed from {url}, which is not in its own account")
