@@ -4,6 +4,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from lambdas.adapters import aws
@@ -37,7 +38,7 @@ class DynamoHistory:
         wanted = [{"transaction_id": {"S": each}} for each in transaction_ids]
         while wanted:
             now, wanted = wanted[:_MOST_KEYS], wanted[_MOST_KEYS:]
-            answer = self._patiently(lambda now=now: self._read(now))  # type: ignore[misc]
+            answer = self._patiently(partial(self._read, now))
             for item in answer["Responses"].get(self._table, []):
                 row = Row.of(item)
                 found[row.transaction_id] = row
