@@ -1,10 +1,14 @@
-"""The gates of the promotions of this machine: the progress file of one that runs, and the reports of the others."""
+"""The gates of the promotions of this machine: the progress file of one that runs, and the reports of the others.
 
+The code of a commit writes both, so each value is one that a page can show, or the gate is said to be unreadable.
+"""
+
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,9 +20,13 @@ from pipeline.local.state import State
 PROGRESS, RESULT = "progress.json", "gate.json"
 """As ``loadtest.reports`` names them: it is not imported here, because that starts gevent."""
 REPORTS = ("gate.html", "locust.html", "release.html")
+VERDICTS = ("pass", "fail", "inconclusive", "invalid", "error")
 LATEST = 20
 SILENT_SECONDS = 10.0
 """A running gate writes twice a second. One that was silent for longer was killed."""
+LAST_MOMENT = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+SPOILT = (OSError, ArithmeticError, AttributeError, KeyError, TypeError, ValueError)
+"""What reading a file raises that holds anything else than a gate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +45,7 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """``verdict``: ``running`` while it runs; ``error`` and ``unfinished`` where there is none."""
+    """``verdict``: ``running`` while it runs; ``error`` and ``unreadable`` where there is none."""
 
     promotion: str
     environment: str
@@ -90,7 +98,7 @@ class LocalGates:
         folders = sorted(self._state.runs.glob("*/reports"), reverse=True)[:LATEST]
         ended = [gate for folder in folders for gate in self._ended(folder)]
         running = [gate for folder in folders[:1] for gate in self._running(folder.parent)]
-        is_running = {(gate.promotion, gate.environment) for gate in running}
+        is_running = {(gate.promotion, gate.environment) for gate in running if gate.verdict == "running"}
         shown = [*running, *(gate for gate in ended if (gate.promotion, gate.environment) not in is_running)]
         return sorted(shown, key=lambda gate: gate.at, reverse=True)
 
@@ -103,25 +111,44 @@ class LocalGates:
 
     def _ended(self, folder: Path) -> Iterator[Gate]:
         for file in sorted(folder.glob(f"*/{RESULT}")):
-            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            with suppress(OSError):  # it was removed meanwhile
                 changed = file.stat().st_mtime_ns
                 if self._read.get(file, (None,))[0] != changed:
-                    self._read[file] = (changed, _ended(folder.parent, file))
+                    self._read[file] = (changed, _readable(_ended, folder.parent, file))
                 if gate := self._read[file][1]:
                     yield gate
 
     def _running(self, folder: Path) -> Iterator[Gate]:
         for file in sorted((folder / "source/reports").glob(f"*/{PROGRESS}")):
-            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                state = read_object(file)
-                if time.time() - state["at"] < SILENT_SECONDS:
-                    yield _running(folder, file.parent.name, state)
+            with suppress(OSError):  # the gate has ended meanwhile
+                if gate := _readable(_running, folder, file):
+                    yield gate
+
+
+def _readable(read: Callable[[Path, Path], Gate | None], folder: Path, file: Path) -> Gate | None:
+    """The gate of ``file``, as ``read`` finds it; an unreadable one if it is spoilt."""
+    try:
+        return read(folder, file)
+    except FileNotFoundError:
+        raise
+    except SPOILT as error:
+        return Gate(
+            promotion=folder.name,
+            environment=file.parent.name,
+            subject=_subject(folder),
+            at=_changed(file),
+            verdict="unreadable",
+            reasons=(text.line(f"{file.name} can't be read: {type(error).__name__}: {error}"),),
+            routes=(),
+        )
 
 
 def _ended(folder: Path, file: Path) -> Gate | None:
     found = read_object(file)
     if found["verdict"] == "unfinished":
         return None
+    if found["verdict"] not in VERDICTS:
+        raise ValueError(f"{found['verdict']!r} is no verdict")
     subject = found.get("subject", {})
     generator = found.get("generator", {})
     started = subject.get("started")
@@ -129,31 +156,35 @@ def _ended(folder: Path, file: Path) -> Gate | None:
         promotion=folder.name,
         environment=file.parent.name,
         subject=_subject(folder),
-        at=datetime.fromisoformat(started).timestamp() if started else file.stat().st_mtime,
-        verdict=str(found["verdict"]),
+        at=_moment(datetime.fromisoformat(started).timestamp()) if started else _changed(file),
+        verdict=found["verdict"],
         reasons=tuple(text.line(str(reason)) for reason in found.get("reasons", [])),
         routes=tuple(map(_route, found.get("routes", []))),
-        rate=generator.get("achieved_rate"),
-        measured=float(found.get("measured_seconds", 0.0)),
-        planned=float(found.get("measured_seconds", 0.0)),
+        rate=_known(generator.get("achieved_rate")),
+        measured=_number(found.get("measured_seconds", 0.0)),
+        planned=_number(found.get("measured_seconds", 0.0)),
         reports=tuple(name for name in REPORTS if (file.parent / name).is_file()),
     )
 
 
-def _running(folder: Path, environment: str, state: Mapping[str, Any]) -> Gate:
-    routes, measured = tuple(map(_route, state["routes"])), float(state["measured_seconds"])
+def _running(folder: Path, file: Path) -> Gate | None:
+    state = read_object(file)
+    at = _moment(state["at"])
+    if abs(time.time() - at) >= SILENT_SECONDS:
+        return None
+    routes, measured = tuple(map(_route, state["routes"])), _number(state["measured_seconds"])
     answers = sum(route.samples + route.errors for route in routes)
     return Gate(
         promotion=folder.name,
-        environment=environment,
+        environment=file.parent.name,
         subject=_subject(folder),
-        at=float(state["at"]),
+        at=at,
         verdict="running",
         reasons=(),
         routes=routes,
         rate=answers / measured if measured >= 1 else None,
         measured=measured,
-        planned=float(state["planned_seconds"]),
+        planned=_number(state["planned_seconds"]),
     )
 
 
@@ -165,13 +196,39 @@ def _subject(folder: Path) -> str:
 
 
 def _route(raw: Mapping[str, Any]) -> Route:
+    limit = _number(raw["limit_ms"])
+    if limit <= 0:
+        raise ValueError(f"a limit of {limit:g} ms is none")
     return Route(
         route=text.line(str(raw["route"])),
         verdict=str(raw["verdict"]),
-        samples=int(raw["samples"]),
-        errors=int(raw["errors"]),
-        limit=float(raw["limit_ms"]),
-        p99=raw.get("p99_ms"),
-        upper=raw.get("p99_upper_ms"),
+        samples=int(_number(raw["samples"])),
+        errors=int(_number(raw["errors"])),
+        limit=limit,
+        p99=_known(raw.get("p99_ms")),
+        upper=_known(raw.get("p99_upper_ms")),
         reasons=tuple(text.line(str(reason)) for reason in raw.get("reasons", [])),
     )
+
+
+def _number(raw: object) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw):
+        raise ValueError(f"{raw!r} is no finite number")
+    return float(raw)
+
+
+def _known(raw: object) -> float | None:
+    return None if raw is None else _number(raw)
+
+
+def _moment(raw: object) -> float:
+    """Seconds since the epoch."""
+    at = _number(raw)
+    if not 0 <= at < LAST_MOMENT:
+        raise ValueError(f"{at:g} is no time of a gate")
+    return at
+
+
+def _changed(file: Path) -> float:
+    """When ``file`` was changed. The commit's code can set this, too, so it is brought to what a page can show."""
+    return min(max(0.0, file.stat().st_mtime), time.time())

@@ -1,13 +1,15 @@
 """The gates: the one that runs, and the reports of the others."""
 
 import json
+import math
+import os
 import re
 import time
 from typing import Any
 
 import pytest
 
-from console.gates.reading import PROGRESS, LocalGates
+from console.gates.reading import PROGRESS, VERDICTS, LocalGates
 from loadtest.p99 import GateVerdict, RouteJudgement
 from loadtest.reports import progress
 from pipeline.local.run import Run
@@ -29,6 +31,13 @@ def ended(run: Run, environment: str = "dev", **more: Any) -> None:
     found = {"environment": environment, "verdict": "pass", "exit_code": 0, "reasons": [], "routes": routes}
     (folder / "gate.json").write_text(json.dumps(found | more))
     (folder / "gate.html").write_text("<script>alert(1)</script>the report")
+
+
+def progressing(run: Run, environment: str = "staging", **more: Any) -> None:
+    folder = run.source / "reports" / environment
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {"at": time.time(), "measured_seconds": 12, "planned_seconds": 30, "routes": [vars(ROUTE)]}
+    (folder / PROGRESS).write_text(json.dumps(found | more))
 
 
 def test_a_running_gate_shows_rate_latency_and_verdict_so_far(browser: Open, state: State) -> None:
@@ -58,8 +67,9 @@ def test_a_gate_that_was_killed_is_not_said_to_run(state: State) -> None:
     assert LocalGates(state).latest() == []
 
 
-def test_the_file_is_where_the_gate_writes_it() -> None:
+def test_file_and_verdicts_are_those_of_the_gate() -> None:
     assert progress.FILE == PROGRESS
+    assert set(GateVerdict) < set(VERDICTS)
 
 
 def test_a_progress_that_can_not_be_written_ends_no_gate(state: State) -> None:
@@ -93,13 +103,76 @@ def test_no_other_file_of_a_run_is_served(browser: Open, state: State) -> None:
         assert client.get(f"/gate/{path}").status_code == 404
 
 
-@pytest.mark.parametrize("spoilt", ["", "[]", '{"verdict": 3}', '{"verdict": "pass", "routes": [1]}', "{" * 100_000])
+@pytest.mark.parametrize(
+    "spoilt",
+    ["", "[]", '{"verdict": 3}', '{"verdict": "pass", "routes": [1]}', "{" * 100_000, '{"verdict": "running"}'],
+)
 def test_a_spoilt_report_hides_no_other(browser: Open, state: State, spoilt: str) -> None:
     run = record(state)
     ended(run, "staging")
     (run.folder / "reports/dev").mkdir(exist_ok=True)
     (run.folder / "reports/dev/gate.json").write_text(spoilt)
-    assert "staging, " in browser().get("/gate").text
+    html = browser().get("/gate").text
+    assert "staging, " in html
+    assert "gate.json can&#39;t be read" in html
+
+
+HUGE = int("9" * 400)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"limit_ms": 0}, {"limit_ms": -1}, {"p99_ms": "x"}, {"p99_upper_ms": "x"}, {"p99_ms": math.nan},
+     {"samples": math.inf}, {"errors": "x"}, {"samples": HUGE}, {"p99_ms": True}],
+    ids=str,
+)  # fmt: skip
+def test_a_figure_that_is_none_makes_an_unreadable_gate_that_is_said(
+    browser: Open, state: State, spoilt: dict[str, Any]
+) -> None:
+    # Given a commit whose code writes what is no figure, into the report of one gate and the progress of another
+    run = record(state)
+    routes = [vars(ROUTE) | {"p99_upper_ms": 84.2} | spoilt]
+    ended(run, routes=routes)
+    progressing(run, routes=routes)
+    # When somebody looks, then both gates are there, and said to be unreadable
+    html = browser().get("/gate").text
+    assert html.count(">unreadable</span>") == 2
+    assert "gate.json can&#39;t be read: " in html
+    assert "progress.json can&#39;t be read: " in html
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"generator": {"achieved_rate": "x"}}, {"measured_seconds": HUGE}, {"subject": {"started": "0001-01-01T00:00"}},
+     {"subject": {"started": "9999-12-31T23:59:59Z"}}, {"subject": {"started": 1e300}}, {"generator": None}],
+    ids=str,
+)  # fmt: skip
+def test_a_spoilt_report_is_an_unreadable_gate(browser: Open, state: State, spoilt: dict[str, Any]) -> None:
+    ended(record(state), **spoilt)
+    assert ">unreadable</span>" in browser().get("/gate").text
+
+
+@pytest.mark.parametrize("spoilt", [{"at": 1e300}, {"at": -1}, {"at": "x"}, {"planned_seconds": "x"}], ids=str)
+def test_a_spoilt_progress_is_an_unreadable_gate_and_hides_no_report(
+    browser: Open, state: State, spoilt: dict[str, Any]
+) -> None:
+    # Given a gate that has ended, and a progress file of it that the commit's code leaves behind
+    run = record(state)
+    ended(run)
+    progressing(run, "dev", **spoilt)
+    # Then the report is still there
+    html = browser().get("/gate").text
+    assert ">unreadable</span>" in html
+    assert "proven to be at most 84 ms" in html
+
+
+@pytest.mark.parametrize("at", [-1e13, 1e12])
+def test_a_report_is_not_from_before_1970_and_not_from_the_future(state: State, at: float) -> None:
+    run = record(state)
+    ended(run)
+    os.utime(run.folder / "reports/dev/gate.json", (at, at))
+    [gate] = LocalGates(state).latest()
+    assert 0 <= gate.at <= time.time()
 
 
 def test_a_gate_without_a_verdict_says_why(browser: Open, state: State) -> None:
