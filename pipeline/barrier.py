@@ -17,6 +17,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import pipelines
 
+import names
 from pipeline.artifact_folders import Folders
 from pipeline.artifacts import ARTIFACT_FOLDER
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
@@ -64,7 +65,7 @@ def ask_before_self_mutation(pipeline: codepipeline.Pipeline, inspect: InspectAs
         configuration={"Variable": re.sub(r"\.\w+}$", f".{CHANGE}}}", digest), "Operator": "EQ", "Value": "changed"},
     )
     pipeline.add_stage(
-        stage_name="ApprovePipeline",
+        stage_name=names.PIPELINE_APPROVAL,
         placement=codepipeline.StagePlacement(right_before=pipeline.stage("UpdatePipeline")),
         before_entry=codepipeline.Conditions(
             conditions=[codepipeline.Condition(result=codepipeline.Result.SKIP, rules=[changes])]

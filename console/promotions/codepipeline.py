@@ -89,40 +89,40 @@ class CodePipelinePromotions:
         found = self._promotion(promotion)
         deployed = {each.environment: each for each in history(self.latest()).deployed}
         lines = [f"To approve: {found.commit.revision[:12]} {found.commit.subject}"]
-        if waiting := found.waits_for:
-            before = deployed.get(waiting[0].environment)
+        stage, _ = found.waits_for or (None, None)
+        if stage and stage.changes_pipeline:
+            lines.append("  It changes the pipeline itself. Compare its template with the deployed one.")
+        elif stage:
+            before = deployed.get(stage.environment)
             runs = f"{before.commit.revision[:12]} {before.commit.subject}" if before and before.commit else "unknown"
-            lines.append(f"  {waiting[0].name} runs {runs}")
+            lines.append(f"  {stage.name} runs {runs}")
         lines += [f"  {stage.name} {s.name}: {s.detail}" for stage in found.stages for s in stage.steps if s.detail]
         return lines
 
     def compare(self, base: str, head: str) -> Path:
         raise NotFound("On AWS the review of a commit stands at its pull request: `make review` makes it here.")
 
-    def decide(self, promotion: str, decision: Decision, *, name: str, comment: str) -> str:
-        waiting = self._promotion(promotion).waits_for
-        if waiting is None:
-            raise CannotDecide(f"execution {promotion} does not wait for a decision any more")
-        stage, step = waiting
+    def decide(self, promotion: str, step: str, decision: Decision, *, name: str, comment: str) -> str:
+        stage, asked = self._promotion(promotion).question(step)
         client = self._client("codepipeline")
         with calling("reading the approval"):
             state = client.get_pipeline_state(name=names.PIPELINE)
-        token = _tokens(state, promotion).get((stage.name, step.name))
+        token = _tokens(state, promotion).get((stage.name, asked.name))
         if token is None:
-            raise CannotDecide(f"somebody else has decided {step.name} of execution {promotion} already")
+            raise CannotDecide(f"somebody else has decided {asked.name} of execution {promotion} already")
         status = "Approved" if decision == "approve" else "Rejected"
 
         def give() -> str:
             client.put_approval_result(
                 pipelineName=names.PIPELINE,
                 stageName=stage.name,
-                actionName=step.name,
+                actionName=asked.name,
                 result={"summary": f"{comment} ({name}, in the console)"[:512], "status": status},
                 token=token,
             )
-            return f"{step.name}: {status.lower()}"
+            return f"{asked.name}: {status.lower()}"
 
-        words = ("codepipeline", "put-approval-result", stage.name, step.name, status)
+        words = ("codepipeline", "put-approval-result", stage.name, asked.name, status)
         with calling("giving the decision"):
             done: str = self._actions.carry_out(words, give, target=f"promotion {promotion}", reason=comment)
         self._cached.expire()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from console import text
 from console.actions import Actions
-from console.promotions.model import CannotDecide, Commit, Decision, Log, NotFound, Promotion, Stage, Step, Verdict
+from console.promotions.model import Commit, Decision, Log, NotFound, Promotion, Stage, Step, Verdict
 from pipeline.local.run import Run
 from pipeline.local.run import Step as RunStep
 from pipeline.local.state import State
@@ -32,7 +32,7 @@ class LocalPromotions:
 
     def log(self, promotion: str, step: str, offset: int | None) -> Log:
         run = self._run(promotion)
-        wanted = next((each for stage in run.stages for each in stage.steps if step_id(each) == step), None)
+        wanted = next((each for stage in run.stages for each in stage.steps if each.id == step), None)
         if wanted is None:
             raise NotFound(f"promotion {promotion} has no step {step}")
         return read_log(run.folder / wanted.log, offset)
@@ -51,11 +51,9 @@ class LocalPromotions:
                 raise NotFound("\n".join(said) or "not compared")
         return file
 
-    def decide(self, promotion: str, decision: Decision, *, name: str, comment: str) -> str:
-        run = self._run(promotion)
-        if run.status != "waiting":
-            raise CannotDecide(f"promotion {promotion} does not wait for a decision any more: it is {run.status}")
-        given = [f"--promotion={promotion}", f"--name={name}", f"--comment={comment}"]
+    def decide(self, promotion: str, step: str, decision: Decision, *, name: str, comment: str) -> str:
+        promotion_of(self._run(promotion)).question(step)
+        given = [f"--promotion={promotion}", f"--step={step}", f"--name={name}", f"--comment={comment}"]
         return self._actions.start("pipeline.local", decision, *given, target=f"promotion {promotion}", reason=comment)
 
     def _run(self, promotion: str) -> Run:
@@ -121,7 +119,7 @@ def _by(approval: dict[str, object]) -> str:
 
 def _step(step: RunStep) -> Step:
     return Step(
-        id=step_id(step),
+        id=step.id,
         name=step.name,
         status=step.status,
         is_approval=step.kind == "approval",
@@ -129,11 +127,6 @@ def _step(step: RunStep) -> Step:
         ended=step.ended if step.status not in ("waiting", "running") else None,
         detail=text.line(step.detail),
     )
-
-
-def step_id(step: RunStep) -> str:
-    """The name of its log is unique in a run, and speaks."""
-    return Path(step.log).stem
 
 
 def read_log(file: Path, offset: int | None) -> Log:

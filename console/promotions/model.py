@@ -6,6 +6,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Literal, Protocol
 
+import names
+
 Status = Literal["pending", "running", "waiting", "succeeded", "failed", "interrupted", "rejected", "superseded"]
 Decision = Literal["approve", "reject"]
 
@@ -52,6 +54,11 @@ class Stage:
     environment: str
     """Empty for a stage that builds."""
     steps: tuple[Step, ...]
+
+    @property
+    def changes_pipeline(self) -> bool:
+        """Whether its approval lets a change of the pipeline itself take effect."""
+        return self.name == names.PIPELINE_APPROVAL
 
     @property
     def status(self) -> Status:
@@ -106,6 +113,15 @@ class Promotion:
             return None
         waiting = [(s, step) for s in self.stages for step in s.steps if step.is_approval and step.status == "waiting"]
         return next(iter(waiting), None)
+
+    def question(self, step: str) -> tuple[Stage, Step]:
+        """The approval that waits, with its stage, if it is the one with this id. Raises ``CannotDecide``."""
+        waiting = self.waits_for
+        if waiting is None:
+            raise CannotDecide(f"promotion {self.id} does not wait for a decision any more: it is {self.status}")
+        if waiting[1].id != step:
+            raise CannotDecide(f"promotion {self.id} waits for {waiting[1].name} now, and the form is of another step")
+        return waiting
 
     @property
     def path(self) -> Iterator[Stage]:
@@ -171,8 +187,9 @@ class Promotions(Protocol):
         """The review of two promotions, as an HTML file. Raises ``NotFound``, with the reason if there is none."""
         ...
 
-    def decide(self, promotion: str, decision: Decision, *, name: str, comment: str) -> str:
-        """Give the decision; returns what was done. Raises ``CannotDecide``."""
+    def decide(self, promotion: str, step: str, decision: Decision, *, name: str, comment: str) -> str:
+        """Decide the approval with the id ``step``; returns what was done. Raises ``CannotDecide``, also when another
+        one waits."""
         ...
 
 

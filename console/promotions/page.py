@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from markupsafe import escape
 
 from console.actions import Actions
-from console.promotions.model import History, NotFound, Promotion, Promotions, Step, history
+from console.promotions.model import Decision, History, NotFound, Promotion, Promotions, Stage, Step, history
 from reporting.text import visible
 
 NO_STEP = ""
@@ -39,6 +39,27 @@ def view(source: Promotions, promotion_id: str | None, step_id: str | None, acti
         "query": urlencode({name: value for name, value in asked.items() if value}),
         "recorded_actions": [each for each in actions.latest() if each.target.startswith("promotion ")],
     }
+
+
+def question(source: Promotions, promotion_id: str, step_id: str) -> tuple[Stage, Step]:
+    """The approval that a form is about, with its stage. Raises ``NotFound``, and ``CannotDecide`` unless it waits."""
+    found = next((each for each in source.latest() if each.id == promotion_id), None)
+    if found is None:
+        raise NotFound(f"there is no promotion {promotion_id}")
+    return found.question(step_id)
+
+
+def effect(stage: Stage, step: Step, decision: Decision) -> str:
+    """What ``decision`` about ``step`` does."""
+    where = "The pipeline" if stage.changes_pipeline else stage.environment or stage.name
+    if decision == "reject":
+        return f"The promotion ends at {step.name}. {where} stays as it is."
+    if stage.changes_pipeline:
+        return (
+            f"{step.name} lets a change of the pipeline itself take effect: of its steps, its roles, or who must"
+            " approve. Compare its template with the deployed one before."
+        )
+    return f"{step.name} lets this commit go on to {where}."
 
 
 def step_of(promotion: Promotion, id: str | None) -> Step | None:

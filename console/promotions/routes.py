@@ -27,10 +27,7 @@ from reporting.text import visible
 AT = "/promotion"
 POSITION = re.compile(r"[\w .:/-]+:\d+")
 """Of a log: step and offset."""
-EFFECTS = {
-    "approve": ("Approve", "The promotion goes on to the environment that waits, with this commit."),
-    "reject": ("Reject", "The promotion ends. The environment that waits keeps what it runs."),
-}
+TITLES: Mapping[str, str] = {"approve": "Approve", "reject": "Reject"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,29 +82,31 @@ class PromotionRoutes:
 
     async def decide(self, request: Request) -> Response:
         fields = await form(request, self.pages.keys) if request.method == "POST" else dict(request.query_params)
-        promotion, decision, refused = fields.get("promotion", ""), fields.get("decision", ""), ""
+        promotion, step, decision = (fields.get(each, "") for each in ("promotion", "step", "decision"))
         name, comment = fields.get("name", "")[:100].strip(), fields.get("reason", "")[:LONGEST_REASON].strip()
-        if decision not in EFFECTS:
+        if decision not in TITLES:
             raise HTTPException(404)
-        if request.method == "POST":
-            try:
+        given: Decision = "approve" if decision == "approve" else "reject"
+        title, effect, refused = TITLES[given], "", ""
+        try:
+            stage, asked = await run_in_threadpool(page.question, self.promotions, promotion, step)
+            title, effect = f"{title} {asked.name}", page.effect(stage, asked, given)
+            if request.method == "POST":
                 if not (name and comment):
                     raise NotAllowed("Say who you are, and why: both are recorded.")
-                given: Decision = "approve" if decision == "approve" else "reject"
-                await run_in_threadpool(self.promotions.decide, promotion, given, name=name, comment=comment)
+                await run_in_threadpool(self.promotions.decide, promotion, step, given, name=name, comment=comment)
                 return RedirectResponse(AT, 303)
-            except (CannotDecide, NotAllowed, NotFound, OSError, Unavailable) as error:
-                refused = str(error)
-        title, effect = EFFECTS[decision]
+        except (CannotDecide, NotAllowed, NotFound, OSError, Unavailable) as error:
+            refused = str(error)
         return self.pages.confirmation(
             at=AT,
             title=title,
             refused=refused,
             effect=effect,
-            facts_at=f"{AT}/change?{urlencode({'promotion': promotion})}",
+            facts_at=f"{AT}/change?{urlencode({'promotion': promotion})}" if effect else "",
             grave=decision == "reject",
             action=f"{AT}/decide",
-            hidden={"promotion": promotion, "decision": decision},
+            hidden={"promotion": promotion, "step": step, "decision": decision},
             name=name or self.pages.frame.actions.who,
             reason=comment,
             command=f"make {decision}",

@@ -1,7 +1,7 @@
 """The commands of the promotion on this machine. ``make`` has a target for each.
 
     python -m pipeline.local promote [--revision REV] [--approve yes]
-    python -m pipeline.local approve | reject [--comment TEXT] [--name NAME] [--promotion ID]
+    python -m pipeline.local approve | reject [--comment TEXT] [--name NAME] [--promotion ID] [--step ID]
     python -m pipeline.local status | down | clean | remote | pictures
 
 Exit codes: 0 done, or stopped before an approval; 1 a step failed; 2 bad input; 3 another promotion is running;
@@ -43,7 +43,7 @@ def promote(state: State, options: argparse.Namespace) -> None:
 def approve(state: State, options: argparse.Namespace) -> None:
     with state.lock("a promotion"), console_for_output() as console:
         end_orphans(state, console)
-        run, step = waiting_run(state.runs, options.promotion)
+        run, step = waiting_run(state.runs, options.promotion, options.step)
         check_packages(state.root, run.source)
         record_decision(run, step, "approved", name=options.name, comment=options.comment)
         step.status, step.ended = "succeeded", time.time()
@@ -53,7 +53,7 @@ def approve(state: State, options: argparse.Namespace) -> None:
 
 def reject(state: State, options: argparse.Namespace) -> None:
     with state.lock("a rejection"), console_for_output() as console:
-        run, step = waiting_run(state.runs, options.promotion)
+        run, step = waiting_run(state.runs, options.promotion, options.step)
         record_decision(run, step, "rejected", name=options.name, comment=options.comment)
         step.status, step.ended = "rejected", time.time()
         run.end("rejected", step.detail)
@@ -172,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--comment", default="", help="why; it is recorded with the decision")
             command.add_argument("--name", default="", help="your name; it is recorded beside your user name")
             command.add_argument("--promotion", metavar="ID", help="refuse if another promotion waits than this one")
+            command.add_argument("--step", metavar="ID", help="refuse if it waits for another step: prod-promotetoprod")
     return parser
 
 

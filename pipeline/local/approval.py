@@ -53,14 +53,16 @@ def record_decision(
     step.detail = f"{decision} by {who}{', beforehand' if beforehand else ''}{f': {comment}' if comment else ''}"
 
 
-def waiting_run(runs: Path, id: str | None = None) -> tuple[Run, Step]:
-    """The run that waits for a decision, and the approval step. ``id``: the run that the person has seen.
+def waiting_run(runs: Path, id: str | None = None, step_id: str | None = None) -> tuple[Run, Step]:
+    """The run that waits for a decision, and the approval step. ``id``, ``step_id``: what the person has seen.
 
-    Raises ``BadInput`` when no run waits, or another one than that.
+    Raises ``BadInput`` when no run waits, or another run or step than that.
     """
     for run in reversed(all_runs(runs)):
         if run.status == "waiting" and (step := next((step for _, step in run.open_steps()), None)):
             if id is not None and id != run.id:
                 raise BadInput(f"Promotion {id} does not wait for an approval any more: {run.id} does.")
+            if step_id is not None and step_id != step.id:
+                raise BadInput(f"Promotion {run.id} waits for {step.id} now, not for {step_id}.")
             return run, step
     raise BadInput("No promotion waits for an approval. `make status` shows the last promotion.")

@@ -31,6 +31,11 @@ class Step:
     """The running process, as ``{"pid": …, "started": …}``. A later run ends it if this one is killed."""
 
     @property
+    def id(self) -> str:
+        """The name of its log: unique in a run, and it speaks, as ``prod-promotetoprod``."""
+        return Path(self.log).stem
+
+    @property
     def seconds(self) -> float:
         """How long the step took, or has taken until now. One that waits for a decision has not ended."""
         ended = self.ended if self.status != "waiting" else None

@@ -70,7 +70,7 @@ def test_a_promotion_is_watched_live_approved_in_the_page_and_seen_to_its_end(
     expect(page.get_by_role("region", name="What it is about")).to_contain_text("To approve: c0ffee1234")
     page.get_by_label("Your name").fill("Ann")
     page.get_by_label("Comment").fill("The gate is fine")
-    page.get_by_role("button", name="Approve").click()
+    page.get_by_role("button", name="Approve PromoteToProd").click()
     # Then the promotion ends, and the page says who let it in and why
     expect(page.locator(".head .status")).to_have_text("✓ succeeded")
     expect(page.get_by_role("heading", name="Decisions")).to_be_visible()
@@ -198,7 +198,7 @@ def test_every_page_is_accessible_and_fits(state: State, opened: Open, scheme: s
     platforms.dashboard = BODY
     with serving(state, platforms) as link:
         page = opened(link, scheme=scheme, width=width, unchecked=True)
-        confirm = f"/promotion/decide?promotion={waiting.id}&decision=approve"
+        confirm = f"/promotion/decide?promotion={waiting.id}&step=prod-promotetoprod&decision=approve"
         paths = ("/promotion", "/release/prod", "/gate", "/platform/dev", "/payments/dev", "/evidence", confirm)
         assert looked_at(page, link, *paths, "/release/dev/abort") == {}
 

@@ -19,6 +19,7 @@ def kind(category: str, provider: str) -> dict[str, str]:
 
 STAGES = [
     {"name": "Source", "actions": [{"name": "main", "actionTypeId": kind("Source", "CodeStarSourceConnection")}]},
+    {"name": "ApprovePipeline", "actions": [{"name": "ChangePipeline", "actionTypeId": kind("Approval", "Manual")}]},
     {"name": "Dev", "actions": [
         {"name": "LoadGate", "runOrder": 2, "actionTypeId": kind("Build", "CodeBuild")},
         {"name": "Deploy", "runOrder": 1, "actionTypeId": kind("Deploy", "CloudFormation")},
@@ -45,6 +46,11 @@ def action(stage: str, name: str, status: str, minute: int, **result: str) -> di
             "output": {"executionResult": result}}  # fmt: skip
 
 
+def decision(decision: str, reason: str = "x", step: str = "Prod-PromoteToProd") -> dict[str, str]:
+    given = {"promotion": "two", "step": step, "decision": decision}
+    return given | {"name": "Ann", "reason": reason, "csrf": KEYS.csrf}
+
+
 class Aws:
     """CodePipeline, CodeBuild and CloudWatch Logs with one promotion that waits and one that went through."""
 
@@ -64,6 +70,7 @@ class Aws:
         self.actions = {"one": through, "two": waits}
         self.executions = [execution("two", "InProgress", "b", 10), execution("one", "Succeeded", "a")]
         self.token: str | None = "token-2"
+        self.asks = ("Prod", "PromoteToProd")
         self.decisions: list[dict[str, Any]] = []
         self.events = [{"timestamp": 1000, "message": "measured 5 s\n"}, {"timestamp": 2000, "message": "\x1b[32mpass"}]
         self.asked: list[str] = []
@@ -87,8 +94,8 @@ class Aws:
     def get_pipeline_state(self, **_: Any) -> Any:
         latest = {"status": "InProgress", **({"token": self.token} if self.token else {})}
         return {"stageStates": [
-            {"stageName": "Prod", "latestExecution": {"pipelineExecutionId": "two"},
-             "actionStates": [{"actionName": "PromoteToProd", "latestExecution": latest}]},
+            {"stageName": self.asks[0], "latestExecution": {"pipelineExecutionId": "two"},
+             "actionStates": [{"actionName": self.asks[1], "latestExecution": latest}]},
             {"stageName": "Dev", "actionStates": [{"actionName": "LoadGate"}]},
         ]}  # fmt: skip
 
@@ -98,6 +105,11 @@ class Aws:
 
     def get_log_events(self, *, startTime: int = 0, **_: Any) -> Any:
         return {"events": [each for each in self.events if each["timestamp"] >= startTime]}
+
+    def ask_about_the_pipeline(self) -> None:
+        """The promotion that waits does so for the change of the pipeline."""
+        self.asks = ("ApprovePipeline", "ChangePipeline")
+        self.actions["two"] = [*self.actions["two"][:1], action(*self.asks, "InProgress", 11)]
 
     def put_approval_result(self, **given: Any) -> None:
         self.decisions.append(given)
@@ -122,10 +134,11 @@ def test_an_execution_is_a_promotion_of_the_same_model(source: CodePipelinePromo
     assert (two.status, two.commit.short, two.commit.subject) == ("waiting", "bbbbbbbbbb", "Change <b>")
     assert statuses(two) == {
         "Source": ["main succeeded"],
+        "ApprovePipeline": ["ChangePipeline pending"],
         "Dev": ["Deploy succeeded", "LoadGate succeeded"],
         "Prod": ["PromoteToProd waiting", "Deploy pending"],
     }
-    assert [stage.name for stage in two.path] == ["Source", "Dev", "Approval", "Prod"]
+    assert [stage.name for stage in two.path] == ["Source", "Approval", "Dev", "Approval", "Prod"]
     # Of several attempts at a step, the last counts
     assert statuses(one)["Dev"] == ["Deploy succeeded", "LoadGate succeeded"]
     [verdict] = one.verdicts
@@ -168,7 +181,7 @@ def test_a_decision_is_given_with_name_and_comment_and_recorded(
     client = browser(source)
     facts = client.get("/promotion/change", params={"promotion": "two"}).text
     assert "Prod runs aaaaaaaaaaaa Change &lt;a&gt;" in facts
-    fields = {"promotion": "two", "decision": "approve", "name": "Ann", "reason": "gate is fine", "csrf": KEYS.csrf}
+    fields = decision("approve", "gate is fine")
     assert client.post("/promotion/decide", data=fields, headers=OWN).status_code == 303
     [given] = aws.decisions
     assert (given["stageName"], given["actionName"], given["token"]) == ("Prod", "PromoteToProd", "token-2")
@@ -181,14 +194,51 @@ def test_what_somebody_else_has_decided_can_not_be_decided_again(source: CodePip
     source.latest()
     aws.token = None
     with pytest.raises(CannotDecide, match="somebody else"):
-        source.decide("two", "reject", name="Ann", comment="late")
+        source.decide("two", "Prod-PromoteToProd", "reject", name="Ann", comment="late")
     assert aws.decisions == []
+
+
+def test_a_form_about_the_pipeline_approves_no_prod(
+    browser: Open, source: CodePipelinePromotions, aws: Aws, actions: Recorded
+) -> None:
+    # Given a form that was opened while the change of the pipeline waited, and an execution that waits before prod now
+    client, form = browser(source), decision("approve", step="ApprovePipeline-ChangePipeline")
+    # When it is sent, then the answer says so, and nothing is decided
+    answer = client.post("/promotion/decide", data=form, headers=OWN)
+    assert answer.status_code == 409
+    assert "promotion two waits for PromoteToProd now, and the form is of another step" in answer.text
+    assert (aws.decisions, actions.latest()) == ([], [])
+
+
+def test_a_form_about_the_pipeline_approves_no_prod_while_the_last_reading_is_old(
+    source: CodePipelinePromotions, aws: Aws
+) -> None:
+    aws.ask_about_the_pipeline()
+    source.latest()
+    aws.asks = ("Prod", "PromoteToProd")
+    with pytest.raises(CannotDecide, match="decided ChangePipeline of execution two already"):
+        source.decide("two", "ApprovePipeline-ChangePipeline", "approve", name="Ann", comment="late")
+    assert aws.decisions == []
+
+
+def test_who_is_asked_about_the_pipeline_reads_that_it_will_change(
+    browser: Open, source: CodePipelinePromotions, aws: Aws
+) -> None:
+    aws.ask_about_the_pipeline()
+    client, form = browser(source), decision("approve", step="ApprovePipeline-ChangePipeline")
+    assert "A change of the pipeline itself waits for a person." in client.get("/promotion").text
+    assert "It changes the pipeline itself." in client.get("/promotion/change?promotion=two").text
+    html = client.get("/promotion/decide", params=form).text
+    assert "ChangePipeline lets a change of the pipeline itself take effect" in html
+    assert "Approve ChangePipeline</button>" in html
+    client.post("/promotion/decide", data=form, headers=OWN)
+    assert [each["actionName"] for each in aws.decisions] == ["ChangePipeline"]
 
 
 def test_without_allow_actions_nothing_is_decided(browser: Open, aws: Aws, actions: Recorded) -> None:
     reader = Recorded(actions._root, allowed=False)
-    fields = {"promotion": "two", "decision": "reject", "name": "Ann", "reason": "x", "csrf": KEYS.csrf}
-    answer = browser(CodePipelinePromotions(aws, reader), reader).post("/promotion/decide", data=fields, headers=OWN)
+    client = browser(CodePipelinePromotions(aws, reader), reader)
+    answer = client.post("/promotion/decide", data=decision("reject"), headers=OWN)
     assert answer.status_code == 409
     assert "--allow-actions" in answer.text
     assert aws.decisions == []

@@ -16,9 +16,12 @@ from tests.recorded import append, record, three
 
 from .conftest import KEYS, OWN, Open, Recorded
 
+PROD = "prod-promotetoprod"
 
-def decision(promotion: str, reason: str, decision: str = "approve") -> dict[str, str]:
-    return {"promotion": promotion, "decision": decision, "name": "Ann", "reason": reason, "csrf": KEYS.csrf}
+
+def decision(promotion: str, reason: str, decision: str = "approve", step: str = PROD) -> dict[str, str]:
+    given = {"promotion": promotion, "step": step, "decision": decision}
+    return given | {"name": "Ann", "reason": reason, "csrf": KEYS.csrf}
 
 
 class Silent:
@@ -31,7 +34,7 @@ class Silent:
     def change(self, promotion: str) -> list[str]:
         return []
 
-    def decide(self, promotion: str, decision: str, *, name: str, comment: str) -> str:
+    def decide(self, promotion: str, step: str, decision: str, *, name: str, comment: str) -> str:
         return ""
 
 
@@ -137,8 +140,9 @@ def test_an_approval_is_the_command_with_name_and_comment(browser: Open, state: 
     # Then the command of `make approve` is started for that promotion
     assert (answer.status_code, answer.headers["location"]) == (303, "/promotion")
     assert actions.started == [
-        ["pipeline.local", "approve", f"--promotion={waiting.id}", "--name=Ann", "--comment=--promotion=x"]
-    ]
+        ["pipeline.local", "approve", f"--promotion={waiting.id}", f"--step={PROD}", "--name=Ann",
+         "--comment=--promotion=x"]
+    ]  # fmt: skip
     # And it is on record before it began
     [action] = actions.latest()
     assert (action.who, action.reason, action.target) == ("ann", "--promotion=x", f"promotion {waiting.id}")
@@ -146,14 +150,25 @@ def test_an_approval_is_the_command_with_name_and_comment(browser: Open, state: 
 
 def test_a_promotion_that_does_not_wait_can_not_be_decided(browser: Open, state: State, actions: Recorded) -> None:
     done = record(state)
-    fields = {"promotion": done.id, "decision": "reject", "name": "Ann", "reason": "Late", "csrf": KEYS.csrf}
-    answer = browser().post("/promotion/decide", data=fields, headers=OWN)
+    answer = browser().post("/promotion/decide", data=decision(done.id, "Late", "reject"), headers=OWN)
     assert answer.status_code == 409
     assert "does not wait for a decision any more: it is succeeded" in answer.text
     assert "Late" in answer.text  # what was typed is not lost
     assert actions.started == []
     with pytest.raises(CannotDecide):
-        LocalPromotions(state, actions).decide(done.id, "reject", name="Ann", comment="")
+        LocalPromotions(state, actions).decide(done.id, PROD, "reject", name="Ann", comment="")
+
+
+@pytest.mark.parametrize("step", ["staging-promotetostaging", ""])
+def test_a_form_of_another_step_than_the_one_that_waits_is_refused(
+    browser: Open, state: State, actions: Recorded, step: str
+) -> None:
+    waiting = three(state)[-1]
+    answer = browser().post("/promotion/decide", data=decision(waiting.id, "Fine", step=step), headers=OWN)
+    assert answer.status_code == 409
+    assert f"promotion {waiting.id} waits for PromoteToProd now, and the form is of another step" in answer.text
+    assert "Fine" in answer.text
+    assert (actions.started, actions.latest()) == ([], [])
 
 
 def test_two_commits_are_compared_in_a_frame_that_runs_nothing(
@@ -191,7 +206,13 @@ def test_what_can_not_be_compared_is_said(browser: Open, state: State) -> None:
 
 def test_who_is_asked_sees_what_it_is_about_without_waiting_for_it(browser: Open, state: State) -> None:
     waiting, client = three(state)[-1], browser()
-    html = client.get("/promotion/decide", params={"promotion": waiting.id, "decision": "approve"}).text
+    html = client.get("/promotion/decide", params=decision(waiting.id, "")).text
+    assert "PromoteToProd lets this commit go on to prod." in html
+    assert f'<input type="hidden" name="step" value="{PROD}">' in html
+    assert (
+        f"/promotion/decide?promotion={waiting.id}&amp;step={PROD}&amp;decision=approve"
+        in client.get("/promotion").text
+    )
     assert f'hx-get="/promotion/change?promotion={waiting.id}"' in html
     change = client.get("/promotion/change", params={"promotion": waiting.id}).text
     assert f"console.promotions.change of {waiting.id}" in change
@@ -203,8 +224,7 @@ def test_a_read_only_console_offers_and_does_nothing(browser: Open, state: State
     client = browser(None, reader)
     assert "Approve" not in client.get("/promotion").text
     assert "Read-only" in client.get("/promotion").text
-    fields = {"promotion": waiting.id, "decision": "approve", "name": "Ann", "reason": "x", "csrf": KEYS.csrf}
-    assert client.post("/promotion/decide", data=fields, headers=OWN).status_code == 409
+    assert client.post("/promotion/decide", data=decision(waiting.id, "x"), headers=OWN).status_code == 409
     assert reader.started == []
     assert reader.latest() == []
 

@@ -183,6 +183,23 @@ def test_a_decision_about_another_promotion_than_the_one_that_waits_is_refused(
     assert last(state).status == {"approve": "succeeded", "reject": "rejected"}[decision]
 
 
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_a_decision_about_another_step_than_the_one_that_waits_is_refused(
+    project: Project, capsys: pytest.CaptureFixture[str], decision: str
+) -> None:
+    # Given a promotion that waits before prod, and a person who was asked about staging
+    state = project(stage("Staging", commands("Gate", "true"), approval=True),
+                    stage("Prod", commands("Gate", "true"), approval=True))  # fmt: skip
+    main(["promote"])
+    asked = ["--promotion", last(state).id, "--step", "staging-promotetostaging"]
+    main(["approve", *asked])
+    # When they decide about staging once more, then prod is not decided
+    assert main([decision, *asked]) == ExitCode.BAD_INPUT
+    assert "waits for prod-promotetoprod now, not for staging-promotetostaging." in capsys.readouterr().err
+    assert last(state).status == "waiting"
+    assert [each["step"] for each in last(state).approvals] == ["PromoteToStaging"]
+
+
 def test_approve_yes_runs_through(project: Project) -> None:
     state = project(stage("Prod", commands("Gate", "true"), approval=True))
     assert main(["promote", "--approve", "yes"]) == ExitCode.OK
