@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from lambdas.payments.luhn import passes_luhn
+
 _SHORTEST: Final = 12
 _LONGEST: Final = 19
-_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 _STRETCH: Final = re.compile(r"[0-9](?:[^0-9A-Za-z]?[0-9]){11,}")
 """Digits with at most one separator between two of them."""
@@ -21,15 +22,6 @@ _IDENTIFIER: Final = re.compile(
     r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64}))"
     r"(?![0-9A-Za-z])"
 )
-
-
-def passes_luhn(digits: str) -> bool:
-    """Whether the last digit is the Luhn check digit of the others (ISO/IEC 7812-1, annex B)."""
-    total = 0
-    for position, digit in enumerate(reversed(digits)):
-        value = ord(digit) - 48
-        total += _DOUBLED[value] if position % 2 else value
-    return total % 10 == 0
 
 
 def holds_card_number(text: str) -> bool:

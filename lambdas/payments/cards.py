@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from lambdas.payments.card_keys import Version
-from lambdas.payments.card_text import passes_luhn
+from lambdas.payments.luhn import passes_luhn
 
 
 class Brand(NamedTuple):

@@ -1,4 +1,7 @@
-"""One controller at a time works on an environment: taking the lease, waiting for a dead holder's, giving it up."""
+"""One controller at a time works on an environment: taking the lease, waiting for a dead holder's, giving it up.
+
+The lease is an item in the table of releases: `aws/records.py` reads and writes it.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
