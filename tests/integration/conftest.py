@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 from botocore.credentials import Credentials
 from xdist.scheduler import LoadScopeScheduling
@@ -105,6 +107,19 @@ class Platform:
         return subprocess.run(
             [sys.executable, "-m", *command], env=self.environ, cwd=self.assembly.parent, capture_output=True, text=True
         )
+
+    def end_environments(self, function: str | None = None) -> None:
+        """End the execution environments of a function, or of all functions. The next request starts a new one."""
+        emulator = self.cloud._process()
+        assert emulator is not None
+        for process in emulator.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                name = process.environ().get("AWS_LAMBDA_FUNCTION_NAME")
+                if name and function in (None, name):
+                    process.kill()
+                    # It is a zombie while threads of it still end; the emulator would take it for a living one.
+                    while process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1:
+                        time.sleep(0.01)
 
 
 @contextmanager

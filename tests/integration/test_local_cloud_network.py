@@ -127,21 +127,12 @@ def test_without_a_route_functions_reach_only_the_services_with_an_endpoint(rest
     restored.update_stack(without(restored, "AWS::EC2::Route", "NetworkVpcprivateSubnet1DefaultRoute"))
     time.sleep(DECISION_SECONDS)
     # When a function that has read nothing yet is called
-    _restart_functions(restored)
+    restored.end_environments()
     assert eventually(lambda: restored.api().pay("/validate").status == 503)
     # Then it reached neither its rules nor its secret, because its subnet has no route
     log = restored.cloud.log_path.read_text()
     assert re.search(r"function \S+validation\S* can't reach (ssm|secretsmanager): subnet subnet-\w+ has neither", log)
     assert not re.search(r"can't reach (dynamodb|s3):", log)
-
-
-def _restart_functions(platform: Platform) -> None:
-    """End the execution environments. The next request to each gets 502, and a new one starts."""
-    emulator = platform.cloud._process()
-    assert emulator is not None
-    for each in emulator.children(recursive=True):
-        if "_worker.py" in " ".join(each.cmdline()):
-            each.terminate()
 
 
 def test_a_deployment_fails_at_once_when_a_custom_resource_could_not_answer(platform: Platform) -> None:

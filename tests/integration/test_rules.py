@@ -4,11 +4,9 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from environments import DEV
@@ -52,21 +50,10 @@ def run(platform: Platform, *command: str) -> str:
     return done.stdout
 
 
-def end_environments(platform: Platform, function: str) -> None:
-    """End the idle execution environments of a function."""
-    emulator = psutil.Process(json.loads((platform.cloud.folder / "process.json").read_text())["pid"])
-    for process in emulator.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            if process.environ().get("AWS_LAMBDA_FUNCTION_NAME") == function:
-                process.kill()
-                while process.status() != psutil.STATUS_ZOMBIE:
-                    time.sleep(0.01)
-
-
 def eventually(platform: Platform, merchant: Merchant, expected: str) -> None:
     """Functions follow the parameter within a minute; environments that start anew, as Lambda's do at any time, at
     once."""
-    end_environments(platform, Function.FRAUD_DETECTION.of(DEV.name))
+    platform.end_environments(Function.FRAUD_DETECTION.of(DEV.name))
     until = time.monotonic() + 75
     while (found := decision(merchant)) != expected:
         assert time.monotonic() < until, found
