@@ -6,8 +6,8 @@
 
 On AWS it uses your own credentials (variables, profile, single sign-on), and says as whom.
 
-It prints a link that holds a token. The token is new at each start; the console answers nobody without it, and listens
-on this machine only. Ctrl-C ends it, and nothing that was started from it.
+It prints a link that holds a token, and answers nobody without it, on this machine only. A link opens one browser; the
+console then prints the next. Ctrl-C ends it, and nothing that was started from it.
 
 Exit codes: 0 ended by Ctrl-C; 1 it could not start; 2 usage.
 """
@@ -46,7 +46,7 @@ from pipeline.release.aws import PROMPT_CONFIG
 from pipeline.release.aws.identity import identity
 from pipeline.release.ports import Unavailable
 
-HOSTS = ("127.0.0.1", "localhost")
+ADDRESS = "127.0.0.1"
 PREFERRED_PORT = 8484
 UNREACHABLE = "https://127.0.0.1:9"
 LOCAL_METRIC_SECONDS, AWS_METRIC_SECONDS = 3.0, 30.0
@@ -75,14 +75,19 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"Port {options.port} can't be had: {error.strerror}. Name another with --port, or none.", sys.stderr)
         return ExitCode.FAILED
     port, keys = listening.getsockname()[1], Keys()
+
+    def link(token: str) -> str:
+        return f"http://{keys.host}:{port}/?token={token}"
+
+    keys.announce = lambda token: say(f"A browser has opened the console. The link for another one:\n{link(token)}")
     try:
         made = aws_console(Path.cwd(), keys, options.allow_actions) if options.aws else local_console(Path.cwd(), keys)
     except (BotoCoreError, Unavailable) as error:
         say(f"AWS can't be reached as you are: {error}", sys.stderr)
         return ExitCode.FAILED
-    say(f"Console: http://127.0.0.1:{port}/?token={keys.token}\nOpen this link in a browser. Ctrl-C ends the console.")
+    say(f"Console: {link(keys.token)}\nOpen this link in a browser; it opens one only. Ctrl-C ends the console.")
     settings = uvicorn.Config(
-        made.app(port=port, hosts=HOSTS),
+        made.app(port=port, hosts=(keys.host, ADDRESS)),
         log_level="warning",
         access_log=False,  # its lines would hold the token
         server_header=False,
@@ -147,7 +152,7 @@ def _listen(port: int | None) -> socket.socket:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind(("127.0.0.1", wanted))
+            listening.bind((ADDRESS, wanted))
             listening.listen(128)
             return listening
         except OSError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -68,15 +68,11 @@ class Console:
             PaymentRoutes(pages=pages, payments=self.payments),
             EvidenceRoutes(pages=pages, evidence=self.evidence),
         )
-        own = [Route("/", _home), Route("/favicon.ico", _icon), Route("/static/{name}", _static)]
+        own = [Route("/favicon.ico", _icon), Route("/static/{name}", _static)]
         routes = [*own, *(route for each in parts for route in each.routes())]
         handlers = {Forbidden: _forbidden, HTTPException: _http_error, 500: _defect}
         app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
         return Guard(app, keys=self.keys, port=port, hosts=hosts)
-
-
-def _home(request: Request) -> Response:
-    return RedirectResponse("/promotion")
 
 
 def _icon(request: Request) -> Response:

@@ -2,27 +2,32 @@
 
 A console on loopback can be reached by every page that this person's browser shows, and by every user of the machine:
 
-- *Another user or program*: needs the token of the printed link. It is made at each start and kept as a cookie.
+- *Another user or program*: needs the token of the printed link. It opens one browser, which then has a cookie.
+- *Another server of this machine*, which the person's browser visits: cookies know no ports (RFC 6265, section 8.5), and
+  would be sent to it. So the console has a host name of its own at each start, which browsers take for loopback.
 - *A page of another site* (CSRF): the cookie is ``SameSite=Strict``, ``Origin`` and ``Sec-Fetch-Site`` are checked, and
   each form holds a value that only our pages know.
 - *A name that is made to resolve to 127.0.0.1* (DNS rebinding): only the console's own names are answered as ``Host``.
 - *Markup in a commit, a log or an answer*: the content security policy runs no script but our files.
 """
 
-import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LONGEST_FORM = 16_384
 """Bytes."""
 CSRF_FIELD = "csrf"
+SPENT = (
+    "This link has opened a browser already, or is of an earlier start. The console printed a new one in its terminal. "
+    "If it was not you who opened it, somebody else has: end the console, and start it again."
+)
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
@@ -47,15 +52,26 @@ class Forbidden(Exception):
 
 
 class Keys:
-    """The secrets of one start: the token in the link, the value of the cookie, and that of the forms."""
+    """The secrets of one start: the token in the link, the value of the cookie, that of the forms, and the host name.
 
-    def __init__(self, token: str | None = None) -> None:
-        self.token = token or secrets.token_urlsafe(32)
-        self.cookie = self._derived("cookie")
-        self.csrf = self._derived("csrf")
+    A token is good once: browsers and terminals keep it in their history, and a command that opens a browser shows it to
+    every user of the machine. ``announce`` is called with the next one.
+    """
 
-    def _derived(self, purpose: str) -> str:
-        return hmac.new(self.token.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+    def __init__(self, announce: Callable[[str], None] = lambda _: None) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self.cookie = secrets.token_urlsafe(32)
+        self.csrf = secrets.token_urlsafe(32)
+        self.host = f"console-{secrets.token_hex(8)}.localhost"
+        self.announce = announce
+
+    def spend(self, token: str) -> bool:
+        """Whether ``token`` opens a browser now. If so, it opens no other one."""
+        if not _same(token, self.token):
+            return False
+        self.token = secrets.token_urlsafe(32)
+        self.announce(self.token)
+        return True
 
 
 class Guard:
@@ -65,7 +81,7 @@ class Guard:
         self.app, self.keys = app, keys
         self.authorities = {f"{host}:{port}" for host in hosts}
         self.cookie_name = f"console-{port}"
-        """Cookies know no ports: two consoles of one machine must not overwrite each other's."""
+        """Where a browser does not know our host name, two consoles must not overwrite each other's."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,15 +102,14 @@ class Guard:
         """The answer to a request that goes no further."""
         headers = request.headers
         if headers.get("host") not in self.authorities:
-            return refusal(421, "This console answers only under the address that it printed at its start.")
+            return refusal(421, "This console answers only under the link that it printed last. Open that one.")
         if not self._is_own(headers, safe=request.method in ("GET", "HEAD")):
             return refusal(403, "This request came from another site, so it was refused.")
-        token = request.query_params.get("token")
-        if token is not None and request.method == "GET":
-            return self._enter(token)
-        if not _same(request.cookies.get(self.cookie_name, ""), self.keys.cookie):
-            text = "Open the link that the console printed in its terminal. It holds a token that is new at each start."
-            return refusal(401, text)
+        known = _same(request.cookies.get(self.cookie_name, ""), self.keys.cookie)
+        if request.url.path == "/" and request.method == "GET":
+            return self._enter(request.query_params.get("token"), known=known)
+        if not known:
+            return refusal(401, "Open the link that the console printed last in its terminal. It opens one browser.")
         return None
 
     def _is_own(self, headers: Headers, *, safe: bool) -> bool:
@@ -103,12 +118,15 @@ class Guard:
             return origin is not None and urlsplit(origin).netloc == headers["host"] and origin.startswith("http://")
         return site in (None, "none", "same-origin") or headers.get("sec-fetch-mode") == "navigate"
 
-    def _enter(self, token: str) -> Response:
-        if not _same(token, self.keys.token):
-            return refusal(401, "This link is of an earlier start. The console printed a new one in its terminal.")
-        # Not a redirect: a browser that comes from another site would follow it without a strict cookie.
-        answer = HTMLResponse(page("Opening the console …", ""), headers={"Refresh": "0; url=/promotion"})
-        answer.set_cookie(self.cookie_name, self.keys.cookie, httponly=True, samesite="strict", path="/")
+    def _enter(self, token: str | None, *, known: bool) -> Response:
+        if token is None:
+            # Not a redirect: a browser that comes from another site would follow it without a strict cookie.
+            return HTMLResponse(page("Opening the console …", ""), headers={"Refresh": "0; url=/promotion"})
+        answer = RedirectResponse("/", 303)  # so that no token is in the history
+        if not known:
+            if not self.keys.spend(token):
+                return refusal(401, SPENT)
+            answer.set_cookie(self.cookie_name, self.keys.cookie, httponly=True, samesite="strict", path="/")
         return answer
 
 

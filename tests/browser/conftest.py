@@ -23,7 +23,7 @@ class Served:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.port = 0
+        self.host, self.port = "", 0
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> str:
@@ -40,8 +40,8 @@ class Served:
         printed = ""
         for line in self._process.stdout:
             printed += line
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)/\?token=\S+", line):
-                self.port = int(found[1])
+            if found := re.search(r"http://(\S+):(\d+)/\?token=\S+", line):
+                self.host, self.port = found[1], int(found[2])
                 return found[0]
         raise AssertionError(printed)
 
@@ -51,7 +51,7 @@ class Served:
             self._process.wait(10)
 
     def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"http://{self.host}:{self.port}{path}"
 
 
 @pytest.fixture

@@ -46,12 +46,14 @@ def main() -> None:
             env={**os.environ, **found.variables},  # type: ignore[arg-type]
         )
         with serving(state, platforms) as link:
+            first = launched.new_page()
+            first.goto(link)
+            first.wait_for_url("**/promotion")
+            opened = first.context.storage_state()
             for name, path, scheme, (width, height) in PICTURES:
                 size = {"width": width, "height": height}
-                context = launched.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+                context = launched.new_context(viewport=size, color_scheme=scheme, storage_state=opened)  # type: ignore[arg-type]
                 page = context.new_page()
-                page.goto(link)
-                page.wait_for_url("**/promotion")
                 if path == "/gate":
                     loaded(run, "prod")
                 page.goto(link.partition("/?")[0] + path)

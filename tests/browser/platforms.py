@@ -204,7 +204,7 @@ def serving(state: State, platforms: Platforms) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         settings = uvicorn.Config(
-            console.app(port=port, hosts=("127.0.0.1",)),
+            console.app(port=port, hosts=(keys.host,)),
             log_level="warning",
             timeout_graceful_shutdown=1,
             lifespan="off",
@@ -213,7 +213,7 @@ def serving(state: State, platforms: Platforms) -> Iterator[str]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{port}/?token={keys.token}"
+            yield f"http://{keys.host}:{port}/?token={keys.token}"
         finally:
             server.should_exit = True
             thread.join(10)

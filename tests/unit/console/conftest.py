@@ -25,7 +25,7 @@ PORT = 8484
 ADDRESS = f"http://127.0.0.1:{PORT}"
 OWN = {"origin": ADDRESS, "sec-fetch-site": "same-origin"}
 """What a browser adds to a form of our own page."""
-KEYS = Keys("a-token")
+KEYS = Keys()
 
 
 class Environments:
@@ -107,7 +107,7 @@ def stranger(state: State, environments: Environments, actions: Recorded) -> Ope
             payments=environments,
             evidence=LocalEvidence(state),
         )
-        app = console.app(port=PORT, hosts=("127.0.0.1", "localhost"))
+        app = console.app(port=PORT, hosts=(KEYS.host, "127.0.0.1"))
         return TestClient(app, base_url=ADDRESS, follow_redirects=False, raise_server_exceptions=True)
 
     return make
@@ -119,7 +119,7 @@ def browser(stranger: Open) -> Open:
 
     def make(promotions: Promotions | None = None, acting: Actions | None = None) -> TestClient:
         client = stranger(promotions, *([acting] if acting else []))
-        assert client.get(f"/?token={KEYS.token}").status_code == 200
+        assert client.get(f"/?token={KEYS.token}").status_code == 303
         return client
 
     return make

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from console.security import LONGEST_FORM
+from console.security import LONGEST_FORM, Keys
 from pipeline.local.state import State
 from tests.recorded import HOSTILE, three
 
-from .conftest import KEYS, OWN, Open, Recorded
+from .conftest import KEYS, OWN, PORT, Open, Recorded
 
 APPROVAL = {"decision": "approve", "name": "Ann", "reason": "Looked at it", "csrf": KEYS.csrf}
 
@@ -19,32 +19,63 @@ def approval(state: State) -> dict[str, str]:
 
 def test_without_the_printed_link_nothing_is_shown(stranger: Open, state: State) -> None:
     three(state)
-    for path in ("/", "/promotion", "/promotion/live", "/release/prod", "/static/console.js", "/nothing"):
+    for path in ("/promotion", "/promotion/live", "/release/prod", "/static/console.js", "/nothing"):
         answer = stranger().get(path)
         assert answer.status_code == 401
         assert "c0ffee" not in answer.text
 
 
-@pytest.mark.parametrize("token", ["", "another", "a-token2", "ä", "\x00"])
-def test_a_wrong_token_opens_nothing(stranger: Open, token: str) -> None:
-    answer = stranger().get("/", params={"token": token})
-    assert answer.status_code == 401
-    assert "set-cookie" not in answer.headers
+def test_a_wrong_token_opens_nothing(stranger: Open) -> None:
+    for token in ("", "another", KEYS.cookie, KEYS.csrf, "ä", "\x00"):
+        answer = stranger().get("/", params={"token": token})
+        assert answer.status_code == 401
+        assert "set-cookie" not in answer.headers
 
 
 def test_the_link_gives_a_strict_cookie_and_leads_on_without_the_token(stranger: Open) -> None:
     client = stranger()
-    answer = client.get(f"/?token={KEYS.token}")
+    token = KEYS.token
+    answer = client.get(f"/?token={token}")
     cookie = answer.headers["set-cookie"].lower()
     assert "samesite=strict" in cookie
     assert "httponly" in cookie
-    assert KEYS.token not in cookie
-    assert answer.headers["refresh"] == "0; url=/promotion"
+    assert token.lower() not in cookie
+    # From the address without the token, a browser goes on by itself: it would not send a strict cookie after a redirect
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert client.get("/").headers["refresh"] == "0; url=/promotion"
     assert client.get("/promotion").status_code == 200
 
 
+def test_a_link_opens_one_browser_and_the_next_link_is_said(stranger: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a browser that has opened the link
+    said: list[str] = []
+    monkeypatch.setattr(KEYS, "announce", said.append)
+    first, token = stranger(), KEYS.token
+    first.get("/", params={"token": token})
+    # When a second one opens it, from a history or from a list of processes, then it gets nothing, and hears why
+    answer = stranger().get("/", params={"token": token})
+    assert answer.status_code == 401
+    assert "has opened a browser already" in answer.text
+    assert "set-cookie" not in answer.headers
+    # And the console has said the link of another browser, which opens that one
+    assert said == [KEYS.token]
+    assert stranger().get("/", params={"token": KEYS.token}).status_code == 303
+    # And the first one may open any link again
+    assert first.get("/", params={"token": token}).status_code == 303
+
+
+def test_each_start_has_a_host_name_of_its_own(stranger: Open) -> None:
+    """Cookies know no ports: under a name that others share, every server of this machine would get ours."""
+    assert Keys().host != KEYS.host
+    assert KEYS.host.endswith(".localhost")
+    headers = {"host": f"{KEYS.host}:{PORT}"}
+    assert stranger().get("/", headers=headers).status_code == 200
+    assert stranger().get("/promotion", headers=headers).status_code == 401
+
+
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8484", "127.0.0.1", "127.0.0.1:8485", "localhost.:8484"]
+    "host",
+    ["evil.example", "evil.example:8484", "127.0.0.1", "127.0.0.1:8485", "localhost:8484", "console-0.localhost:8484"],
 )
 def test_another_name_is_not_answered(browser: Open, host: str) -> None:
     """DNS rebinding: the browser believes that evil.example is this machine, and sends its name as Host."""
@@ -66,15 +97,11 @@ def test_an_action_without_an_origin_is_refused(browser: Open, state: State, act
     assert actions.started == []
 
 
-@pytest.mark.parametrize("csrf", [None, "", "0" * 64, KEYS.token, KEYS.cookie])
-def test_an_action_without_the_page_s_own_value_is_refused(
-    browser: Open, state: State, actions: Recorded, csrf: str | None
-) -> None:
-    fields = approval(state)
+def test_an_action_without_the_page_s_own_value_is_refused(browser: Open, state: State, actions: Recorded) -> None:
+    client, fields = browser(), approval(state)
     del fields["csrf"]
-    if csrf is not None:
-        fields["csrf"] = csrf
-    assert browser().post("/promotion/decide", data=fields, headers=OWN).status_code == 403
+    for given in ({}, *({"csrf": value} for value in ("", "0" * 43, KEYS.token, KEYS.cookie))):
+        assert client.post("/promotion/decide", data=fields | given, headers=OWN).status_code == 403
     assert actions.started == []
 
 
