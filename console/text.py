@@ -26,6 +26,8 @@ def line(text: str) -> str:
     """One line, safe to show: what a terminal would have left of it."""
     beyond = max(0, len(text) - 4 * LONGEST_LINE)
     text = _SEQUENCE.sub("", text[: 4 * LONGEST_LINE].partition("\n")[0]).rstrip()
+    if beyond:  # the begin of a card number, behind more escape sequences than are read
+        text = text.rstrip("0123456789 -")
     text = text.rpartition("\r")[2]  # a progress bar writes over itself
     text = mask_card_numbers(text)  # before the cut, behind which the rest of a number would be missing
     more = len(text) + beyond - LONGEST_LINE

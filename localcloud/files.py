@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,25 @@ def write_private(path: Path, content: bytes | str) -> None:
         raise
 
 
+LARGEST_OBJECT = 4 * 2**20
+"""Bytes."""
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file that another version, a full disk or a person may have spoilt.
 
-    Raises ``OSError`` when it can't be read, and ``ValueError`` when it holds anything else.
+    Raises ``OSError`` when it can't be read, and ``ValueError`` when it holds anything else, or is no file: to open a
+    pipe would wait for ever, and a device has no end.
     """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path} is no regular file")
+    if found.st_size > LARGEST_OBJECT:
+        raise ValueError(f"{path} is longer than {LARGEST_OBJECT:,} bytes")
     try:
-        found = json.loads(path.read_bytes())
+        read = json.loads(path.read_bytes())
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deep") from error
-    if not isinstance(found, dict):
+    if not isinstance(read, dict):
         raise ValueError(f"{path} holds no JSON object")
-    return found
+    return read

@@ -101,7 +101,8 @@ class LocalEvidence:
         self._found: tuple[Path, int, Compliance] | None = None
 
     def bundles(self) -> Sequence[Bundle]:
-        files = sorted(self._state.runs.glob(f"*/{FOLDER}/*.zip"), reverse=True)[:LATEST]
+        found = (file for file in self._state.runs.glob(f"*/{FOLDER}/*.zip") if file.is_file())  # no pipe, no device
+        files = sorted(found, reverse=True)[:LATEST]
         return [bundle for file in files if (bundle := self._bundle(file))]
 
     def _bundle(self, file: Path) -> Bundle | None:

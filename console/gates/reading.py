@@ -4,11 +4,13 @@ The code of a commit writes both, so each value is one that a page can show, or 
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +24,10 @@ PROGRESS, RESULT = "progress.json", "gate.json"
 REPORTS = ("gate.html", "locust.html", "release.html")
 VERDICTS = ("pass", "fail", "inconclusive", "invalid", "error")
 LATEST = 20
+MOST_ROUTES = 50
+MOST_REASONS = 10
+ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
+"""A folder of reports that has another name is no environment's."""
 SILENT_SECONDS = 10.0
 """A running gate writes twice a second. One that was silent for longer was killed."""
 LAST_MOMENT = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
@@ -110,7 +116,7 @@ class LocalGates:
         return file if known and file.is_file() and not file.is_symlink() else None
 
     def _ended(self, folder: Path) -> Iterator[Gate]:
-        for file in sorted(folder.glob(f"*/{RESULT}")):
+        for file in sorted(folder.glob(f"*/{RESULT}"))[:LATEST]:
             with suppress(OSError):  # it was removed meanwhile
                 changed = file.stat().st_mtime_ns
                 if self._read.get(file, (None,))[0] != changed:
@@ -119,7 +125,7 @@ class LocalGates:
                     yield gate
 
     def _running(self, folder: Path) -> Iterator[Gate]:
-        for file in sorted((folder / "source/reports").glob(f"*/{PROGRESS}")):
+        for file in sorted((folder / "source/reports").glob(f"*/{PROGRESS}"))[:LATEST]:
             with suppress(OSError):  # the gate has ended meanwhile
                 if gate := _readable(_running, folder, file):
                     yield gate
@@ -134,7 +140,7 @@ def _readable(read: Callable[[Path, Path], Gate | None], folder: Path, file: Pat
     except SPOILT as error:
         return Gate(
             promotion=folder.name,
-            environment=file.parent.name,
+            environment=text.line(file.parent.name),
             subject=_subject(folder),
             at=_changed(file),
             verdict="unreadable",
@@ -154,12 +160,12 @@ def _ended(folder: Path, file: Path) -> Gate | None:
     started = subject.get("started")
     return Gate(
         promotion=folder.name,
-        environment=file.parent.name,
+        environment=_environment(file),
         subject=_subject(folder),
         at=_moment(datetime.fromisoformat(started).timestamp()) if started else _changed(file),
         verdict=found["verdict"],
-        reasons=tuple(text.line(str(reason)) for reason in found.get("reasons", [])),
-        routes=tuple(map(_route, found.get("routes", []))),
+        reasons=_reasons(found),
+        routes=_routes(found.get("routes", [])),
         rate=_known(generator.get("achieved_rate")),
         measured=_number(found.get("measured_seconds", 0.0)),
         planned=_number(found.get("measured_seconds", 0.0)),
@@ -172,11 +178,11 @@ def _running(folder: Path, file: Path) -> Gate | None:
     at = _moment(state["at"])
     if abs(time.time() - at) >= SILENT_SECONDS:
         return None
-    routes, measured = tuple(map(_route, state["routes"])), _number(state["measured_seconds"])
+    routes, measured = _routes(state["routes"]), _number(state["measured_seconds"])
     answers = sum(route.samples + route.errors for route in routes)
     return Gate(
         promotion=folder.name,
-        environment=file.parent.name,
+        environment=_environment(file),
         subject=_subject(folder),
         at=at,
         verdict="running",
@@ -195,19 +201,35 @@ def _subject(folder: Path) -> str:
     return ""
 
 
+def _environment(file: Path) -> str:
+    if not ENVIRONMENT.fullmatch(file.parent.name):
+        raise ValueError(f"{file.parent.name!r} is no name of an environment")
+    return file.parent.name
+
+
+def _routes(raw: Sequence[Mapping[str, Any]]) -> tuple[Route, ...]:
+    if len(raw) > MOST_ROUTES:
+        raise ValueError(f"{len(raw)} routes are more than any API of ours has")
+    return tuple(map(_route, raw))
+
+
+def _reasons(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(text.line(str(reason)) for reason in islice(raw.get("reasons", []), MOST_REASONS))
+
+
 def _route(raw: Mapping[str, Any]) -> Route:
     limit = _number(raw["limit_ms"])
     if limit <= 0:
         raise ValueError(f"a limit of {limit:g} ms is none")
     return Route(
         route=text.line(str(raw["route"])),
-        verdict=str(raw["verdict"]),
+        verdict=text.line(str(raw["verdict"])),
         samples=int(_number(raw["samples"])),
         errors=int(_number(raw["errors"])),
         limit=limit,
         p99=_known(raw.get("p99_ms")),
         upper=_known(raw.get("p99_upper_ms")),
-        reasons=tuple(text.line(str(reason)) for reason in raw.get("reasons", [])),
+        reasons=_reasons(raw),
     )
 
 

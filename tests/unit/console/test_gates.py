@@ -105,7 +105,8 @@ def test_no_other_file_of_a_run_is_served(browser: Open, state: State) -> None:
 
 @pytest.mark.parametrize(
     "spoilt",
-    ["", "[]", '{"verdict": 3}', '{"verdict": "pass", "routes": [1]}', "{" * 100_000, '{"verdict": "running"}'],
+    ["", "[]", '{"verdict": 3}', '{"verdict": "pass", "routes": [1]}', "{" * 100_000, '{"verdict": "running"}',
+     " " * 5_000_000],
 )
 def test_a_spoilt_report_hides_no_other(browser: Open, state: State, spoilt: str) -> None:
     run = record(state)
@@ -115,6 +116,30 @@ def test_a_spoilt_report_hides_no_other(browser: Open, state: State, spoilt: str
     html = browser().get("/gate").text
     assert "staging, " in html
     assert "gate.json can&#39;t be read" in html
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"a\x1b[31m", b"Dev", b"a b", b"x" * 200])
+def test_a_folder_that_is_no_environment_s_is_an_unreadable_gate(browser: Open, state: State, name: bytes) -> None:
+    # Given a commit whose code names a folder of reports as no environment is named, which a link could not hold
+    run = record(state)
+    ended(run, "staging")
+    ended(run, os.fsdecode(name))
+    # When somebody looks, then the other gate is there
+    html = browser().get("/gate").text
+    assert "staging, " in html
+    assert html.count(">unreadable</span>") == 1
+    assert "\x1b" not in html
+
+
+def test_what_is_no_file_is_not_waited_for(browser: Open, state: State) -> None:
+    # Given a commit whose code leaves a pipe, and a file without an end
+    run = record(state)
+    for environment in ("dev", "staging"):
+        (run.source / "reports" / environment).mkdir(parents=True)
+    os.mkfifo(run.source / "reports/dev" / PROGRESS)
+    (run.source / "reports/staging" / PROGRESS).symlink_to("/dev/zero")
+    # When somebody looks, then both are said
+    assert browser().get("/gate").text.count("is no regular file") == 2
 
 
 HUGE = int("9" * 400)
@@ -173,6 +198,13 @@ def test_a_report_is_not_from_before_1970_and_not_from_the_future(state: State, 
     os.utime(run.folder / "reports/dev/gate.json", (at, at))
     [gate] = LocalGates(state).latest()
     assert 0 <= gate.at <= time.time()
+
+
+def test_a_page_of_gates_stays_small(browser: Open, state: State) -> None:
+    run = record(state)
+    ended(run, routes=[vars(ROUTE)] * 2_000, reasons=["r" * 10_000] * 100)
+    progressing(run, routes=[vars(ROUTE) | {"verdict": "v" * 1_000_000, "route": "r" * 1_000_000}] * 3)
+    assert len(browser().get("/gate").content) < 60_000
 
 
 def test_a_gate_without_a_verdict_says_why(browser: Open, state: State) -> None:

@@ -38,6 +38,12 @@ def test_a_card_number_at_the_end_of_what_is_shown_is_masked() -> None:
     assert "4111111" not in shown
 
 
+def test_a_card_number_behind_more_escape_sequences_than_are_read_is_not_shown_in_part() -> None:
+    raw = "\x1b[31m" * 1_598 + "4111 1111 1111 1111"
+    assert len(raw) > 4 * text.LONGEST_LINE
+    assert "4111" not in text.line(raw)
+
+
 @given(st.text())
 def test_no_text_leaves_a_control_character(raw: str) -> None:
     shown = text.line(raw)
