@@ -3,8 +3,8 @@
 A console on loopback can be reached by every page that this person's browser shows, and by every user of the machine:
 
 - *Another user or program*: needs the token of the printed link. It opens one browser, which then has a cookie.
-- *Another server of this machine*, which the person's browser visits: cookies know no ports (RFC 6265, section 8.5), and
-  would be sent to it. So the console has a host name of its own at each start, which browsers take for loopback.
+- *Another server of this machine*, which the person's browser visits: cookies know no ports (RFC 6265, section 8.5),
+  and would be sent to it. So the console has a host name of its own at each start, which browsers take for loopback.
 - *A page of another site* (CSRF): the cookie is ``SameSite=Strict``, ``Origin`` and ``Sec-Fetch-Site`` are checked, and
   each form holds a value that only our pages know.
 - *A name that is made to resolve to 127.0.0.1* (DNS rebinding): only the console's own names are answered as ``Host``.
@@ -54,8 +54,8 @@ class Forbidden(Exception):
 class Keys:
     """The secrets of one start: the token in the link, the value of the cookie, that of the forms, and the host name.
 
-    A token is good once: browsers and terminals keep it in their history, and a command that opens a browser shows it to
-    every user of the machine. ``announce`` is called with the next one.
+    A token is good once: browsers and terminals keep it in their history, and a command that opens a browser shows it
+    to every user of the machine. ``announce`` is called with the next one.
     """
 
     def __init__(self, announce: Callable[[str], None] = lambda _: None) -> None:

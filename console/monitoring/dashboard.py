@@ -6,10 +6,14 @@ metric before, and ``...`` for all that are left out.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+SEARCHED = re.compile(r"(\s*SEARCH\('[^']*',\s*'[^']*',\s*)(\d+)\)\s*")
+"""A search holds its period, and names no other metric of its graph."""
+ID = re.compile(r"\b[a-z]\w*\b")
 STATISTIC, PERIOD = "Average", 300
 """Where neither metric nor widget names one."""
 
@@ -20,7 +24,7 @@ class Series:
 
     id: str
     label: str
-    """Empty: as CloudWatch names it."""
+    """Empty for an expression that has none: CloudWatch names what it finds."""
     right: bool = False
     visible: bool = True
     expression: str = ""
@@ -30,19 +34,25 @@ class Series:
     statistic: str = STATISTIC
     period: int = PERIOD
 
-    def query(self, scale: float) -> dict[str, Any]:
-        """The query of GetMetricData. ``scale``: how long a second of CloudWatch is here."""
-        period = max(1, round(self.period * scale))
-        more = {"Label": self.label} if self.label else {}
+    def query(self, scale: float, prefix: str = "", ids: Collection[str] = ()) -> dict[str, Any]:
+        """The query of GetMetricData. ``scale``: how long a second of CloudWatch is here. ``prefix``: of its id, and of
+        ``ids``, those of the same graph, in its expression; so that one call can ask for several graphs."""
+
+        def scaled(seconds: int) -> int:
+            return max(1, round(seconds * scale))
+
+        own = {"Id": prefix + self.id, "ReturnData": self.visible} | ({"Label": self.label} if self.label else {})
+        if search := SEARCHED.fullmatch(self.expression):
+            return {**own, "Expression": f"{search[1]}{scaled(int(search[2]))})", "Period": scaled(self.period)}
         if self.expression:
-            return {"Id": self.id, "Expression": self.expression, "Period": period, "ReturnData": self.visible, **more}
+            expression = ID.sub(lambda found: prefix + found[0] if found[0] in ids else found[0], self.expression)
+            return {**own, "Expression": expression, "Period": scaled(self.period)}
         metric = {
             "Namespace": self.namespace,
             "MetricName": self.name,
             "Dimensions": [{"Name": name, "Value": value} for name, value in self.dimensions.items()],
         }
-        stat = {"Metric": metric, "Period": period, "Stat": self.statistic}
-        return {"Id": self.id, "MetricStat": stat, "ReturnData": self.visible, **more}
+        return {**own, "MetricStat": {"Metric": metric, "Period": scaled(self.period), "Stat": self.statistic}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +84,7 @@ def _widget(raw: Mapping[str, Any]) -> Widget:
         kind=str(raw["type"]),
         title=str(properties.get("title", "")),
         width=min(24, max(1, int(raw.get("width", 6)))),
-        series=tuple(_series(properties)) if raw["type"] == "metric" else (),
+        series=_labelled(list(_series(properties))) if raw["type"] == "metric" else (),
         text=str(properties.get("markdown", "")),
         greatest={side: float(axis["max"]) for side, axis in axes.items() if "max" in axis},
     )
@@ -99,6 +109,19 @@ def _series(properties: Mapping[str, Any]) -> Iterator[Series]:
             statistic=str(options.get("stat", properties.get("stat", STATISTIC))),
             period=int(options.get("period", properties.get("period", PERIOD))),
         )
+
+
+def _labelled(series: Sequence[Series]) -> tuple[Series, ...]:
+    """As CloudWatch does, a metric without a label is called by that in which it differs from the others: of its
+    name and its dimensions."""
+    unnamed = [each for each in series if each.namespace and not each.label]
+    words = [[each.name, *each.dimensions.values()] for each in unnamed]
+    shared = set.intersection(*map(set, words)) if len(words) > 1 else set()
+    labels = {
+        each.id: " ".join(word for word in found if word not in shared) if shared else each.name
+        for each, found in zip(unnamed, words, strict=True)
+    }
+    return tuple(replace(each, label=labels.get(each.id) or each.label or each.name) for each in series)
 
 
 def _spelled_out(words: list[str], before: Sequence[str]) -> list[str]:

@@ -1,9 +1,10 @@
 """Dashboard, metrics and alarms of each environment, from CloudWatch's API: the local cloud has the same."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import names
 from console import text
@@ -12,12 +13,16 @@ from console.platforms import Platforms
 from console.reading import Cached, Reading
 from pipeline.release.aws import PROMPT_CONFIG, calling
 from pipeline.release.plan import bake_scale
+from pipeline.release.ports import Unavailable
 
 WINDOW_SECONDS = 3 * 3600
 """As CloudWatch's console shows it at first."""
 HISTORY = 50
 """The last changes of alarms."""
+MOST_QUERIES = 500
+"""Of one call of GetMetricData."""
 
+T = TypeVar("T")
 Points = Sequence[tuple[float, float]]
 """Time (seconds since the epoch) and value, in the order of time."""
 
@@ -69,6 +74,8 @@ class View:
     graphs: Sequence[Graph]
     alarms: Sequence[Alarm]
     changes: Sequence[Change]
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    """Why a part is that of an earlier moment, or empty: ``dashboard``, ``metrics``, ``alarms`` or ``history``."""
 
 
 class Monitoring(Protocol):
@@ -76,12 +83,13 @@ class Monitoring(Protocol):
 
 
 class CloudWatch:
-    """``Monitoring`` by CloudWatch's API."""
+    """``Monitoring`` by CloudWatch's API. A part that it does not tell keeps no other from being shown."""
 
     def __init__(self, platforms: Platforms, *, seconds: float) -> None:
         self._platforms, self._seconds = platforms, seconds
         self._views: dict[str, Cached[View]] = {}
         self._clients: dict[str, Any] = {}
+        self._last: dict[str, View] = {}
 
     def view(self, environment: str) -> Reading[View]:
         if environment not in self._views:
@@ -89,57 +97,94 @@ class CloudWatch:
         return self._views[environment].get()
 
     def _read(self, environment: str) -> View:
-        """After a failure, the next attempt opens a connection anew."""
+        """After a failure, the next attempt opens a connection anew. Raises what no part has answered with."""
         client = self._clients.pop(environment, None)
         if client is None:
             client = self._platforms.session(environment).client("cloudwatch", config=PROMPT_CONFIG)
         end = time.time()
         begin = end - WINDOW_SECONDS * bake_scale()
-        with calling(f"reading the dashboard of {environment}"):
-            body = client.get_dashboard(DashboardName=names.platform(environment))["DashboardBody"]
-        with calling("reading the metrics of the dashboard"):
-            graphs = [
-                Graph(widget=widget, lines=_lines(client.get_metric_data, widget.series, begin, end))
-                for widget in widgets(body)
-            ]
-        with calling("reading the alarms"):
-            alarms = _alarms(client, environment)
-            found = client.describe_alarm_history(
-                AlarmTypes=["MetricAlarm", "CompositeAlarm"], HistoryItemType="StateUpdate", MaxRecords=HISTORY
-            )
+        troubles: dict[str, str] = {}
+        last = self._last.get(environment) or View(begin=begin, end=end, graphs=(), alarms=(), changes=())
+
+        def part(name: str, what: str, read: Callable[[], Sequence[T]], before: Sequence[T]) -> Sequence[T]:
+            try:
+                with calling(what):
+                    return read()
+            except (Unavailable, ValueError) as error:
+                troubles[name] = str(error)
+                return before
+
+        found = part("dashboard", f"reading the dashboard of {environment}", lambda: _widgets(client, environment), ())
+        graphs = last.graphs or [Graph(widget=each, lines=()) for each in found]
+        if found:
+            read = partial(_graphs, client.get_metric_data, found, begin, end)
+            graphs = part("metrics", "reading the metrics of the dashboard", read, graphs)
+        alarms = part("alarms", "reading the alarms", lambda: _alarms(client, environment), last.alarms)
         known = {alarm.name for alarm in alarms}
-        changes = [_change(each) for each in found["AlarmHistoryItems"] if each["AlarmName"] in known]
-        self._clients[environment] = client
-        return View(begin=begin, end=end, graphs=graphs, alarms=alarms, changes=changes)
+        changes = part("history", "reading the alarms' history", lambda: _changes(client, known), last.changes)
+        if {"dashboard", "alarms", "history"} <= set(troubles):
+            raise Unavailable(troubles["dashboard"])
+        if not troubles:
+            self._clients[environment] = client
+        view = View(begin=begin, end=end, graphs=graphs, alarms=alarms, changes=changes, troubles=troubles)
+        self._last[environment] = view
+        return view
 
 
-def _lines(get_metric_data: Callable[..., Any], series: Sequence[Series], begin: float, end: float) -> list[Line]:
-    if not series:
-        return []
-    queries = [each.query(bake_scale()) for each in series]
-    lines: list[Line] = []
+def _widgets(client: Any, environment: str) -> list[Widget]:
+    return widgets(client.get_dashboard(DashboardName=names.platform(environment))["DashboardBody"])
+
+
+def _graphs(get_metric_data: Callable[..., Any], found: Sequence[Widget], begin: float, end: float) -> list[Graph]:
+    """All graphs in one call, or few: it takes 500 queries."""
+    queries = [
+        series.query(bake_scale(), f"w{place}_", {each.id for each in widget.series})
+        for place, widget in enumerate(found)
+        for series in widget.series
+    ]
+    results: dict[tuple[str, str], Any] = {}  # the values of one metric may be on several pages
+    for first in range(0, len(queries), MOST_QUERIES):
+        for each in _results(get_metric_data, queries[first : first + MOST_QUERIES], begin, end):
+            before = results.get((each["Id"], each.get("Label", "")), {"Timestamps": [], "Values": []})
+            whole = {name: [*before[name], *each[name]] for name in ("Timestamps", "Values")}
+            results[(each["Id"], each.get("Label", ""))] = {**each, **whole}
+    graphs = []
+    for place, widget in enumerate(found):
+        series = {f"w{place}_{each.id}": each for each in widget.series}
+        lines = [_line(each, series[id]) for (id, _), each in results.items() if id in series]
+        graphs.append(Graph(widget=widget, lines=lines))
+    return graphs
+
+
+def _results(get_metric_data: Callable[..., Any], queries: Sequence[Any], begin: float, end: float) -> Iterator[Any]:
+    """Those of all pages."""
     more: dict[str, str] = {}
     while True:
         page = get_metric_data(
             MetricDataQueries=queries, StartTime=begin, EndTime=end, ScanBy="TimestampAscending", **more
         )
-        lines += [_line(found, series) for found in page["MetricDataResults"]]
-        if "NextToken" not in page:
-            return lines
+        yield from page["MetricDataResults"]
+        if not page.get("NextToken"):
+            return
         more = {"NextToken": page["NextToken"]}
 
 
-def _line(found: Any, series: Sequence[Series]) -> Line:
-    of = next((each for each in series if each.id == found["Id"]), series[0])
+def _line(found: Any, of: Series) -> Line:
     troubles = [each["Value"] for each in found.get("Messages", [])] if found["StatusCode"] != "Complete" else []
     points = zip((at.timestamp() for at in found["Timestamps"]), found["Values"], strict=True)
-    label = found.get("Label") or of.label
     return Line(
-        label=text.line(of.name if label == of.id and of.name else label),
+        label=text.line((found.get("Label") if of.expression else "") or of.label),
         points=sorted(points),
         right=of.right,
         trouble=text.line("; ".join(troubles)),
     )
+
+
+def _changes(client: Any, known: Collection[str]) -> list[Change]:
+    found = client.describe_alarm_history(
+        AlarmTypes=["MetricAlarm", "CompositeAlarm"], HistoryItemType="StateUpdate", MaxRecords=HISTORY
+    )
+    return [_change(each) for each in found["AlarmHistoryItems"] if each["AlarmName"] in known]
 
 
 def _change(raw: Any) -> Change:

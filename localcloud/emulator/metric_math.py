@@ -1,4 +1,4 @@
-"""CloudWatch metric math on the values of one period: the part that alarms use.
+"""CloudWatch metric math on the values of one period: the part that alarms and dashboards use.
 
 Source: "Using math expressions with CloudWatch metrics". Supported are arithmetic, comparisons, ``&&``, ``||``,
 ``AND``, ``OR``, ``IF``, ``FILL``, ``MAX``, ``MIN``, ``SUM``, ``AVG``, ``ABS``, ``CEIL`` and ``FLOOR``. A metric without
@@ -10,6 +10,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 Value = float | None
@@ -34,12 +35,18 @@ class UnsupportedExpression(ValueError):
 
 def evaluate(expression: str, values: Mapping[str, Value]) -> Value:
     """The value of ``expression``; ``values`` are the metrics by id. Raises ``UnsupportedExpression``."""
-    python = re.sub(r"&&|\|\||\bAND\b|\bOR\b", lambda found: _PYTHON_OPERATORS[found[0]], expression).strip()
     try:
-        result = _Evaluation(values).visit(ast.parse(python, mode="eval").body)
+        result = _Evaluation(values).visit(_parsed(expression))
     except (SyntaxError, KeyError, IndexError, TypeError) as error:
         raise UnsupportedExpression(f"metric math the local cloud does not know: {expression!r} ({error})") from error
     return None if isinstance(result, list) else result
+
+
+@lru_cache(maxsize=256)
+def _parsed(expression: str) -> ast.expr:
+    """A graph evaluates the same expression for each of its points."""
+    python = re.sub(r"&&|\|\||\bAND\b|\bOR\b", lambda found: _PYTHON_OPERATORS[found[0]], expression).strip()
+    return ast.parse(python, mode="eval").body
 
 
 class _Evaluation(ast.NodeVisitor):

@@ -21,7 +21,7 @@ from typing import Any
 from ministack.core.responses import AccountRegionScopedDict
 from ministack.services import cloudwatch, lambda_svc
 
-from localcloud.emulator import aliases, own_api
+from localcloud.emulator import aliases, metric_queries, own_api
 from localcloud.emulator.upstream import Function, original, replaces
 from localcloud.settings import ExecutedVersion
 
@@ -97,13 +97,20 @@ cloudwatch._metrics = Store()
 
 @replaces(cloudwatch, "_get_metric_data")
 def get_metric_data(answer: Function, params: Any, request: Any, is_cbor: bool, is_json: bool = False) -> Any:
-    """Narrow the search to the metrics and the time of the call.
+    """Narrow the search to the metrics and the time of the call, and evaluate its expressions.
 
     MiniStack scans all points of all metrics for each query. The release controller sends a hundred queries at a time;
     every other request would wait for 0.1 s and more.
     """
     if not (is_cbor or is_json):
         return answer(params, request, is_cbor, is_json)
+    if is_json and metric_queries.has_expressions(request):
+
+        def ask(metrics: dict[str, Any]) -> bytes:
+            body: bytes = get_metric_data(answer, params, metrics, False, True)[2]
+            return body
+
+        return metric_queries.answer(request, ask)
     asked = [query["MetricStat"]["Metric"] for query in request.get("MetricDataQueries", []) if "MetricStat" in query]
     dimensions = [{each["Name"]: each["Value"] for each in metric.get("Dimensions") or []} for metric in asked]
     keys = {

@@ -79,6 +79,7 @@ def test_releases_dashboard_and_alarms_are_read(platform: Platform, platforms: L
         "Lambda error rates", "DynamoDB read/write capacity", "DynamoDB throttled requests",
     ]  # fmt: skip
     assert [graph["chart"].title for graph in shown["graphs"]] == titles
+    assert [trouble for graph in shown["graphs"] for trouble in graph["troubles"]] == []
     assert len(view.value.alarms) > 5 if view.value else False
 
 

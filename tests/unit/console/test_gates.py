@@ -105,8 +105,15 @@ def test_no_other_file_of_a_run_is_served(browser: Open, state: State) -> None:
 
 @pytest.mark.parametrize(
     "spoilt",
-    ["", "[]", '{"verdict": 3}', '{"verdict": "pass", "routes": [1]}', "{" * 100_000, '{"verdict": "running"}',
-     " " * 5_000_000],
+    [
+        "",
+        "[]",
+        '{"verdict": 3}',
+        '{"verdict": "pass", "routes": [1]}',
+        "{" * 100_000,
+        '{"verdict": "running"}',
+        " " * 5_000_000,
+    ],
 )
 def test_a_spoilt_report_hides_no_other(browser: Open, state: State, spoilt: str) -> None:
     run = record(state)

@@ -40,7 +40,7 @@ def test_the_link_gives_a_strict_cookie_and_leads_on_without_the_token(stranger:
     assert "samesite=strict" in cookie
     assert "httponly" in cookie
     assert token.lower() not in cookie
-    # From the address without the token, a browser goes on by itself: it would not send a strict cookie after a redirect
+    # From the address without the token, a browser goes on by itself: after a redirect it may send no strict cookie
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert client.get("/").headers["refresh"] == "0; url=/promotion"
     assert client.get("/promotion").status_code == 200
