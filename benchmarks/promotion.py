@@ -23,6 +23,7 @@ from environments import ReleaseSettings, environment
 from loadtest.p99 import look_times
 from localcloud.settings import TIME_SCALE
 from names import Function
+from pipeline.git import git
 from pipeline.release.analysis import Limits
 from pipeline.release.aws.metrics import DELAY_SECONDS, MINUTE_SECONDS
 
@@ -32,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        git("clone", "--quiet", str(ROOT), str(clone))
         try:
             print(f"set-up from a fresh clone: {_timed(clone, 'setup'):.0f} s")
             with Memory(clone) as memory:
@@ -88,7 +89,7 @@ def _change_the_functions(clone: Path) -> None:
     with (clone / "lambdas" / Function.VALIDATION.folder / "handler.py").open("a") as handler:
         handler.write("\n# Changed by the benchmark.\n")
     identity = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@example.com")
-    subprocess.run(["git", *identity, "commit", "--quiet", "--all", "--message", "Change"], cwd=clone, check=True)
+    git(*identity, "commit", "--quiet", "--all", "--message", "Change", folder=clone)
 
 
 class Memory:
