@@ -107,11 +107,14 @@ class PlatformOutputs:
     @classmethod
     def read(cls, stack_name: str, aws: boto3.Session, config: Config | None = None) -> "PlatformOutputs":
         """Read the outputs of a deployed stack. ``config``: the call's time limits. Raises ``PlatformNotDeployed`` when
-        there is no such stack."""
+        there is no such stack, or a deployment has given it no outputs yet."""
         try:
             stack = aws.client("cloudformation", config=config).describe_stacks(StackName=stack_name)["Stacks"][0]
         except ClientError as error:
             if "does not exist" in str(error):
                 raise PlatformNotDeployed(f"no stack {stack_name}: deploy the environment first") from error
             raise
-        return cls(stack_name=stack_name, values={o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])})
+        values = {o["OutputKey"]: o["OutputValue"] for o in stack.get("Outputs", [])}
+        if not values:
+            raise PlatformNotDeployed(f"stack {stack_name} is {stack['StackStatus']}, without outputs: deploy it first")
+        return cls(stack_name=stack_name, values=values)

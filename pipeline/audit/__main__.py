@@ -31,7 +31,7 @@ from lambdas.payments.transactions import timestamp
 from pipeline.arguments import environment_name
 from pipeline.audit.public_key import NoKey, PublicKeys
 from pipeline.audit.report import Report
-from pipeline.aws import OtherEnvironment, require_variables_of, session
+from pipeline.aws import OtherEnvironment, PlatformNotDeployed, PlatformOutputs, require_variables_of, session
 from pipeline.output import say
 
 
@@ -69,6 +69,9 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], datetime] =
     except NotRead as error:
         say(f"{options.env.name} {options.day}: not verified, because a record can't be read: {error}", sys.stderr)
         return ExitCode.NOT_READ
+    except PlatformNotDeployed as error:
+        say(f"{options.env.name} {options.day}: not verified: {error}", sys.stderr)
+        return ExitCode.NOT_READ
     except (BotoCoreError, ClientError) as error:
         say(f"{options.env.name} {options.day}: not verified, because AWS did not answer: {error}", sys.stderr)
         return ExitCode.NOT_READ
@@ -86,8 +89,7 @@ def _verify(environment: Environment, day: str, keys: Sequence[Path], now: datet
     aws = session(environment.region)
     s3, dynamodb, kms = aws.client("s3"), aws.client("dynamodb"), aws.client("kms")
     check = PublicKeys(keys, kms, names.key_alias(names.SEALS, environment.name))
-    stacks = aws.client("cloudformation").describe_stacks(StackName=environment.stack_name)
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks["Stacks"][0]["Outputs"]}
+    outputs = PlatformOutputs.read(environment.stack_name, aws)
     bucket, table = outputs["AuditLogBucket"], outputs["TransactionTableName"]
     seals = read_seals(StoredSeals(s3=s3, bucket=bucket), check, environment.name, day, now)
     books = verify(StoredBooks(s3=s3, dynamodb=dynamodb, bucket=bucket, table=table, day=day))

@@ -385,7 +385,7 @@ def test_aws_can_not_be_asked(cloud: FakeAws, error: Exception, code: int) -> No
 def test_an_environment_that_was_deployed_without_load_workers(
     cloud: FakeAws, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cloud.outputs = {}
+    cloud.outputs = {"ApiGatewayUrl": "https://api.example"}
     assert fargate.main(COMMAND) == 7
     assert "no output 'LoadTasks'" in capsys.readouterr().err
 
