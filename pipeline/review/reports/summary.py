@@ -102,6 +102,8 @@ def headlines(comparison: Comparison) -> list[tuple[str, bool]]:
         said.append((f"rules that decide payments change: {', '.join(comparison.rules)}", True))
     if stateful := of[Section.STATEFUL]:
         said.append((f"{_count(len(stateful), 'change')} to stateful resources or what protects them", True))
+    if replaced := of[Section.REPLACEMENT]:
+        said.append((_count(len(replaced), "other replacement"), False))
     if security := of[Section.SECURITY]:
         wide = f", {alarming} far-reaching" if alarming else ""
         said.append((f"{_count(len(security), 'IAM or security change')}{wide}", bool(alarming)))

@@ -56,6 +56,14 @@ def test_the_comment_begins_with_the_most_important_parts() -> None:
     assert places == sorted(places)
 
 
+def test_what_is_replaced_is_a_headline() -> None:
+    def named(name: str) -> dict[str, Any]:
+        return {"F": resource("AWS::Lambda::Function", {"FunctionName": name}, path="F")}
+
+    said = [text for text, _ in summary.headlines(comparison(before=named("a"), after=named("b")))]
+    assert "1 other replacement" in said
+
+
 def test_no_change_takes_a_few_lines() -> None:
     text = markdown.render(comparison())
     assert "no new findings" in text
