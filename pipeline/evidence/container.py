@@ -18,6 +18,8 @@ from pipeline.evidence.errors import Mismatch
 
 LIMIT = 64 * 1024 * 1024
 """The most bytes of a bundle, and of all files in it together. The pipeline's bundles have a few million."""
+MOST_FILES, DIRECTORY_LIMIT = 1000, 256 * 1024
+"""The most files of a bundle, and bytes of its directory. The pipeline's bundles have about twenty files."""
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*")
 """A relative path that means the same on every system. None of its parts begins with a point."""
 UNREADABLE = (
@@ -31,6 +33,10 @@ UNREADABLE = (
     zlib.error,
 )
 """The exceptions that reading a forged archive, UTF-8 text or JSON document can raise."""
+ANOTHER_ZIP = "this is not the zip that `collect` wrote: it has other headers, or bytes that belong to no file"
+END = struct.Struct("<4sHHHHLLH")
+ZIP64_LOCATOR = 20
+"""Bytes, before the end record of a zip in the ZIP64 format."""
 VERSION, ON_UNIX, DEFLATED, MIDNIGHT, FIRST_OF_1980, MODE = 20, 3, 8, 0, 33, 0o644 << 16
 
 
@@ -38,13 +44,16 @@ def read(bundle: bytes) -> dict[str, bytes]:
     """The files by name. Raises ``Mismatch`` unless ``bundle`` is a zip of the form that ``bundle.pack`` writes."""
     if len(bundle) > LIMIT:
         raise Mismatch(f"this is no bundle: it has more than {LIMIT} bytes")
+    _require_small_directory(bundle)
     content: dict[str, bytes] = {}
+    seen: set[str] = set()
     headers, directory, left = b"", b"", LIMIT
     for name, crc, packed in _entries(bundle):
         if not NAME.fullmatch(name):
             raise Mismatch(f"{name!r} is no name of a file in a bundle")
-        if name.lower() in {each.lower() for each in content}:
+        if name.lower() in seen:
             raise Mismatch(f"{name} is in the bundle twice")
+        seen.add(name.lower())
         data = _inflated(name, packed, left)
         if zlib.crc32(data) != crc:
             raise Mismatch(f"{name} is damaged: Bad CRC-32")
@@ -55,12 +64,22 @@ def read(bundle: bytes) -> dict[str, bytes]:
         directory += struct.pack("<4sBB", b"PK\1\2", VERSION, ON_UNIX) + common
         directory += struct.pack("<HHHLL", 0, 0, 0, MODE, len(headers)) + name.encode()
         headers += b"PK\3\4" + common + name.encode() + packed
-    end = struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, len(content), len(content), len(directory), len(headers), 0)
+    end = END.pack(b"PK\5\6", 0, 0, len(content), len(content), len(directory), len(headers), 0)
     if headers + directory + end != bundle:
-        raise Mismatch(
-            "this is not the zip that `collect` wrote: it has other headers, or bytes that belong to no file"
-        )
+        raise Mismatch(ANOTHER_ZIP)
     return content
+
+
+def _require_small_directory(bundle: bytes) -> None:
+    """Refuse a zip with too many files before anything reads its directory, which takes time for each."""
+    if len(bundle) < END.size or not zipfile.is_zipfile(io.BytesIO(bundle)):
+        raise Mismatch("this is no zip file, or a damaged one: it has no directory at its end")
+    magic, _, _, _, count, size, _, _ = END.unpack(bundle[-END.size :])
+    locator = bundle[-END.size - ZIP64_LOCATOR : -END.size]
+    if magic != b"PK\5\6" or locator.startswith(b"PK\6\7"):
+        raise Mismatch(ANOTHER_ZIP)
+    if count > MOST_FILES or size > DIRECTORY_LIMIT:
+        raise Mismatch(f"this is no bundle: it lists more than {MOST_FILES} files")
 
 
 def _entries(bundle: bytes) -> Iterator[tuple[str, int, bytes]]:

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.evidence.__main__ import main
 from pipeline.evidence.bundle import MANIFEST, zipped
-from pipeline.evidence.container import LIMIT
+from pipeline.evidence.container import LIMIT, MOST_FILES, read
 
 from .conftest import Released
 from .fake_aws import FakeAws
@@ -146,6 +146,46 @@ def huge(data: bytes) -> bytes:
         for name in ("first", "second"):
             archive.writestr(name, bytes(LIMIT // 2 + 1))
     return target.getvalue()
+
+
+def crowded(count: int, claimed: int | None = None) -> Callable[[bytes], bytes]:
+    """A zip of so many empty files, whose end claims ``claimed``. From 65,536 files on it has the format ZIP64."""
+
+    def change(_: bytes) -> bytes:
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w") as archive:
+            for number in range(count):
+                archive.writestr(f"{number:05}.json", b"")
+        data = target.getvalue()
+        return data if claimed is None else data[:-14] + struct.pack("<HH", claimed, claimed) + data[-10:]
+
+    return change
+
+
+def test_a_bundle_may_have_as_many_files_as_the_limit_says() -> None:
+    files = {f"reports/{number}.json": b"{}" for number in range(MOST_FILES)}
+    assert read(zipped(files)) == files
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (crowded(MOST_FILES + 1), f"this is no bundle: it lists more than {MOST_FILES} files"),
+        (crowded(65_535), f"this is no bundle: it lists more than {MOST_FILES} files"),
+        (crowded(65_536), "this is not the zip that `collect` wrote"),
+        (crowded(65_535, claimed=1), f"this is no bundle: it lists more than {MOST_FILES} files"),
+    ],
+)
+def test_a_zip_of_too_many_files_is_refused_before_its_directory_is_read(
+    bundle: Path,
+    change: Callable[[bytes], bytes],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle.write_bytes(change(bundle.read_bytes()))
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda *_: pytest.fail("it was read"))
+    assert refusal(bundle, capsys).startswith(said)
 
 
 @pytest.mark.parametrize(
