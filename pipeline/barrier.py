@@ -7,6 +7,7 @@ deploys, nor replace what another step wrote. `docs/threat-model.md` has the att
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
 import aws_cdk as cdk
@@ -21,8 +22,14 @@ import names
 from pipeline.artifact_folders import Folders
 from pipeline.artifacts import ARTIFACT_FOLDER
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
-from pipeline.steps import CHANGE, Asking, InspectAssembly, Synth
+from pipeline.steps import CHANGE, INSPECTION, Asking, InspectAssembly, Synth, inspection_of
 
+UPDATE = "UpdatePipeline"
+"""CDK's stage in which the pipeline deploys itself."""
+NOT_APPROVED = (
+    "The pipeline is another one than when this commit was inspected, and nobody has approved to change it to this"
+    " commit's. Nothing was deployed. Release the change again: a new execution asks for the approval."
+)
 SYNTH_LOGICAL_ID = "PipelineBuildSynthCdkBuildProject6BEFA8E6"
 
 
@@ -56,17 +63,15 @@ def ask_before_self_mutation(pipeline: codepipeline.Pipeline, inspect: InspectAs
 
     Source: CodePipeline user guide, "VariableCheck" and "Configure conditions for a stage".
     """
-    # CDK resolves a variable only where a step of its own uses it.
-    digest: str = cdk.Stack.of(pipeline).resolve(inspect.assembly_digest)
     changes = codepipeline.Rule(
         name="PipelineChanges",
         provider="VariableCheck",
         version="1",
-        configuration={"Variable": re.sub(r"\.\w+}$", f".{CHANGE}}}", digest), "Operator": "EQ", "Value": "changed"},
+        configuration={"Variable": _change(pipeline, inspect), "Operator": "EQ", "Value": "changed"},
     )
     pipeline.add_stage(
         stage_name=names.PIPELINE_APPROVAL,
-        placement=codepipeline.StagePlacement(right_before=pipeline.stage("UpdatePipeline")),
+        placement=codepipeline.StagePlacement(right_before=pipeline.stage(UPDATE)),
         before_entry=codepipeline.Conditions(
             conditions=[codepipeline.Condition(result=codepipeline.Result.SKIP, rules=[changes])]
         ),
@@ -81,6 +86,47 @@ def ask_before_self_mutation(pipeline: codepipeline.Pipeline, inspect: InspectAs
             )
         ],
     )
+
+
+def inspect_before_self_mutation(
+    engine: pipelines.CodePipeline, inspect: InspectAssembly, *, name: str, regions: Iterable[str]
+) -> None:
+    """Let ``UpdatePipeline`` inspect again, and fail if it would change the pipeline without an approval.
+
+    An execution that was found "unchanged" may come to this stage after another one has changed the pipeline: its stage
+    is retried, or it was inspected while the other one waited for its approval. AWS says that mode QUEUED processes
+    executions "one by one", and not that the next begins at the end of the former. A stage has one execution at a time,
+    so none comes between this check and the deployment.
+
+    Source: CodePipeline user guide, "How pipeline executions work" and "Configure stage retry". ``name``: of the
+    pipeline's stack.
+    """
+    pipeline, project = engine.pipeline, cast(codebuild.Project, engine.self_mutation_project)
+    stack = cdk.Stack.of(pipeline)
+    resource = cast(codebuild.CfnProject, project.node.default_child)
+    specification = json.loads(stack.resolve(resource.source)["buildSpec"])
+    refused = f'{{ echo "{NOT_APPROVED}" >&2; exit 1; }}'
+    specification["phases"]["build"]["commands"][:0] = [
+        inspection_of(name),
+        f'[ "$FOUND" = changed ] || grep -qx "pipeline unchanged" {INSPECTION} || {refused}',
+    ]
+    resource.add_property_override("Source.BuildSpec", json.dumps(specification))
+    cast(iam.IRole, project.role).add_to_principal_policy(inspect.reads(name, regions))
+    definition = cast(codepipeline.CfnPipeline, pipeline.node.default_child)
+    stages = stack.resolve(definition.stages)
+    number = [each["name"] for each in stages].index(UPDATE)
+    [mutation] = stages[number]["actions"]
+    variables = json.loads(mutation["configuration"]["EnvironmentVariables"])
+    variables.append({"name": "FOUND", "type": "PLAINTEXT", "value": _change(pipeline, inspect)})
+    place = f"Stages.{number}.Actions.0.Configuration.EnvironmentVariables"
+    definition.add_property_override(place, json.dumps(variables))
+
+
+def _change(pipeline: codepipeline.Pipeline, inspect: InspectAssembly) -> str:
+    """The variable of the execution that says whether it changes the pipeline. CDK resolves a variable only where a
+    step of its own uses it."""
+    digest: str = cdk.Stack.of(pipeline).resolve(inspect.assembly_digest)
+    return re.sub(r"\.\w+}$", f".{CHANGE}}}", digest)
 
 
 def let_only_actions_write(pipeline: codepipeline.Pipeline, artifacts: s3.Bucket, folders: Folders) -> None:

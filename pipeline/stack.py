@@ -29,7 +29,13 @@ from names import CONNECTION_PARAMETER
 from names import PIPELINE as STACK_NAME
 from pipeline.artifact_folders import separate
 from pipeline.artifacts import ARTIFACT_DAYS, ARTIFACT_FOLDER, KEY_ALIAS, RegionalArtifacts, artifact_bucket
-from pipeline.barrier import ask_before_self_mutation, keep_logical_id, let_only_actions_write, publish_all_assets
+from pipeline.barrier import (
+    ask_before_self_mutation,
+    inspect_before_self_mutation,
+    keep_logical_id,
+    let_only_actions_write,
+    publish_all_assets,
+)
 from pipeline.definition import declare_promotion
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
@@ -108,6 +114,7 @@ class PipelineStack(cdk.Stack):
         keep_logical_id(synth)
         publish_all_assets(engine, cdk_assets=tools["cdk-assets"])
         ask_before_self_mutation(engine.pipeline, inspect, asking)
+        inspect_before_self_mutation(engine, inspect, name=STACK_NAME, regions=replicas)
         folders = separate(engine.pipeline)
         let_only_actions_write(engine.pipeline, artifacts, folders)
         self._protect_evidence(engine, artifacts)

@@ -82,6 +82,16 @@ CHANGE = "PIPELINE"
 """The variable of the inspection that is ``changed`` or ``unchanged``: whether the assembly changes the pipeline."""
 
 
+INSPECTION = '"${TMPDIR:-/tmp}/inspection"'
+"""Where a build leaves what the inspection found: outside of the folder that becomes its output."""
+
+
+def inspection_of(pipeline: str) -> str:
+    """The command that inspects the assembly in the current folder. ``pipeline``: the name of its stack."""
+    code = Path(inspection.__file__).read_text()
+    return f"python3 -I - . {pipeline} > {INSPECTION} <<'END_OF_INSPECTION'\n{code}END_OF_INSPECTION"
+
+
 class InspectAssembly(pipelines.CodeBuildStep):
     """Check that the assembly of ``synth`` has nothing that its readers would execute, and hand it on.
 
@@ -93,35 +103,36 @@ class InspectAssembly(pipelines.CodeBuildStep):
     def __init__(self, *, synth: Synth, commit: str, pipeline: str, regions: Iterable[str] = ()) -> None:
         """``commit``: the variable with its id. ``pipeline``: the name of its stack. ``regions``: those with a stack of
         artifacts of their own."""
-        found = '"${TMPDIR:-/tmp}/inspection"'  # outside of the folder that becomes this step's output
-        stacks = {Aws.REGION: pipeline, **{region: f"{names.REGIONAL_ARTIFACTS}{region}" for region in regions}}
         super().__init__(
             "Inspect",
             input=synth,
             commands=[
-                f"python3 -I - . {pipeline} > {found} <<'END_OF_INSPECTION'\n"
-                f"{Path(inspection.__file__).read_text()}END_OF_INSPECTION",
-                f'echo "commit $COMMIT" && cat {found}',
-                f"export ASSEMBLY=$(sed -n 's/^assembly //p' {found})",
-                f"export PIPELINE=$(sed -n 's/^pipeline //p' {found})",
+                inspection_of(pipeline),
+                f'echo "commit $COMMIT" && cat {INSPECTION}',
+                f"export ASSEMBLY=$(sed -n 's/^assembly //p' {INSPECTION})",
+                f"export {CHANGE}=$(sed -n 's/^pipeline //p' {INSPECTION})",
             ],
             env={"COMMIT": commit},
             primary_output_directory=".",
             project_name=names.INSPECTION_PROJECT,
-            role_policy_statements=[
-                iam.PolicyStatement(
-                    actions=["cloudformation:GetTemplate"],
-                    resources=[
-                        f"arn:{Aws.PARTITION}:cloudformation:{region}:{Aws.ACCOUNT_ID}:stack/{stack}/*"
-                        for region, stack in stacks.items()
-                    ],
-                )
-            ],
+            role_policy_statements=[self.reads(pipeline, regions)],
             timeout=Duration.minutes(15),
         )
         self.assembly_digest = self.exported_variable("ASSEMBLY")
         """The digest that the inspection gave the assembly, as a variable of the execution."""
         self.exported_variable(CHANGE)
+
+    @staticmethod
+    def reads(pipeline: str, regions: Iterable[str]) -> iam.PolicyStatement:
+        """The permission to read the deployed templates of the pipeline."""
+        stacks = {Aws.REGION: pipeline, **{region: f"{names.REGIONAL_ARTIFACTS}{region}" for region in regions}}
+        return iam.PolicyStatement(
+            actions=["cloudformation:GetTemplate"],
+            resources=[
+                f"arn:{Aws.PARTITION}:cloudformation:{region}:{Aws.ACCOUNT_ID}:stack/{stack}/*"
+                for region, stack in stacks.items()
+            ],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

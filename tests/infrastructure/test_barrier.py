@@ -90,6 +90,53 @@ def test_a_change_of_the_pipeline_itself_waits_for_a_person_and_others_pass_by()
     }
 
 
+@pytest.mark.parametrize(
+    ("found", "deployed", "updates"),
+    [
+        ("unchanged", "its own", True),  # nothing to approve, then and now
+        ("changed", "another", True),  # a person has approved this execution
+        ("unchanged", "another", False),  # an execution before it has changed the pipeline meanwhile
+        ("unchanged", "unreadable", False),
+        ("", "another", False),  # an execution from before this check
+    ],
+)
+def test_the_pipeline_updates_itself_only_to_what_was_approved(
+    found: str, deployed: str, updates: bool, tmp_path: Path
+) -> None:
+    # Given the inspection's verdict of this execution, and the template that is deployed when it comes to update
+    template = promotion().read("payment-pipeline.template.json")
+    (tmp_path / "deployed").write_text(json.dumps(template if deployed == "its own" else {"Resources": {}}))
+    for tool, does in {
+        "aws": f"cat {tmp_path}/deployed" if deployed != "unreadable" else "exit 254",
+        "cdk": f'echo "$*" > {tmp_path}/updated',
+    }.items():
+        (tmp_path / tool).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / tool).chmod(0o755)
+    # When the commands run that stand in the pipeline's template
+    commands = json.loads(project("UpdatePipeline", "SelfMutate")["Source"]["BuildSpec"])["phases"]["build"]["commands"]
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(tmp_path), "FOUND": found}
+    done = subprocess.run(
+        ["/bin/sh", "-ec", "\n".join(commands)], cwd=promotion().folder, env=environment, capture_output=True, text=True
+    )
+    # Then the CDK CLI updates the pipeline, or the step fails and says what to do
+    assert (done.returncode == 0) is (tmp_path / "updated").exists() is updates, done.stderr
+    assert updates or "Release the change again" in done.stderr
+
+
+def test_the_update_knows_what_the_inspection_of_its_execution_found() -> None:
+    variables = json.loads(action("UpdatePipeline", "SelfMutate")["Configuration"]["EnvironmentVariables"])
+    said = {each["name"]: each["value"] for each in variables}
+    assert said["FOUND"] == f"#{{{action('Build', 'Inspect')['Namespace']}.PIPELINE}}"
+    assert "_PROJECT_CONFIG_HASH" in said
+    # And it may read the same templates
+    inspection, update = (
+        [each for each in statements(project(*where)["ServiceRole"]) if "cloudformation:GetTemplate" in each["Action"]]
+        for where in (("Build", "Inspect"), ("UpdatePipeline", "SelfMutate"))
+    )
+    assert update == inspection
+    assert len(update) == 1
+
+
 @pytest.mark.parametrize(("stage", "name"), [("ApprovePipeline", "ChangePipeline"), ("Prod", APPROVAL)])
 def test_an_approval_names_the_commit_and_the_assembly(stage: str, name: str) -> None:
     said = action(stage, name)["Configuration"]["CustomData"]
