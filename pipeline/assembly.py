@@ -26,6 +26,8 @@ class StackArtifact:
     """The construct's path, such as ``Dev/Platform``. The paths of all its resources begin with it."""
     template_file: Path
     termination_protection: bool
+    environment: str
+    """Account and region: ``aws://ACCOUNT/REGION``, each of which may be unknown."""
 
     def template(self) -> dict[str, Any]:
         """The template. Raises ``OSError`` or ``ValueError`` when there is none, or it is not JSON."""
@@ -54,6 +56,7 @@ def top_level_stacks(assembly: Path) -> Iterator[StackArtifact]:
                 path=artifact.get("displayName", id),
                 template_file=assembly / properties["templateFile"],
                 termination_protection=properties.get("terminationProtection", False),
+                environment=artifact.get("environment", ""),
             )
 
 

@@ -236,11 +236,11 @@ def _deployed(stack: str, options: list[str]) -> Any:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(file.read_bytes(), object_pairs_hook=_unique)
+    found: dict[str, Any] = json.loads(file.read_bytes(), object_pairs_hook=unique)
     return found
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of two values with one name, another reader might take the other one."""
     if len(dict(pairs)) != len(pairs):
         raise ValueError("a name that stands twice")

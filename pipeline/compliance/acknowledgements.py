@@ -122,6 +122,15 @@ def claims(
                         yield Claim(finding, f"{stage}/{construct}", each)
 
 
+def claims_about(entries: Iterable[Acknowledgement], paths: Collection[str]) -> Iterator[Claim]:
+    """The table's claims about an app that is known only by the ``paths`` of its constructs."""
+    split = [path.split("/") for path in paths]
+    stages = sorted({first for first, *rest in split if rest and rest[0] == PLATFORM})
+    top = {first for first, *_ in split}
+    above = {"/".join(parts[:length]) for parts in split for length in range(len(parts))}
+    yield from claims(entries, top=top, stages=stages, exists=above.__contains__)
+
+
 def _of_regions(pairs: Iterable[tuple[str, str]], regions: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The pairs, and one for each region in the place of a pair that has the placeholder of a region."""
     for finding, construct in pairs:

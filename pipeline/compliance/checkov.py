@@ -26,7 +26,7 @@ from pipeline.compliance.acknowledgements import (
     TABLE,
     Acknowledgement,
     MalformedAcknowledgements,
-    claims,
+    claims_about,
     load,
     stale,
 )
@@ -147,16 +147,7 @@ def find_faults(
 
     ``paths``: the paths of all scanned constructs.
     """
-    split = [path.split("/") for path in paths]
-    stages = sorted({first for first, *rest in split if rest and rest[0] == PLATFORM})
-    top = {first for first, *_ in split}
-    claimed = claims(
-        acknowledgements,
-        top=top,
-        stages=stages,
-        exists=lambda path: any(each.startswith(f"{path}/") for each in paths),
-    )
-    checkov_claims = [each for each in claimed if each.pack == CHECKOV]
+    checkov_claims = [each for each in claims_about(acknowledgements, paths) if each.pack == CHECKOV]
     accepted = {(each.finding, each.path) for each in checkov_claims}
     for finding in findings:
         if finding.key not in accepted:

@@ -151,7 +151,7 @@ class TemplatePack:
         violations = []
         for path in context.template_paths:
             found = self.broken(json.loads(Path(path).read_text()), Path(path).parent)
-            self.found.update((f"{self._name}::{self._id(rule)}", each.construct_path) for rule, each, _ in found)
+            self.found.update((self.long_id(rule), each.construct_path) for rule, each, _ in found)
             for rule in self._rules:
                 if broken := {each: read for of, each, read in found if of is rule}:
                     violations.append(self._violation(rule, broken, path))
@@ -166,6 +166,10 @@ class TemplatePack:
                     if (read := _broken(rule, each)) is not None:
                         found.setdefault((self._id(rule), each.construct_path), (rule, each, read))
         return list(found.values())
+
+    def long_id(self, rule: Rule) -> str:
+        """The id of a finding, as acknowledgements name it."""
+        return f"{self._name}::{self._id(rule)}"
 
     def _id(self, rule: Rule) -> str:
         return f"{self._name}-{rule.requirement}-{rule.name}"

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         reports.remove(options.output)
-        comparison = _compare(options.base)
+        comparison = _compare(options.base, options.output)
         say(reports.write(comparison, options.output))
     except NotCompared as error:
         return _not_compared(options, str(error))
@@ -52,7 +52,7 @@ def _not_compared(options: argparse.Namespace, why: str) -> int:
     return ExitCode.NOT_COMPARED
 
 
-def _compare(commit: str) -> Comparison:
+def _compare(commit: str, output: Path) -> Comparison:
     with tempfile.TemporaryDirectory(prefix="review-") as folder, ThreadPoolExecutor() as threads:
         tree = Path(folder) / "base"
         check_out(commit, tree)
@@ -60,6 +60,7 @@ def _compare(commit: str) -> Comparison:
         changed = changed_lines(commit, folder=ROOT)
         head = threads.submit(synthesise, "head (this folder)", ROOT, Path(folder) / "head.out", changed)
         sides = base.result(), head.result()
+        reports.keep_assembly(Path(folder) / "head.out", output)
         try:
             return compare(*sides, name=SHA.sub(r"\1", commit))
         except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:

@@ -30,6 +30,8 @@ class Repository:
     def __init__(self, *, api: str, name: str, token: str) -> None:
         """``api`` is the URL of the API, ``name`` is ``owner/repository``."""
         self._url = f"{api}/repos/{name}"
+        self._graphql = f"{api.removesuffix('/v3')}/graphql"  # an Enterprise Server has its two APIs beside each other
+        self._name = name
         self._token = token
 
     def get(self, path: str, **query: str | int) -> Any:
@@ -48,6 +50,15 @@ class Repository:
     def send(self, method: str, path: str, body: dict[str, Any]) -> None:
         self._call(method, path, body=body)
 
+    def query(self, query: str, **variables: str | int) -> Any:
+        """The data of a GraphQL ``query`` with the variables ``owner`` and ``name``. Raises ``Refused``."""
+        owner, _, name = self._name.partition("/")
+        body = {"query": query, "variables": {"owner": owner, "name": name, **variables}}
+        answer = json.loads(self._send("POST", self._graphql, body).read())
+        if answer.get("errors"):
+            raise Refused(200, f"GraphQL: {answer['errors']}")
+        return answer["data"]
+
     def download(self, path: str, limit: int) -> bytes:
         """A file. Raises ``ValueError`` if it has more than ``limit`` bytes."""
         try:
@@ -62,6 +73,9 @@ class Repository:
         self, method: str, path: str, *, query: dict[str, Any] | None = None, body: dict[str, Any] | None = None
     ) -> HTTPResponse:
         url = f"{self._url}/{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        return self._send(method, url, body)
+
+    def _send(self, method: str, url: str, body: dict[str, Any] | None) -> HTTPResponse:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, method=method)  # noqa: S310 the runner sets it
         request.add_header("Accept", "application/vnd.github+json")
@@ -72,5 +86,6 @@ class Repository:
             response: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310 the runner sets it
         except urllib.error.HTTPError as error:
             said = error.read(10_000).decode(errors="replace")
-            raise Refused(error.code, f"{method} {path}: {said}") from error
+            what = url.removeprefix(f"{self._url}/").partition("?")[0]
+            raise Refused(error.code, f"{method} {what}: {said}") from error
         return response

@@ -7,8 +7,9 @@ default branch, with the right to write. The review itself ran the pull request'
 GitHub tells which pull request and commit the run belongs to, and the run's report is only data: two files of bounded
 size and known form. Their archive is never unpacked to disk.
 
-A pull request can change the review or the workflow, and so its own verdict. Therefore this command refuses runs of
-other workflows, and the comment names the parts of the pull request whose code judges it. They have code owners.
+A pull request can change the review or the workflow, and so its own report. Therefore this command refuses runs of
+other workflows, and the comment names the parts of the pull request whose code wrote it. The check that main requires
+is another one (verdict.py): main's rules over the change's templates.
 
 If a run has not ended or left no readable report, the comment says so in place of the former verdict.
 
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pipeline.review import verdict
 from pipeline.review.github import Refused, Repository
 from pipeline.review.markers import MARKER, TOOL
 
@@ -45,7 +47,7 @@ MOST_FILES = 3000
 """GitHub lists no more files of a pull request."""
 FILE_LIMIT = 10 * 1024 * 1024
 """In bytes, for each report and for the archive."""
-COMMENT_LIMIT = 64_000
+COMMENT_LIMIT = 61_000
 """In bytes, for the report in a comment. GitHub refuses comments of more than 65,536 characters."""
 LONGEST_FENCE = 100
 """In characters. A longer fence is not closed: its end would not fit, and nothing stands after it."""
@@ -89,7 +91,16 @@ def main() -> int:
         return 1
 
 
-def _publish() -> int:
+def archive_of_run() -> bytes:
+    """What the review has left . Raises ``NoReport``, ``NotOnGitHub``, ``Refused`` or ``OSError``."""
+    github, run, _ = _followed()
+    if run is None or run["conclusion"] not in ("success", "failure"):
+        raise NoReport("the run is no review, or has not ended")
+    return artifact(github, run)
+
+
+def _followed() -> tuple[Repository, dict[str, Any] | None, dict[str, Any]]:
+    """GitHub, the run that this job follows, and the event. No run: it is of another workflow."""
     try:
         event = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text())
         name, api, token = (os.environ[f"GITHUB_{what}"] for what in ("REPOSITORY", "API_URL", "TOKEN"))
@@ -100,7 +111,13 @@ def _publish() -> int:
     github = Repository(api=api, name=name, token=token)
     # Ask for the present state. If two of these jobs run in the wrong order, neither publishes an older state.
     run = github.get(f"actions/runs/{int(event['workflow_run']['id'])}")
-    if run["path"].partition("@")[0] != WORKFLOW:
+    return github, run if run["path"].partition("@")[0] == WORKFLOW else None, event
+
+
+def _publish() -> int:
+    github, run, event = _followed()
+    name = os.environ["GITHUB_REPOSITORY"]
+    if run is None:
         print("::warning::another workflow has the name of the review's: nothing is published of its run")
         return 0
     if run["event"] == "push" and run["head_repository"]["full_name"] == name:
@@ -116,16 +133,24 @@ def _publish_pull_request(github: Repository, run: dict[str, Any], *, base: str)
     if pull_request is None:
         print(f"{run['head_sha']} is the head of no open pull request any more: nothing to do")
         return 0
+    if run["status"] == "completed" and verdict.is_skipped():
+        print("the run has ended meanwhile: the job that follows its end publishes it")
+        return 0
+    names, judged = _changed(github, pull_request), verdict.UNDER_WAY
+    if run["status"] == "completed":
+        judged = verdict.judge(github, pull_request, run["head_sha"], names)
+    verdict.publish(github, judged, commit=run["head_sha"], url=_own_run())
     try:
         report = _report(github, run)
     except NoReport as problem:
-        _comment(github, pull_request, _no_review(run, str(problem)))
+        _comment(github, pull_request, f"{judged.text}\n\n{_no_review(run, str(problem))}")
         return 0
     try:
-        _comment(github, pull_request, _review(run, report.text, _altered_judges(github, pull_request)))
+        _comment(github, pull_request, f"{judged.text}\n\n{_review(run, report.text, _altered_judges(names))}")
     except Refused as refused:  # the former verdict must not stand
         print(f"::warning::{refused}")
-        _comment(github, pull_request, _no_review(run, "GitHub takes no comment with its report"))
+        why = "GitHub takes no comment with its report"
+        _comment(github, pull_request, f"{judged.text}\n\n{_no_review(run, why)}")
     _upload(github, report, commit=run["head_sha"], ref=f"refs/pull/{pull_request}/head")
     return 0
 
@@ -161,13 +186,24 @@ def _pull_request(github: Repository, run: dict[str, Any], base: str) -> int | N
     return None
 
 
-def _altered_judges(github: Repository, pull_request: int) -> list[str]:
-    """The folders and files in the pull request whose code judges it. ``...`` if GitHub does not list all its files."""
+def _own_run() -> str:
+    """The page of this run, where a person runs it again."""
+    server, name, id = (os.environ.get(f"GITHUB_{what}", "") for what in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+    return f"{server}/{name}/actions/runs/{id}"
+
+
+def _changed(github: Repository, pull_request: int) -> list[str]:
+    """The names of the files that the pull request changes. ``...`` if GitHub does not list all."""
     files = list(github.pages(f"pulls/{pull_request}/files"))
-    names = {name for each in files for name in (each["filename"], each.get("previous_filename")) if name}
+    names = [name for each in files for name in (each["filename"], each.get("previous_filename")) if name]
+    return [*names, *([verdict.NOT_LISTED] if len(files) >= MOST_FILES else [])]
+
+
+def _altered_judges(names: list[str]) -> list[str]:
+    """The folders and files among ``names`` whose code could alter the report."""
     judges = {_part(name) for name in names if not any(name == each or name.startswith(f"{each.rstrip('/')}/")
                                                        for each in INERT)}  # fmt: skip
-    return [*sorted(judges), *(["..."] if len(files) >= MOST_FILES else [])]
+    return sorted(judges)
 
 
 def _part(name: str) -> str:
@@ -182,18 +218,18 @@ def _report(github: Repository, run: dict[str, Any]) -> Report:
     if run["conclusion"] not in ("success", "failure"):
         raise NoReport(f"the run ended as {run['conclusion']}")
     try:
-        content = _artifact(github, run)
+        content = artifact(github, run)
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            text = _read(archive, "review.md")
+            text = read(archive, "review.md")
             if run["conclusion"] == "failure" and "review.sarif" not in archive.namelist():
                 return Report(text=text, sarif=None)
-            return Report(text=text, sarif=_only_ours(json.loads(_read(archive, "review.sarif"))))
+            return Report(text=text, sarif=_only_ours(json.loads(read(archive, "review.sarif"))))
     except UNREADABLE as error:
         print(f"::warning::the report can't be read: {error!r}")
         raise NoReport("the run left something that is no report") from error
 
 
-def _artifact(github: Repository, run: dict[str, Any]) -> bytes:
+def artifact(github: Repository, run: dict[str, Any]) -> bytes:
     """The archive of the run's last attempt. GitHub also lists those of former attempts, oldest first."""
     try:
         listed = github.get(f"actions/runs/{run['id']}/artifacts", name=ARTIFACT)["artifacts"]
@@ -212,7 +248,7 @@ def _artifact(github: Repository, run: dict[str, Any]) -> bytes:
         raise NoReport("its report could not be fetched; run this job again") from error
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> str:
+def read(archive: zipfile.ZipFile, name: str) -> str:
     if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is packed in an unusual way")
     with archive.open(name) as file:
@@ -249,7 +285,9 @@ def _review(run: dict[str, Any], text: str, altered: list[str]) -> str:
         body = _closed(body.encode()[:COMMENT_LIMIT].decode(errors="ignore").rpartition("\n")[0])
     whole = "Too long for a comment, so cut: [the whole report, and the log]" if cut else "[Log and HTML page]"
     judges = ", ".join(f"`{re.sub('[^A-Za-z0-9._/-]', '?', each)}`" for each in altered)
-    warning = f"⚠️ **This change alters what judges it: {judges}.** Read that before the verdict.\n\n" if judges else ""
+    warning = (
+        f"⚠️ **This change alters what wrote this report: {judges}.** Read that before the report.\n\n" if judges else ""
+    )
     return f"{verdict} of {_commit(run)}. {whole}({run['html_url']}).\n\n{warning}{body}"
 
 

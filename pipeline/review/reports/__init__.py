@@ -1,6 +1,8 @@
 """A comparison as Markdown, SARIF, JSON and HTML."""
 
 import json
+import re
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,16 +12,37 @@ from pipeline.review.reports import html, markdown, sarif
 
 MARKDOWN, SARIF, JSON, HTML = NAMES = ("review.md", "review.sarif", "review.json", "review.html")
 
+ASSEMBLY = "assembly"
+"""The folder of the templates of this change, which GitHub judges by the base's rules (pipeline/review/judge.py)."""
+DATA = re.compile(r"(assembly-[\w-]+/)?(manifest\.json|[\w-]+(\.nested)?\.template\.json)")
+"""The files of an assembly that are judged."""
+
 
 def remove(folder: Path) -> None:
     """Remove the reports of an earlier comparison, so that they are not taken for reports of this one.
 
     Raises ``NotCompared`` when the folder is a symbolic link: a change may have brought it, and it leads anywhere.
     """
-    if link := next((each for each in (folder, *folder.parents) if not each.is_absolute() and each.is_symlink()), None):
+    places = (folder / ASSEMBLY, folder, *folder.parents)
+    if link := next((each for each in places if not each.is_absolute() and each.is_symlink()), None):
         raise NotCompared(f"{link} is a symbolic link, and no folder for reports: remove it")
     for name in NAMES:
         (folder / name).unlink(missing_ok=True)
+    for name in _judged(folder / ASSEMBLY):
+        (folder / ASSEMBLY / name).unlink()
+
+
+def keep_assembly(assembly: Path, folder: Path) -> None:
+    """Copy the manifests and templates of ``assembly`` beside the reports in ``folder``."""
+    for name in _judged(assembly):
+        target = folder / ASSEMBLY / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(assembly / name, target)
+
+
+def _judged(assembly: Path) -> list[str]:
+    names = sorted(str(file.relative_to(assembly)) for file in assembly.rglob("*.json"))
+    return [name for name in names if DATA.fullmatch(name)]
 
 
 def write(comparison: Comparison, folder: Path) -> str:

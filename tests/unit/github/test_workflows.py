@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.review import verdict
+from pipeline.review.judge import OUTPUT
 from pipeline.review.publish import ARTIFACT
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,7 +41,7 @@ def steps(*jobs: dict[str, Any], of: str) -> list[dict[str, Any]]:
 @each_file
 def test_every_action_is_pinned_to_a_commit_and_says_which_version_that_is(file: Path) -> None:
     for line in file.read_text().splitlines():
-        if "uses:" in line:
+        if re.search(r"\buses:", line):
             assert re.search(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
 
 
@@ -73,14 +75,33 @@ def test_a_workflow_that_runs_anybodys_code_can_write_nothing_and_knows_no_secre
 
 def test_the_only_workflow_with_rights_runs_only_the_default_branchs_code() -> None:
     [name] = WITH_RIGHTS
-    [job] = WORKFLOWS[name]["jobs"].values()
-    [checkout] = steps(job, of="uses")
+    jobs = WORKFLOWS[name]["jobs"]
 
     assert list(WORKFLOWS[name]["on"]) == ["workflow_run"]
-    assert checkout["uses"].startswith("actions/checkout@")
-    assert checkout["with"] == {"persist-credentials": False}  # no ref, no repository: the default branch
-    assert [step["run"] for step in steps(job, of="run")] == ["python3 -m pipeline.review.publish"]
-    assert "secrets." not in str(job)
+    for job in jobs.values():
+        [checkout] = steps(job, of="uses")
+        assert checkout["uses"].startswith("actions/checkout@")
+        assert checkout["with"] == {"persist-credentials": False}  # no ref, no repository: the default branch
+        assert "secrets." not in str(job)
+    assert [step["run"] for step in steps(jobs["publish"], of="run")] == ["python3 -m pipeline.review.publish"]
+
+
+def test_what_judges_a_strangers_templates_may_write_nothing_and_what_writes_installs_nothing() -> None:
+    jobs = WORKFLOWS["review-comment.yml"]["jobs"]
+    assert set(jobs["judge"]["permissions"].values()) == {"read"}
+    assert [right for right, kind in jobs["publish"]["permissions"].items() if kind == "write"] == [
+        "pull-requests", "statuses", "security-events",
+    ]  # fmt: skip
+    assert "make" not in str(steps(jobs["publish"], of="run"))
+
+
+def test_the_check_is_set_also_when_nothing_could_be_judged() -> None:
+    jobs = WORKFLOWS["review-comment.yml"]["jobs"]
+    [step] = steps(jobs["publish"], of="run")
+    assert (jobs["publish"]["needs"], jobs["publish"]["if"]) == ("judge", "${{ !cancelled() }}")
+    assert step["env"][verdict.RESULT] == "${{ needs.judge.result }}"
+    assert step["env"][verdict.OUTPUT] == f"${{{{ needs.judge.outputs.{OUTPUT} }}}}"
+    assert jobs["judge"]["outputs"] == {OUTPUT: f"${{{{ steps.judge.outputs.{OUTPUT} }}}}"}
 
 
 def test_it_follows_a_workflow_that_exists_and_leaves_the_artifact_that_is_looked_for() -> None:

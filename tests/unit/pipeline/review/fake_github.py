@@ -37,6 +37,11 @@ class FakeGitHub:
         """Comments with this text are refused."""
         self.alerts: list[dict[str, Any]] = []
         """The uploads, with their SARIF unpacked."""
+        self.statuses: list[dict[str, Any]] = []
+        """The commit statuses, each with its ``sha``."""
+        self.review_decision: str | None = "REVIEW_REQUIRED"
+        self.approvals: list[tuple[str, str]] = []
+        """Who has approved which commit. The author of every pull request is ``author``."""
         self.code_scanning = 202
         """The status of the answer to an upload."""
 
@@ -45,7 +50,8 @@ class FakeGitHub:
         self.comments.append({"id": len(self.comments) + 1, "user": user, "body": body, "on": pull_request})
 
     def answer(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> tuple[int, Any]:  # noqa: C901 - one case for each route
-        match [method, *path.removeprefix(f"/repos/{REPOSITORY}/").split("/")]:
+        parts = [path] if path == "/graphql" else path.removeprefix(f"/repos/{REPOSITORY}/").split("/")
+        match [method, *parts]:
             case ["GET", "actions", "runs", run] if int(run) == RUN:
                 return 200, self.run
             case ["GET", "actions", "runs", run, "artifacts"] if int(run) == RUN:
@@ -67,6 +73,17 @@ class FakeGitHub:
             case ["PATCH", "issues", "comments", id] if len(body["body"]) <= 65_536:
                 self.comments[int(id) - 1]["body"] = body["body"]
                 return 200, {}
+            case ["POST", "statuses", sha] if len(body["description"]) <= 140:
+                self.statuses.append({**body, "sha": sha})
+                return 201, {}
+            case ["POST", "/graphql"] if body["variables"]["owner"] == REPOSITORY.partition("/")[0]:
+                nodes = [{"commit": {"oid": sha}, "author": {"login": who}} for who, sha in self.approvals]
+                said = {
+                    "reviewDecision": self.review_decision,
+                    "author": {"login": "author"},
+                    "reviews": {"nodes": nodes},
+                }
+                return 200, {"data": {"repository": {"pullRequest": said}}}
             case ["POST", "code-scanning", "sarifs"]:
                 if self.code_scanning == 202:
                     log = json.loads(gzip.decompress(base64.b64decode(body["sarif"])))

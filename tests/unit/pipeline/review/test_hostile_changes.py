@@ -204,7 +204,7 @@ def test_a_file_that_is_no_text_has_changed_lines_too(commits: Callable[[dict[st
 # Folders for reports
 
 
-@pytest.mark.parametrize("link", ["reports", "reports/review"])
+@pytest.mark.parametrize("link", ["reports", "reports/review", "reports/review/assembly"])
 def test_a_report_folder_that_leads_elsewhere_is_no_new_finding_and_nothing_is_removed_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], link: str
 ) -> None:

@@ -4,6 +4,7 @@ import html
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -69,8 +70,10 @@ def github() -> Iterator[FakeGitHub]:
         yield fake
 
 
-def publish(github: FakeGitHub, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the command as on GitHub: Python without packages (-S), and GitHub's variables."""
+def publish(
+    github: FakeGitHub, tmp_path: Path, *, judgement: str = "[]", judged: str = "success"
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command as on GitHub, after the job that judges: Python without packages (-S), GitHub's variables."""
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"workflow_run": {"id": RUN}, "repository": {"default_branch": "main"}}))
     environ = {
@@ -79,18 +82,28 @@ def publish(github: FakeGitHub, tmp_path: Path) -> subprocess.CompletedProcess[s
         "GITHUB_REPOSITORY": REPOSITORY,
         "GITHUB_TOKEN": TOKEN,
         "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_SERVER_URL": "https://github.example",
+        "GITHUB_RUN_ID": "8",
+        "JUDGEMENT": judgement,
+        "JUDGE_RESULT": judged,
     }
     command = [sys.executable, "-S", "-m", "pipeline.review.publish"]
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
 
 
 def published_comment(github: FakeGitHub, tmp_path: Path) -> str:
-    """The one comment on pull request 12, after publishing."""
+    """The one comment on pull request 12, after publishing, without the judgement that stands first."""
     done = publish(github, tmp_path)
     assert done.returncode == 0, done.stderr
     [comment] = github.comments
     assert (comment["user"]["login"], comment["on"]) == (BOT, 12)
-    return str(comment["body"])
+    return without_judgement(comment["body"])
+
+
+def without_judgement(comment: str) -> str:
+    judged = re.compile(rf"^{MARKER}\n. \*\*Judged by main's rules.*?(?=^. \*\*(No r|R)eview)", re.DOTALL | re.M)
+    assert judged.match(comment)
+    return judged.sub(f"{MARKER}\n", comment, count=1)
 
 
 def test_the_comment_on_a_passed_review_names_verdict_commit_and_run(github: FakeGitHub, tmp_path: Path) -> None:
@@ -99,6 +112,86 @@ def test_the_comment_on_a_passed_review_names_verdict_commit_and_run(github: Fak
     assert comment.startswith(f"{MARKER}\n✓ **Review passed** of `{COMMIT[:12]}`")
     assert "### Compliance: No new findings" in comment
     assert "(https://github.example/run/7)" in comment
+
+
+NEW = "new finding: AwsSolutions::AwsSolutions-EC23 at Dev/Platform/Api"
+
+
+@pytest.mark.parametrize(
+    ("judgement", "judged", "changed", "state", "says"),
+    [
+        ("[]", "success", "stages/network.py", "success", "nothing new"),
+        (json.dumps([NEW]), "success", "stages/network.py", "failure", "1 reason to look: a code owner approves"),
+        ("[]", "success", "pipeline/compliance/acknowledgements.toml", "failure", "1 reason to look"),
+        ("[]", "success", ".github/workflows/review.yml", "failure", "1 reason to look"),
+        ("[]", "success", "requirements/dev.txt", "failure", "1 reason to look"),
+        ("", "failure", "stages/network.py", "error", "it could not be judged"),
+        ("", "success", "stages/network.py", "error", "it could not be judged"),
+        ("{}", "success", "stages/network.py", "error", "it could not be judged"),
+        ("[", "success", "stages/network.py", "error", "it could not be judged"),
+    ],
+)
+def test_the_check_says_what_the_rules_of_main_say(
+    github: FakeGitHub, tmp_path: Path, judgement: str, judged: str, changed: str, state: str, says: str
+) -> None:
+    # Given that the change's own review has passed
+    github.changed = [{"filename": changed}]
+    # When
+    assert publish(github, tmp_path, judgement=judgement, judged=judged).returncode == 0
+    # Then the check of the commit does not ask it, and leads to the run of this job
+    [status] = github.statuses
+    assert (status["sha"], status["context"], status["state"]) == (COMMIT, "judgement", state)
+    assert status["description"].startswith(says)
+    assert status["target_url"] == f"https://github.example/{REPOSITORY}/actions/runs/8"
+    # And the comment begins with it
+    [comment] = github.comments
+    assert comment["body"].startswith(f"{MARKER}\n{'✓' if state == 'success' else '✗'} **Judged by main's rules")
+    assert (NEW in comment["body"]) is (NEW in judgement)
+
+
+@pytest.mark.parametrize(
+    ("decision", "approvals", "passes"),
+    [
+        ("APPROVED", [("owner", COMMIT)], True),
+        ("APPROVED", [("owner", OTHER_COMMIT)], False),  # of a former commit
+        ("APPROVED", [("author", COMMIT)], False),
+        ("REVIEW_REQUIRED", [("stranger", COMMIT)], False),  # who owns none of the changed code
+        ("CHANGES_REQUESTED", [("owner", COMMIT)], False),
+        (None, [("owner", COMMIT)], False),  # main requires no review, so nobody knows the owners
+        ("APPROVED", [], False),
+    ],
+)
+def test_a_far_reaching_change_passes_when_a_code_owner_has_approved_this_commit(
+    github: FakeGitHub, tmp_path: Path, decision: str | None, approvals: list[tuple[str, str]], passes: bool
+) -> None:
+    github.review_decision, github.approvals = decision, approvals
+    assert publish(github, tmp_path, judgement=json.dumps([NEW])).returncode == 0
+    [status] = github.statuses
+    assert status["state"] == ("success" if passes else "failure")
+    assert ("approved by owner" in status["description"]) is passes
+
+
+def test_the_check_waits_while_the_review_runs(github: FakeGitHub, tmp_path: Path) -> None:
+    github.run |= {"status": "in_progress", "conclusion": None}
+    assert publish(github, tmp_path, judgement="", judged="skipped").returncode == 0
+    assert [each["state"] for each in github.statuses] == ["pending"]
+
+
+def test_the_job_of_the_begin_does_not_replace_the_judgement_of_the_end(github: FakeGitHub, tmp_path: Path) -> None:
+    assert publish(github, tmp_path, judgement="", judged="skipped").returncode == 0
+    assert not github.statuses
+    assert not github.comments
+
+
+def test_a_reason_cannot_act_as_markup_in_the_comment(github: FakeGitHub, tmp_path: Path) -> None:
+    hostile = "new finding: ```\n@octo <b>x</b>\u202e" + "x" * 1000
+    assert publish(github, tmp_path, judgement=json.dumps([hostile] * 50)).returncode == 0
+    [comment] = github.comments
+    fenced = comment["body"].split("```")
+    assert len(fenced) == 3
+    assert "@octo" not in fenced[0] + fenced[2]
+    assert "and 40 more" in comment["body"]
+    assert len(comment["body"]) < 65_536
 
 
 def test_only_open_findings_become_alerts_of_the_commit(github: FakeGitHub, tmp_path: Path) -> None:
@@ -121,7 +214,8 @@ def test_the_next_review_replaces_the_comment_even_after_a_hundred_others(github
     assert publish(github, tmp_path).returncode == 0
 
     assert len(github.comments) == 101
-    assert github.comments[-1]["body"].startswith(f"{MARKER}\n✗ **Review failed** of `{COMMIT[:12]}`")
+    body = without_judgement(github.comments[-1]["body"])
+    assert body.startswith(f"{MARKER}\n✗ **Review failed** of `{COMMIT[:12]}`")
 
 
 @pytest.mark.parametrize("author", ["stranger", None])
@@ -340,14 +434,14 @@ def test_a_change_of_its_own_judges_is_named_before_the_report(
 
     comment = published_comment(github, tmp_path)
 
-    assert f"This change alters what judges it: {named}." in comment
+    assert f"This change alters what wrote this report: {named}." in comment
     assert comment.index("alters") < comment.index("### Compliance")
 
 
 def test_a_change_with_too_many_files_may_have_more_judges(github: FakeGitHub, tmp_path: Path) -> None:
     github.changed = [{"filename": f"lambdas/{n}.py"} for n in range(3000)]
 
-    assert "alters what judges it: `...`" in published_comment(github, tmp_path)
+    assert "alters what wrote this report: `...`" in published_comment(github, tmp_path)
 
 
 def test_no_code_that_judges_a_change_is_called_inert() -> None:
