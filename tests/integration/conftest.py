@@ -32,13 +32,13 @@ ROOT = Path(__file__).parents[2]
 class TwoClouds(LoadScopeScheduling):
     """Two processes, each with a local cloud of its own, share the tests about evenly.
 
-    Releases stay apart from the tests that make payments fail: those ring an alarm for five minutes, and a ringing
-    alarm refuses a release.
+    What moves traffic stays apart from the tests that make payments fail: those ring an alarm for five minutes, and a
+    ringing alarm refuses a release.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "load and releases" if "/loadtest/" in file or file.endswith("/test_release.py") else "platform"
+        return "releases" if file.endswith(("/test_release.py", "/test_cutover.py")) else "platform"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoClouds:
