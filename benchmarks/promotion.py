@@ -1,11 +1,11 @@
 """The time of a promotion beside the floor that its settings ask for, and the memory of the local clouds.
 
-Clones the commit that is checked out, sets it up and promotes it twice, the second time with a change of the functions:
-``python -m benchmarks.promotion``. Takes about ten minutes. The floor of a step is the time that the environment's own
-settings ask for: the gate's warm-up and the measured time after which it may pass, and for each weight of a shift its
-bake at the local scale, or longer, until the candidate can have had the requests that a verdict needs and their
-metrics are there. The ratio of a
-promotion is its time to the sum of these floors, over the steps that did their work: a first shift has nothing to do.
+Clones the commit that is checked out, sets it up and promotes it ten times, each time but the first with a change of
+the functions: ``python -m benchmarks.promotion``. Takes about 35 minutes. The floor of a step is the time that the
+environment's own settings ask for: the gate's warm-up and the measured time after which it may pass, and for each
+weight of a shift its bake at the local scale, or longer, until the candidate can have had the requests that a verdict
+needs and their metrics are there. The ratio of a promotion is its time to the sum of these floors, over the steps that
+did their work: a first shift has nothing to do.
 """
 
 import json
@@ -28,6 +28,7 @@ from pipeline.release.analysis import Limits
 from pipeline.release.aws.metrics import DELAY_SECONDS, MINUTE_SECONDS
 
 ROOT = Path(__file__).parents[1]
+PROMOTIONS = 10
 
 
 def main() -> None:
@@ -37,10 +38,12 @@ def main() -> None:
         try:
             print(f"set-up from a fresh clone: {_timed(clone, 'setup'):.0f} s")
             with Memory(clone) as memory:
-                _promote(clone, "first promotion")
-                _change_the_functions(clone)
-                _promote(clone, "second promotion, changed functions")
-            print(f"\nlocal clouds: {memory.peak / 2**20:.0f} MiB resident at most, all environments together")
+                for number in range(1, PROMOTIONS + 1):
+                    if number > 1:
+                        _change_the_functions(clone, number)
+                    memory.peak = 0
+                    _promote(clone, f"promotion {number}")
+                    print(f"local clouds: {memory.peak / 2**20:.0f} MiB resident at most, all together", flush=True)
         finally:
             _timed(clone, "down")
 
@@ -85,9 +88,9 @@ def _step_floor(release: ReleaseSettings, weight: int) -> float:
     return max(release.bake_seconds * TIME_SCALE, requests / (release.traffic_rate * weight / 100) + late)
 
 
-def _change_the_functions(clone: Path) -> None:
+def _change_the_functions(clone: Path, number: int) -> None:
     with (clone / "lambdas" / Function.VALIDATION.folder / "handler.py").open("a") as handler:
-        handler.write("\n# Changed by the benchmark.\n")
+        handler.write(f"\n# Changed by the benchmark for promotion {number}.\n")
     identity = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@example.com")
     git(*identity, "commit", "--quiet", "--all", "--message", "Change", folder=clone)
 
