@@ -12,7 +12,8 @@ def lines(answer: Mapping[str, Any]) -> Iterator[str]:
     report, file = answer["report"], answer["file"]
     counts = ", ".join(f"{report[name]:,} {name}" for name in _COUNTS if report[name] or name == "read")
     mark = {"done": "✓" if not report["rejected"] else "◆", "refused": "✘"}.get(answer["state"], "…")
-    yield f"{mark} {file}: {answer['state']} at line {answer['line']:,}: {counts}"
+    deleted = "; the file is deleted" if answer.get("deleted") else ""
+    yield f"{mark} {file}: {answer['state']} at line {answer['line']:,}: {counts}{deleted}"
     if report["fault"]:
         yield f"    {report['fault']}"
     yield from (f"    {note}" for note in report["notes"])

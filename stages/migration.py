@@ -77,9 +77,16 @@ class Migration(Construct):
             },
             statements=[
                 *base.encryption.read_secret(secret.secret_arn),
-                iam.PolicyStatement(actions=["s3:ListBucket"], resources=[self.bucket.bucket_arn]),
+                iam.PolicyStatement(
+                    actions=["s3:ListBucket", "s3:ListBucketVersions"], resources=[self.bucket.bucket_arn]
+                ),
                 iam.PolicyStatement(actions=["s3:GetObject"], resources=[self.bucket.arn_for_objects("*")]),
                 iam.PolicyStatement(actions=["s3:PutObject"], resources=[self.bucket.arn_for_objects("*.report.json")]),
+                # What is loaded is deleted with its former versions, because files hold card numbers. Reports stay.
+                iam.PolicyStatement(
+                    actions=["s3:DeleteObjectVersion"],
+                    resources=[self.bucket.arn_for_objects(f"*.{form}") for form in ("csv", "parquet")],
+                ),
                 base.encryption.use_key(self.key, "s3", "kms:Decrypt", "kms:GenerateDataKey"),
                 *self._import_payments(base, storage, compute),
             ],

@@ -3,6 +3,7 @@
 CSV: RFC 4180, UTF-8, one header line in a full load (``AddColumnName``), and the operation in the first column
 (``IncludeOpForFullLoad``). A file of changes has no header, because its lines are those of several tables in the order
 of their transactions (``PreserveTransactions``): operation, table, schema, the commit's time if there is one, values.
+``parquet`` reads full loads in Parquet.
 
 Source: AWS DMS User Guide, "Using Amazon S3 as a target": "Capturing data changes (CDC) including transaction order".
 """
@@ -44,7 +45,8 @@ Record = tuple[int, list[str | None], Position]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a full load. ``line`` is where it begins, counted from 1; ``after``: where the next one begins.
+    """A row of a full load. ``line`` is where it begins, counted from 1; Parquet has no lines, and counts rows.
+    ``after``: where the next one begins.
 
     ``fault``: why it can't be read; ``values`` is empty then.
     """
@@ -88,6 +90,10 @@ class Name:
     order: str = field(default="", compare=False)
     """Files of one kind and table are in this order."""
 
+    @property
+    def is_parquet(self) -> bool:
+        return self.key.endswith(".parquet")
+
     @classmethod
     def of(cls, key: str) -> "Name | None":
         """``…/SCHEMA/TABLE/LOAD00000001.csv`` is a full load, ``…/CDC_TXN-20201117153046033.csv`` holds changes.
@@ -128,13 +134,21 @@ def _header(records: Iterator[Record]) -> list[str]:
     first = next(records, None)
     if first is None:
         raise BadFile("the file is empty: it has not even a header")
-    names = [(name or "").strip().lower() for name in first[1]]
-    if "" in names:
-        raise BadFile(f"line 1: column {names.index('') + 1} has no name: the first line must name the columns")
-    if twice := next((number for number, name in enumerate(names, 1) if name in names[: number - 1]), None):
-        raise BadFile(f"line 1: column {twice} has the name of an earlier one: is the first line a header?")
-    if strange := next((number for number, name in enumerate(names, 1) if holds_card_number(name)), None):
-        raise BadFile(f"line 1: column {strange} may be a card number: the first line must name the columns")
+    try:
+        return distinct([(name or "").strip().lower() for name in first[1]])
+    except BadFile as error:
+        raise BadFile(f"line 1: {error}: the first line must name the columns") from None
+
+
+def distinct(names: list[str]) -> list[str]:
+    """The names of columns. Raises ``BadFile`` unless each is one, and another one."""
+    for number, name in enumerate(names, 1):
+        if not name:
+            raise BadFile(f"column {number} has no name")
+        if name in names[: number - 1]:
+            raise BadFile(f"column {number} has the name of an earlier one")
+        if holds_card_number(name):
+            raise BadFile(f"column {number} may be a card number")
     return names
 
 

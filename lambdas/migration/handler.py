@@ -63,6 +63,15 @@ class Work:
     def state(self) -> State:
         return State(self.connection)
 
+    def delete_verified(self) -> set[str]:
+        """Delete the files of which every row was taken, and return their keys. They hold card numbers. At each call,
+        so that none is forgotten when a call dies between its commit and this."""
+        verified = self.state.verified()
+        found = [each for each in self.bucket.files() if verified.get(each.name.key) == each.etag]
+        for each in found:
+            self.bucket.delete(each)
+        return {each.name.key for each in found}
+
     def payment_import(self, file: Object) -> PaymentImport:
         """Begins or goes on with the payments of ``file``."""
         return PaymentImport(
@@ -106,16 +115,17 @@ def handler(event: Event, context: Any) -> Answer:
 def _load(work: Work, event: Event) -> Answer:
     if not work.state.is_mine():
         return {"state": "busy"}
-    if event.get("again") and event.get("file"):
-        with work.state.transaction():
-            work.state.forget(event["file"])
     file = _next_load(work, event.get("file"))
     if isinstance(file, dict):
         return file
+    if event.get("again"):
+        with work.state.transaction():
+            work.state.forget(file.name.key)
+    loader: Loader | PaymentLoader = Loader(work.connection, work.bucket, work.has_time)
     if file.name.table == PAYMENTS:
-        payments = PaymentLoader(work.connection, work.bucket, work.has_time, work.payment_import)
-        return _told(payments.load(file))
-    return _told(Loader(work.connection, work.bucket, work.has_time).load(file))
+        loader = PaymentLoader(work.connection, work.bucket, work.has_time, work.payment_import)
+    told = _told(loader.load(file))
+    return told | {"deleted": file.name.key in work.delete_verified()}
 
 
 def _next_load(work: Work, key: str | None) -> Object | Answer:
@@ -124,11 +134,8 @@ def _next_load(work: Work, key: str | None) -> Object | Answer:
     if key:
         named = [each for each in found if each.name.key == key]
         if not named:
-            return {
-                "state": "waiting",
-                "file": key,
-                "reason": "there is no file …/SCHEMA/TABLE/LOAD*.csv of this key",
-            }
+            was = "it was read, and is deleted: export it again" if key in states else "there is no such file"
+            return {"state": "waiting", "file": key, "reason": f"{was} (…/SCHEMA/TABLE/LOAD*.csv or .parquet)"}
         if named[0].name.table not in _LOADED:
             return {"state": "waiting", "file": key, "reason": f"the table {named[0].name.table} has no place here"}
         return named[0]
@@ -157,13 +164,16 @@ def _follow(work: Work, event: Event) -> Answer:
             last = follower.apply(pending[0])
     except Waiting as waiting:
         return {"state": "waiting", "reason": str(waiting)}
-    told = _told(last) if last else {"state": "idle"}
+    deleted = work.delete_verified()
+    told = _told(last) | {"deleted": last.file.name.key in deleted} if last else {"state": "idle"}
     return told | {"pending": len(pending), "lag_seconds": _lag(pending), "watermark": work.state.watermark()}
 
 
 def _status(work: Work, event: Event) -> Answer:
     states, files = work.state.states(), work.bucket.files()
-    done = {each.name.key for each in files if states.get(each.name.key) == (DONE, each.etag)}
+    gone = work.state.gone([each.name.key for each in files])
+    deleted, files = {each.name.key for each in gone}, sorted([*files, *gone], key=lambda each: each.place)
+    done = deleted | {each.name.key for each in files if states.get(each.name.key) == (DONE, each.etag)}
     pending = [each for each in files if each.name.kind == "changes" and each.name.key not in done]
     first = sorted(reversed(files), key=lambda each: each.name.key in done)[: event.get("files", MOST_FILES)]
     shown = {each.name.key for each in first}
@@ -173,6 +183,7 @@ def _status(work: Work, event: Event) -> Answer:
             {
                 "file": each.name.key,
                 "bytes": each.size,
+                "deleted": each.name.key in deleted,
                 **_told(work.state.progress(each), most=MOST_SHOWN),
                 **({"state": "waiting"} if each.name.key not in states else {}),
             }

@@ -9,9 +9,10 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from lambdas.migration import files, merging
+from lambdas.migration import merging
 from lambdas.migration.files import BEGIN, BadFile, Row
 from lambdas.migration.objects import Bucket, FileChanged, Object
+from lambdas.migration.sources import Source, source
 from lambdas.migration.state import DONE, READING, REFUSED, Progress, State
 from lambdas.migration.tables import TABLES, Fault, Table
 
@@ -35,13 +36,13 @@ class Loader:
 
     def load(self, file: Object) -> Progress:
         """Load ``file`` until it is done or refused, or there is no time left."""
-        table = TABLES[file.name.table]
+        table, rows = TABLES[file.name.table], source(self._bucket, file)
         progress = self._state.progress(file)
         if progress.position == BEGIN and progress.state == READING:
             self._begin(progress)
         try:
             while progress.state == READING and self._has_time():
-                self._slice(progress, table)
+                self._slice(progress, table, rows)
         except FileChanged:
             progress = Progress(file=file)  # the next call begins again with what is there then
         except _StagingLost:
@@ -58,15 +59,13 @@ class Loader:
             self._state.forget(progress.file.name.key)
             self._state.save(progress)
 
-    def _slice(self, progress: Progress, table: Table) -> None:
+    def _slice(self, progress: Progress, table: Table, rows: Source) -> None:
         """Copy the next rows; at the end of the file merge them."""
         with self._state.transaction():
             if not progress.columns:
-                if progress.file.name.key.endswith(".parquet"):
-                    raise BadFile("Parquet can't be read: export it as CSV (DMS: DataFormat)")
-                progress.columns = files.header(self._bucket.body(progress.file, 0))
+                progress.columns = rows.columns()
                 self._check_columns(progress, table)
-            reader = self._rows(progress)
+            reader = rows.rows(progress.position, progress.columns)
             before = progress.report.read
             broken: list[Exception] = []
             self._connection.run(_COPY, stream=self._copied(reader, progress, table, broken))
@@ -81,11 +80,6 @@ class Loader:
             raise BadFile(f"the header lacks the column {', '.join(missing)}")
         if ignored := table.ignored(progress.columns):
             progress.report.note(f"columns without a place here, which were left out: {', '.join(ignored)}")
-
-    def _rows(self, progress: Progress) -> Iterator[Row]:
-        start = progress.position
-        columns = progress.columns if start != BEGIN else ()
-        return files.rows(self._bucket.body(progress.file, start.offset), start, columns)
 
     def _is_more(self, progress: Progress) -> bool:
         return progress.position.offset < progress.file.size

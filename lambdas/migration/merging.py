@@ -68,8 +68,20 @@ def upsert(connection: Any, table: Table, columns: Sequence[Column]) -> tuple[di
         "SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new), (SELECT count(*) FROM incoming) "
         "FROM merged"
     )
+    _read_back(connection, table, names, given)
     counts = {"inserted": inserted, "updated": updated, "unchanged": given - inserted - updated}
     return counts | {"superseded": superseded}, faults
+
+
+def _read_back(connection: Any, table: Table, names: Sequence[str], given: int) -> None:
+    """The file is deleted when its rows are there, so look for each. Raises ``RuntimeError``; the caller rolls back."""
+    there, ours = (", ".join(f"{side}.{name}" for name in names) for side in ("target", "incoming"))
+    [[held]] = connection.run(
+        f"SELECT count(*) FROM incoming JOIN {table.name} AS target ON {_same_key(table)} "
+        f"WHERE ROW({there}) IS NOT DISTINCT FROM ROW({ours})"
+    )
+    if held != given:
+        raise RuntimeError(f"{given - held} rows of {table.name} are not as they were merged")
 
 
 def delete(connection: Any, table: Table) -> tuple[dict[str, int], list[tuple[int, Fault]]]:

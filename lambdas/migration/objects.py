@@ -24,6 +24,11 @@ class Object:
     size: int
     arrived_at: datetime
 
+    @property
+    def place(self) -> tuple[str, ...]:
+        """Files are listed in this order."""
+        return self.name.schema, self.name.table, self.name.order, self.name.key
+
 
 class Bucket:
     """``s3``: a client that waits for a slow answer."""
@@ -41,23 +46,40 @@ class Bucket:
             for each in page.get("Contents", [])
             if (name := Name.of(each["Key"]))
         ]
-        return sorted(found, key=lambda each: (each.name.schema, each.name.table, each.name.order, each.name.key))
+        return sorted(found, key=lambda each: each.place)
 
     def body(self, file: Object, offset: int) -> Iterator[bytes]:
         """The file's bytes from ``offset`` on. Raises ``FileChanged``."""
+        if offset < file.size:
+            yield from self._read(file, f"bytes={offset}-").iter_chunks(_CHUNK_BYTES)
+
+    def part(self, file: Object, offset: int, number: int) -> bytes:
+        """So many of the file's bytes from ``offset`` on. Raises ``FileChanged``."""
+        if not number:
+            return b""
+        return b"".join(self._read(file, f"bytes={offset}-{offset + number - 1}").iter_chunks(_CHUNK_BYTES))
+
+    def _read(self, file: Object, part: str) -> Any:
         from botocore.exceptions import ClientError
 
-        if offset >= file.size:
-            return
         try:
-            answer = self._s3.get_object(
-                Bucket=self._name, Key=file.name.key, Range=f"bytes={offset}-", IfMatch=file.etag
-            )
+            answer = self._s3.get_object(Bucket=self._name, Key=file.name.key, Range=part, IfMatch=file.etag)
         except ClientError as error:
             if error.response["Error"]["Code"] in ("PreconditionFailed", "412", "NoSuchKey", "InvalidRange"):
                 raise FileChanged(file.name.key) from error
             raise
-        yield from answer["Body"].iter_chunks(_CHUNK_BYTES)
+        return answer["Body"]
+
+    def delete(self, file: Object) -> None:
+        """Delete the file, with each earlier content of its key. What has come since stays. May be repeated."""
+        obsolete = False
+        pages = self._s3.get_paginator("list_object_versions").paginate(Bucket=self._name, Prefix=file.name.key)
+        for version in [each for page in pages for each in page.get("Versions", [])]:  # of a key, the newest first
+            if version["Key"] != file.name.key:
+                continue
+            obsolete = obsolete or version["ETag"] == file.etag
+            if obsolete:
+                self._s3.delete_object(Bucket=self._name, Key=file.name.key, VersionId=version["VersionId"])
 
     def put_report(self, key: str, report: Mapping[str, Any]) -> None:
         """Write ``<key>.report.json``."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from lambdas.migration import files
 from lambdas.migration.files import BEGIN, BadFile, Row
 from lambdas.migration.history import PaymentImport
 from lambdas.migration.objects import Bucket, FileChanged, Object
 from lambdas.migration.payments import OPTIONAL, REQUIRED
 from lambdas.migration.report import Report
+from lambdas.migration.sources import Source, source
 from lambdas.migration.state import DONE, READING, REFUSED, Progress, State
 
 PAYMENTS: Final = "payments"
@@ -41,19 +41,19 @@ class PaymentLoader:
 
         A file that is refused in its middle stays loaded up to there: each payment is right by itself.
         """
-        progress, importing = self._state.progress(file), self._importer(file)
+        progress, importing, rows = self._state.progress(file), self._importer(file), source(self._bucket, file)
         try:
             while progress.state == READING and self._has_time():
-                self._slice(progress, importing)
+                self._slice(progress, importing, rows)
         except FileChanged:
             progress = Progress(file=file)  # the next call begins again with what is there then
         if progress.state != READING:
             self._bucket.put_report(file.name.key, progress.to_json())
         return progress
 
-    def _slice(self, progress: Progress, importing: PaymentImport) -> None:
+    def _slice(self, progress: Progress, importing: PaymentImport, rows: Source) -> None:
         before, broken = progress.position, list[BadFile]()
-        importing.apply(self._rows(progress, broken), progress.report)
+        importing.apply(_taken(rows, progress, broken), progress.report)
         if broken:
             progress.state, progress.report.fault = REFUSED, str(broken[0])
         elif progress.position in (before, BEGIN) or progress.position.offset >= progress.file.size:
@@ -68,24 +68,20 @@ class PaymentLoader:
                 self._state.set_layout(f"{name.schema}.{name.table}".lower(), columns)
             self._state.save(progress)
 
-    def _rows(self, progress: Progress, broken: list[BadFile]) -> Iterator[Row]:
-        """The rows of a slice. What comes before a fault of the file is imported; the fault goes to ``broken``."""
-        start = progress.position
-        try:
-            if progress.file.name.key.endswith(".parquet"):
-                raise BadFile("Parquet can't be read: export it as CSV (DMS: DataFormat)")
-            if not progress.columns:
-                header = files.header(self._bucket.body(progress.file, 0))
-                _check_columns(header, progress.report)
-                # Only now: without a header, the first line would be a payment, and is kept nowhere.
-                progress.columns = header
-            columns = progress.columns if start != BEGIN else ()
-            body = self._bucket.body(progress.file, start.offset)
-            for row in islice(files.rows(body, start, columns), SLICE_ROWS):
-                progress.position = row.after
-                yield row
-        except BadFile as error:
-            broken.append(error)
+
+def _taken(rows: Source, progress: Progress, broken: list[BadFile]) -> Iterator[Row]:
+    """The rows of a slice. What comes before a fault of the file is imported; the fault goes to ``broken``."""
+    try:
+        if not progress.columns:
+            header = rows.columns()
+            _check_columns(header, progress.report)
+            # Only now: without a header, the first line would be a payment, and is kept nowhere.
+            progress.columns = header
+        for row in islice(rows.rows(progress.position, progress.columns), SLICE_ROWS):
+            progress.position = row.after
+            yield row
+    except BadFile as error:
+        broken.append(error)
 
 
 def _check_columns(header: Sequence[str], report: Report) -> None:

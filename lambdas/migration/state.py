@@ -1,12 +1,12 @@
 """How far each file is read: in the database, and committed together with the rows themselves."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from lambdas.migration.files import BEGIN, Position
+from lambdas.migration.files import BEGIN, Name, Position
 from lambdas.migration.objects import Object
 from lambdas.migration.report import Report
 
@@ -106,6 +106,25 @@ class State:
             key: (state, etag)
             for key, state, etag in self._connection.run("SELECT key, state, etag FROM migration.files")
         }
+
+    def verified(self) -> Mapping[str, str]:
+        """The etag of each file of which every row was taken, by key. What was merged or written has been read back."""
+        rows = self._connection.run(
+            "SELECT key, etag FROM migration.files WHERE state = :done AND (report->>'rejected')::bigint = 0", done=DONE
+        )
+        return dict(map(tuple, rows))
+
+    def gone(self, present: Collection[str]) -> list[Object]:
+        """The files that were begun and are in the bucket no more, with no bytes."""
+        rows = self._connection.run(
+            "SELECT key, etag, changed_at FROM migration.files WHERE key <> ALL(CAST(:present AS text[]))",
+            present=list(present),
+        )
+        return [
+            Object(name=name, etag=etag, size=0, arrived_at=changed_at)
+            for key, etag, changed_at in rows
+            if (name := Name.of(key))
+        ]
 
     def layout(self, source: str) -> Sequence[str] | None:
         """The columns of the old system's table ``SCHEMA.TABLE``; ``None`` before its full load was read."""

@@ -84,8 +84,12 @@ def test_the_function_logs_in_as_its_own_user_and_reads_files_alone(moving: Plat
     own = {action for action in rights if action.split(":")[0] in ("s3", "secretsmanager", "dynamodb", "ssm")}
     assert own == {
         "dynamodb:BatchGetItem", "dynamodb:PutItem",
-        "s3:GetObject", "s3:ListBucket", "s3:PutObject", "secretsmanager:GetSecretValue",
+        "s3:DeleteObjectVersion", "s3:GetObject", "s3:ListBucket", "s3:ListBucketVersions", "s3:PutObject",
+        "secretsmanager:GetSecretValue",
     }  # fmt: skip
+    # And delete files, and no report
+    assert rights["s3:DeleteObjectVersion"].count("MigrationFiles") == 2
+    assert all(f"/*.{form}" in rights["s3:DeleteObjectVersion"] for form in ("csv", "parquet"))
     # And payments into the ledger, with the keys of their cards and the records of imports: no other record, no seal
     assert "/*.report.json" in rights["s3:PutObject"]
     assert "/imports/*" in rights["s3:PutObject"]

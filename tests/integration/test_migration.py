@@ -19,6 +19,7 @@ from pipeline.aws import PlatformOutputs
 from pipeline_app import create_app
 from tests.oldsystem.database import old_system
 from tests.oldsystem.exporter import Exporter
+from tests.oldsystem.parquet import parquet_file
 from tests.oldsystem.population import populate
 from tests.oldsystem.service import Service
 
@@ -26,7 +27,7 @@ from .conftest import Platform
 from .merchant import PAYMENT
 
 CUSTOMERS = "dms/public/customers/LOAD00000001.csv"
-PAYMENTS = "dms/public/payments/LOAD00000001.csv"
+PAYMENTS = "dms/public/payments/LOAD00000001.parquet"
 CHANGES = "dms/changes/CDC_TXN-2026112901020{n}000.csv"
 HEADER = "Op,customer_id,status,country,allowed_currencies\n"
 MOST_SECONDS = 90
@@ -47,8 +48,15 @@ def moving(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iter
         platform.client("lambda").get_function(FunctionName="payment-migration-dev")
 
 
-def put(moving: Platform, key: str, body: str) -> None:
-    moving.client("s3").put_object(Bucket=moving.outputs["MigrationBucketName"], Key=key, Body=body.encode())
+def put(moving: Platform, key: str, body: str | bytes) -> None:
+    content = body.encode() if isinstance(body, str) else body
+    moving.client("s3").put_object(Bucket=moving.outputs["MigrationBucketName"], Key=key, Body=content)
+
+
+def versions(moving: Platform, key: str) -> int:
+    """How many versions of a file are left, delete markers among them."""
+    found = moving.client("s3").list_object_versions(Bucket=moving.outputs["MigrationBucketName"], Prefix=key)
+    return sum(each["Key"] == key for kind in ("Versions", "DeleteMarkers") for each in found.get(kind, []))
 
 
 def reasons(moving: Platform, customer: str) -> list[str]:
@@ -71,11 +79,14 @@ def test_customers_are_loaded_pay_and_follow_the_old_system(moving: Platform) ->
         Bucket=moving.outputs["MigrationBucketName"], Key=f"{CUSTOMERS}.report.json"
     )
     assert json.loads(report["Body"].read())["inserted"] == 2
+    # And the file stays for that one to be looked up
+    assert versions(moving, CUSTOMERS) == 1
     # When the old system changes them, and the command applies it now
     put(moving, CHANGES.format(n=1), "U,customers,public,moved-1,blocked,DE,EUR\nD,customers,public,moved-2,,,\n")
     followed = moving.run("migration", "follow", "--env", "dev")
-    # Then they are decided by their new state
+    # Then they are decided by their new state, and the file is deleted with all its versions
     assert followed.returncode == 0, followed.stdout + followed.stderr
+    assert versions(moving, CHANGES.format(n=1)) == 0
     assert reasons(moving, "moved-1") == ["customer_not_active"]
     assert reasons(moving, "moved-2") == ["customer_unknown"]
     # When it changes again, and nobody gives a command
@@ -98,7 +109,7 @@ def test_rows_that_differ_are_repaired_and_decisions_are_compared_with_no_trace(
         # Given an old system whose customers and merchants were loaded, and which has changed one since
         connection = old.connect()
         populate(connection, customers=60, merchants=2)
-        exporter = Exporter(old, lambda key, body: put(moving, f"dms/{key}", body.decode()))
+        exporter = Exporter(old, lambda key, body: put(moving, f"dms/{key}", body))
         exporter.full_load(("customers", "merchants", "merchant_customers"))
         loaded = moving.run("migration", "load", "--env", "dev")
         assert loaded.returncode == 0, loaded.stdout + loaded.stderr
@@ -148,15 +159,16 @@ def test_the_history_of_payments_is_found_held_by_the_books_and_given_back_by_it
     # Given a customer, and a file of its payments, of which one can't be
     card, other = card_number(778_123_451), card_number(778_123_452)
     put(moving, CUSTOMERS.replace("1.csv", "2.csv"), HEADER + "I,moved-9,active,DE,EUR\n")
-    put(moving, PAYMENTS, "".join([
-        "Op,payment_id,created_at,merchant_id,customer_id,amount,currency,card_number,status,merchant_reference\n",
-        f"I,old-1,2026-03-04 10:00:00,demo,moved-9,12.500,EUR,{card},approved,order/1\n",
-        f"I,old-2,2026-03-04 11:00:00,demo,moved-9,7.000,EUR,{other},declined,order/2\n",
-        f"I,old-3,2026-03-04 12:00:00,demo,nobody,7.000,EUR,{other},approved,{card}\n",
-    ]))  # fmt: skip
+    names = "Op,payment_id,created_at,merchant_id,customer_id,amount,currency,card_number,status,merchant_reference"
+    lines = (
+        f"I,old-1,2026-03-04 10:00:00,demo,moved-9,12.500,EUR,{card},approved,order/1",
+        f"I,old-2,2026-03-04 11:00:00,demo,moved-9,7.000,EUR,{other},declined,order/2",
+        f"I,old-3,2026-03-04 12:00:00,demo,nobody,7.000,EUR,{other},approved,{card}",
+    )
+    put(moving, PAYMENTS, parquet_file(names.split(","), [line.split(",") for line in lines]))
     # When it is loaded, and once more
     loaded = moving.run("migration", "load", "--env", "dev")
-    assert "done at line 4: 3 read, 2 inserted, 1 rejected" in loaded.stdout, loaded.stdout + loaded.stderr
+    assert "done at line 3: 3 read, 2 inserted, 1 rejected" in loaded.stdout, loaded.stdout + loaded.stderr
     again = moving.run("migration", "load", "--env", "dev", "--again", PAYMENTS)
     assert "3 read, 2 inserted, 1 rejected" in again.stdout, again.stdout + again.stderr
     # Then its merchant finds the payments

@@ -56,14 +56,13 @@ def test_a_load_asks_until_nothing_is_left_and_tells_each_file(
     command: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # When one file needs two calls
-    ended = command(
-        "load", answers=[told("reading", read=200_000), told(read=300_000, inserted=300_000, line=300_001), IDLE]
-    )
+    done = told(read=300_000, inserted=300_000, line=300_001) | {"deleted": True}
+    ended = command("load", answers=[told("reading", read=200_000), done, IDLE])
     # Then
     assert ended == ExitCode.DONE
     assert capsys.readouterr().out.splitlines() == [
         f"… {CUSTOMERS}: reading at line 3: 200,000 read",
-        f"✓ {CUSTOMERS}: done at line 300,001: 300,000 read, 300,000 inserted",
+        f"✓ {CUSTOMERS}: done at line 300,001: 300,000 read, 300,000 inserted; the file is deleted",
         "1 files are loaded",
     ]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,35 +30,58 @@ TABLES = ("merchant_customers", "merchant_principals", "merchants", "customers")
 
 
 class S3:
-    """Objects by key: what the functions ask of S3."""
+    """A versioned bucket: what the functions ask of S3. ``versions``: of each key, oldest first, by their ids."""
 
     def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
+        self.versions: dict[str, dict[str, bytes]] = {}
         self.arrived: dict[str, datetime] = {}
+        self.longest_read = 0
+        self._ids = itertools.count(1)
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        """The newest content by key."""
+        return {key: [*versions.values()][-1] for key, versions in self.versions.items() if versions}
 
     def put(self, key: str, body: str | bytes, arrived: datetime | None = None) -> None:
-        self.objects[key] = body if isinstance(body, bytes) else body.encode()
+        content = body if isinstance(body, bytes) else body.encode()
+        self.versions.setdefault(key, {})[f"v{next(self._ids)}"] = content
         self.arrived[key] = arrived or datetime.now(UTC)
 
     def get_paginator(self, operation: str) -> Any:
-        assert operation == "list_objects_v2"
-        return SimpleNamespace(
-            paginate=lambda Bucket, Prefix: [
-                {
-                    "Contents": [
-                        {"Key": key, "ETag": _etag(body), "Size": len(body), "LastModified": self.arrived[key]}
-                        for key, body in sorted(self.objects.items())
-                        if key.startswith(Prefix)
-                    ]
-                }
+        pages = {"list_objects_v2": self._objects, "list_object_versions": self._versions}[operation]
+        return SimpleNamespace(paginate=lambda Bucket, Prefix: [pages(Prefix)])
+
+    def _objects(self, prefix: str) -> Any:
+        return {
+            "Contents": [
+                {"Key": key, "ETag": _etag(body), "Size": len(body), "LastModified": self.arrived[key]}
+                for key, body in sorted(self.objects.items())
+                if key.startswith(prefix)
             ]
-        )
+        }
+
+    def _versions(self, prefix: str) -> Any:
+        return {
+            "Versions": [
+                {"Key": key, "VersionId": id, "ETag": _etag(body)}
+                for key, versions in sorted(self.versions.items())
+                for id, body in reversed(versions.items())
+                if key.startswith(prefix)
+            ]
+        }
+
+    def delete_object(self, *, Bucket: str, Key: str, VersionId: str) -> None:
+        del self.versions[Key][VersionId]
 
     def get_object(self, *, Bucket: str, Key: str, Range: str, IfMatch: str) -> Any:
         body = self.objects[Key]
         if _etag(body) != IfMatch:
             raise ClientError({"Error": {"Code": "PreconditionFailed"}}, "GetObject")
-        rest = io.BytesIO(body[int(Range.removeprefix("bytes=").removesuffix("-")) :])
+        first, last = Range.removeprefix("bytes=").split("-")
+        content = body[int(first) : int(last) + 1 if last else None]
+        self.longest_read = max(self.longest_read, len(content))
+        rest = io.BytesIO(content)
 
         def iter_chunks(size: int) -> Iterator[bytes]:
             while chunk := rest.read(7_000):

@@ -49,11 +49,12 @@ def test_a_load_takes_each_file_after_those_that_it_refers_to(function: Any, mov
 
 
 def test_a_named_file_may_be_loaded_again_and_one_that_is_none_is_told(function: Any, move: Move) -> None:
-    move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc-1,active,DE,EUR\n")
     event = {"command": "load", "file": CUSTOMERS}
-    assert function(event)["report"]["inserted"] == 1
-    assert function({**event, "again": True})["report"]["unchanged"] == 1
-    assert function({**event, "file": "nonsense"})["state"] == "waiting"
+    for again, how in ((False, "inserted"), (True, "unchanged")):
+        move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc-1,active,DE,EUR\n")
+        assert function({**event, "again": again})["report"][how] == 1
+    assert function({**event, "again": True})["reason"].startswith("it was read, and is deleted: export it again (")
+    assert function({**event, "file": "nonsense"})["reason"].startswith("there is no such file (")
     assert "orders" in function({**event, "file": _put(move, "a/public/orders/LOAD1.csv")})["reason"]
 
 
@@ -127,6 +128,46 @@ def test_a_status_of_many_files_fits_into_an_answer(function: Any, move: Move, m
     # And whoever asks for the lag alone gets no files
     told = function({"command": "status", "files": 0})
     assert (told["files"], told["more"], told["pending"]) == ([], 3, 1)
+
+
+def test_a_file_is_deleted_with_its_former_versions_when_each_of_its_rows_is_there(function: Any, move: Move) -> None:
+    # Given a file that came twice, changes, and a file with a row that can't be
+    header, bad = "customer_id,status,country,allowed_currencies\n", CUSTOMERS.replace("1.csv", "2.csv")
+    move.s3.put(CUSTOMERS, header + "c-0,active,DE,EUR\n")
+    move.s3.put(CUSTOMERS, header + "c-1,active,DE,EUR\n")
+    move.s3.put(bad, header + "c-2,asleep,DE,EUR\n")
+    move.s3.put(FIRST, "U,customers,public,c-1,closed,DE,EUR\n")
+    # When they are loaded and followed
+    answers = [function({"command": "load"}), function({"command": "load"}), function({"command": "follow"})]
+    # Then what is verified is deleted, and the file to be corrected and the reports stay
+    assert [each["deleted"] for each in answers] == [True, False, True]
+    left = [key for key, versions in move.s3.versions.items() if versions]
+    assert left == [bad, f"{CUSTOMERS}.report.json", f"{bad}.report.json", f"{FIRST}.report.json"]
+    assert move.rows("SELECT customer_id, status FROM customers") == [["c-1", "closed"]]
+    # And the status knows all of them, and nothing waits
+    told = function({"command": "status"})
+    assert {each["file"]: (each["state"], each["deleted"]) for each in told["files"]} == {
+        CUSTOMERS: ("done", True), bad: ("done", False), FIRST: ("done", True),
+    }  # fmt: skip
+    assert (told["pending"], told["watermark"]["file"]) == (0, FIRST)
+
+
+def test_a_call_that_died_before_it_deleted_leaves_that_to_the_next(
+    function: Any, move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = "customer_id,status,country,allowed_currencies\n"
+    move.s3.put(CUSTOMERS, header + "c-1,active,DE,EUR\n")
+    with monkeypatch.context() as dying:
+        dying.setattr(Work, "delete_verified", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            function({"command": "load"})
+    assert move.s3.versions[CUSTOMERS]
+    # When something newer came meanwhile, then that stays until it is loaded
+    move.s3.put(CUSTOMERS, header + "c-1,closed,DE,EUR\n")
+    function({"source": "aws.events"})
+    assert len(move.s3.versions[CUSTOMERS]) == 2
+    assert function({"command": "load"})["deleted"]
+    assert not move.s3.versions[CUSTOMERS]
 
 
 def test_the_lag_is_published_at_each_look(function: Any, move: Move, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,11 +140,6 @@ def test_a_file_that_is_not_what_it_should_be_is_refused_as_a_whole(body: Any, f
     assert move.rows("SELECT count(*) FROM migration.staged_rows") == [[0]]
 
 
-def test_parquet_is_refused_with_the_way_out(move: Move) -> None:
-    key = CUSTOMERS.replace(".csv", ".parquet")
-    assert move.load(key, b"PAR1\x15\x04\xff").report.fault.startswith("Parquet can't be read: export it as CSV")
-
-
 def test_a_header_without_rows_and_columns_without_a_place_are_told(move: Move) -> None:
     empty = move.load(CUSTOMERS, HEADER)
     assert (empty.state, empty.report.notes) == (DONE, ["the file has a header and no rows"])
