@@ -207,6 +207,21 @@ def test_a_long_file_is_loaded_in_slices_and_is_in_no_table_before_its_end(
     assert counts(move, CUSTOMERS) == {"read": 450, "inserted": 450}
 
 
+def test_what_the_database_does_not_hold_as_the_file_says_is_not_loaded(move: Move) -> None:
+    # Given a trigger of which the migration knows nothing
+    move.admin.run("CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS "
+                   "'BEGIN IF NEW.country = ''US'' THEN NEW.country := ''FR''; END IF; RETURN NEW; END'")  # fmt: skip
+    move.admin.run("CREATE TRIGGER other BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION other()")
+    try:
+        # Then the run ends, and nothing of it is there
+        with pytest.raises(RuntimeError, match="1 rows of customers are not as they were merged"):
+            move.load(CUSTOMERS, HEADER + ANN + BOB)
+        assert move.rows("SELECT count(*) FROM customers") == [[0]]
+    finally:
+        move.admin.run("DROP FUNCTION other CASCADE")
+    assert move.load(CUSTOMERS).report.inserted == 2
+
+
 class Killed(BaseException):
     pass
 

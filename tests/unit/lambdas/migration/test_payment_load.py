@@ -61,6 +61,18 @@ def test_a_file_of_payments_is_in_the_ledger_with_its_report_beside_it(ready: Mo
     }  # fmt: skip
 
 
+def test_a_payment_that_the_ledger_does_not_hold_is_rejected_so_its_file_stays(
+    ready: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a ledger that loses what it has acknowledged
+    monkeypatch.setattr(ready.platform.history, "write", lambda item, replaces: True)
+    # Then nothing counts as imported
+    progress = ready.load(KEY, load_file({}))
+    assert (progress.report.inserted, progress.report.rejected) == (0, 1)
+    assert progress.report.listed == [(2, "payment_id", "the ledger was changed meanwhile: verify its day")]
+    assert ready.state.verified() == {}
+
+
 def test_no_card_number_is_in_the_database_or_in_a_report(ready: Move) -> None:
     ready.load(KEY, load_file({}, {"payment_id": "b", "amount": VISA}, {"payment_id": "c", "status": VISA}))
     # Also not that of a file without a header, of a header, of a key that was deleted, or of a table's name
