@@ -23,12 +23,31 @@ from tests.oldsystem.exporter import Exporter
 from tests.oldsystem.population import populate
 
 MERCHANT = "m-001"
-CUSTOMERS, PAYING, HISTORY, RATE = 2000, 1000, 3000, 6.0
-"""Customers of the old system, those of them who pay, its payments from before, and payments a second."""
-OLD_SECONDS = 0.5
-"""How long the old system takes for an answer. On AWS clients are near; here both sides share two processors."""
-EXPORT_SECONDS, WRITE_SECONDS, SAMPLE_SECONDS, LAG_SECONDS = 3.0, 0.5, 1.0, 5.0
+WRITE_SECONDS, SAMPLE_SECONDS, LAG_SECONDS = 0.5, 1.0, 5.0
 LONGEST_SECONDS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How large a rehearsal is. ``make rehearsal`` has the values below; the tests play a smaller one."""
+
+    customers: int = 2000
+    paying: int = 1000
+    """The first of the customers. The others are changed while it goes on."""
+    history: int = 3000
+    """Payments from before."""
+    rate: float = 6.0
+    """Payments a second."""
+    old_seconds: float = 0.5
+    """How long the old system takes for an answer. On AWS clients are near; here both sides share two processors."""
+    told_seconds: float | None = None
+    """How long it says that it took, by its metrics. ``None``: what clients saw."""
+    export_seconds: float = 3.0
+    compared: int = 310
+    """So many decisions are compared in shadow, and prove that at most ``most_percent`` differ."""
+    most_percent: float = 1.0
+    lag_seconds: int = 10
+    """After so long a row that differs is looked at again."""
 
 
 @dataclass(kw_only=True)
@@ -46,8 +65,9 @@ class Seen:
 class Move:
     """One rehearsal. ``zone``: of the name; ``folder``: for what both sides leave behind."""
 
-    def __init__(self, platform: Platform, old: OldSystem, zone: str, folder: Path) -> None:
+    def __init__(self, platform: Platform, old: OldSystem, zone: str, folder: Path, scale: Scale | None = None) -> None:
         self.platform, self.old, self.folder, self._zone = platform, old, folder, zone
+        self.scale = scale or Scale()
         self.environ = platform.environ | {"BAKE_SCALE": str(TIME_SCALE), "MIGRATION_SOURCE": old.url}
         self.record, self.seen, self.began = folder / "requests.jsonl", Seen(), time.time()
         self._over, self._threads, self.faults = threading.Event(), list[threading.Thread](), list[str]()
@@ -67,11 +87,12 @@ class Move:
         """The old system serves and writes, its changes are exported, clients pay, and both sides are looked at."""
         connection = self.old.connect()
         until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3600))
-        populate(connection, customers=CUSTOMERS, merchants=4, payments=HISTORY, until=until)
+        scale = self.scale
+        populate(connection, customers=scale.customers, merchants=4, payments=scale.history, until=until)
         self.exporter = Exporter(self.old, self.put)
         self.exporter.begin()
         service = [sys.executable, "-m", "tests.oldsystem.service", self.old.url, "--merchant", MERCHANT]
-        words = [*service, "--record", str(self.record), "--delay", str(OLD_SECONDS)]
+        words = [*service, "--record", str(self.record), "--delay", str(scale.old_seconds)]
         serving = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         try:
             assert serving.stdout is not None
@@ -79,7 +100,8 @@ class Move:
             where = self.platform.cloud.ask("name_server")
             self.clients = Clients(
                 name=NAME, server=(where["address"], where["port"]), old_host=OLD, old_url=f"http://127.0.0.1:{port}",
-                api=shop(self.platform), cloudwatch=self.platform.client("cloudwatch"), customers=PAYING, rate=RATE,
+                api=shop(self.platform), cloudwatch=self.platform.client("cloudwatch"), customers=scale.paying,
+                rate=scale.rate, told_seconds=scale.told_seconds,
             )  # fmt: skip
             self.began = time.time()
             self.clients.start()
@@ -100,13 +122,13 @@ class Move:
 
     def export(self) -> None:
         """Write the full load; then follow the changes, until the old system stops."""
-        self.exporter.full_load()
+        self.exporter.full_load(parquet=("payments",))
         arn = f"arn:aws:iam::{self.platform.cloud.account}:user/{SHOP}"
         self.put(
             "full-load/public/merchant_principals/LOAD00000001.csv",
             f"Op,principal,merchant_id\nI,{arn},{MERCHANT}\n".encode(),
         )
-        self._beside("exporter", lambda: self.exporter.follow(self._exporter_stops, EXPORT_SECONDS))
+        self._beside("exporter", lambda: self.exporter.follow(self._exporter_stops, self.scale.export_seconds))
 
     def stop_the_old_system(self) -> None:
         """Clients pay no more, nobody writes, and then the last change is exported."""
@@ -120,10 +142,10 @@ class Move:
 
     def _write(self, connection: Any) -> None:
         """Customers who do not pay now are changed, made and deleted at the old system."""
-        number = 0
+        number, first, others = 0, self.scale.paying + 1, self.scale.customers - self.scale.paying
         while not self._writer_stops.wait(WRITE_SECONDS):
             number += 1
-            customer = f"c-{PAYING + 1 + number % (CUSTOMERS - PAYING):07d}"
+            customer = f"c-{first + number % others:07d}"
             status = "blocked" if number % 2 else "active"
             connection.run("UPDATE customers SET status = :s WHERE customer_id = :c", s=status, c=customer)
             if number % 5 == 0:

@@ -15,8 +15,8 @@ from environments import DEV
 from migration.ledgers import old_system as ledger_there
 from migration.ledgers import platform as ledger_here
 
-MOST_PERCENT, COMPARED, SHADOW_RATE = 1.0, 310, 15
-"""So much may differ in shadow; so many decisions without a difference prove it; so many are compared in a second."""
+SHADOW_RATE = 15
+"""Decisions that are compared in a second."""
 ENV = ("--env", DEV.name)
 CUT_OVER = ("migration", "cutover")
 
@@ -35,7 +35,7 @@ def follow(move: Move) -> str:
 
 def verify(move: Move) -> str:
     """Compare both sides, while both change"""
-    given = move.run("migration", "verify", *ENV, "--lag", "10")
+    given = move.run("migration", "verify", *ENV, "--lag", str(move.scale.lag_seconds))
     return "; ".join(line for line in given.stdout.splitlines() if not line.startswith(" "))
 
 
@@ -46,7 +46,7 @@ def shadow(move: Move) -> str:
         "shadow",
         *ENV,
         "--most",
-        f"{MOST_PERCENT:g}",
+        f"{move.scale.most_percent:g}",
         "--rate",
         str(SHADOW_RATE),
         "--reports",
@@ -56,7 +56,7 @@ def shadow(move: Move) -> str:
     with move.beside("shadow.log", words, subprocess.PIPE) as process, move.record.open() as record:
         assert process.stdin is not None
         fed = 0
-        while fed < COMPARED:
+        while fed < move.scale.compared:
             if line := record.readline():
                 process.stdin.write(line)
                 fed += 1

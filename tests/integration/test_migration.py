@@ -5,39 +5,57 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from benchmarks import _move_steps as steps
+from benchmarks._move import Move
+from benchmarks._move_cloud import NEW, OLD
+from benchmarks._move_cloud import zone as zone_of_the_old_system
 from environments import DEV
 from lambdas.api.shadow import HEADER as SHADOW_MARK
 from lambdas.payments.cards import CardNumber
 from loadtest.scenario import card_number
+from migration import cutover
 from pipeline.aws import PlatformOutputs
 from pipeline_app import create_app
+from tests.integration.rehearsal import SCALE, short_cut_over, small_move
 from tests.oldsystem.database import old_system
-from tests.oldsystem.exporter import Exporter
 from tests.oldsystem.parquet import parquet_file
-from tests.oldsystem.population import populate
-from tests.oldsystem.service import Service
 
-from .conftest import Platform
+from .conftest import Platform, short_minutes
 from .merchant import PAYMENT
 
 CUSTOMERS = "dms/public/customers/LOAD00000001.csv"
 PAYMENTS = "dms/public/payments/LOAD00000001.parquet"
-CHANGES = "dms/changes/CDC_TXN-2026112901020{n}000.csv"
+CHANGES = "dms/changes/CDC_TXN-2126112901020{n}000.csv"
+"""Newer than those of the rehearsal."""
 HEADER = "Op,customer_id,status,country,allowed_currencies\n"
 MOST_SECONDS = 90
 
 
 @pytest.fixture(scope="module")
-def moving(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def zone(platform: Platform) -> Iterator[dict[str, str]]:
+    """A zone in which the clients' name leads to the old system; the context with which dev is deployed for a move."""
+    route53 = platform.client("route53")
+    context = zone_of_the_old_system(platform.client)
+    id = context["cutOver"].split(",")[0]
+    yield context
+    records = route53.list_resource_record_sets(HostedZoneId=id)["ResourceRecordSets"]
+    changes = [{"Action": "DELETE", "ResourceRecordSet": each} for each in records if each["Type"] == "CNAME"]
+    route53.change_resource_record_sets(HostedZoneId=id, ChangeBatch={"Changes": changes})
+    route53.delete_hosted_zone(Id=id)
+
+
+@pytest.fixture(scope="module")
+def moving(platform: Platform, zone: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """The platform with the means of a move. They are taken away afterwards."""
     folder = tmp_path_factory.mktemp("moving")
-    create_app(context={"environmentSuffix": DEV.name, "migration": "on"}, outdir=str(folder)).synth()
+    create_app(context={"environmentSuffix": DEV.name, **zone}, outdir=str(folder)).synth()
     [template] = folder.glob("*Platform*.template.json")
     platform.update_stack(json.loads(template.read_text()))
     stack = platform.client("cloudformation").describe_stacks(StackName=DEV.stack_name)["Stacks"][0]
@@ -46,6 +64,76 @@ def moving(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iter
     platform.update_stack(platform.template())
     with pytest.raises(ClientError):
         platform.client("lambda").get_function(FunctionName="payment-migration-dev")
+
+
+def test_a_payment_system_moves_while_it_works_with_one_try_that_fails(
+    moving: Platform, zone: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short form of `make rehearsal`."""
+    id, verify = zone["cutOver"].split(",")[0], f"verify --lag {SCALE.lag_seconds}"
+    cut_over = ("migration", "cutover")
+    with (
+        old_system(tmp_path / "old") as old,
+        small_move(moving, old, id, tmp_path, monkeypatch) as move,
+        short_minutes(moving),
+        move.at_work(),
+    ):
+        assert move.clients is not None
+        # Given an old system under load, when it is loaded, followed, and compared while both sides change
+        assert "files are loaded" in steps.load(move)
+        steps.follow(move)
+        assert "differs" not in steps.verify(move)
+        # Then the platform decides as it does, and no set of cards has grown by the question
+        cards = len(watched_cards(moving))
+        assert "0 of 60 differ" in steps.shadow(move)
+        assert len(watched_cards(moving)) == cards
+
+        # When there is a customer here whom the old system never had, then the checks end the first try
+        made_up = "I,customers,public,made-up,active,DE,EUR,{},{},2021-03-01 08:00:00\n"
+        move.put(f"changes/CDC_TXN-{datetime.now(UTC):%Y%m%d%H%M%S}999.csv", made_up.encode())
+        monkeypatch.setattr(cutover, "_settings", lambda *_: short_cut_over(id, verify))
+        move.run(*cut_over, "prepare", *steps.ENV)
+        begun = time.time()
+        failed = move.run(*cut_over, "shift", *steps.ENV, code=1)
+        assert "verify: customers: differs" in failed.output
+        # And all clients, of whom some were here, are back
+        assert move.clients.since(begun)[NEW] > 0
+        assert since_a_moment(move) == {OLD}
+
+        # When that row is repaired, then the second try passes the checks and all clients are here
+        repaired = move.run("migration", "repair", *steps.ENV, "--lag", str(SCALE.lag_seconds))
+        assert "made-up" in repaired.stdout
+        checks = (verify, "reconcile --day {today} --wait 6")
+        monkeypatch.setattr(cutover, "_settings", lambda *_: short_cut_over(id, *checks))
+        moved = move.run(*cut_over, "retry", *steps.ENV)
+        assert "approved, asked for by the gate of the cut-over" in moved.output
+        assert since_a_moment(move) == {NEW}
+        # And the way back is open
+        move.run(*cut_over, "undo", "--now", *steps.ENV, "--reason", "a test")
+        assert since_a_moment(move) == {OLD}
+
+        # When it has stopped, then each payment stands the same in both ledgers that must have it
+        assert "payments of" in steps.reconcile(move)
+        counted = steps.count(move)
+    assert (counted["lost"], counted["doubled"], counted["failures"], counted["never_answered"]) == ([], [], [], [])
+    assert counted["by_host"].keys() == {OLD, NEW}
+    assert move.faults == []
+    assert moving.run("migration", "status", "--env", "dev").returncode == 0
+
+
+def since_a_moment(move: Move) -> set[str]:
+    """Who answers clients when the time to live of the former answer is over, and a payment under way."""
+    time.sleep(1.5)
+    assert move.clients is not None
+    begun = time.time()
+    move.wait(lambda: move.clients is not None and move.clients.since(begun).total() >= 10, "clients pay")
+    return {*move.clients.since(begun)}
+
+
+def test_nobody_else_may_mark_a_request_as_shadow(moving: Platform) -> None:
+    headers = {"Content-Type": "application/json", SHADOW_MARK: "m-001"}
+    marked = moving.candidate_api().send("POST", "/validate", headers, json.dumps(PAYMENT).encode())
+    assert (marked.status, marked.body["type"].rpartition(":")[2]) == (403, "shadow-not-allowed")
 
 
 def put(moving: Platform, key: str, body: str | bytes) -> None:
@@ -92,59 +180,15 @@ def test_customers_are_loaded_pay_and_follow_the_old_system(moving: Platform) ->
     # When it changes again, and nobody gives a command
     put(moving, CHANGES.format(n=2), "U,customers,public,moved-1,active,DE,EUR\n")
     # Then the schedule applies it
-    ends = time.monotonic() + MOST_SECONDS
-    while reasons(moving, "moved-1") and time.monotonic() < ends:
-        time.sleep(1)
+    with short_minutes(moving):
+        ends = time.monotonic() + MOST_SECONDS
+        while reasons(moving, "moved-1") and time.monotonic() < ends:
+            time.sleep(0.5)
     assert reasons(moving, "moved-1") == []
     # And the status says so
     status = moving.run("migration", "status", "--env", "dev", "--json")
     told = json.loads(status.stdout)
     assert (told["pending"], told["watermark"]) == (0, {"file": CHANGES.format(n=2), "line": 1})
-
-
-def test_rows_that_differ_are_repaired_and_decisions_are_compared_with_no_trace(
-    moving: Platform, tmp_path: Path
-) -> None:
-    with old_system(tmp_path / "old") as old, (tmp_path / "requests.jsonl").open("w") as record:
-        # Given an old system whose customers and merchants were loaded, and which has changed one since
-        connection = old.connect()
-        populate(connection, customers=60, merchants=2)
-        exporter = Exporter(old, lambda key, body: put(moving, f"dms/{key}", body))
-        exporter.full_load(("customers", "merchants", "merchant_customers"))
-        loaded = moving.run("migration", "load", "--env", "dev")
-        assert loaded.returncode == 0, loaded.stdout + loaded.stderr
-        connection.run("UPDATE customers SET status = 'blocked' WHERE customer_id = 'c-0000001'")
-        # When both sides are compared, Then this row is named, and those that the old system does not know
-        options = ("--env", "dev", "--source", old.url, "--lag", "1", "--reports", str(tmp_path))
-        found = moving.run("migration", "verify", *options)
-        assert found.returncode == 1, found.stdout + found.stderr
-        assert "  c-0000001 is another one here" in found.stdout
-        # And a repair makes the sides alike
-        repaired = moving.run("migration", "repair", *options)
-        assert repaired.returncode == 0, repaired.stdout + repaired.stderr
-        assert "merchant_customers: alike; 60 rows there, 60 here" in repaired.stdout
-        # When the old system's decisions are replayed to the candidate
-        service = Service(old.url, "m-001", record)
-        for number in range(1, 61):
-            payment = PAYMENT | {"customer_id": f"c-{number:07d}", "card_number": "4111111111111111"}
-            service.answer("/process", {}, json.dumps(payment).encode())
-        record.flush()
-        cards = len(watched_cards(moving))
-        shadow = ("--env", "dev", "--most", "5", "--reports", str(tmp_path), str(tmp_path / "requests.jsonl"))
-        compared = moving.run("migration", "shadow", *shadow)
-        # Then they agree, and no set of cards has grown
-        assert compared.returncode == 0, compared.stdout + compared.stderr
-        assert "dev: pass: 0 of 60 differ: at most 4.88 % with 95 %" in compared.stdout
-        assert len(watched_cards(moving)) == cards
-        assert "customer_not_active" in (tmp_path / "requests.jsonl").read_text()
-        # And nobody else may use the mark
-        marked = moving.candidate_api().send(
-            "POST",
-            "/validate",
-            {"Content-Type": "application/json", SHADOW_MARK: "m-001"},
-            json.dumps(PAYMENT).encode(),
-        )
-        assert (marked.status, marked.body["type"].rpartition(":")[2]) == (403, "shadow-not-allowed")
 
 
 def watched_cards(moving: Platform) -> list[str]:

@@ -8,12 +8,13 @@ the slot keeps the log until a file is stored.
 import csv
 import io
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.oldsystem.database import PUBLICATION, SCHEMA, TABLES, OldSystem
 from tests.oldsystem.decoding import Transaction, transactions
+from tests.oldsystem.parquet import parquet_file
 
 FULL_LOAD, CHANGES = "full-load", "changes"
 NULL = r"\N"
@@ -46,25 +47,29 @@ class Exporter:
         self._connection.run("SELECT pg_drop_replication_slot(:slot)", slot=_SLOT)
         self._connection.close()
 
-    def full_load(self, tables: Sequence[str] = TABLES, rows_a_file: int = 100_000) -> list[str]:
-        """Write every row, as of one moment. Returns the keys of the files.
+    def full_load(
+        self, tables: Sequence[str] = TABLES, rows_a_file: int = 100_000, parquet: Collection[str] = ()
+    ) -> list[str]:
+        """Write every row, as of one moment. Returns the keys of the files. ``parquet``: tables that are written so.
 
         Changes since ``begin`` may be in these files already. They come again as changes, which must not matter.
         """
         self._connection.run("START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
-            return [key for table in tables for key in self._load(table, rows_a_file)]
+            return [key for table in tables for key in self._load(table, rows_a_file, table in parquet)]
         finally:
             self._connection.run("COMMIT")
 
-    def _load(self, table: str, rows_a_file: int) -> list[str]:
+    def _load(self, table: str, rows_a_file: int, in_parquet: bool) -> list[str]:
         columns = self._columns(table)
         shown = ", ".join(f"CAST({column} AS text)" for column in columns)
         self._connection.run(f"DECLARE loading NO SCROLL CURSOR FOR SELECT {shown} FROM {table} ORDER BY 1, 2")
         keys: list[str] = []
         while rows := self._connection.run(f"FETCH {rows_a_file} FROM loading"):
-            keys.append(f"{FULL_LOAD}/{SCHEMA}/{table}/LOAD{len(keys) + 1:08X}.csv")
-            self._put(keys[-1], csv_file([["Op", *columns], *(["I", *row] for row in rows)]))
+            names, lines = ["Op", *columns], [["I", *row] for row in rows]
+            form = "parquet" if in_parquet else "csv"
+            keys.append(f"{FULL_LOAD}/{SCHEMA}/{table}/LOAD{len(keys) + 1:08X}.{form}")
+            self._put(keys[-1], parquet_file(names, lines) if in_parquet else csv_file([names, *lines]))
         self._connection.run("CLOSE loading")
         return keys
 
