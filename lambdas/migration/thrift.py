@@ -75,6 +75,7 @@ def _list(data: bytes, at: int, depth: int, keep: Callable[[Struct], Any] | None
         size, at = varint(data, at)
     found = []
     for _ in range(size):
+        value: Any
         if kind in (_TRUE, _FALSE):  # in a list each has a byte of its own
             value, at = data[at] == _TRUE, at + 1
         else:
