@@ -2,7 +2,8 @@
 
 import gzip
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 _BYTE_ARRAY, _OPTIONAL, _UTF8, _PLAIN, _RLE, _GZIP = 6, 1, 0, 0, 3, 2
 _I32, _I64, _BINARY, _LIST, _STRUCT = 5, 6, 8, 9, 12
@@ -10,24 +11,34 @@ Field = tuple[int, int, bytes]
 """Number, type and content."""
 
 
-def parquet_file(names: Sequence[str], rows: Sequence[Sequence[str | None]], rows_a_group: int = 10_000) -> bytes:
-    content, groups = b"PAR1", list[bytes]()
-    for begin in range(0, len(rows), rows_a_group):
-        group, chunks, size = rows[begin : begin + rows_a_group], list[bytes](), 0
+def parquet_file(names: Sequence[str], rows: Iterable[Sequence[str | None]], rows_a_group: int = 10_000) -> bytes:
+    return b"".join(parquet_parts(names, rows, rows_a_group))
+
+
+def parquet_parts(
+    names: Sequence[str], rows: Iterable[Sequence[str | None]], rows_a_group: int = 10_000
+) -> Iterator[bytes]:
+    """A file in parts: one group of rows is in memory."""
+    yield b"PAR1"
+    left, offset, written, groups = iter(rows), 4, 0, list[bytes]()
+    while group := list(islice(left, rows_a_group)):
+        begin, chunks = offset, list[bytes]()
         for number, name in enumerate(names):
             page = _page([row[number] for row in group])
             about = _struct(
                 (1, _I32, _number(_BYTE_ARRAY)), (2, _LIST, _list(_I32, [_number(_PLAIN), _number(_RLE)])),
                 (3, _LIST, _list(_BINARY, [_binary(name.encode())])), (4, _I32, _number(_GZIP)),
                 (5, _I64, _number(len(group))), (6, _I64, _number(len(page))), (7, _I64, _number(len(page))),
-                (9, _I64, _number(len(content))),
+                (9, _I64, _number(offset)),
             )  # fmt: skip
-            chunks.append(_struct((2, _I64, _number(len(content))), (3, _STRUCT, about)))
-            content += page
-            size += len(page)
+            chunks.append(_struct((2, _I64, _number(offset)), (3, _STRUCT, about)))
+            yield page
+            offset += len(page)
+        size = offset - begin
         groups.append(
             _struct((1, _LIST, _list(_STRUCT, chunks)), (2, _I64, _number(size)), (3, _I64, _number(len(group))))
         )
+        written += len(group)
     columns = [
         _struct((1, _I32, _number(_BYTE_ARRAY)), (3, _I32, _number(_OPTIONAL)), (4, _BINARY, _binary(name.encode())),
                 (6, _I32, _number(_UTF8)))
@@ -35,10 +46,10 @@ def parquet_file(names: Sequence[str], rows: Sequence[Sequence[str | None]], row
     ]  # fmt: skip
     root = _struct((4, _BINARY, _binary(b"schema")), (5, _I32, _number(len(names))))
     footer = _struct(
-        (1, _I32, _number(1)), (2, _LIST, _list(_STRUCT, [root, *columns])), (3, _I64, _number(len(rows))),
+        (1, _I32, _number(1)), (2, _LIST, _list(_STRUCT, [root, *columns])), (3, _I64, _number(written)),
         (4, _LIST, _list(_STRUCT, groups)),
     )  # fmt: skip
-    return content + footer + struct.pack("<I", len(footer)) + b"PAR1"
+    yield footer + struct.pack("<I", len(footer)) + b"PAR1"
 
 
 def _page(values: Sequence[str | None]) -> bytes:
