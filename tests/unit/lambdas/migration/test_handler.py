@@ -152,6 +152,17 @@ def test_a_file_is_deleted_with_its_former_versions_when_each_of_its_rows_is_the
     assert (told["pending"], told["watermark"]["file"]) == (0, FIRST)
 
 
+def test_what_came_between_the_look_and_the_deletion_stays(move: Move) -> None:
+    # Given a file with an earlier content, which is replaced at the last moment
+    for body in ("first", "second"):
+        move.s3.put(CUSTOMERS, body)
+    [verified] = move.bucket.files()
+    move.s3.put(CUSTOMERS, "third")
+    # Then this content stays, and what was before it goes
+    move.bucket.delete(verified)
+    assert [*move.s3.versions[CUSTOMERS].values()] == [b"third"]
+
+
 def test_a_call_that_died_before_it_deleted_leaves_that_to_the_next(
     function: Any, move: Move, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,21 @@ def test_each_value_is_the_text_that_csv_has(name: str) -> None:
         })  # fmt: skip
 
 
+def test_times_of_each_unit_are_those_of_csv_and_impossible_ones_are_rejected_later() -> None:
+    first, second = opened((FILES / "times.parquet").read_bytes()).rows(BEGIN)
+    assert first.values == {
+        "ms": "2025-03-04 10:00:00.123000",
+        "ns": "2025-03-04 10:00:00.123456",
+        "utc": "2025-03-04 10:00:00.123456",
+        "of_day": "10:11:12.500000",
+        "day": "1969-12-31",
+        "far": f"{2**62} microseconds from 1970",
+        "big": f"{2**63}",
+    }
+    assert second.values["ms"] == "1969-12-31 23:59:59.999000"
+    assert (second.values["utc"], second.values["day"], second.values["big"]) == (None, "9999-12-31", "1")
+
+
 def test_payments_are_in_the_ledger_and_no_card_number_is_anywhere_else(ready: Move) -> None:
     # Given a history of which two payments have no amount that can be
     progress = ready.load(PAYMENTS, (FILES / "version-1.parquet").read_bytes())
