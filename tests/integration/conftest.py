@@ -38,7 +38,7 @@ class TwoClouds(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "releases" if file.endswith(("/test_release.py", "/test_cutover.py")) else "platform"
+        return "releases" if file.endswith("/test_release.py") else "platform"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoClouds:
