@@ -30,7 +30,7 @@ from pipeline.compliance.acknowledgements import (
     load,
     stale,
 )
-from pipeline.compliance.template_pack import Template
+from pipeline.compliance.template_pack import NESTED, Template, nested_file
 from pipeline.output import say
 
 
@@ -79,18 +79,30 @@ def main(arguments: list[str] | None = None, *, table: Path = TABLE, today: date
 def constructs_of(assembly: Path) -> dict[Path, dict[str, str]]:
     """The templates of a cloud assembly, each with the construct paths of its resources by logical id.
 
-    Only templates in the manifest: the folder may hold files of an earlier synthesis. Raises ``NotScanned``.
+    Only templates in the manifest, and those of their nested stacks: the folder may hold files of an earlier synthesis.
+    Raises ``NotScanned``.
     """
     try:
         found = {
-            stack.template_file: {each.id: each.construct_path for each in Template(stack.template()).resources}
+            file: {each.id: each.construct_path for each in template.resources}
             for stack in all_stacks(assembly)
+            for file, template in _with_nested(stack.template_file)
         }
     except (OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise NotScanned(f"{assembly} is no cloud assembly ({error!r}): `make synth` writes one") from error
     if not found:
         raise NotScanned(f"{assembly} holds no template")
     return found
+
+
+def _with_nested(file: Path) -> Iterator[tuple[Path, Template]]:
+    """A template, and those of its nested stacks. checkov itself reads the files that it is given, and no other."""
+    template = Template(json.loads(file.read_text()))
+    yield file, template
+    for stack in template.of(NESTED):
+        if (nested := nested_file(stack, file.parent)) is None:
+            raise NotScanned(f"the template of the nested stack {stack.construct_path} is not in {file.parent}")
+        yield from _with_nested(nested)
 
 
 def scan(constructs: Mapping[Path, Mapping[str, str]]) -> list[Finding]:

@@ -204,11 +204,17 @@ def _broken(rule: Rule, resource: Resource) -> list[str] | None:
     return None if holds else list(dict.fromkeys(resource.read[before:]))
 
 
-def _nested_document(stack: Resource, folder: Path) -> dict[str, Any] | None:
-    """The template of a nested stack, which CDK writes beside its parent's. ``None``: it is not there."""
+def nested_file(stack: Resource, folder: Path) -> Path | None:
+    """The template of a nested stack, which CDK writes beside its parent's in ``folder``. ``None``: it is not there."""
     name = stack.body.get("Metadata", {}).get("aws:asset:path")
+    file = folder / Path(name).name if name else None
+    return file if file and file.is_file() else None
+
+
+def _nested_document(stack: Resource, folder: Path) -> dict[str, Any] | None:
+    file = nested_file(stack, folder)
     try:
-        found = json.loads((folder / Path(name).name).read_text()) if name else None
+        found = json.loads(file.read_text()) if file else None
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

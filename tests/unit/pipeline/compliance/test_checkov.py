@@ -201,3 +201,40 @@ def test_checkov_gets_no_settings_from_elsewhere(
     assert "CKV_SKIP_CHECK" not in said
     assert str(assembly) not in said.split("without a report:")[1]
     assert said.endswith("[]\n")
+
+
+def test_the_template_of_a_nested_stack_is_read_too_and_one_that_is_missing_stops_the_scan(
+    assembly: Path, checkov: Callable[[str], None], run: Run
+) -> None:
+    # Given a stack in which another is nested, with a bucket that breaks a check
+    bucket = {"Type": "AWS::S3::Bucket", "Metadata": {"aws:cdk:path": "Dev/Platform/Inner/Logs/Resource"}}
+    inner = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Metadata": {
+            "aws:cdk:path": "Dev/Platform/Inner.NestedStackResource",
+            "aws:asset:path": "inner.nested.template.json",
+        },
+    }
+    (assembly / "Dev" / "x.template.json").write_text(json.dumps({"Resources": {"Inner": inner}}))
+    (assembly / "Dev" / "inner.nested.template.json").write_text(json.dumps({"Resources": {"Logs": bucket}}))
+    (assembly / "manifest.json").write_text(manifest(dev=nested("Dev")))
+    # When checkov reports it
+    results = {"passed_checks": [], "failed_checks": [], "parsing_errors": [], "skipped_checks": []}
+    checkov(f"""
+import json
+results = {results!r}
+for file in [each for before, each in zip(sys.argv, sys.argv[1:]) if before == "--file"]:
+    results["passed_checks"].append({{"file_abs_path": file}})
+    if file.endswith(".nested.template.json"):
+        results["failed_checks"].append({{**{FOUND!r}, "file_abs_path": file, "resource": "AWS::S3::Bucket.Logs"}})
+print(json.dumps({{"results": results}}))
+""")
+    code, said = run()
+    # Then it is a finding of the nested stack's construct
+    assert code == 1, said
+    assert "Dev/Platform/Inner/Logs/Resource breaks" in said
+    # And without its template, the scan does not pass
+    (assembly / "Dev" / "inner.nested.template.json").unlink()
+    code, said = run()
+    assert code == 2
+    assert "Dev/Platform/Inner.NestedStackResource is not in" in said
