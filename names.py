@@ -26,6 +26,8 @@ PIPELINE_APPROVAL = "ApprovePipeline"
 """The stage in which a person lets a change of the pipeline itself take effect."""
 API_LOG_ROLE = "payment-api-gateway-logs"
 """The role under which API Gateway writes the logs of all environments of an account."""
+EXECUTION_POLICY, EXECUTION_BOUNDARY = "payment-execution", "payment-boundary"
+"""What CDK's execution role may do in an account that is not the pipeline's: ``pipeline/bootstrap/<name>.json``."""
 FIREWALL_METRIC = "payment-firewall"
 """The name of the web ACL's own metrics."""
 
@@ -51,6 +53,10 @@ SEALS = "seals"
 """The seals of the books: their folder in the audit bucket, and the alias of their key."""
 SEALING = "sealing"
 """The function that makes them."""
+AUDIT_TRAIL = "audit-trail"
+"""The trail of CloudTrail, and its log group."""
+CONTROLS_SWITCHED_OFF = "ControlsSwitchedOff"
+"""The metric of the calls by which somebody ends a control, with the environment's name at its end."""
 IMPORTS = "imports"
 """The folder of the audit bucket with the records of imported payments."""
 AUDIT_FAULTS, AUDIT_SEALS = "AuditFaults", "AuditSeals"
@@ -245,6 +251,21 @@ class Role(StrEnum):
 
     def of(self, environment: str) -> str:
         return resource(self, environment)
+
+
+class Build(StrEnum):
+    """The pipeline's builds that assume roles of an environment's account."""
+
+    LOAD_GATE = "load-gate"
+    SHIFT = "shift"
+
+    def of(self, environment: str) -> str:
+        """The build project."""
+        return resource(self, environment)
+
+    def role(self, environment: str) -> str:
+        """The build's own role. Roles of the environment trust it by this name."""
+        return resource(f"step-{self}", environment)
 
 
 SWEEPER = "sweeper"

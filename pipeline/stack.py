@@ -112,6 +112,9 @@ class PipelineStack(cdk.Stack):
         declare_promotion(engine, platforms, asking=asking, archive=archive)
         engine.build_pipeline()
         keep_logical_id(synth)
+        for step in _post_steps(engine):
+            if isinstance(step, PlatformStep):
+                step.name_role()
         publish_all_assets(engine, cdk_assets=tools["cdk-assets"])
         ask_before_self_mutation(engine.pipeline, inspect, asking)
         inspect_before_self_mutation(engine, inspect, name=STACK_NAME, regions=replicas)

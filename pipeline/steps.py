@@ -7,6 +7,7 @@ are for CodeBuild; other engines ignore them.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from aws_cdk import Aws, CfnOutput, Duration, pipelines
 from aws_cdk import aws_codebuild as codebuild
@@ -18,7 +19,7 @@ from aws_cdk import aws_sns as sns
 
 import names
 from environments import Environment
-from names import Role
+from names import Build, Role
 from pipeline import inspection
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.evidence.codepipeline import ASSEMBLY
@@ -198,7 +199,7 @@ class PlatformStep(pipelines.CodeBuildStep):
         name: str,
         *,
         environment: Environment,
-        project: str,
+        build: Build,
         command: str,
         evidence: EvidenceSource,
         roles: Mapping[str, CfnOutput],
@@ -209,6 +210,7 @@ class PlatformStep(pipelines.CodeBuildStep):
         """``roles``: environment variables, each with the stack output that holds a role's ARN. ``assumed``:
         those roles. ``report``: JUnit file in ``reports/<environment>``."""
         account = environment.account or Aws.ACCOUNT_ID
+        self._role_name = build.role(environment.name)
         super().__init__(
             name,
             install_commands=install("loadtest"),
@@ -217,7 +219,7 @@ class PlatformStep(pipelines.CodeBuildStep):
             env=evidence.archive.variables if evidence.archive else {},
             env_from_cfn_outputs=roles,
             primary_output_directory=f"reports/{environment.name}",
-            project_name=names.resource(project, environment.name),
+            project_name=build.of(environment.name),
             partial_build_spec=junit_report(f"reports/{environment.name}", report) if report else None,
             role_policy_statements=[
                 iam.PolicyStatement(
@@ -230,6 +232,11 @@ class PlatformStep(pipelines.CodeBuildStep):
             ],
             timeout=Duration.minutes(round(minutes)),
         )
+
+    def name_role(self) -> None:
+        """Give the build's role the name by which the environment's roles trust it. For an engine that is built."""
+        role = cast(iam.IRole, self.project.role)
+        cast(iam.CfnRole, role.node.default_child).role_name = self._role_name
 
 
 class LoadGate(PlatformStep):
@@ -253,7 +260,7 @@ class LoadGate(PlatformStep):
         super().__init__(
             "LoadGate",
             environment=environment,
-            project="load-gate",
+            build=Build.LOAD_GATE,
             command=command,
             evidence=evidence,
             roles={"PLATFORM_ROLE_ARN": outputs[output]},
@@ -278,7 +285,7 @@ class BlueGreenShift(PlatformStep):
         super().__init__(
             "BlueGreenShift",
             environment=environment,
-            project="shift",
+            build=Build.SHIFT,
             command=f"python -m loadtest.traffic --env {name} -- {shift}",
             evidence=replace(evidence, inputs={**evidence.inputs, str(GATE_REPORTS): gate}),
             roles={"PLATFORM_ROLE_ARN": outputs["LoadTestRoleArn"], "RELEASE_ROLE_ARN": outputs["ReleaseRoleArn"]},

@@ -1,11 +1,11 @@
-"""The two roles that the pipeline assumes in the environment's account."""
+"""The two roles that the pipeline assumes in the environment's account, and which of its builds may."""
 
 from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from environments import PIPELINE, Environment
-from names import CANDIDATE_RELEASE, RELEASE_EVENTS, RELEASE_METRICS, Role, release_webhooks
+from environments import PIPELINE, PROMOTION_ORDER, Environment
+from names import CANDIDATE_RELEASE, RELEASE_EVENTS, RELEASE_METRICS, Build, Role, release_webhooks
 from stages.api import Api
 from stages.compute import Compute
 from stages.encryption import Encryption
@@ -18,6 +18,20 @@ def outputs_statement(stack: Stack) -> iam.PolicyStatement:
     """Allows a role to read the outputs of ``stack``, under any id: that changes when the stack is created again."""
     arn = stack.format_arn(service="cloudformation", resource="stack", resource_name=f"{stack.stack_name}/*")
     return iam.PolicyStatement(actions=["cloudformation:DescribeStacks"], resources=[arn])
+
+
+def trusted_builds(environment: Environment, stack: Stack, *builds: Build) -> iam.IPrincipal:
+    """The pipeline's ``builds`` as the only principals of a role of ``environment``.
+
+    A condition names their roles, because IAM refuses a principal that does not exist yet, and forgets one that is made
+    again. An environment outside of the promotion has no builds: there, people of the account give the commands.
+    """
+    account = PIPELINE.account or stack.account
+    principal = iam.AccountPrincipal(account)
+    if environment.name not in {each.name for each in PROMOTION_ORDER}:
+        return principal
+    roles = [f"arn:{stack.partition}:iam::{account}:role/{each.role(environment.name)}" for each in builds]
+    return principal.with_conditions({"ArnEquals": {"aws:PrincipalArn": roles}})
 
 
 def moves_traffic(
@@ -102,6 +116,7 @@ class DeliveryRoles(Construct):
             "Release",
             Role.RELEASE,
             "Release controller: moves traffic between the versions",
+            [Build.SHIFT],
             [
                 reads_outputs,
                 *moves_traffic(
@@ -122,6 +137,7 @@ class DeliveryRoles(Construct):
             "LoadTest",
             Role.LOAD_TEST,
             "Load gate: calls the candidate",
+            [Build.LOAD_GATE, Build.SHIFT],
             [
                 reads_outputs,
                 iam.PolicyStatement(
@@ -131,13 +147,15 @@ class DeliveryRoles(Construct):
             ],
         )
 
-    def _role(self, id: str, role: Role, description: str, statements: list[iam.PolicyStatement]) -> iam.Role:
+    def _role(
+        self, id: str, role: Role, description: str, builds: list[Build], statements: list[iam.PolicyStatement]
+    ) -> iam.Role:
         policy = iam.ManagedPolicy(self, f"{id}Policy", description=description, statements=statements)
         return iam.Role(
             self,
             id,
             role_name=role.of(self._environment.name),
             description=description,
-            assumed_by=iam.AccountPrincipal(PIPELINE.account or Stack.of(self).account),
+            assumed_by=trusted_builds(self._environment, Stack.of(self), *builds),
             managed_policies=[policy],
         )

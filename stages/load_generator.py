@@ -10,10 +10,10 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 import names
-from environments import PIPELINE, Environment
-from names import Role
+from environments import Environment
+from names import Build, Role
 from stages.api import Api
-from stages.delivery_roles import outputs_statement
+from stages.delivery_roles import outputs_statement, trusted_builds
 from stages.encryption import Encryption
 from stages.network import HTTPS, Network
 from stages.storage import Storage
@@ -103,7 +103,7 @@ class LoadGenerator(Construct):
         runner = self._role(
             "Runner",
             "Runs the load gate on Fargate",
-            iam.AccountPrincipal(PIPELINE.account or stack.account),
+            trusted_builds(environment, stack, Build.LOAD_GATE),
             reads_outputs,
             _allow(definition.task_definition_arn, "ecs:RunTask"),
             _allow(

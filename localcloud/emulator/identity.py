@@ -24,6 +24,7 @@ from localcloud.emulator.upstream import Function, original, replaces
 
 _ROLE_SESSION = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 _TRUSTED_ACCOUNT = re.compile(r"(?<=:iam::)\d{12}(?=:root)")
+_BUILD_ROLE = re.compile(r"(?<=:iam::)\d{12}:role/payment-step-[a-z0-9-]+")
 _SESSION_SEED = secrets.token_bytes(32)
 _parsed = functools.lru_cache(512)(original(iam_evaluator, "parse_policy_document"))
 
@@ -68,12 +69,13 @@ def resolve_caller_identity(resolve: Function, access_key_id: str) -> Any:
 
 @replaces(iam_evaluator, "evaluate_trust_policy")
 def evaluate_trust_policy(evaluate: Function, trust: Any, caller_arn: str, *rest: Any) -> Any:
-    """Let this account's root assume roles that trust another account's root, such as the pipeline account's.
+    """Let this account's root assume roles that trust another account's root, or builds of the pipeline.
 
-    A local cloud has one account only.
+    A local cloud has one account only, and there are no builds: the local engine gives their commands as root.
     """
     if caller_arn.endswith(":root"):
         document = trust if isinstance(trust, str) else json.dumps(trust)
+        document = _BUILD_ROLE.sub(f"{get_account_id()}:root", document)
         trust = _TRUSTED_ACCOUNT.sub(get_account_id(), document)
     return evaluate(trust, caller_arn, *rest)
 

@@ -366,6 +366,20 @@ def test_the_time_limit_of_a_step_covers_its_settings() -> None:
         assert project(each.name.capitalize(), "LoadGate")["TimeoutInMinutes"] * 60 > each.gate.duration_seconds + 600
 
 
+def test_the_roles_of_the_builds_have_the_names_that_the_environments_trust() -> None:
+    named = {
+        id: each["RoleName"]
+        for id, each in resources(pipeline_template(), "AWS::IAM::Role").items()
+        if "RoleName" in each
+    }
+    for environment in PROMOTION_ORDER:
+        stage = environment.name.capitalize()
+        for action, build in (("LoadGate", "load-gate"), ("BlueGreenShift", "shift")):
+            [role] = project(stage, action)["ServiceRole"]["Fn::GetAtt"][:1]
+            assert named.pop(role) == f"payment-step-{build}-{environment.name}"
+    assert not named
+
+
 def test_an_environment_in_another_account_is_deployed_under_that_accounts_roles() -> None:
     # Given a dev environment of its own account
     app = cdk.App(context=committed_context(), builtin_cloud_formation_validation=False)

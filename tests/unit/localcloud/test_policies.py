@@ -82,3 +82,29 @@ def test_the_source_of_events_is_told_to_policies(sources: list[str], value: str
     context = iam_actions.request_tag_context("events", "events:PutEvents", body, {})
     assert context["events:source"] == value
     assert context["events:detail-type"] == "Release Event"
+
+
+@pytest.mark.parametrize(
+    ("caller", "trusted"),
+    [
+        (f"arn:aws:iam::{ACCOUNT}:root", True),  # the local engine gives the commands of the builds
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/payment-step-shift-dev/build", True),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/payment-step-load-gate-dev/build", False),
+        (f"arn:aws:sts::{ACCOUNT}:assumed-role/developer/ann", False),
+    ],
+)
+def test_a_role_that_trusts_a_build_trusts_the_account_s_root_too_and_nobody_else(caller: str, trusted: bool) -> None:
+    # Given a role that trusts a build of a pipeline in another account, or in this one
+    for pipeline in ("999999999999", ACCOUNT) if caller.endswith(":root") else (ACCOUNT,):
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{pipeline}:root"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"ArnEquals": {"aws:PrincipalArn": [f"arn:aws:iam::{pipeline}:role/payment-step-shift-dev"]}},
+        }
+        trust = {"Version": "2012-10-17", "Statement": [statement]}
+        with request_scope(ACCOUNT, "us-east-1"):
+            for role in ("payment-step-shift-dev", "payment-step-load-gate-dev", "developer"):
+                iam_svc._roles[role] = {"RoleName": role, "Arn": f"arn:aws:iam::{ACCOUNT}:role/{role}"}
+            # When somebody wants to assume it
+            assert iam_evaluator.evaluate_trust_policy(trust, caller) is trusted
