@@ -44,6 +44,11 @@ def require_variables_of(environment: str, environ: Mapping[str, str] = os.envir
             )
 
 
+def is_local(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the shell is set up for a local cloud (``python -m localcloud env``)."""
+    return "LOCAL_CLOUD" in environ and "AWS_ENDPOINT_URL" in environ
+
+
 class UnusableSettings(BotoCoreError, ValueError):
     """The SDK can't work with the person's own settings of it."""
 

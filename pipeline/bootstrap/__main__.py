@@ -32,6 +32,7 @@ from pipeline.bootstrap import (
     connection,
     preflight,
     preflight_report,
+    questions,
     rds_root_renewal,
     rds_roots,
     recovery,
@@ -58,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         account.WrongAccount,
         certificate.UnusableCertificate,
         connection.ConnectionNotReady,
+        questions.NobodyReads,
         recovery.NotRecoverable,
     ) as error:
         say(f"bootstrap: {error}", sys.stderr)
@@ -103,6 +105,7 @@ def _run(options: argparse.Namespace) -> ExitCode:
 
 def _prepare_environment(session: boto3.Session, target: Environment, options: argparse.Namespace) -> None:
     _report("account", account.check(session, account=target.account))
+    questions.require_reader(target.alert_email, f"alert_email of {target.name}")
     rds_roots.require(session.region_name)  # the settings may leave the region open
     ssm, acm, now = session.client("ssm"), session.client("acm"), datetime.now(UTC)
     arn_parameter = Parameter.ALB_CERTIFICATE_ARN.of(target.name)
@@ -128,6 +131,7 @@ def _prepare_environment(session: boto3.Session, target: Environment, options: a
 
 def _prepare_pipeline(session: boto3.Session, options: argparse.Namespace) -> None:
     _report("account", account.check(session, account=PIPELINE.account))
+    questions.require_reader(PIPELINE.approver_email, "PIPELINE.approver_email")
     client = session.client("codeconnections")
     arn = connection.ensure(client, settings=PIPELINE, provider=options.provider, arn=options.connection_arn)
     _report("connection", f"{arn} to {PIPELINE.repository}")

@@ -2,12 +2,13 @@
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 
 from environments import PIPELINE
-from names import API_LOG_ROLE
+from names import API_LOG_ROLE, EXECUTION_BOUNDARY, EXECUTION_POLICY
 
 if TYPE_CHECKING:
     from mypy_boto3_apigateway import APIGatewayClient
@@ -20,6 +21,10 @@ TOOLKIT_PARAMETER = f"/cdk-bootstrap/{TOOLKIT_QUALIFIER}/version"
 TOOLKIT_VERSION = 21
 """The version of CDK's bootstrap stack that this CDK needs."""
 LOG_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+ROOT = Path(__file__).parents[2]
+EXECUTION, BOUNDARY = (Path(__file__).with_name(f"{name}.json") for name in (EXECUTION_POLICY, EXECUTION_BOUNDARY))
 
 SETTLING_SECONDS, SETTLING_PAUSE = 60, 5
 """The total time of the retries, and the pause between them, until IAM has propagated a new role."""
@@ -47,15 +52,33 @@ def check(aws: boto3.Session, *, account: str | None) -> str:
         defect = f"does not trust the pipeline's account {PIPELINE.account}"
     else:
         return f"{here}/{aws.region_name}"
-    raise WrongAccount(f"CDK's bootstrap stack {defect}: run  {toolkit_command(here, aws.region_name)}")
+    commands = "\n  ".join(toolkit_commands(here, aws.region_name))
+    raise WrongAccount(f"CDK's bootstrap stack {defect}: run  {commands}")
 
 
-def toolkit_command(account: str, region: str) -> str:
-    """The command that creates or updates CDK's bootstrap stack."""
+def toolkit_commands(account: str, region: str) -> list[str]:
+    """The commands that create or update CDK's bootstrap stack: in an account that is not the pipeline's, with what the
+    pipeline may do there at most."""
+    if PIPELINE.account in (None, account):
+        return [toolkit_command(account, region)]
+    partition = boto3.Session().get_partition_for_region(region)
+    policy = f"arn:{partition}:iam::{account}:policy/{EXECUTION.stem}"
+    limits = f" --custom-permissions-boundary {BOUNDARY.stem} --termination-protection"
+    return [
+        *(
+            f"aws iam create-policy --policy-name {each.stem} --policy-document file://{each.relative_to(ROOT)}"
+            for each in (EXECUTION, BOUNDARY)
+        ),
+        toolkit_command(account, region, policy) + limits,
+    ]
+
+
+def toolkit_command(account: str, region: str, policy: str = ADMINISTRATOR) -> str:
+    """The command for CDK's bootstrap stack alone. ``policy``: what it lets the pipeline's account do; the default is
+    for a local cloud, which has no other policies yet."""
     command = f"cdk bootstrap aws://{account}/{region}"
     if PIPELINE.account in (None, account):
         return command
-    policy = "arn:aws:iam::aws:policy/AdministratorAccess"
     return f"{command} --trust {PIPELINE.account} --cloudformation-execution-policies {policy}"
 
 

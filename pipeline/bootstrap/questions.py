@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from environments import ZONES, Environment, PipelineSettings
 from names import CONNECTION_PARAMETER, Parameter
 from pipeline import assembly
+from pipeline import aws as platform
 from pipeline.bootstrap import account, rds_roots
 
 EXAMPLE_DOMAIN = "@example.com"
@@ -29,6 +30,10 @@ VPC_LINK_ZONES = {
     "ap-south-1": "1 2 3", "ap-northeast-2": "1 2 3", "ap-southeast-1": "1 2 3", "ap-southeast-2": "1 2 3",
 }  # fmt: skip
 """Numbers of the zones with VPC links V2 (API Gateway developer guide, "Set up VPC links V2"), where we know them."""
+
+
+class NobodyReads(Exception):
+    """Notices would go to a placeholder. The message says what to do."""
 
 
 class Status(StrEnum):
@@ -166,9 +171,18 @@ def alarm_mail(aws: boto3.Session, target: Environment) -> Answer:
 
 
 def address(address: str, setting: str) -> Answer:
+    """An e-mail address that somebody reads. A local cloud sends no mail."""
     if address.endswith(EXAMPLE_DOMAIN):
-        return Status.WARNING, address, f"nobody reads this address: set {setting} in environments.py"
+        status = Status.WARNING if platform.is_local() else Status.FAILED
+        return status, address, f"nobody reads this address: set {setting} in environments.py"
     return ok(address)
+
+
+def require_reader(mail: str, setting: str) -> None:
+    """Raise ``NobodyReads`` for a placeholder, except on a local cloud."""
+    status, found, remedy = address(mail, setting)
+    if status is Status.FAILED:
+        raise NobodyReads(f"{found}: {remedy}, commit, and run this again")
 
 
 def retention(target: Environment) -> Answer:

@@ -82,6 +82,15 @@ def _remove_cluster(aws: boto3.Session, id: str) -> None:
     rds.get_waiter("db_cluster_deleted").wait(DBClusterIdentifier=id)
 
 
+def _remove_bucket(aws: boto3.Session, name: str) -> None:
+    """A bucket of logs may be locked, and then it stays. Its name was generated, so it is in nobody's way."""
+    try:
+        _client(aws, "s3").delete_bucket(Bucket=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "BucketNotEmpty":
+            raise
+
+
 def _remove_key(aws: boto3.Session, id: str) -> None:
     """AWS waits at least seven days, in which the deletion can be cancelled."""
     try:
@@ -114,7 +123,7 @@ REMOVE: dict[str, Callable[[boto3.Session, str], Any]] = {
     "AWS::RDS::DBCluster": _remove_cluster,
     "AWS::RDS::DBSubnetGroup": lambda aws, name: _client(aws, "rds").delete_db_subnet_group(DBSubnetGroupName=name),
     "AWS::DynamoDB::Table": lambda aws, name: _client(aws, "dynamodb").delete_table(TableName=name),
-    "AWS::S3::Bucket": lambda aws, name: _client(aws, "s3").delete_bucket(Bucket=name),
+    "AWS::S3::Bucket": _remove_bucket,
     "AWS::SecretsManager::Secret": lambda aws, arn: _client(aws, "secretsmanager").delete_secret(
         SecretId=arn, ForceDeleteWithoutRecovery=True
     ),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.bootstrap.account import EXECUTION
 from pipeline.inspection import digest, inspect
 from tests.infrastructure.promotion import Assembly, elsewhere, pipeline_template, promotion, resources
 from tests.infrastructure.test_pipeline import (
@@ -223,10 +224,9 @@ def test_no_build_can_act_as_codepipeline_itself() -> None:
     assert trust["Principal"] == {"Service": "codepipeline.amazonaws.com"}
 
 
-def test_the_documented_policy_of_prods_account_has_every_service_of_its_template() -> None:
-    # Given the policy of docs/accounts.md
-    page = (Path(__file__).parents[2] / "docs" / "accounts.md").read_text()
-    execution, _ = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+def test_the_execution_policy_of_prods_account_has_every_service_of_its_template() -> None:
+    # Given the policy whose command the bootstrap prints
+    execution = json.loads(EXECUTION.read_text())
     allowed = {right.partition(":")[0] for each in execution["Statement"] for right in each["Action"] if ":*" in right}
     # Then the services of prod's resources are the ones that it allows, and iam for roles of the platform
     [file] = (elsewhere().folder / "assembly-Prod").glob("*.template.json")

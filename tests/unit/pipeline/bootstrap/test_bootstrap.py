@@ -1,5 +1,7 @@
 """The preparation of a new account, a second run, and the refusals."""
 
+import json
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import replace
@@ -200,7 +202,8 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account({"/cdk-bootstrap/hnb659fds/version": "30"})
     monkeypatch.setattr(bootstrap.aws, "session", lambda *_: account)
     # The test must not depend on the accounts in the settings.
-    monkeypatch.setattr(bootstrap, "environment", lambda name: replace(environment(name), account=None))
+    ours = {"account": None, "alert_email": "ops@acme.test"}
+    monkeypatch.setattr(bootstrap, "environment", lambda name: replace(environment(name), **ours))
     monkeypatch.setattr(account_module, "PIPELINE", PipelineSettings())
     return account
 
@@ -258,11 +261,48 @@ def test_an_account_that_does_not_trust_the_pipeline_gets_the_command_cdk_bootst
     deploy_role = account.roles[f"cdk-hnb659fds-deploy-role-{ACCOUNT}-eu-west-1"] = trusting(ACCOUNT)
     # When the environment is prepared, then the command that adds the trust is printed
     assert bootstrap.main(["--env", "dev"]) == 1
-    assert "aws://111111111111/eu-west-1 --trust 999999999999 --cloud" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "aws://111111111111/eu-west-1 --trust 999999999999 --cloud" in printed
     assert account.writes == []
+    # With the written policies, made first from files that exist, and never with an administrator's
+    assert "AdministratorAccess" not in printed
+    assert "-policies arn:aws:iam::111111111111:policy/payment-execution --custom-permissions-boundary" in printed
+    made = dict(re.findall(r"create-policy --policy-name (\S+) --policy-document file://(\S+)", printed))
+    assert list(made) == ["payment-execution", "payment-boundary"]
+    for name, file in made.items():
+        assert name in printed.partition("cdk bootstrap")[2]
+        statements = json.loads((Path(bootstrap.__file__).parents[2] / file).read_text())["Statement"]
+        assert {each["Effect"] for each in statements} >= {"Allow"}
     # And after that command, the preparation succeeds
     deploy_role |= trusting(ACCOUNT, "999999999999")
     assert bootstrap.main(["--env", "dev"]) == 0
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("arguments", [["--env", "dev"], ["--pipeline"]])
+def test_notices_to_a_placeholder_are_refused_except_on_a_local_cloud(
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    local: bool,
+) -> None:
+    # Given settings as they come
+    monkeypatch.setattr(bootstrap, "environment", lambda name: replace(environment(name), account=None))
+    monkeypatch.setattr(bootstrap, "PIPELINE", PipelineSettings())
+    for name in ("LOCAL_CLOUD", "AWS_ENDPOINT_URL"):
+        if local:
+            monkeypatch.setenv(name, "dev")
+        else:
+            monkeypatch.delenv(name, raising=False)
+    # When an account is prepared
+    code = bootstrap.main(arguments)
+    # Then nothing is written for readers who don't exist, and the setting is named
+    said = capsys.readouterr().err
+    assert ("nobody reads this address: set" in said) is not local
+    if not local:
+        assert (code, account.writes) == (1, [])
+        assert "alert_email of dev" in said or "PIPELINE.approver_email" in said
 
 
 def trusting(*accounts: str) -> dict[str, Any]:

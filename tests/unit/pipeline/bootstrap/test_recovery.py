@@ -57,6 +57,13 @@ class Aws:
         self.calls.append("key")
         raise ClientError({"Error": {"Code": "KMSInvalidStateException", "Message": "pending"}}, "ScheduleKeyDeletion")
 
+    def list_object_versions(self, **_: Any) -> list[dict[str, Any]]:
+        return []
+
+    def delete_bucket(self, **_: Any) -> None:
+        self.calls.append("bucket")
+        raise ClientError({"Error": {"Code": "BucketNotEmpty", "Message": "it has logs"}}, "DeleteBucket")
+
     def update_termination_protection(self, EnableTerminationProtection: bool, **_: Any) -> None:
         self.termination_protection = EnableTerminationProtection
         self.calls.append("termination")
@@ -113,6 +120,16 @@ def test_everything_protected_or_kept_is_removed_before_the_stack() -> None:
     # When it is removed, then in this order
     remove(aws, remains, lambda text: None)  # type: ignore[arg-type]
     assert aws.calls == ["lift", "key", "termination", "delete"]
+
+
+def test_a_kept_bucket_that_has_logs_already_stays_behind() -> None:
+    # Given the logs of prod's first minutes, which nobody can delete
+    aws = Aws("ROLLBACK_FAILED", resource("AWS::S3::Bucket", "logs", "DELETE_FAILED"), kept="logs")
+    remains = found(aws)
+    assert remains is not None
+    # When the remains are cleared away, then the stack goes
+    remove(aws, remains, lambda text: None)  # type: ignore[arg-type]
+    assert aws.calls == ["bucket", "delete"]
 
 
 def test_a_deletion_that_fails_names_what_could_not_be_deleted_and_why() -> None:
