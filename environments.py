@@ -328,6 +328,9 @@ class Environment:
     """Days for which nobody, not even root, can delete or change an audit record (S3 Object Lock, compliance mode).
     Needs ``retain_data``, because locked records and therefore their key outlive the stack. Choose before the first
     deployment, because an existing bucket would be replaced."""
+    audit_trail: bool = False
+    """A trail of CloudTrail: the account's API calls in all regions, and each access to an audit record, in a bucket of
+    their own. Turn it off where the organisation has such a trail: AWS takes money for a second one."""
     throttle_rate: int = 500
     """Requests a second that each stage of the API admits, with a burst of ``throttle_burst`` at once."""
     throttle_burst: int = 1000
@@ -412,6 +415,9 @@ PROD = Environment(
     aurora_max_acu=16.0,
     backup_days=35,
     protected=True,
+    retain_data=True,
+    audit_lock_days=365,
+    audit_trail=True,
     demo_customers=False,
     requires_approval=True,
     release=ReleaseSettings(

@@ -92,6 +92,9 @@ class Database(Construct):
             parameters={
                 "rds.force_ssl": "1",
                 "ssl_min_protocol_version": "TLSv1.2",
+                # Setting it takes away the default, which is pg_stat_statements alone.
+                "shared_preload_libraries": "pg_stat_statements,pgaudit",
+                "pgaudit.log": "ddl,read,role,write",
                 "log_connections": "1",
                 "log_disconnections": "1",
                 "log_min_duration_statement": "1000",

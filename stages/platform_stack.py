@@ -7,6 +7,7 @@ from constructs import Construct
 from environments import ZONES, Environment
 from names import Function, Parameter
 from stages.api import Api
+from stages.audit_trail import AuditTrail
 from stages.bundling import functions_asset
 from stages.compute import Compute
 from stages.cut_over import CutOver
@@ -87,6 +88,8 @@ class PlatformStack(Stack):
             sweeper=sweeper,
             alert_email=alert_email.value_as_string,
         )
+        if environment.audit_trail:
+            AuditTrail(self, "Trail", base=base, storage=storage, monitoring=monitoring)
         roles = DeliveryRoles(
             self,
             "DeliveryRoles",

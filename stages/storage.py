@@ -126,6 +126,35 @@ class Storage(Construct):
         self._empty_on_delete(bucket, f"Empty{id}")
         return bucket
 
+    def audit_bucket(self, scope: Construct, id: str, *, access_logs: str, sid: str, **properties: Any) -> s3.Bucket:
+        """A bucket of audit logs, encrypted with the data key. Objects are versioned, and locked if the environment
+        asks for it. ``access_logs``: prefix of its access logs, which the statement ``sid`` allows."""
+        locked_days = self._base.environment.audit_lock_days
+        bucket = s3.Bucket(
+            scope,
+            id,
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self._base.encryption.data_key,
+            bucket_key_enabled=True,
+            object_lock_default_retention=(
+                s3.ObjectLockRetention.compliance(Duration.days(locked_days)) if locked_days else None
+            ),
+            removal_policy=self._base.encryption.data_removal_policy,
+            **_PRIVATE,
+            **properties,
+        )
+        self._log_access(bucket, prefix=access_logs, sid=sid)
+        return bucket
+
+    def keep_or_empty(self, bucket: s3.Bucket, id: str) -> CustomResource | None:
+        """Empty ``bucket`` with the end of the stack, unless the environment retains its data: then no function of the
+        platform has a right to delete from it."""
+        if not self._base.environment.retain_data:
+            return self._empty_on_delete(bucket, id)
+        # The update that sets it deletes the step, whose function then looks for the tag.
+        self._emptier.allow(iam.PolicyStatement(actions=["s3:GetBucketTagging"], resources=[bucket.bucket_arn]))
+        return None
+
     def _table(
         self, id: str, table: Table, *, partition_key: str, sort_key: str | None = None, expires: str | None = None
     ) -> dynamodb.Table:
@@ -147,20 +176,14 @@ class Storage(Construct):
         )
 
     def _audit_bucket(self) -> s3.Bucket:
-        """One object per decided payment under ``audit/``, and the seals. Objects are versioned, and locked if the
-        environment asks for it. Records move to Glacier by age. Seals stay: they are few, and every verification reads
-        them."""
-        locked_days, glacier_days = self._base.environment.audit_lock_days, self._base.environment.audit_glacier_days
-        bucket = s3.Bucket(
+        """One object per decided payment under ``audit/``, and the seals. Records move to Glacier by age. Seals stay:
+        they are few, and every verification reads them."""
+        glacier_days = self._base.environment.audit_glacier_days
+        bucket = self.audit_bucket(
             self,
             "Audit",
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=self._base.encryption.data_key,
-            bucket_key_enabled=True,
-            object_lock_default_retention=(
-                s3.ObjectLockRetention.compliance(Duration.days(locked_days)) if locked_days else None
-            ),
-            **_PRIVATE,
+            access_logs="audit-bucket/",
+            sid="BucketAccessLogs",
             # Else S3 leaves every object under 128 KB where it is. A record has about 1 KB.
             transition_default_minimum_object_size=s3.TransitionDefaultMinimumObjectSize.VARIES_BY_STORAGE_CLASS,
             lifecycle_rules=[
@@ -177,7 +200,6 @@ class Storage(Construct):
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                 )
             ],
-            removal_policy=self._base.encryption.data_removal_policy,
         )
         # Who may write a record could overwrite one. A condition on the key's absence leaves what is there.
         bucket.add_to_resource_policy(
@@ -190,12 +212,7 @@ class Storage(Construct):
                 conditions={"Null": {"s3:if-none-match": "true"}},
             )
         )
-        self._log_access(bucket, prefix="audit-bucket/")
-        if self._base.environment.retain_data:
-            # The update that sets it deletes EmptyAudit, whose function then looks for the tag.
-            self._emptier.allow(iam.PolicyStatement(actions=["s3:GetBucketTagging"], resources=[bucket.bucket_arn]))
-        else:
-            self._audit_emptied = self._empty_on_delete(bucket, "EmptyAudit")
+        self._audit_emptied = self.keep_or_empty(bucket, "EmptyAudit")
         return bucket
 
     def _access_log_bucket(self) -> s3.Bucket:
@@ -213,12 +230,12 @@ class Storage(Construct):
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                 )
             ],
-            removal_policy=RemovalPolicy.DESTROY,
+            removal_policy=self._base.encryption.data_removal_policy,
         )
-        self._empty_on_delete(bucket, "EmptyAccessLogs")
+        self.keep_or_empty(bucket, "EmptyAccessLogs")
         return bucket
 
-    def _log_access(self, bucket: s3.Bucket, *, prefix: str, sid: str = "BucketAccessLogs") -> None:
+    def _log_access(self, bucket: s3.Bucket, *, prefix: str, sid: str) -> None:
         """Log the requests to ``bucket``. A bucket policy allows it, because the log bucket accepts no ACLs."""
         self.access_logs.add_to_resource_policy(
             iam.PolicyStatement(

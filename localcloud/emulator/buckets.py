@@ -88,6 +88,15 @@ def enforce_bucket_policy(
 def bucket_settings(name: str, props: Any) -> None:
     s3 = client("s3", get_region())
     s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [dict(tag) for tag in props.get("Tags") or []]})
+    if provisioners._cfn_bool(props.get("ObjectLockEnabled", False)):
+        lock = props["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+        s3.put_object_lock_configuration(
+            Bucket=name,
+            ObjectLockConfiguration={
+                "ObjectLockEnabled": props["ObjectLockConfiguration"]["ObjectLockEnabled"],
+                "Rule": {"DefaultRetention": {"Mode": lock["Mode"], "Days": int(lock["Days"])}},
+            },
+        )
     lifecycle = props.get("LifecycleConfiguration") or {}
     set_minimum_size(name, lifecycle.get("TransitionDefaultMinimumObjectSize"))
     declared = lifecycle.get("Rules") or []

@@ -17,6 +17,7 @@ from localcloud.emulator.own_api import client
 from localcloud.emulator.reachability import Interface
 from localcloud.emulator.upstream import UpstreamChanged, original
 
+_cfn_bool = provisioners._cfn_bool
 Made = tuple[str, dict[str, Any]]
 Create = Callable[[str, Any, str], Made]
 Delete = Callable[[str, Any], None]
@@ -193,6 +194,35 @@ def _web_acl_logging(_logical_id: str, props: Any, _stack: str) -> Made:
     return props["ResourceArn"], {}
 
 
+def _trail(_logical_id: str, props: Any, _stack: str) -> Made:
+    """Store the trail. The emulator records no calls, so nothing is delivered."""
+    trails, name = client("cloudtrail", get_region()), props["TrailName"]
+    trails.create_trail(
+        Name=name,
+        S3BucketName=props["S3BucketName"],
+        KmsKeyId=props["KMSKeyId"],
+        CloudWatchLogsLogGroupArn=props["CloudWatchLogsLogGroupArn"],
+        CloudWatchLogsRoleArn=props["CloudWatchLogsRoleArn"],
+        IsMultiRegionTrail=_cfn_bool(props["IsMultiRegionTrail"]),
+        IncludeGlobalServiceEvents=_cfn_bool(props["IncludeGlobalServiceEvents"]),
+        EnableLogFileValidation=_cfn_bool(props["EnableLogFileValidation"]),
+        TagsList=[dict(tag) for tag in props.get("Tags") or []],
+    )
+    selectors = [
+        {
+            "ReadWriteType": each["ReadWriteType"],
+            "IncludeManagementEvents": _cfn_bool(each["IncludeManagementEvents"]),
+            "DataResources": [{"Type": of["Type"], "Values": list(of["Values"])} for of in each["DataResources"]],
+        }
+        for each in props["EventSelectors"]
+    ]
+    trails.put_event_selectors(TrailName=name, EventSelectors=selectors)
+    if _cfn_bool(props["IsLogging"]):
+        trails.start_logging(Name=name)
+    return name, {"Arn": trails.get_trail(Name=name)["Trail"]["TrailARN"]}
+
+
+_register("AWS::CloudTrail::Trail", _trail, lambda name, _: client("cloudtrail", get_region()).delete_trail(Name=name))
 _register("AWS::EC2::EIP", _address, _release_address)
 _register("AWS::EC2::NatGateway", _nat_gateway, lambda i, _: _ec2().delete_nat_gateway(NatGatewayId=i))
 _register("AWS::EC2::FlowLog", _flow_log, lambda i, _: _ec2().delete_flow_logs(FlowLogIds=[i]))

@@ -144,14 +144,17 @@ def test_only_who_pays_and_who_gives_back_may_write_what_limits_count(dev: Platf
     }
 
 
-def test_only_the_stack_can_delete_the_audit_trail(platform: PlatformTemplate) -> None:
+def test_only_the_stack_can_delete_the_audit_trail_and_in_prod_nobody(platform: PlatformTemplate) -> None:
     deleting = {
         policy
         for policy, statement in platform.statements()
         if any(action.startswith("s3:Delete") for action in as_list(statement["Action"]))
     }
-    assert len(deleting) == 1
-    assert deleting.pop().startswith("StorageEmptierPolicy")
+    if platform.environment == "prod":
+        assert not deleting
+    else:
+        assert len(deleting) == 1
+        assert deleting.pop().startswith("StorageEmptierPolicy")
 
 
 def test_functions_run_in_private_subnets_traced_encrypted_and_below_the_apis_timeout(
@@ -384,11 +387,26 @@ def test_custom_resources_are_our_own_functions(platform: PlatformTemplate) -> N
             assert int(resource["Properties"]["ServiceTimeout"]) <= 960, id
 
 
-def test_only_the_pipelines_account_may_assume_the_delivery_roles(dev: PlatformTemplate) -> None:
-    for role in (Role.RELEASE, Role.LOAD_TEST):
-        [statement] = dev.named("AWS::IAM::Role", RoleName=role.of("dev"))["AssumeRolePolicyDocument"]["Statement"]
-        assert (PIPELINE.account or "AWS::AccountId") in text(statement["Principal"])
-        assert "*" not in text(statement["Principal"])
+@pytest.mark.parametrize(("role", "builds"), [(Role.RELEASE, ["shift"]), (Role.LOAD_TEST, ["load-gate", "shift"])])
+def test_only_its_builds_of_the_pipelines_account_may_assume_a_delivery_role(
+    platform: PlatformTemplate, role: Role, builds: list[str]
+) -> None:
+    name = platform.environment
+    [statement] = platform.named("AWS::IAM::Role", RoleName=role.of(name))["AssumeRolePolicyDocument"]["Statement"]
+    assert (PIPELINE.account or "AWS::AccountId") in text(statement["Principal"])
+    trusted = statement["Condition"]["ArnEquals"]["aws:PrincipalArn"]
+    assert [text(each).rstrip('"]}').rpartition("/")[2] for each in trusted] == [
+        f"payment-step-{build}-{name}" for build in builds
+    ]
+    assert "*" not in text(statement)
+
+
+def test_people_of_the_account_give_an_ephemeral_environments_commands(
+    platforms: Mapping[str, PlatformTemplate],
+) -> None:
+    role = platforms["pr42"].named("AWS::IAM::Role", RoleName="payment-release-pr42")
+    [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert "Condition" not in statement
 
 
 def test_the_load_gate_may_only_call_the_api_and_read_outputs(dev: PlatformTemplate) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import pytest
+
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, text
 
 
@@ -33,7 +35,9 @@ def test_the_job_runs_every_hour_and_once_with_a_new_stack(platform: PlatformTem
     assert logical_id(permission["SourceArn"]) == id
 
 
-def test_no_seal_comes_after_the_bucket_was_emptied(platform: PlatformTemplate) -> None:
+@pytest.mark.parametrize("name", ["dev", "staging"])
+def test_no_seal_comes_after_the_bucket_was_emptied(platforms: Mapping[str, PlatformTemplate], name: str) -> None:
+    platform = platforms[name]
     # A dependent is deleted first.
     [emptied] = [id for id in platform.resources("Custom::EmptyBucket") if "Audit" in id]
     _, rule = platform.schedule(f"payment-sealing-{platform.environment}")

@@ -154,3 +154,51 @@ def test_an_index_follows_its_table_a_moment_later(platform: Platform) -> None:
     assert "Item" not in dynamodb.get_item(TableName=table, Key=key)
     assert seen == 1
     assert eventually(lambda: in_index() == 0)
+
+
+def test_what_prods_settings_lock_nobody_deletes_and_its_trail_is_there(platform: Platform) -> None:
+    # Given the parts of prod's template that dev has not: a locked bucket, and a trail
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 365}}}
+    bucket = {
+        "ObjectLockEnabled": True,
+        "ObjectLockConfiguration": lock,
+        "VersioningConfiguration": {"Status": "Enabled"},
+    }
+    objects = {"Type": "AWS::S3::Object", "Values": [{"Fn::Sub": "${Records.Arn}/"}]}
+    trail = {
+        "TrailName": "records",
+        "IsLogging": True,
+        "IsMultiRegionTrail": True,
+        "IncludeGlobalServiceEvents": True,
+        "EnableLogFileValidation": True,
+        "S3BucketName": {"Ref": "Records"},
+        "KMSKeyId": platform.outputs["KmsKeyId"],
+        "CloudWatchLogsLogGroupArn": "arn:aws:logs:us-east-1:000000000000:log-group:trail:*",
+        "CloudWatchLogsRoleArn": platform.outputs["ReleaseRoleArn"],
+        "EventSelectors": [
+            {"ReadWriteType": "All", "IncludeManagementEvents": True, "DataResources": [objects]},
+        ],
+    }
+    template = {
+        "Resources": {
+            "Records": {"Type": "AWS::S3::Bucket", "Properties": bucket, "DeletionPolicy": "Retain"},
+            "Trail": {"Type": "AWS::CloudTrail::Trail", "Properties": trail},
+        }
+    }
+    stacks, s3, trails = (platform.client(each) for each in ("cloudformation", "s3", "cloudtrail"))
+    stacks.create_stack(StackName="locked", TemplateBody=json.dumps(template))
+    stacks.get_waiter("stack_create_complete").wait(StackName="locked", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    found = stacks.describe_stack_resource(StackName="locked", LogicalResourceId="Records")["StackResourceDetail"]
+    name = found["PhysicalResourceId"]
+    # When the account's root deletes a record, then it can't
+    version = s3.put_object(Bucket=name, Key="audit/record.json", Body=b"{}")["VersionId"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.delete_object(Bucket=name, Key="audit/record.json", VersionId=version)
+    assert s3.get_object(Bucket=name, Key="audit/record.json")["Body"].read() == b"{}"
+    # And the trail has the events of the bucket, until it goes with its stack
+    [selector] = trails.get_event_selectors(TrailName="records")["EventSelectors"]
+    assert selector["DataResources"] == [{"Type": "AWS::S3::Object", "Values": [f"arn:aws:s3:::{name}/"]}]
+    assert trails.get_trail_status(Name="records")["IsLogging"] is True
+    stacks.delete_stack(StackName="locked")
+    stacks.get_waiter("stack_delete_complete").wait(StackName="locked", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    assert trails.describe_trails(trailNameList=["records"])["trailList"] == []

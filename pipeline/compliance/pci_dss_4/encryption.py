@@ -75,6 +75,7 @@ STORING_NOTHING = tuple(
         "AWS::CDK::Metadata",
         "AWS::CertificateManager::",
         "AWS::CloudFormation::WaitCondition",
+        "AWS::CloudTrail::Trail",
         "AWS::CloudWatch::",
         "AWS::CodePipeline::Pipeline",
         "AWS::CodeStarNotifications::",
@@ -125,8 +126,8 @@ STORING_NOTHING = tuple(
         "AWS::WAFv2::",
     ]
 )
-"""Beginnings of the reviewed kinds that keep no data of a payment. CodePipeline keeps its artifacts in a bucket, and
-CloudFormation writes parameters of SSM as plain text only, so settings are all that they hold."""
+"""Beginnings of the reviewed kinds that keep no data of a payment. CodePipeline and CloudTrail keep theirs in a
+bucket, and CloudFormation writes parameters of SSM as plain text only, so settings are all that they hold."""
 OWN_CUSTOM = frozenset(
     f"Custom::{each}"
     for each in (

@@ -25,15 +25,15 @@ LEFT_OUT = "requests, data, storage, logs, capacity above the minimum, rotated k
 REGION = "us-east-1"
 
 WITHOUT_FIXED_PRICE = (
-    "AWS::ApiGateway", "AWS::CDK::", "AWS::CloudFormation::", "AWS::CloudWatch::", "AWS::CodeBuild::",
-    "AWS::CodePipeline::", "AWS::CodeStarNotifications::", "AWS::DynamoDB::", "AWS::EC2::EgressOnlyInternetGateway",
-    "AWS::EC2::FlowLog", "AWS::EC2::InternetGateway", "AWS::EC2::NetworkAcl", "AWS::EC2::Route",
-    "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::ECS::Cluster", "AWS::ECS::TaskDefinition",
-    "AWS::ElasticLoadBalancingV2::Listener", "AWS::ElasticLoadBalancingV2::TargetGroup", "AWS::Events::Rule",
-    "AWS::IAM::", "AWS::KMS::Alias", "AWS::Lambda::", "AWS::Logs::", "AWS::RDS::DBCluster", "AWS::RDS::DBSubnetGroup",
-    "AWS::S3::", "AWS::SNS::", "AWS::SQS::", "AWS::SSM::Parameter", "AWS::SecretsManager::ResourcePolicy",
-    "AWS::SecretsManager::RotationSchedule", "AWS::WAFv2::IPSet", "AWS::WAFv2::LoggingConfiguration",
-    "AWS::WAFv2::RegexPatternSet", "AWS::WAFv2::WebACLAssociation", "Custom::",
+    "AWS::ApiGateway", "AWS::CDK::", "AWS::CloudFormation::", "AWS::CloudTrail::Trail", "AWS::CloudWatch::",
+    "AWS::CodeBuild::", "AWS::CodePipeline::", "AWS::CodeStarNotifications::", "AWS::DynamoDB::",
+    "AWS::EC2::EgressOnlyInternetGateway", "AWS::EC2::FlowLog", "AWS::EC2::InternetGateway", "AWS::EC2::NetworkAcl",
+    "AWS::EC2::Route", "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::ECS::Cluster",
+    "AWS::ECS::TaskDefinition", "AWS::ElasticLoadBalancingV2::Listener", "AWS::ElasticLoadBalancingV2::TargetGroup",
+    "AWS::Events::Rule", "AWS::IAM::", "AWS::KMS::Alias", "AWS::Lambda::", "AWS::Logs::", "AWS::RDS::DBCluster",
+    "AWS::RDS::DBSubnetGroup", "AWS::S3::", "AWS::SNS::", "AWS::SQS::", "AWS::SSM::Parameter",
+    "AWS::SecretsManager::ResourcePolicy", "AWS::SecretsManager::RotationSchedule", "AWS::WAFv2::IPSet",
+    "AWS::WAFv2::LoggingConfiguration", "AWS::WAFv2::RegexPatternSet", "AWS::WAFv2::WebACLAssociation", "Custom::",
 )  # fmt: skip
 """Prefixes of types that are free or paid by use. The estimate names any other type without a price."""
 PAID_RULE_GROUPS = ("BotControl", "ATPRuleSet", "ACFPRuleSet", "AntiDDoS")
