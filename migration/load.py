@@ -7,7 +7,8 @@
 Without a file it loads every file that is not loaded yet: customers and merchants before those that refer to them. Each
 file is merged in one transaction, and a report is put beside it. The command may be ended and given again at any time:
 it goes on where it was. Rows that are rejected are named with line, column and reason; correct them at the old system,
-export again, and load again: what is right already stays untouched.
+export again, and load again: what is right already stays untouched. A file of which every row was taken is deleted
+with its former versions when its rows were read back, because it may hold card numbers. Its report stays.
 
 It ends with 1 when a row was rejected or a file was refused.
 """
