@@ -21,7 +21,7 @@ from typing import Any
 from environments import PIPELINE, Environment
 from pipeline.arguments import environment_name
 from pipeline.aws import session
-from pipeline.evidence import release
+from pipeline.evidence import provenance, release, sbom
 from pipeline.evidence.bundle import pack
 from pipeline.evidence.codepipeline import PipelineExecution
 from pipeline.evidence.errors import EvidenceError, Mismatch
@@ -56,18 +56,25 @@ def collect(settings: Environment, promotion: PromotionContext, *, now: datetime
     found = release.read(name, assembly=promotion.assembly, reports=folders, failed=failed)
     if settings.requires_approval and not found.approvals:
         raise EvidenceError(f"{name} requires an approval, and the plan has none")
+    assembly = _inspected(promotion)
+    artefact = sbom.artefact(promotion.assembly, found.templates)
+    digest_of_artefact = sbom.digest(artefact)
     facts = {
         "environment": name,
         "commit": promotion.commit,
-        "assembly": _inspected(promotion),
+        "assembly": assembly,
+        "artefact": digest_of_artefact,
         "promotion": {"engine": promotion.engine, "id": promotion.id},
         "created": now.isoformat(timespec="seconds"),
         "approvals": [asdict(promotion.approval(found.stage, step)) for step in found.approvals],
         **asdict(found.conclusions),
         "acknowledged_findings": found.findings,
     }
+    bill = sbom.write(artefact, commit=promotion.commit, sha256=digest_of_artefact, now=now)
+    files = {**found.files, sbom.FILE: bill}
+    files[provenance.FILE] = provenance.write(provenance.Release.of(facts, files))
     file = f"{name}-{now:%Y%m%dT%H%M%SZ}-{promotion.commit[:12]}.zip"
-    return promotion.keep(name, file, pack(facts, found.files, promotion.signer))
+    return promotion.keep(name, file, pack(facts, files, promotion.signer))
 
 
 def _inspected(promotion: PromotionContext) -> str:
@@ -119,7 +126,7 @@ def _summary(manifest: Mapping[str, Any]) -> list[str]:
     return [
         f"release   {manifest['environment']}, commit {manifest['commit']}, {manifest['created']}",
         f"promotion {manifest['promotion']['engine']} {manifest['promotion']['id']}",
-        *([f"assembly  {manifest['assembly']}"] if manifest.get("assembly") else []),
+        *(f"{name:9} {manifest[name]}" for name in ("assembly", "artefact") if manifest.get(name)),
         *(f"approved  {each['step']} by {each['by']}, {each['at']}" for each in manifest["approvals"]),
         *([f"FAILED    {manifest['failure']}"] if manifest.get("failure") else []),
         f"gate      {manifest['gate']}",

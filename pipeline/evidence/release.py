@@ -28,6 +28,8 @@ class ReleaseEvidence:
     findings: int
     """The number of findings. All are acknowledged."""
     files: Mapping[str, bytes]
+    templates: Sequence[Path]
+    """Those of the environment."""
 
 
 def read(environment: str, *, assembly: Path, reports: Sequence[Path], failed: bool = False) -> ReleaseEvidence:
@@ -55,6 +57,7 @@ def read(environment: str, *, assembly: Path, reports: Sequence[Path], failed: b
             "findings.json": (json.dumps(found, indent=2) + "\n").encode(),
             TABLE.name: _bytes(TABLE),
         },
+        templates=[assembly / stack["template"] for stack in stage["stacks"]],
     )
 
 

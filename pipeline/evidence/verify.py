@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from environments import PROMOTION_ORDER
-from pipeline.evidence import container
+from pipeline.evidence import container, provenance, sbom
 from pipeline.evidence.bundle import FORMAT, LOCAL, MANIFEST, SIGNATURE
 from pipeline.evidence.container import UNREADABLE
 from pipeline.evidence.errors import Mismatch
@@ -70,6 +70,23 @@ def _check_meaning(manifest: Mapping[str, Any], content: Mapping[str, bytes]) ->
         raise Mismatch(f"reports/outcome.json says {outcome.get('text')!r}, and {MANIFEST} {manifest['shift']!r}")
     if outcome is not None and failure is None and outcome.get("exit_code") != DONE:
         raise Mismatch(f"the shift failed ({outcome.get('text')}), and the bundle calls it no failure")
+    if manifest.get("artefact"):  # older bundles have none
+        _check_origin(manifest, content)
+
+
+def _check_origin(manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> None:
+    said = {name: _json(content, name) for name in (sbom.FILE, provenance.FILE)}
+    sbom.check(said[sbom.FILE], commit=manifest["commit"], sha256=manifest["artefact"])
+    provenance.check(said[provenance.FILE], provenance.Release.of(manifest, content))
+
+
+def _json(content: Mapping[str, bytes], name: str) -> Any:
+    if name not in content:
+        raise Mismatch(f"{name} is missing: without it, nobody knows what was released")
+    try:
+        return json.loads(content[name], object_pairs_hook=_unique)
+    except UNREADABLE as error:
+        raise Mismatch(f"{name} is no JSON: {error}") from error
 
 
 def _report(content: Mapping[str, bytes], name: str, environment: str) -> dict[str, Any] | None:
@@ -106,7 +123,8 @@ def _manifest(content: Mapping[str, bytes]) -> dict[str, Any]:
             "signature": None | {"key": str()},
             "files": dict(files),
         } if all(map(_is_approval, approvals)) and all(isinstance(each, str) for each in files.values()):
-            if _are_conclusions(manifest.get("failure"), manifest.get("traffic")):
+            origin = (manifest.get("assembly"), manifest.get("artefact"))
+            if _are_conclusions(manifest.get("failure"), manifest.get("traffic")) and _is_origin(*origin):
                 return manifest
     raise Mismatch(f"{MANIFEST} is missing, or is no manifest")
 
@@ -127,6 +145,14 @@ def _are_conclusions(failure: Any, traffic: Any) -> bool:
             return True
         case (None | str(), dict(counts)):
             return all(isinstance(name, str) and isinstance(count, int) for name, count in counts.items())
+    return False
+
+
+def _is_origin(assembly: Any, artefact: Any) -> bool:
+    """Older bundles have no artefact, and the oldest no assembly."""
+    match assembly, artefact:
+        case (None | str(), None) | (str(), str()):
+            return True
     return False
 
 

@@ -74,6 +74,7 @@ def test_a_commit_reaches_prod_after_approval_and_a_pushed_change_is_shifted_wit
         )
         assert verified.returncode == 0, verified.stderr
         assert (f"by {person}," in verified.stdout) == (environment == "prod")
+        assert "  artefact  " in verified.stdout
 
     # When a change of the functions is pushed to the local remote (which now asks before staging, to end this here)
     assert clone.run("remote").returncode == 0

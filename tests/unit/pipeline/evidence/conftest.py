@@ -21,6 +21,8 @@ from tests.unit.pipeline.release.bench import Bench
 
 COMMIT = "7ff3a4305d67a6b2f6f0a2ed3d1be7b1f1c5e0aa"
 ENVIRONMENT = "test"
+ARTEFACT, PROVIDER = "a" * 64, "b" * 64
+"""The names of two assets: the functions, and a function of CDK's own."""
 APPROVAL = {"name": "PromoteToTest", "kind": "approval"}
 
 
@@ -111,9 +113,15 @@ def traffic(*, lost: int = 0, overspent: bool = False) -> dict[str, Any]:
 def synthesise(assembly: Path) -> None:
     """The files of the assembly that the evidence uses: two environments and the pipeline."""
     stages = []
+    make_artefact(assembly / f"asset.{ARTEFACT}")
+    (assembly / f"asset.{PROVIDER}").mkdir()
     for name in ("Other", "Test"):
         template = f"assembly-{name}/{name}Platform.template.json"
-        write(assembly / template, {"Description": name})
+        functions = {
+            id: {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Key": f"{asset}.zip"}}}
+            for id, asset in (("Process", ARTEFACT), ("Validate", ARTEFACT), ("OfCdk", PROVIDER))
+        }
+        write(assembly / template, {"Description": name, "Resources": functions})
         stages.append(
             {
                 "name": name,
@@ -133,6 +141,15 @@ def synthesise(assembly: Path) -> None:
     write(assembly / "manifest.json", {"artifacts": {"payment-pipeline": stack, "Tree": {"type": "cdk:tree"}}})
     write(assembly / "payment-pipeline.template.json", {"Description": "Pipeline"})
     write_findings(assembly, "Test/Platform/Api", "Other/Platform/Api", "payment-pipeline/Key")
+
+
+def make_artefact(folder: Path, version: str = "1.31.6") -> None:
+    """The functions' code beside one package."""
+    (folder / "lambdas").mkdir(parents=True)
+    (folder / "lambdas" / "process.py").write_text("ANSWER = 1\n")
+    about = folder / f"pg8000-{version}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Name: pg8000\nVersion: {version}\nLicense-Expression: BSD-3-Clause\n\nText\n")
 
 
 class Frozen:

@@ -389,6 +389,82 @@ def test_a_whole_bundle_that_does_not_prove_a_release_is_refused(
     assert refusal(bundle, capsys).startswith(said)
 
 
+def origin(name: str, **changed: object) -> Callable[[Files], None]:
+    """Another bill of materials or provenance, which the manifest lists with its hash. Paths such as ``a__0__b``."""
+
+    def change(files: Files) -> None:
+        document = json.loads(files[name])
+        for path, value in changed.items():
+            *above, last = [int(part) if part.isdigit() else part for part in path.split("__")]
+            place = document
+            for part in above:
+                place = place[part]
+            place[last] = value
+        files[name] = json.dumps(document).encode()
+        manifest = json.loads(files[MANIFEST])
+        manifest["files"][name] = hashlib.sha256(files[name]).hexdigest()
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    return change
+
+
+BILL, PROVENANCE = "sbom.cdx.json", "provenance.json"
+SOURCE, RUN = "predicate__buildDefinition", "predicate__runDetails"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without(BILL), f"{BILL} is missing"),
+        (without(PROVENANCE), f"{PROVENANCE} is missing"),
+        (origin(BILL, metadata__component__version="f" * 40), f"{BILL} is of another artefact, or of another commit"),
+        (origin(BILL, metadata__component__hashes__0__content="0" * 64), f"{BILL} is of another artefact"),
+        (origin(BILL, components=[]), f"{BILL} is no bill of materials"),
+        (origin(BILL, components=[{"name": "pg8000"}]), f"{BILL} is no bill of materials"),
+        (origin(BILL, components=["pg8000"]), f"{BILL} is no bill of materials"),
+        (origin(BILL, bomFormat="SPDX"), f"{BILL} is no bill of materials"),
+        (origin(PROVENANCE, predicateType="x"), f"{PROVENANCE} is of another form"),
+        (origin(PROVENANCE, predicate={}), f"{PROVENANCE} is no provenance"),
+        (origin(PROVENANCE, subject=[]), f"{PROVENANCE} says another subjects"),
+        (origin(PROVENANCE, subject__0__digest__sha256="0" * 64), f"{PROVENANCE} says another subjects"),
+        (
+            origin(PROVENANCE, **{f"{SOURCE}__resolvedDependencies__0__digest__gitCommit": "f" * 40}),
+            f"{PROVENANCE} says another commit",
+        ),
+        (origin(PROVENANCE, **{f"{SOURCE}__resolvedDependencies": []}), f"{PROVENANCE} is no provenance"),
+        (
+            origin(PROVENANCE, **{f"{SOURCE}__externalParameters__environment": "prod"}),
+            f"{PROVENANCE} says another environment",
+        ),
+        (origin(PROVENANCE, **{f"{RUN}__metadata__invocationId": "x"}), f"{PROVENANCE} says another promotion"),
+        (origin(PROVENANCE, **{f"{RUN}__builder__id": "x#codepipeline"}), f"{PROVENANCE} says another engine"),
+        (says(artefact="0" * 64), f"{BILL} is of another artefact"),
+        (says(assembly="0" * 64), f"{PROVENANCE} says another subjects"),
+        (says(artefact=1), "manifest.json is missing, or is no manifest"),
+        (says(assembly=None), "manifest.json is missing, or is no manifest"),
+    ],
+)
+def test_a_bundle_whose_origin_is_of_something_else_is_refused(
+    bundle: Path, change: Callable[[Files], object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(bundle, change)
+    assert refusal(bundle, capsys).startswith(said)
+
+
+def test_a_bundle_from_before_bills_of_materials_is_still_read(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def older(files: Files) -> None:
+        without(BILL, PROVENANCE)(files)
+        manifest = json.loads(files[MANIFEST])
+        del manifest["artefact"]
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    rewrite(bundle, older)
+    assert main(["verify", str(bundle)]) == 0
+    assert "artefact" not in capsys.readouterr().out.partition("whole")[2]
+
+
 @pytest.mark.parametrize(
     "said",
     [
