@@ -22,6 +22,8 @@ from pipeline.release.traffic import Traffic, Versions
 
 LONGEST_SECONDS = 240
 """Of one command."""
+FINISHED = ("promoted", "rolled-back")
+"""The phases in which a release has ended."""
 
 
 class Failed(Exception):
@@ -53,8 +55,9 @@ class Counts(Protocol):
 
 @dataclass
 class Customers:
-    """The report of the steady traffic, when it has ended."""
+    """The report of the steady traffic, when it has ended. ``pid``: of the load generator."""
 
+    pid: int = 0
     report: dict[str, Any] = field(default_factory=dict)
 
     def lost_nothing(self) -> None:
@@ -111,7 +114,12 @@ class Day:
     @contextlib.contextmanager
     def controller(self, command: str) -> "Iterator[subprocess.Popen[bytes]]":
         """A release command that runs beside the block."""
-        words = ("python", "-m", "pipeline.release", command, "--env", DEV.name)
+        with self.started("python", "-m", "pipeline.release", command, "--env", DEV.name) as process:
+            yield process
+
+    @contextlib.contextmanager
+    def started(self, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
+        """A command that runs beside the block, and is ended with it."""
         print(f"  $ {shlex.join(words)} &", flush=True)
         process = subprocess.Popen(
             words,
@@ -138,6 +146,23 @@ class Day:
         traffic = self.traffic()
         claim(traffic.is_steady and traffic.stable == versions, promise, traffic)
 
+    def record(self) -> dict[str, Any]:
+        """The last release, from its table; empty if there is none. A command for each look would take half of a small
+        machine."""
+        found = self.platform.client("dynamodb").query(
+            TableName=self.platform.outputs["ReleaseTableName"],
+            KeyConditionExpression="environment = :environment AND release_id < :other_items",
+            ExpressionAttributeValues={":environment": {"S": DEV.name}, ":other_items": {"S": "a"}},
+            ScanIndexForward=False,
+            ConsistentRead=True,
+            Limit=1,
+        )["Items"]
+        return dict(json.loads(found[0]["document"]["S"])) if found else {}
+
+    def settled(self) -> bool:
+        """Whether all production traffic is on one version, and no release is under way."""
+        return self.traffic().is_steady and self.record().get("phase") in (None, *FINISHED)
+
     @contextlib.contextmanager
     def customers(self, counts: Counts, rate: int = 40) -> Iterator[Customers]:
         """Steady payments while the block runs. ``counts`` gets their numbers."""
@@ -145,8 +170,10 @@ class Day:
         seen, began = Customers(), self.platform.here / f"{name}.began"
         try:
             # What the traffic tells its command of losses is not for these customers.
-            with self.under_load(name, rate, "sh", "-c", f"trap '' USR1 USR2; touch {began}; exec sleep 600"):
+            stay = "while kill -0 $PPID 2> /dev/null; do sleep 1; done"
+            with self.under_load(name, rate, "sh", "-c", f"trap '' USR1 USR2; touch {began}; {stay}") as load:
                 self.wait(began.exists, "the first customers pay")
+                seen.pid = load.pid
                 yield seen
         finally:
             with contextlib.suppress(OSError):
