@@ -5,6 +5,7 @@ the local cloud: the rest of its state is in memory.
 """
 
 import contextlib
+import ctypes
 import hashlib
 import importlib.metadata
 import os
@@ -26,6 +27,8 @@ ADMIN = "rdsadmin"
 START_SECONDS = 30
 STOP_SECONDS = 10
 
+IPC_RMID = 0
+"""<sys/ipc.h>, of Linux and macOS alike."""
 SOCKETS = "local-cloud-pg-"
 """The name of the folder of the socket begins so."""
 
@@ -148,14 +151,17 @@ class Postgres:
         self._process = self._sockets = None
 
     def end_orphan(self) -> None:
-        """End a server that still runs on this folder's data, and delete the data and the folder of its socket."""
+        """End a server that still runs on this folder's data, and delete the data, the folder of its socket, and its
+        segment of shared memory."""
         with contextlib.suppress(OSError, ValueError):
-            pid, _, _, _, sockets, *_ = (self._data / "postmaster.pid").read_text().split("\n")
+            pid, _, _, _, sockets, _, memory, *_ = (self._data / "postmaster.pid").read_text().split("\n")
             with contextlib.suppress(psutil.Error):
                 if str(self._data) in psutil.Process(int(pid)).cmdline():  # otherwise the pid is another process's now
                     _end(int(pid))
             if Path(sockets).name.startswith(SOCKETS):
                 shutil.rmtree(sockets, ignore_errors=True)
+            key, id = map(int, memory.split())
+            _free_shared_memory(key, id)
         shutil.rmtree(self._data, ignore_errors=True)
 
     def remove(self) -> None:
@@ -212,6 +218,14 @@ def _end(pid: int) -> None:
         except psutil.TimeoutExpired:
             server.kill()
             server.wait(STOP_SECONDS)
+
+
+def _free_shared_memory(key: int, id: int) -> None:
+    """Free the System V segment by which a server notices another one on its data. A kill leaves it until that data is
+    used again, which never happens here."""
+    system = ctypes.CDLL(None)
+    if system.shmget(ctypes.c_int(key), 0, 0) == id:
+        system.shmctl(id, IPC_RMID, None)
 
 
 def _reachable(path: Path) -> bool:

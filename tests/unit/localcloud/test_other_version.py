@@ -1,5 +1,6 @@
 """The folder of a local cloud that another version of this code started, or that a kill or a full disk has left."""
 
+import ctypes
 import errno
 import json
 import os
@@ -84,6 +85,29 @@ def test_a_database_that_was_killed_leaves_no_folder_of_its_socket(
     # Then nothing is left of it
     assert not server._data.exists()
     assert not (tmp_path / "local-cloud-pg-x").exists()
+
+
+def test_a_database_that_was_killed_leaves_no_shared_memory(
+    killed: Callable[[int, Path], Postgres], tmp_path: Path
+) -> None:
+    # Given a segment of shared memory of such a server, and one of somebody else
+    system, keys = ctypes.CDLL(None), [int.from_bytes(os.urandom(3)) + 2**20 for _ in "12"]
+    own, other = (system.shmget(key, 56, 0o1600) for key in keys)  # IPC_CREAT, for the owner
+    assert min(own, other) >= 0
+    server = killed(2**22, tmp_path / "local-cloud-pg-x")
+    told = server._data / "postmaster.pid"
+    try:
+        # When the next one begins, then its own is gone; a segment is taken for its own by key and id
+        told.write_text(told.read_text().replace(" 1 2", f" {keys[1]} {own}"))
+        server.end_orphan()
+        assert system.shmget(keys[1], 0, 0) == other
+        server = killed(2**22, tmp_path / "local-cloud-pg-x")
+        told.write_text(told.read_text().replace(" 1 2", f" {keys[0]} {own}"))
+        server.end_orphan()
+        assert system.shmget(keys[0], 0, 0) == -1
+    finally:
+        for id in (own, other):
+            system.shmctl(id, 0, None)
 
 
 def test_a_folder_that_is_none_of_ours_is_left_alone(killed: Callable[[int, Path], Postgres], tmp_path: Path) -> None:
