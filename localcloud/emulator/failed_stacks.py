@@ -1,6 +1,9 @@
-"""What AWS refuses after a failed deployment, and MiniStack lets pass.
+"""What AWS refuses during a deployment and after a failed one, and MiniStack lets pass.
 
-- A stack whose first creation failed takes no change set and no creation. It can only be deleted.
+- A stack at which CloudFormation is at work takes no change set to update it, and executes none. The execution of one
+  change set deletes the others (API reference, "CreateChangeSet", "ExecuteChangeSet": InvalidChangeSetStatus).
+- A stack whose first creation failed takes no change set and no creation. It can only be deleted. A stack whose update
+  could not be rolled back takes no change set either.
 - A change set whose execution failed is gone, so the execution can't be tried again.
 - A stack's deletion or roll-back can't delete a protected cluster, table or load balancer. What a roll-back could not
   delete stays a resource of the stack.
@@ -17,6 +20,7 @@ from localcloud.emulator.upstream import Function, original, replaces
 STRANDED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 
 original(provisioners, "_delete_resource")
+original(changesets, "_find_change_set")
 
 
 def _stranded(stack_name: str) -> Any:
@@ -24,12 +28,34 @@ def _stranded(stack_name: str) -> Any:
     return stack if stack and stack.get("StackStatus") in STRANDED else None
 
 
+def _is_busy(stack: Any) -> bool:
+    return bool(stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] != "REVIEW_IN_PROGRESS")
+
+
 @replaces(changesets, "_create_change_set", handlers)
 def create_change_set(create: Function, params: Any) -> Any:
-    if stack := _stranded(changesets._p(params, "StackName")):
+    stack = handlers._resolve_stack(changesets._p(params, "StackName"))
+    updates = changesets._p(params, "ChangeSetType", "UPDATE") == "UPDATE"
+    if stack and (stack["StackStatus"] in (*STRANDED, "UPDATE_ROLLBACK_FAILED") or (updates and _is_busy(stack))):
         message = f"Stack:{stack['StackId']} is in {stack['StackStatus']} state and can not be updated."
         return changesets._error("ValidationError", message)
     return create(params)
+
+
+@replaces(changesets, "_execute_change_set", handlers)
+def execute_change_set(execute: Function, params: Any) -> Any:
+    name = changesets._p(params, "ChangeSetName")
+    id, change_set = changesets._find_change_set(name, changesets._p(params, "StackName"))
+    stack = handlers._resolve_stack(change_set["StackName"]) if change_set else None
+    if stack and _is_busy(stack):
+        message = f"ChangeSet [{name}] can't be executed: its stack is in {stack['StackStatus']}"
+        return changesets._error("InvalidChangeSetStatus", message)
+    answer = execute(params)
+    if stack and answer[0] < 300:  # MiniStack gives each change set of a stack without resources a stack of its own
+        kept = cloudformation_state._change_sets
+        for other in [key for key, each in kept.items() if each["StackName"] == stack["StackName"] and key != id]:
+            del kept[other]
+    return answer
 
 
 @replaces(handlers, "_create_stack")
@@ -41,6 +67,7 @@ def create_stack(create: Function, params: Any) -> Any:
 
 
 handlers._ACTION_HANDLERS["CreateChangeSet"] = handlers._create_change_set
+handlers._ACTION_HANDLERS["ExecuteChangeSet"] = handlers._execute_change_set
 handlers._ACTION_HANDLERS["CreateStack"] = handlers._create_stack
 
 

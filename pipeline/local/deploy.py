@@ -6,7 +6,7 @@
 
 The templates and asset manifests of the cloud assembly are used unchanged. An asset is stored under the hash of its
 content, so an asset that exists is not published again. A change set holds only the differences from the deployed
-stack.
+stack. Of two deployments at once, the second waits for the first, and plans again what is then left to do.
 """
 
 import argparse
@@ -35,7 +35,16 @@ TIME_LIMIT_SECONDS = 600
 PLANNED_ONLY = "REVIEW_IN_PROGRESS"
 """The state of a stack that has a change set and no resources. Nothing is at work on it."""
 
+MOST_PLANS = 5
+"""How often a deployment is planned that others overtake."""
+OVERTAKEN = ("AlreadyExistsException", "ChangeSetNotFound", "InvalidChangeSetStatus")
+"""What CloudFormation answers then: the stack is being made, or the change set was deleted with another's execution."""
+
 Progress = Callable[[str], None]
+
+
+class Overtaken(StepFailed):
+    """Another deployment of the stack came first, so this one needs another plan."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +83,7 @@ class Deployment:
 def prepare(aws: boto3.Session, stack_name: str, *, template: Path, assets: Path, progress: Progress) -> ChangeSet:
     """Publish the assets and create a change set to ``template``. ``assets`` is the asset manifest beside it.
 
-    Raises ``StepFailed`` when CloudFormation refuses.
+    Raises ``StepFailed`` when CloudFormation refuses, and ``Overtaken``.
     """
     published = _publish(aws, assets, progress)
     if template.name not in published:
@@ -84,8 +93,22 @@ def prepare(aws: boto3.Session, stack_name: str, *, template: Path, assets: Path
 
 def execute(aws: boto3.Session, stack_name: str, change_set: ChangeSet, *, progress: Progress) -> Deployment:
     """Execute ``change_set``. Raises ``StepFailed`` when CloudFormation rolls back, naming the resource and the reason,
-    and when it has no such change set any more."""
+    and ``Overtaken`` when it can't be executed any more."""
     return _Stack(aws, stack_name, progress).execute(change_set)
+
+
+def deploy(aws: boto3.Session, stack_name: str, *, template: Path, assets: Path, progress: Progress) -> Deployment:
+    """Both. When another deployment comes in between, wait for its end and plan again. Raises ``StepFailed``."""
+    plans = 0
+    while True:
+        try:
+            change_set = prepare(aws, stack_name, template=template, assets=assets, progress=progress)
+            return execute(aws, stack_name, change_set, progress=progress)
+        except Overtaken:
+            plans += 1
+            if plans == MOST_PLANS:
+                raise
+            progress("another deployment came first: planning again")
 
 
 def _publish(aws: boto3.Session, manifest: Path, progress: Progress) -> dict[str, str]:
@@ -139,7 +162,12 @@ class _Stack:
         status = self._wait_while_busy(since=time.time())  # CloudFormation continues an earlier deployment by itself
         exists = status not in (None, "DELETE_COMPLETE", PLANNED_ONLY)
         name = f"promotion-{int(time.time() * 1000)}"
-        return ChangeSet(name=name, changes=self._plan(name, template_url, "UPDATE" if exists else "CREATE"))
+        try:
+            return ChangeSet(name=name, changes=self._plan(name, template_url, "UPDATE" if exists else "CREATE"))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in OVERTAKEN or "_IN_PROGRESS state" in str(error):
+                raise Overtaken(f"another deployment of {self._name} came first: promote again") from error
+            raise
 
     def execute(self, change_set: ChangeSet) -> Deployment:
         if change_set.changes:
@@ -173,7 +201,7 @@ class _Stack:
                 Capabilities=["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
             )
         except ClientError as error:
-            if "state and can not be updated" in str(error):
+            if "state and can not be updated" in str(error) and "_IN_PROGRESS state" not in str(error):
                 raise StepFailed(f"{error.response['Error']['Message']} {self._recovery()}") from error
             raise
         while (found := self._read_change_set(name))["Status"].endswith(("PENDING", "IN_PROGRESS")):
@@ -188,6 +216,10 @@ class _Stack:
         return [[each["Action"], each["LogicalResourceId"]] for each in changes]
 
     def _recovery(self) -> str:
+        if self._status() == "UPDATE_ROLLBACK_FAILED":
+            return (
+                f"This tries its roll-back again: aws cloudformation continue-update-rollback --stack-name {self._name}"
+            )
         environment = self._name.removeprefix(names.stack(""))
         return (
             "If that was its first creation, this shows how to clear it away:"
@@ -210,8 +242,8 @@ class _Stack:
         try:
             self._cloudformation.execute_change_set(StackName=self._name, ChangeSetName=change_set)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("ChangeSetNotFound", "InvalidChangeSetStatus"):
-                raise StepFailed(f"the change set {change_set} can't be executed any more: promote again") from error
+            if error.response["Error"]["Code"] in OVERTAKEN:
+                raise Overtaken(f"the change set {change_set} can't be executed any more: promote again") from error
             raise
         status = self._wait_while_busy(since=began, expected=expected)
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
@@ -262,21 +294,22 @@ def main() -> int:
 
     try:
         aws = session(None)
-        if options.execute:
-            change_set = ChangeSet(**read_object(options.execute))
-        else:
+        if options.prepare:
             change_set = prepare(
                 aws, options.stack, template=options.template, assets=options.assets, progress=progress
             )
-        if options.prepare:
             if options.prepare.exists() and read_object(options.prepare)["changes"] != change_set.changes:
                 raise StepFailed(f"{change_set}: that is not what was approved, so promote again")
             _write(options.prepare, asdict(change_set))
             progress(str(change_set))
+            return ExitCode.OK
+        if options.execute:
+            approved = ChangeSet(**read_object(options.execute))
+            done = execute(aws, options.stack, approved, progress=progress)
         else:
-            done = execute(aws, options.stack, change_set, progress=progress)
-            _write(options.outputs, done.outputs)
-            progress(str(done))
+            done = deploy(aws, options.stack, template=options.template, assets=options.assets, progress=progress)
+        _write(options.outputs, done.outputs)
+        progress(str(done))
     except (StepFailed, BotoCoreError, ClientError, S3UploadFailedError, OSError, TypeError, ValueError) as error:
         progress(f"{options.stack} was not deployed: {error}")
         return ExitCode.FAILED

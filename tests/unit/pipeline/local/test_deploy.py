@@ -17,6 +17,16 @@ from pipeline.local.errors import ExitCode
 STACK = "payment-platform-prod"
 
 
+LATE = {
+    "CreateChangeSet": {
+        "Code": "ValidationError",
+        "Message": "Stack:arn:aws:x is in UPDATE_IN_PROGRESS state and can not be updated.",
+    },
+    "DescribeChangeSet": {"Code": "ChangeSetNotFound", "Message": "ChangeSet [x] does not exist"},
+    "ExecuteChangeSet": {"Code": "InvalidChangeSetStatus", "Message": "cannot be executed in its current status"},
+}
+
+
 class FakeAccount:
     """An account that stores all assets. ``changes``: action and logical id of what a new change set has."""
 
@@ -24,6 +34,10 @@ class FakeAccount:
         self.changes = [("Add", "Table"), ("Modify", "Function"), ("Remove", "Queue")]
         self.change_sets: dict[str, list[tuple[str, str]]] = {}
         self.executed: list[str] = []
+        self.states: list[str] = []
+        """What the stack's next answers say. Later ones say UPDATE_COMPLETE."""
+        self.overtaken: list[str] = []
+        """The calls that come too late, because another deployment was faster."""
         self.session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
         for service in ("cloudformation", "s3", "sts"):
             self.session.events.register(f"provide-client-params.{service}", self._remember)
@@ -33,7 +47,11 @@ class FakeAccount:
         self._params = params
 
     def _answer(self, model: Any, **_: Any) -> tuple[Any, dict[str, Any]]:
-        answer = getattr(self, model.name, lambda **_: {})(**self._params)
+        if self.overtaken[:1] == [model.name]:
+            self.change_sets.clear()  # an execution deletes the others
+            answer: dict[str, Any] = {"Error": LATE[self.overtaken.pop(0)]}
+        else:
+            answer = getattr(self, model.name, lambda **_: {})(**self._params)
         return SimpleNamespace(status_code=400 if "Error" in answer else 200), answer
 
     def GetCallerIdentity(self) -> dict[str, Any]:
@@ -41,7 +59,8 @@ class FakeAccount:
 
     def DescribeStacks(self, StackName: str) -> dict[str, Any]:
         outputs = [{"OutputKey": "Executed", "OutputValue": str(len(self.executed))}]
-        return {"Stacks": [{"StackName": StackName, "StackStatus": "UPDATE_COMPLETE", "Outputs": outputs}]}
+        status = self.states.pop(0) if self.states else "UPDATE_COMPLETE"
+        return {"Stacks": [{"StackName": StackName, "StackStatus": status, "Outputs": outputs}]}
 
     def DescribeStackEvents(self, StackName: str) -> dict[str, Any]:
         return {"StackEvents": [{"Timestamp": datetime(2000, 1, 1, tzinfo=UTC)}]}
@@ -148,3 +167,68 @@ def test_a_spoilt_file_of_changes_is_refused(run: Run, account: FakeAccount, tmp
     (tmp_path / "changes.json").write_text(spoilt)
     assert run("--execute", str(tmp_path / "changes.json")) == ExitCode.FAILED
     assert account.executed == []
+
+
+@pytest.mark.parametrize("call", LATE)
+def test_of_two_deployments_at_once_the_second_plans_again(
+    run: Run, account: FakeAccount, capsys: pytest.CaptureFixture[str], call: str
+) -> None:
+    # Given another deployment that comes first, at any call
+    account.overtaken = [call]
+    # When this one is overtaken, then it waits and does what is then left to do
+    assert run() == ExitCode.OK
+    said = capsys.readouterr().out.splitlines()
+    assert "another deployment came first: planning again" in said
+    assert said[-1] == "1 resources added, 1 modified, 1 removed"
+    assert len(account.executed) == 1
+
+
+def test_what_a_killed_deployment_began_is_waited_for(run: Run, account: FakeAccount) -> None:
+    account.states = ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
+    assert run() == ExitCode.OK
+    assert (account.states, len(account.executed)) == ([], 1)
+
+
+def test_a_deployment_that_is_always_overtaken_gives_up(
+    run: Run, account: FakeAccount, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy, "MOST_PLANS", 2)
+    account.overtaken = ["ExecuteChangeSet"] * 2
+    assert run() == ExitCode.FAILED
+    assert "promote again" in capsys.readouterr().out.splitlines()[-1]
+    assert account.executed == []
+
+
+def test_an_approved_change_set_is_not_planned_again(
+    run: Run, account: FakeAccount, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = str(tmp_path / "changes.json")
+    assert run("--prepare", changes) == ExitCode.OK
+    account.overtaken = ["ExecuteChangeSet"]
+    assert run("--execute", changes) == ExitCode.FAILED
+    assert "can't be executed any more: promote again" in capsys.readouterr().out
+    assert account.change_sets == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "advice"),
+    [
+        ("UPDATE_ROLLBACK_FAILED", f"aws cloudformation continue-update-rollback --stack-name {STACK}"),
+        ("ROLLBACK_COMPLETE", "python -m pipeline.bootstrap --env prod --recover"),
+    ],
+)
+def test_a_stack_that_takes_no_change_is_told_with_the_way_out(
+    run: Run,
+    account: FakeAccount,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    advice: str,
+) -> None:
+    message = f"Stack:arn:x is in {state} state and can not be updated."
+    monkeypatch.setitem(LATE, "CreateChangeSet", {"Code": "ValidationError", "Message": message})
+    account.states, account.overtaken = [state] * 3, ["CreateChangeSet"]
+    assert run() == ExitCode.FAILED
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert message in said
+    assert advice in said
