@@ -10,6 +10,9 @@ from types import FrameType
 class SystemClock:
     """``Clock`` that notes signals instead of dying: no signal leaves traffic half-shifted.
 
+    From ``listen`` on, it counts the seconds itself. When the system's clock is set meanwhile, no bake ends early, and
+    no lease is taken for one that was just renewed.
+
     SIGINT, SIGTERM and SIGHUP interrupt. ``loadtest.traffic`` tells that its requests are lost: by SIGUSR1, if the
     candidate is at fault; by SIGUSR2, if both versions lose them, or all traffic is the candidate's.
     """
@@ -18,10 +21,13 @@ class SystemClock:
         self._signals = 0
         self._loses_requests = False
         self._lost_everywhere_at = 0.0
+        self._epoch: float | None = None
+        """The time at which ``time.monotonic`` was 0."""
         self._wake: SimpleQueue[None] = SimpleQueue()  # a signal handler may put into it, unlike an Event
 
     def listen(self) -> None:
         """Take over the signals that end this process. Main thread only. Under nohup, SIGHUP stays ignored."""
+        self._epoch = time.time() - time.monotonic()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._note)
@@ -37,11 +43,11 @@ class SystemClock:
         self._wake.put(None)
 
     def _note_losses_everywhere(self, _signal: int, _frame: FrameType | None) -> None:
-        self._lost_everywhere_at = time.time()
+        self._lost_everywhere_at = self.now()
         self._wake.put(None)
 
     def now(self) -> float:
-        return time.time()
+        return time.time() if self._epoch is None else self._epoch + time.monotonic()
 
     def sleep(self, seconds: float) -> None:
         with suppress(Empty):

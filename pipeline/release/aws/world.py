@@ -39,7 +39,9 @@ def aws_world(
             green=outputs["GreenTargetGroupArn"],
         ),
         metrics=AwsMetrics(aws, outputs, MetricTiming.scaled(bake_scale()), settings.release.metrics),
-        records=AwsRecords(aws, table=outputs["ReleaseTableName"], environment=settings.name, holder=holder),
+        records=AwsRecords(
+            aws, table=outputs["ReleaseTableName"], environment=settings.name, holder=holder, now=clock.now
+        ),
         announcer=AwsAnnouncer(aws, outputs),
         clock=clock,
         tell=tell,

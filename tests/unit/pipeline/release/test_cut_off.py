@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -214,6 +215,24 @@ def test_every_end_is_noted_and_cuts_a_wait_short(number: signal.Signals) -> Non
         clock.sleep(60)
         assert clock.now() - began < 60
         assert (clock.interrupted, clock.interrupted_twice) == (True, interrupted_twice)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("jump", [-3600, 3600])
+def test_a_clock_that_is_set_changes_nothing_for_a_controller_at_work(
+    monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    # Given a controller at work
+    clock, right = SystemClock(), time.time
+    clock.listen()
+    began = clock.now()
+    assert abs(began - right()) < 1
+    # When the system's clock is set
+    monkeypatch.setattr(time, "time", lambda: right() + jump)
+    # Then the seconds that have passed are still right
+    assert 0 <= clock.now() - began < 60
+    # And a controller that begins then goes by the new time
+    assert abs(SystemClock().now() - right() - jump) < 1
 
 
 @pytest.mark.usefixtures("handlers")
