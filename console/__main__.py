@@ -28,6 +28,7 @@ from console.actions import Actions
 from console.app import NODE_MODULES, Console
 from console.evidence.reading import AwsEvidence, LocalEvidence
 from console.gates.reading import LocalGates, NoGates
+from console.live import Server
 from console.monitoring.reading import CloudWatch
 from console.payments.reading import ApiPayments
 from console.platforms import AwsPlatforms, LocalPlatforms
@@ -95,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         lifespan="off",
     )
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(settings).run(sockets=[listening])
+        Server(settings).run(sockets=[listening])
     return ExitCode.ENDED
 
 

@@ -5,15 +5,34 @@ when the console no longer answers.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from weakref import WeakSet
 
+import uvicorn
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 LOOK_SECONDS = 0.5
 """An update shows within a second: half of it is the page's."""
 BEAT_SECONDS = 2.0
+
+
+_ending: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+"""The loops of servers that end."""
+
+
+class Server(uvicorn.Server):
+    """Ends its streams first, which a browser would keep open until they are cancelled, with an error for each."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _ending.add(asyncio.get_running_loop())
+        await super().shutdown(sockets)
+
+
+def _goes_on() -> bool:
+    return asyncio.get_running_loop() not in _ending
 
 
 Regions = Mapping[str, str]
@@ -38,7 +57,7 @@ def _stream(events: AsyncIterator[str]) -> StreamingResponse:
 async def _changes(render: Callable[[], Regions]) -> AsyncIterator[str]:
     shown: Regions = {}
     beaten = 0.0
-    while True:
+    while _goes_on():
         found = await run_in_threadpool(render)
         changed = [_partial(id, html) for id, html in found.items() if shown.get(id) != html]
         if changed:
@@ -52,7 +71,7 @@ async def _changes(render: Callable[[], Regions]) -> AsyncIterator[str]:
 
 async def _parts(more: Callable[[str | None], tuple[str, str]], since: str | None) -> AsyncIterator[str]:
     beaten = 0.0
-    while True:
+    while _goes_on():
         html, position = await run_in_threadpool(more, since)
         if html:
             yield _event(html, id=position)

@@ -122,7 +122,7 @@ class Guard:
         if token is None:
             # Not a redirect: a browser that comes from another site would follow it without a strict cookie.
             return HTMLResponse(page("Opening the console …", ""), headers={"Refresh": "0; url=/promotion"})
-        answer = RedirectResponse("/", 303)  # so that no token is in the history
+        answer = RedirectResponse("/", 303)  # the address of the tab holds no token
         if not known:
             if not self.keys.spend(token):
                 return refusal(401, SPENT)

@@ -45,10 +45,12 @@ class Served:
                 return found[0]
         raise AssertionError(printed)
 
-    def stop(self) -> None:
-        if self._process and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            self._process.wait(10)
+    def stop(self) -> str:
+        """End it as Ctrl-C does, and return what it printed since its start."""
+        if self._process is None or self._process.poll() is not None:
+            return ""
+        self._process.send_signal(signal.SIGINT)
+        return self._process.communicate(timeout=10)[0]
 
     def address(self, path: str) -> str:
         return f"http://{self.host}:{self.port}{path}"

@@ -18,6 +18,7 @@ from console.actions import Action, Actions
 from console.app import Console
 from console.evidence.reading import LocalEvidence
 from console.gates.reading import LocalGates
+from console.live import Server
 from console.monitoring.reading import CloudWatch
 from console.payments.reading import ApiPayments
 from console.platforms import PERMANENT
@@ -209,7 +210,7 @@ def serving(state: State, platforms: Platforms) -> Iterator[str]:
             timeout_graceful_shutdown=1,
             lifespan="off",
         )
-        server = uvicorn.Server(settings)
+        server = Server(settings)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:

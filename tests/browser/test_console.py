@@ -168,8 +168,11 @@ def test_a_console_that_has_ended_is_said_and_its_old_link_opens_nothing(
     three(state)
     page = opened(served.start())
     expect(page.locator("#connection")).to_have_text("live")
-    # When the console ends, then the page says so
-    served.stop()
+    # When the console ends, although a stream is open, then its terminal has the next link, and no error
+    printed = served.stop()
+    assert "A browser has opened the console. The link for another one:" in printed
+    assert "ERROR" not in printed
+    # And the page says so
     expect(page.locator("#connection")).to_have_text("the console does not answer")
     # And when it is started again, then the tab of before shows nothing until the new link is opened
     link = served.start()
