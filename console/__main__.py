@@ -19,8 +19,8 @@ import socket
 import sys
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
+import boto3
 import uvicorn
 from botocore.exceptions import BotoCoreError
 
@@ -31,7 +31,7 @@ from console.gates.reading import LocalGates, NoGates
 from console.live import Server
 from console.monitoring.reading import CloudWatch
 from console.payments.reading import ApiPayments
-from console.platforms import AwsPlatforms, LocalPlatforms
+from console.platforms import AwsPlatforms, Clients, LocalPlatforms
 from console.promotions.codepipeline import CodePipelinePromotions
 from console.promotions.local import LocalPromotions
 from console.releases.reading import AwsReleases
@@ -43,8 +43,7 @@ from pipeline.aws import session
 from pipeline.local.state import State
 from pipeline.local.users import system_user
 from pipeline.output import replace_unencodable_characters, say
-from pipeline.release.aws import PROMPT_CONFIG
-from pipeline.release.aws.identity import identity
+from pipeline.release.aws.identity import UNKNOWN, identity
 from pipeline.release.ports import Unavailable
 
 ADDRESS = "127.0.0.1"
@@ -123,21 +122,21 @@ def local_console(root: Path, keys: Keys) -> Console:
 
 
 def aws_console(root: Path, keys: Keys, allowed: bool) -> Console:
-    """The console of the pipeline and the platforms on AWS. Raises ``BotoCoreError`` for unusable settings."""
-    aws = session(PIPELINE.region)
-    actions = Actions(root, root / ".pipeline/console", who=identity(aws), allowed=allowed)
+    """The console of the pipeline and the platforms on AWS. Raises ``BotoCoreError`` for unusable settings, and
+    ``Unavailable`` for credentials of nobody: what is done here is recorded with who did it."""
+
+    def own() -> boto3.Session:
+        return session(PIPELINE.region)
+
+    who = identity(own())
+    if who == UNKNOWN:
+        raise Unavailable("it does not tell who you are: log in, or look at your variables and profile")
+    actions = Actions(root, root / ".pipeline/console", who=who, allowed=allowed, now=lambda: identity(own()))
     platforms = AwsPlatforms()
-    clients: dict[str, Any] = {}
-
-    def client(service: str) -> Any:
-        if service not in clients:
-            clients[service] = aws.client(service, config=PROMPT_CONFIG)  # type: ignore[call-overload]
-        return clients[service]
-
     return Console(
         frame=Frame(actions=actions, csrf=keys.csrf, source="AWS"),
         keys=keys,
-        promotions=CodePipelinePromotions(client, actions),
+        promotions=CodePipelinePromotions(Clients(own), actions),
         platforms=platforms,
         releases=AwsReleases(platforms),
         gates=NoGates(),

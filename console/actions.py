@@ -24,7 +24,7 @@ SHOWN = 20
 
 
 class NotAllowed(Exception):
-    """This console is read-only."""
+    """This console must not do it. The message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +49,19 @@ class Actions:
     """Starts commands in ``root``, and keeps their record in ``folder``."""
 
     def __init__(
-        self, root: Path, folder: Path, *, who: str, allowed: bool, environment: Mapping[str, str] | None = None
+        self,
+        root: Path,
+        folder: Path,
+        *,
+        who: str,
+        allowed: bool,
+        environment: Mapping[str, str] | None = None,
+        now: Callable[[], str] | None = None,
     ) -> None:
+        """``now``: asks who it is at the moment of an action, where that can change."""
         self._root, self._folder = root, folder
         self.who, self.allowed = who, allowed
-        self._environment = environment
+        self._environment, self._now = environment, now
         self._lock = threading.Lock()
         self._here: dict[str, Action] = {}
 
@@ -81,6 +89,8 @@ class Actions:
         """An action on record, before it begins: nothing happens that is not."""
         if not self.allowed:
             raise NotAllowed("This console is read-only. Start it with --allow-actions to act.")
+        if self._now and (now := self._now()) != self.who:
+            raise NotAllowed(f"This console was started by {self.who}, and you are {now} now. Start it again to act.")
         self._folder.mkdir(parents=True, exist_ok=True)
         id = uuid.uuid4().hex[:12]
         action = Action(id=id, at=time.time(), who=self.who, command=command, target=target, reason=reason)

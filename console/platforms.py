@@ -1,6 +1,6 @@
 """The environments that the console shows, and the connection to each: local clouds, or AWS as the caller."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import boto3
@@ -13,6 +13,7 @@ from pipeline.aws import session
 from pipeline.local.process import clean_environment
 from pipeline.local.report import clouds
 from pipeline.local.state import State
+from pipeline.release.aws import PROMPT_CONFIG
 
 PERMANENT = tuple(each.name for each in PROMOTION_ORDER)
 
@@ -77,6 +78,23 @@ class CloudSession(boto3.Session):
     def client(self, service_name: str, *, config: Config | None = None, **more: Any) -> Any:  # type: ignore[override]
         unproxied = Config(proxies={}).merge(config) if config else Config(proxies={})
         return super().client(service_name, config=unproxied, **self._endpoint, **more)  # type: ignore[call-overload]
+
+
+class Clients:
+    """Clients of one account and region, by the caller's credentials as they were read last."""
+
+    def __init__(self, session: Callable[[], boto3.Session]) -> None:
+        self._session = session
+        self._made: dict[str, Any] = {}
+
+    def __call__(self, service: str) -> Any:
+        if service not in self._made:
+            self._made[service] = self._session().client(service, config=PROMPT_CONFIG)  # type: ignore[call-overload]
+        return self._made[service]
+
+    def forget(self) -> None:
+        """Read the credentials anew: their owner may have logged in again."""
+        self._made = {}
 
 
 class AwsPlatforms:

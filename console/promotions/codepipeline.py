@@ -4,69 +4,53 @@
 ``codebuild:BatchGetBuilds``, ``logs:GetLogEvents``; to decide, ``codepipeline:PutApprovalResult``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import names
 from console import text
 from console.actions import Actions
-from console.platforms import PERMANENT
-from console.promotions.model import (
-    CannotDecide,
-    Commit,
-    Decision,
-    Log,
-    NotFound,
-    Promotion,
-    Stage,
-    Status,
-    Step,
-    Verdict,
-    history,
-)
-from console.reading import Cached
+from console.platforms import Clients
+from console.promotions.executions import promotion_of, tokens_of
+from console.promotions.model import CannotDecide, Decision, Log, NotFound, Promotion, history
+from console.reading import Cached, Reading
 from pipeline.release.aws import calling
+from pipeline.release.ports import Unavailable
 
 LATEST = 12
 """Executions that are shown. Each costs a call, until it has ended."""
 SECONDS = 3.0
 """Between two readings, while somebody looks."""
 LOG_EVENTS = 500
-
-EXECUTIONS: Mapping[str, Status] = {
-    "InProgress": "running",
-    "Stopping": "running",
-    "Succeeded": "succeeded",
-    "Failed": "failed",
-    "Stopped": "interrupted",
-    "Superseded": "superseded",
-    "Cancelled": "superseded",  # it changed the pipeline itself; another execution of the same commit follows
-}
-ACTIONS: Mapping[str, Status] = {
-    "InProgress": "running",
-    "Succeeded": "succeeded",
-    "Failed": "failed",
-    "Abandoned": "interrupted",
-}
+AT_ONCE = 4
+"""Calls. CodePipeline throttles more of them."""
 
 
 class CodePipelinePromotions:
-    """``client``: makes a client of a service of the pipeline's account and region."""
+    """A call that is refused keeps no other from being shown. ``client``: those of the pipeline's account."""
 
-    def __init__(self, client: Callable[[str], Any], actions: Actions) -> None:
+    def __init__(self, client: Clients, actions: Actions) -> None:
         self._client, self._actions = client, actions
         self._ended: dict[str, Promotion] = {}
         self._builds: dict[str, tuple[str, str]] = {}
         """Log group and stream of each build."""
         self._cached = Cached(self._read, seconds=SECONDS)
 
+    def reading(self) -> Reading[Sequence[Promotion]]:
+        found = self._cached.get()
+        promotions, troubles = found.value or (None, ())
+        failure = found.failure or "; ".join(troubles) or None
+        return Reading(value=promotions, at=found.at, failure=failure, asked=found.asked)
+
     def latest(self) -> Sequence[Promotion]:
-        """Raises ``ConnectionError`` while CodePipeline does not answer."""
-        reading = self._cached.get()
-        if reading.failure or reading.value is None:
-            raise ConnectionError(reading.failure or "CodePipeline has not answered yet.")
-        return reading.value
+        """Raises ``ConnectionError`` until CodePipeline has answered once. What it gives may be old; a decision is held
+        against what CodePipeline says then."""
+        found = self.reading()
+        if found.value is None:
+            raise ConnectionError(found.failure or "CodePipeline has not answered yet.")
+        return found.value
 
     def log(self, promotion: str, step: str, offset: int | None) -> Log:
         """``offset``: milliseconds since the epoch."""
@@ -107,7 +91,7 @@ class CodePipelinePromotions:
         client = self._client("codepipeline")
         with calling("reading the approval"):
             state = client.get_pipeline_state(name=names.PIPELINE)
-        token = _tokens(state, promotion).get((stage.name, asked.name))
+        token = tokens_of(state, promotion).get((stage.name, asked.name))
         if token is None:
             raise CannotDecide(f"somebody else has decided {asked.name} of execution {promotion} already")
         status = "Approved" if decision == "approve" else "Rejected"
@@ -147,109 +131,48 @@ class CodePipelinePromotions:
             self._builds[build] = found
         return found
 
-    def _read(self) -> Sequence[Promotion]:
-        client = self._client("codepipeline")
-        with calling("reading the pipeline"):
-            definition = client.get_pipeline(name=names.PIPELINE)["pipeline"]["stages"]
-            state = client.get_pipeline_state(name=names.PIPELINE)
-            executions = client.list_pipeline_executions(pipelineName=names.PIPELINE, maxResults=LATEST)
-            return [self._execution(client, raw, definition, state) for raw in executions["pipelineExecutionSummaries"]]
+    def _read(self) -> tuple[Sequence[Promotion], Sequence[str]]:
+        """The executions, and which parts of them were refused. After a refusal the credentials are read anew."""
+        client, troubles = self._client("codepipeline"), dict[str, None]()
 
-    def _execution(self, client: Any, raw: Any, definition: Any, state: Any) -> Promotion:
-        id = raw["pipelineExecutionId"]
-        if id in self._ended:
-            return self._ended[id]
-        pages = client.get_paginator("list_action_executions").paginate(
-            pipelineName=names.PIPELINE, filter={"pipelineExecutionId": id}
+        def part(what: str, call: Callable[[], Any]) -> Any:
+            try:
+                with calling(what):
+                    return call()
+            except Unavailable as error:
+                troubles[str(error)] = None
+
+        def execution(raw: Any) -> Promotion:
+            id = raw["pipelineExecutionId"]
+            if id in self._ended:
+                return self._ended[id]
+            actions = part("reading what the executions did", lambda: _executed(client, id))
+            promotion = promotion_of(raw, actions or [], definition or [], state or {"stageStates": []})
+            if promotion.status not in ("running", "waiting") and definition and actions is not None:
+                self._ended[id] = promotion
+            return promotion
+
+        pipeline = {"name": names.PIPELINE}
+        listed = part(
+            "reading the pipeline",
+            lambda: client.list_pipeline_executions(pipelineName=names.PIPELINE, maxResults=LATEST),
         )
-        actions = [each for page in pages for each in page["actionExecutionDetails"]]
-        promotion = promotion_of(raw, actions, definition, _tokens(state, id))
-        if promotion.status not in ("running", "waiting"):
-            self._ended[id] = promotion
-        return promotion
-
-
-def promotion_of(
-    raw: Any, actions: Sequence[Any], definition: Sequence[Any], tokens: Mapping[tuple[str, str], str]
-) -> Promotion:
-    """An execution as CodePipeline's API tells it. ``tokens``: the approvals that wait, by stage and action."""
-    done: dict[tuple[str, str], Any] = {}
-    for action in sorted(actions, key=lambda each: each["startTime"]):
-        done[(action["stageName"], action["actionName"])] = action  # of several attempts, the last
-    revisions = raw.get("sourceRevisions") or [{}]
-    status = EXECUTIONS.get(raw["status"], "running")
-    stages = tuple(
-        Stage(
-            name=stage["name"],
-            environment=stage["name"].lower() if stage["name"].lower() in PERMANENT else "",
-            steps=tuple(
-                _step(stage["name"], action, done.get((stage["name"], action["name"])), tokens)
-                for action in sorted(stage["actions"], key=lambda each: each.get("runOrder", 1))
-            ),
+        definition = part(
+            "reading the pipeline's stages", lambda: client.get_pipeline(**pipeline)["pipeline"]["stages"]
         )
-        for stage in definition
-    )
-    ended = raw["lastUpdateTime"].timestamp() if status != "running" else None
-    return Promotion(
-        id=raw["pipelineExecutionId"],
-        commit=Commit(
-            revision=text.line(revisions[0].get("revisionId", "")),
-            subject=text.line(revisions[0].get("revisionSummary", "")),
-        ),
-        status="waiting" if tokens and status == "running" else status,
-        started=raw["startTime"].timestamp(),
-        ended=ended,
-        failure=text.line(raw.get("statusSummary", "")),
-        stages=stages,
-        verdicts=tuple(_verdict(each) for each in done.values() if _decided(each)),
-    )
+        state = part("reading who is asked", lambda: client.get_pipeline_state(**pipeline))
+        found: list[Promotion] = []
+        if listed is not None:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                found = list(pool.map(execution, listed["pipelineExecutionSummaries"]))
+        if troubles:
+            self._client.forget()
+        if listed is None:
+            raise ConnectionError("; ".join(troubles))
+        return found, tuple(troubles)
 
 
-def _step(stage: str, action: Any, done: Any, tokens: Mapping[tuple[str, str], str]) -> Step:
-    is_approval = action["actionTypeId"]["category"] == "Approval"
-    id = f"{stage}-{action['name']}"
-    if done is None:
-        return Step(id=id, name=action["name"], status="pending", is_approval=is_approval)
-    result = done.get("output", {}).get("executionResult", {})
-    status = ACTIONS.get(done["status"], "running")
-    waits = (stage, action["name"]) in tokens
-    rejected = is_approval and status == "failed"
-    link = str(result.get("externalExecutionUrl", ""))
-    return Step(
-        id=id,
-        name=action["name"],
-        status="waiting" if waits else "rejected" if rejected else status,
-        is_approval=is_approval,
-        started=done["startTime"].timestamp(),
-        ended=done["lastUpdateTime"].timestamp() if status != "running" else None,
-        detail=text.line(result.get("externalExecutionSummary", "")),
-        link=link if link.startswith("https://") else None,
-        build=result.get("externalExecutionId") if action["actionTypeId"]["provider"] == "CodeBuild" else None,
-    )
-
-
-def _decided(action: Any) -> bool:
-    kind = action.get("input", {}).get("actionTypeId", {}).get("category")
-    return kind == "Approval" and action["status"] in ("Succeeded", "Failed")
-
-
-def _verdict(action: Any) -> Verdict:
-    result = action.get("output", {}).get("executionResult", {})
-    return Verdict(
-        step=action["actionName"],
-        decision="approved" if action["status"] == "Succeeded" else "rejected",
-        by=text.line(action.get("updatedBy", "unknown")),
-        at=action["lastUpdateTime"].timestamp(),
-        comment=text.line(result.get("externalExecutionSummary", "")),
-    )
-
-
-def _tokens(state: Any, execution: str) -> Mapping[tuple[str, str], str]:
-    """The tokens of the approvals for which ``execution`` waits, by stage and action."""
-    return {
-        (stage["stageName"], action["actionName"]): action["latestExecution"]["token"]
-        for stage in state["stageStates"]
-        if stage.get("latestExecution", {}).get("pipelineExecutionId") == execution
-        for action in stage.get("actionStates", [])
-        if action.get("latestExecution", {}).get("token") and action["latestExecution"].get("status") == "InProgress"
-    }
+def _executed(client: Any, id: str) -> list[Any]:
+    listing = client.get_paginator("list_action_executions")
+    pages = listing.paginate(pipelineName=names.PIPELINE, filter={"pipelineExecutionId": id})
+    return [each for page in pages for each in page["actionExecutionDetails"]]

@@ -7,6 +7,7 @@ from pathlib import Path
 from console import text
 from console.actions import Actions
 from console.promotions.model import Commit, Decision, Log, NotFound, Promotion, Stage, Step, Verdict
+from console.reading import Reading
 from pipeline.local.run import Run
 from pipeline.local.run import Step as RunStep
 from pipeline.local.state import State
@@ -24,6 +25,12 @@ class LocalPromotions:
         self._state, self._actions = state, actions
         self._read: dict[Path, tuple[tuple[int, int], Promotion]] = {}
         """Each record that was read, with the time and size of its file: an ended run is read once."""
+
+    def reading(self) -> Reading[Sequence[Promotion]]:
+        try:
+            return Reading(value=self.latest())
+        except OSError as error:
+            return Reading(failure=str(error))
 
     def latest(self) -> Sequence[Promotion]:
         names = sorted((path.parent for path in self._state.runs.glob("*/run.json")), reverse=True)

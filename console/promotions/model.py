@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import names
+from console.reading import Reading
 
 Status = Literal["pending", "running", "waiting", "succeeded", "failed", "interrupted", "rejected", "superseded"]
 Decision = Literal["approve", "reject"]
@@ -170,6 +171,11 @@ class Log:
 
 class Promotions(Protocol):
     """A source of promotions. Every method may raise an exception whose message says what does not answer."""
+
+    def reading(self) -> Reading[Sequence[Promotion]]:
+        """The last promotions, newest first, as far as they are known; with ``failure``, of which a part is old or
+        missing. Raises nothing."""
+        ...
 
     def latest(self) -> Sequence[Promotion]:
         """The last promotions, newest first."""

@@ -21,15 +21,12 @@ def chosen(found: History, id: str | None) -> Promotion | None:
 
 def view(source: Promotions, promotion_id: str | None, step_id: str | None, actions: Actions) -> Mapping[str, Any]:
     """The values of ``promotion_live.html``."""
-    failure, found = "", History(promotions=())
-    try:
-        found = history(source.latest())
-    except Exception as error:  # any failure of a source: said on the page, which asks again
-        failure = str(error) or type(error).__name__
+    reading = source.reading()
+    found = history(reading.value or ())
     promotion = chosen(found, promotion_id)
     asked = {"promotion": promotion_id, "step": step_id}
     return {
-        "failure": failure,
+        "reading": reading,
         "promotions": found.promotions,
         "deployed": found.deployed,
         "promotion": promotion,

@@ -59,8 +59,21 @@ class PromotionRoutes:
         asked = request.query_params
         since = request.headers.get("last-event-id", "")
 
+        said = ""
+
         def more(position: str | None) -> tuple[str, str]:
-            return page.log_part(self.promotions, asked.get("promotion"), asked.get("step"), position)
+            """A failure is said once, and the log goes on where it was when it is over."""
+            nonlocal said
+            try:
+                found = page.log_part(self.promotions, asked.get("promotion"), asked.get("step"), position)
+            except (NotFound, OSError, Unavailable) as error:
+                before, said = said, str(error)
+                line = (
+                    f"<span>── the log does not answer: {escape(visible(said))} ──\n</span>" if said != before else ""
+                )
+                return line, position or page.NO_STEP
+            said = ""
+            return found
 
         return growing(more, since if POSITION.fullmatch(since) else None)
 

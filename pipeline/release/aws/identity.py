@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import boto3
 
 
+UNKNOWN = "unknown IAM identity"
+
+
 def identity(aws: boto3.Session) -> str:
     """The ARN of the caller. STS answers it to everyone ("No permissions are required"); when it does not answer, no
     command waits for it."""
@@ -18,4 +21,4 @@ def identity(aws: boto3.Session) -> str:
         with calling("asking who the caller is"):
             return str(aws.client("sts", config=PROMPT_CONFIG).get_caller_identity()["Arn"])
     except Unavailable:
-        return "unknown IAM identity"
+        return UNKNOWN

@@ -27,6 +27,14 @@ def actions(tmp_path: Path) -> Actions:
     return Actions(tmp_path, tmp_path / "record", who="ann", allowed=True)
 
 
+def test_who_has_become_another_acts_as_nobody(tmp_path: Path) -> None:
+    """The person may log in anew while the console runs, and the record names who started it."""
+    actions = Actions(tmp_path, tmp_path / "record", who="arn:ann", allowed=True, now=lambda: "arn:bob")
+    with pytest.raises(NotAllowed, match="started by arn:ann, and you are arn:bob now"):
+        actions.start("anything", target="it", reason="why")
+    assert actions.latest() == []
+
+
 def test_a_command_runs_with_its_words_and_its_end_is_on_record(actions: Actions, tmp_path: Path) -> None:
     # Given a command that prints its words, and fails
     command(tmp_path, "say_words", "import os, sys", "print(sys.argv[1:], os.environ['CLOUD'])", "sys.exit(5)")

@@ -1,13 +1,20 @@
 """Promotions by CodePipeline: the same model as those of this machine."""
 
+import json
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
+from console import reading
+from console.promotions import routes
 from console.promotions.codepipeline import CodePipelinePromotions
 from console.promotions.model import CannotDecide, NotFound, Promotion, history
 
+from .aws_api import Answers
 from .conftest import KEYS, OWN, Open, Recorded
 
 BEGUN = datetime(2026, 11, 29, 1, 0, tzinfo=UTC)
@@ -33,7 +40,8 @@ STAGES = [
 
 def execution(id: str, status: str, revision: str, minutes: int = 0) -> dict[str, Any]:
     at = BEGUN + timedelta(minutes=minutes)
-    source = {"actionName": "main", "revisionId": revision * 40, "revisionSummary": f"Change <{revision}>\nmore"}
+    said = {"ProviderType": "GitHub", "CommitMessage": f"Change <{revision}>\nmore"}
+    source = {"actionName": "main", "revisionId": revision * 40, "revisionSummary": json.dumps(said)}
     return {"pipelineExecutionId": id, "status": status, "startTime": at, "lastUpdateTime": at + timedelta(minutes=5),
             "sourceRevisions": [source]}  # fmt: skip
 
@@ -51,10 +59,11 @@ def decision(decision: str, reason: str = "x", step: str = "Prod-PromoteToProd")
     return given | {"name": "Ann", "reason": reason, "csrf": KEYS.csrf}
 
 
-class Aws:
+class Aws(Answers):
     """CodePipeline, CodeBuild and CloudWatch Logs with one promotion that waits and one that went through."""
 
     def __init__(self) -> None:
+        super().__init__()
         through = [action("Source", "main", "Succeeded", 0), action("Dev", "Deploy", "Succeeded", 1),
                    action("Dev", "LoadGate", "Failed", 1), action("Dev", "LoadGate", "Succeeded", 2),
                    action("Prod", "PromoteToProd", "Succeeded", 3, externalExecutionSummary="looked at it"),
@@ -74,36 +83,36 @@ class Aws:
         self.decisions: list[dict[str, Any]] = []
         self.events = [{"timestamp": 1000, "message": "measured 5 s\n"}, {"timestamp": 2000, "message": "\x1b[32mpass"}]
         self.asked: list[str] = []
+        self.arrived: list[str] = []
+        """Executions that wait before the stage that asks."""
 
-    def __call__(self, service: str) -> "Aws":
-        return self
+    def get_pipeline(self, name: str) -> Any:
+        return {"pipeline": {"name": name, "roleArn": "arn:aws:iam::1:role/p", "stages": STAGES}}
 
-    def get_pipeline(self, **_: Any) -> Any:
-        return {"pipeline": {"stages": STAGES}}
+    def list_pipeline_executions(self, pipelineName: str, maxResults: int) -> Any:
+        return {"pipelineExecutionSummaries": self.executions[:maxResults]}
 
-    def list_pipeline_executions(self, **_: Any) -> Any:
-        return {"pipelineExecutionSummaries": self.executions}
+    def list_action_executions(self, pipelineName: str, filter: dict[str, str], nextToken: str = "0") -> Any:
+        """A page has two."""
+        id, first = filter["pipelineExecutionId"], int(nextToken)
+        self.asked += [id] if first == 0 else []
+        more = {"nextToken": str(first + 2)} if first + 2 < len(self.actions[id]) else {}
+        return {"actionExecutionDetails": self.actions[id][first : first + 2], **more}
 
-    def get_paginator(self, name: str) -> "Aws":
-        return self
-
-    def paginate(self, *, filter: dict[str, str], **_: Any) -> Any:
-        self.asked.append(filter["pipelineExecutionId"])
-        return [{"actionExecutionDetails": self.actions[filter["pipelineExecutionId"]]}]
-
-    def get_pipeline_state(self, **_: Any) -> Any:
+    def get_pipeline_state(self, name: str) -> Any:
         latest = {"status": "InProgress", **({"token": self.token} if self.token else {})}
-        return {"stageStates": [
-            {"stageName": self.asks[0], "latestExecution": {"pipelineExecutionId": "two"},
+        return {"pipelineName": name, "stageStates": [
+            {"stageName": self.asks[0], "latestExecution": {"pipelineExecutionId": "two", "status": "InProgress"},
+             "inboundExecutions": [{"pipelineExecutionId": each, "status": "InProgress"} for each in self.arrived],
              "actionStates": [{"actionName": self.asks[1], "latestExecution": latest}]},
             {"stageName": "Dev", "actionStates": [{"actionName": "LoadGate"}]},
         ]}  # fmt: skip
 
-    def batch_get_builds(self, *, ids: list[str]) -> Any:
+    def batch_get_builds(self, ids: list[str]) -> Any:
         assert ids == ["gate:1"]
         return {"builds": [{"logs": {"groupName": "/payment/builds", "streamName": "gate/1"}}]}
 
-    def get_log_events(self, *, startTime: int = 0, **_: Any) -> Any:
+    def get_log_events(self, startTime: int = 0, **_: Any) -> Any:
         return {"events": [each for each in self.events if each["timestamp"] >= startTime]}
 
     def ask_about_the_pipeline(self) -> None:
@@ -111,13 +120,20 @@ class Aws:
         self.asks = ("ApprovePipeline", "ChangePipeline")
         self.actions["two"] = [*self.actions["two"][:1], action(*self.asks, "InProgress", 11)]
 
-    def put_approval_result(self, **given: Any) -> None:
+    def put_approval_result(self, **given: Any) -> Any:
         self.decisions.append(given)
+        return {"approvedAt": BEGUN}
 
 
 @pytest.fixture
 def aws() -> Aws:
     return Aws()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page waits for the first answer, however slow the first client of AWS is made."""
+    monkeypatch.setattr(reading, "FIRST_WAIT_SECONDS", 10.0)
 
 
 @pytest.fixture
@@ -150,7 +166,7 @@ def test_an_execution_is_a_promotion_of_the_same_model(source: CodePipelinePromo
 def test_an_ended_execution_is_asked_for_once(source: CodePipelinePromotions, aws: Aws) -> None:
     source._read()
     source._read()
-    assert aws.asked == ["two", "one", "two"]
+    assert sorted(aws.asked) == ["one", "two", "two"]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +261,88 @@ def test_without_allow_actions_nothing_is_decided(browser: Open, aws: Aws, actio
 
 
 def test_a_pipeline_that_does_not_answer_is_said(browser: Open, actions: Recorded) -> None:
-    def silent(service: str) -> Any:
-        raise OSError("no route to <AWS>")
+    class Silent(Answers):
+        def __call__(self, service: str) -> Any:
+            raise OSError("no route to <AWS>")
 
-    assert "no route to &lt;AWS&gt;" in browser(CodePipelinePromotions(silent, actions)).get("/promotion").text
+    assert "no route to &lt;AWS&gt;" in browser(CodePipelinePromotions(Silent(), actions)).get("/promotion").text
+
+
+@pytest.mark.parametrize(
+    ("operation", "left"),
+    [
+        ("get_pipeline", ["Change &lt;b&gt;", "Change &lt;a&gt;", "PromoteToProd"]),
+        ("get_pipeline_state", ["Change &lt;b&gt;", "Change &lt;a&gt;", "LoadGate"]),
+        ("list_action_executions", ["Change &lt;b&gt;", "Change &lt;a&gt;", "LoadGate"]),
+    ],
+)
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException", "ExpiredTokenException"])
+def test_a_call_that_is_refused_hides_no_other(
+    browser: Open, source: CodePipelinePromotions, aws: Aws, operation: str, left: list[str], code: str
+) -> None:
+    # Given credentials that one call of the page is refused to
+    aws.refused[operation] = code
+    # When somebody looks
+    html = browser(source).get("/promotion").text
+    # Then the page says which call and why, once, and shows what the others tell
+    assert html.count(f"An error occurred ({code}) when calling") == 1
+    assert [each for each in left if each not in html] == []
+    # And the credentials are read anew, for the case that the person logs in again
+    assert aws.forgotten > 0
+
+
+def test_what_was_read_before_stands_there_while_all_calls_are_refused(
+    browser: Open, source: CodePipelinePromotions, aws: Aws
+) -> None:
+    # Given a page that was read, and credentials that have ended since
+    client = browser(source)
+    client.get("/promotion")
+    aws.refused["*"] = "ExpiredTokenException"
+    source._cached.expire()
+    source._cached.get()
+    until(lambda: source.reading().failure is not None)
+    # When somebody looks, then the page says so, and how old it is
+    html = client.get("/promotion").text
+    assert "The pipeline does not answer." in html
+    assert "ExpiredTokenException" in html
+    assert "Shown is what was read" in html
+    assert "Change &lt;b&gt;" in html
+    # And nothing can be decided
+    assert client.post("/promotion/decide", data=decision("approve"), headers=OWN).status_code == 409
+    # And when the person has logged in again, then the page is as before
+    aws.refused.clear()
+    source._cached.expire()
+    until(lambda: source.reading().failure is None)
+    assert "does not answer" not in client.get("/promotion").text
+
+
+def test_a_log_that_is_refused_is_said_once_and_goes_on(
+    browser: Open, source: CodePipelinePromotions, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given the stream of the log of a build
+    parts: list[Any] = []
+    monkeypatch.setattr(routes, "growing", lambda more, since: parts.append(more) or Response())
+    browser(source).get("/promotion/log?promotion=two&step=Dev-LoadGate")
+    [more] = parts
+    # When the log is refused, then that is said once
+    aws.refused["batch_get_builds"] = "AccessDeniedException"
+    first, position = more(None)
+    assert "the log does not answer: looking for the log of the build: An error occurred (AccessDenied" in first
+    assert more(position) == ("", position)
+    # And when it is allowed, then it goes on
+    aws.refused.clear()
+    assert "measured 5 s" in more(position)[0]
+
+
+def test_an_execution_that_waits_for_another_says_so(browser: Open, source: CodePipelinePromotions, aws: Aws) -> None:
+    aws.arrived = ["three"]
+    aws.executions.insert(0, execution("three", "InProgress", "c", 20))
+    aws.actions["three"] = [action("Source", "main", "Succeeded", 20), action("Dev", "Deploy", "Succeeded", 21)]
+    assert "it waits before Prod, where two is; a newer one overtakes it" in browser(source).get("/promotion").text
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from console.monitoring.dashboard import Widget, widgets
 from console.monitoring.reading import CloudWatch
 from console.reading import Reading
 
+from .aws_api import Answers
 from .conftest import Environments, Open
 
 GRAPH = {
@@ -32,39 +33,36 @@ BODY = json.dumps({"widgets": [GRAPH, TEXT, {"type": "explorer", "width": 99, "p
 NOW = datetime.now(UTC)
 
 
-class Client:
-    """CloudWatch with one dashboard, two alarms, and values for the first metric."""
+class Client(Answers):
+    """CloudWatch with one dashboard, two alarms, and values for the first metric, on two pages each."""
 
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
-
-    def get_dashboard(self, *, DashboardName: str) -> dict[str, Any]:
+    def get_dashboard(self, DashboardName: str) -> dict[str, Any]:
         assert DashboardName == "payment-dev"
         return {"DashboardBody": BODY}
 
-    def get_metric_data(self, **asked: Any) -> dict[str, Any]:
-        self.asked.append(asked)
-        first, *others, share = [each for each in asked["MetricDataQueries"] if each["ReturnData"]]
-        empty = {"StatusCode": "Complete", "Timestamps": [], "Values": []}
+    def get_metric_data(self, MetricDataQueries: list[Any], NextToken: str = "", **_: Any) -> dict[str, Any]:
+        first, *others, share = [each for each in MetricDataQueries if each["ReturnData"]]
+        empty: dict[str, Any] = {"StatusCode": "Complete", "Timestamps": [], "Values": []}
+        p99 = {"Id": first["Id"], "Label": "p99", "StatusCode": "PartialData", "Timestamps": [NOW], "Values": [83.25]}
+        if not NextToken:
+            earlier = {"Timestamps": [NOW - timedelta(minutes=5)], "Values": [70.5]}
+            return {"MetricDataResults": [p99 | earlier], "NextToken": "more"}
         unknown = empty | {"StatusCode": "InternalError", "Messages": [{"Code": "x", "Value": "not <implemented>"}]}
         return {
             "MetricDataResults": [
-                {"Id": first["Id"], "Label": "p99", **empty, "Timestamps": [NOW], "Values": [83.25]},
+                p99 | {"StatusCode": "Complete"},
                 *({"Id": each["Id"], "Label": each["Id"], **empty} for each in others),
                 {"Id": share["Id"], "Label": "share", **unknown},
             ]
         }
 
-    def get_paginator(self, name: str) -> "Client":
-        assert name == "describe_alarms"
-        return self
-
-    def paginate(self, **_: Any) -> list[dict[str, Any]]:
+    def describe_alarms(self, AlarmTypes: list[str], NextToken: str = "") -> dict[str, Any]:
         def alarm(name: str, state: str) -> dict[str, Any]:
             return {"AlarmName": name, "StateValue": state, "StateUpdatedTimestamp": NOW, "StateReason": "over <5>"}
 
-        found = [alarm("payment-a-dev", "OK"), alarm("payment-b-dev", "ALARM"), alarm("payment-b-prod", "ALARM")]
-        return [{"MetricAlarms": found, "CompositeAlarms": []}]
+        if not NextToken:
+            return {"MetricAlarms": [alarm("payment-a-dev", "OK")], "CompositeAlarms": [], "NextToken": "more"}
+        return {"MetricAlarms": [alarm("payment-b-dev", "ALARM"), alarm("payment-b-prod", "ALARM")]}
 
     def describe_alarm_history(self, **_: Any) -> dict[str, Any]:
         change = {"AlarmName": "payment-b-dev", "Timestamp": NOW, "HistorySummary": "from OK to ALARM"}
@@ -79,19 +77,21 @@ class OneCloud(Environments):
     def session(self, environment: str) -> Any:
         return self
 
-    def client(self, service: str, **_: Any) -> Client:
+    def client(self, service: str, **_: Any) -> Any:
         assert service == "cloudwatch"
-        return self._client
+        return self._client(service)
 
 
-def read(client: Client) -> Reading[Any]:
-    monitoring = CloudWatch(OneCloud(client), seconds=60)
-    for _ in range(100):
-        found = monitoring.view("dev")
-        if found.value or found.failure:
+def read(client: Client, monitoring: CloudWatch | None = None) -> Reading[Any]:
+    """The first reading; of a ``monitoring`` that has read, the first failure."""
+    looked = monitoring or CloudWatch(OneCloud(client), seconds=60)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        found = looked.view("dev")
+        if found.failure or (found.value and monitoring is None):
             return found
         time.sleep(0.01)
-    raise AssertionError(found)
+    raise AssertionError("no reading")
 
 
 def test_widgets_stand_row_by_row_with_their_metrics_spelled_out() -> None:
@@ -152,3 +152,48 @@ def test_a_cloud_that_does_not_answer_is_said(browser: Open, environments: Envir
     html = browser().get("/platform/dev").text
     assert "CloudWatch of dev does not answer." in html
     assert "does not run" in html
+
+
+PARTS = {
+    "get_dashboard": ("The dashboard did not answer.", ["payment-b-dev", "from OK to ALARM"]),
+    "get_metric_data": ("The metrics did not answer.", ["API &lt;latency&gt;", "payment-b-dev", "from OK to ALARM"]),
+    "describe_alarms": ("The alarms did not answer.", ["API &lt;latency&gt;", "83.25"]),
+    "describe_alarm_history": ("The history did not answer.", ["API &lt;latency&gt;", "83.25", "payment-b-dev"]),
+}
+
+
+@pytest.mark.parametrize("operation", PARTS)
+@pytest.mark.parametrize("code", ["AccessDenied", "Throttling"])
+def test_a_part_that_is_refused_hides_no_other(
+    browser: Open, environments: Environments, operation: str, code: str
+) -> None:
+    # Given credentials that one call of the page is refused to
+    client = Client()
+    client.refused[operation] = code
+    # When somebody looks
+    environments.views["dev"] = read(client)
+    html = browser().get("/platform/dev").text
+    # Then the page says so in this part, and shows the others
+    said, left = PARTS[operation]
+    assert said in html
+    assert html.count("did not answer") == 1
+    assert f"An error occurred ({code})" in html
+    assert [each for each in left if each not in html] == []
+    assert ("All alarms are quiet" in html) is False
+
+
+def test_credentials_that_have_ended_leave_what_was_read_and_its_age(browser: Open, environments: Environments) -> None:
+    # Given a platform that was read, and credentials that have ended since
+    client = Client()
+    monitoring = CloudWatch(OneCloud(client), seconds=0)
+    while monitoring.view("dev").value is None:
+        time.sleep(0.01)
+    client.refused["*"] = "ExpiredToken"
+    # When somebody looks
+    environments.views["dev"] = read(client, monitoring)
+    html = browser().get("/platform/dev").text
+    # Then the page says so, and how old that is what it shows
+    assert "CloudWatch of dev does not answer." in html
+    assert "ExpiredToken" in html
+    assert "Shown is what was read" in html
+    assert "83.25" in html

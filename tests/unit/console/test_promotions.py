@@ -9,6 +9,7 @@ import pytest
 from console.promotions import page
 from console.promotions.local import LocalPromotions, promotion_of
 from console.promotions.model import CannotDecide, NotFound, Promotion, history
+from console.reading import Reading
 from console.text import LONGEST_LINE, MOST_LINES
 from pipeline.local.run import Run
 from pipeline.local.state import State
@@ -26,6 +27,9 @@ def decision(promotion: str, reason: str, decision: str = "approve", step: str =
 
 class Silent:
     """A source that does not answer."""
+
+    def reading(self) -> Reading[list[Promotion]]:
+        return Reading(failure="CodePipeline does not answer: <timeout>")
 
     def latest(self) -> list[Promotion]:
         raise OSError("CodePipeline does not answer: <timeout>")
@@ -85,7 +89,8 @@ def test_a_spoilt_record_hides_no_other(browser: Open, state: State, spoilt: str
 
 def test_a_source_that_does_not_answer_is_said(browser: Open) -> None:
     html = browser(Silent()).get("/promotion").text  # type: ignore[arg-type]
-    assert "The promotions can&#39;t be read" in html or "The promotions can't be read" in html
+    assert "The pipeline does not answer." in html
+    assert "No promotion yet" not in html
     assert "CodePipeline does not answer: &lt;timeout&gt;" in html
 
 

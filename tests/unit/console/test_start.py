@@ -66,6 +66,14 @@ def test_without_a_name_another_port_is_taken(monkeypatch: pytest.MonkeyPatch) -
             assert listening.getsockname()[1] != start.PREFERRED_PORT
 
 
+def test_nobody_reads_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is done in the console is recorded with who did it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(start, "identity", lambda _: start.UNKNOWN)
+    assert start.main(["--aws", "--port", "0"]) == start.ExitCode.FAILED
+    assert "it does not tell who you are: log in" in capsys.readouterr().err
+
+
 def test_allow_actions_is_for_aws(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         start.main(["--allow-actions"])
