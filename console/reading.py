@@ -8,8 +8,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-FIRST_WAIT_SECONDS = 0.25
-"""A page waits this long for the first value of a source."""
+FIRST_WAIT_SECONDS = 0.15
+"""A page waits this long for the first value of a source: half of the time in which people do not notice a wait. What
+comes later comes by the stream."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,14 @@
 """Promotions as the page shows them. Run folders and CodePipeline are two sources of this one model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Literal, Protocol
 
 import names
 from console.reading import Reading
+from environments import PROMOTION_ORDER
 
 Status = Literal["pending", "running", "waiting", "succeeded", "failed", "interrupted", "rejected", "superseded"]
 Decision = Literal["approve", "reject"]
@@ -205,6 +206,8 @@ class History:
 
     promotions: Sequence[Promotion]
     deployed: Sequence[Deployed] = field(default_factory=tuple)
+    in_prod: Mapping[str, tuple[float, float | None]] = field(default_factory=dict)
+    """From when until when prod ran what a promotion brought, by its id; ``None`` for the one that it runs now."""
 
 
 def history(promotions: Sequence[Promotion]) -> History:
@@ -212,7 +215,18 @@ def history(promotions: Sequence[Promotion]) -> History:
     environments: list[str] = []
     for promotion in promotions:
         environments += [s.environment for s in promotion.stages if s.environment and s.environment not in environments]
-    return History(promotions=promotions, deployed=tuple(_deployed(each, promotions) for each in environments))
+    return History(
+        promotions=promotions,
+        deployed=tuple(_deployed(each, promotions) for each in environments),
+        in_prod=_in_prod(promotions),
+    )
+
+
+def _in_prod(promotions: Sequence[Promotion]) -> Mapping[str, tuple[float, float | None]]:
+    through = [(each, went_through(each, PROMOTION_ORDER[-1].name)) for each in promotions]
+    came = sorted((stage.ended, each.id) for each, stage in through if stage and stage.ended)
+    ends = [at for at, _ in came[1:]]
+    return {id: (at, until) for (at, id), until in zip_longest(came, ends)}
 
 
 def went_through(promotion: Promotion, environment: str) -> Stage | None:

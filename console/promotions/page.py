@@ -29,6 +29,7 @@ def view(source: Promotions, promotion_id: str | None, step_id: str | None, acti
         "reading": reading,
         "promotions": found.promotions,
         "deployed": found.deployed,
+        "in_prod": found.in_prod,
         "promotion": promotion,
         "waits_for": promotion.waits_for if promotion else None,
         "step": step_of(promotion, step_id) if promotion else None,

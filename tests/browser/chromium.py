@@ -25,6 +25,15 @@ FONTS = """<?xml version="1.0"?>
 """fontconfig's settings. The package's own name Lambda's folders, and Chromium crashes where it finds no font."""
 
 
+SHIFTS = """() => new Promise(resolve => {
+  let sum = 0;
+  new PerformanceObserver(list => { for (const each of list.getEntries()) sum += each.value; })
+    .observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => resolve(sum), 1500);
+})"""
+"""How far a page has jumped since its begin and for another while (Layout Instability, W3C). Less than 0.1 is good."""
+
+
 @dataclass(frozen=True)
 class Chromium:
     program: str

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, Route, expect
 
 from pipeline.local.run import Run
 from pipeline.local.state import State
-from tests.browser.chromium import ROOT
+from tests.browser.chromium import ROOT, SHIFTS
 from tests.browser.conftest import Open, Served
 from tests.browser.platforms import Platforms, serving, shifting
 from tests.browser.story import payments, told
@@ -210,6 +210,20 @@ def test_every_empty_page_is_accessible_and_fits(opened: Open, served: Served) -
     page = opened(served.start(), width=400, unchecked=True)
     paths = ("/promotion", "/release/prod", "/gate", "/platform/dev", "/payments/dev", "/evidence")
     assert looked_at(page, served.address(""), *paths) == {}
+
+
+def test_no_page_jumps_while_it_becomes_live(state: State, opened: Open) -> None:
+    # Given pages with all that they can show, of which some is read only when the page is there
+    _, platforms = told(state)
+    platforms.dashboard = BODY
+    with serving(state, platforms) as link:
+        page = opened(link)
+        jumps = {}
+        for path in ("/promotion", "/release/prod", "/gate", "/platform/prod", "/evidence"):
+            page.goto(link.partition("/?")[0] + path)
+            jumps[path] = page.evaluate(SHIFTS)
+    # Then none moves what a person reads
+    assert {path: moved for path, moved in jumps.items() if moved > 0.05} == {}
 
 
 def test_without_a_mouse_the_content_is_one_key_away(state: State, opened: Open, link: str) -> None:

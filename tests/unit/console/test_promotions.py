@@ -257,3 +257,17 @@ def test_records_of_an_earlier_version_still_read(state: State) -> None:
     del raw["approvals"]
     (run.folder / "run.json").write_text(json.dumps(raw))
     assert promotion_of(Run.load(run.folder)).verdicts == ()
+
+
+def test_the_history_says_from_when_until_when_a_commit_was_in_prod(browser: Open, state: State) -> None:
+    # Given two promotions that reached prod, and one that failed before it
+    first, second = record(state, revision="a" * 40, ago=9000), record(state, revision="b" * 40, ago=3000)
+    record(state, ends_at="Staging/LoadGate", status="failed", ago=600)
+    # When somebody asks what was in prod when
+    found = history(LocalPromotions(state, Recorded(state.root)).latest())
+    # Then the first was there until the second came, and the second is there now
+    came = [run.stages[-1].steps[-1].ended for run in (first, second)]
+    assert found.in_prod == {first.id: (came[0], came[1]), second.id: (came[1], None)}
+    html = browser().get("/promotion").text
+    assert html.count("In prod </span>") == 2
+    assert html.count(" now</td>") == 1
