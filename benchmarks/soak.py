@@ -74,12 +74,12 @@ class Soak:
         return not self.failures and not any(each.failure for each in self.rounds)
 
 
-def soak(platform: Platform, rounds: Iterable[Sequence[Fault]], *, seconds: float, seed: int) -> Soak:
-    """Releases with the faults of ``rounds``, until ``seconds`` have passed, then one without."""
-    chance, done = random.Random(seed), Soak(minutes=seconds / 60, seed=seed)
-    day, ends = Day(platform), time.monotonic() + seconds
+def soak(platform: Platform, rounds: Iterable[Sequence[Fault]], done: Soak) -> None:
+    """Releases with the faults of ``rounds``, until the minutes of ``done`` have passed, then one without. What happens
+    is added to ``done``."""
+    chance, day, ends = random.Random(done.seed), Day(platform), time.monotonic() + 60 * done.minutes
     platform.cloud.change("schedule_minute_seconds=5")  # so the watchdog looks often, as the bakes are short
-    with Payer(platform, seed) as payer:
+    with Payer(platform, done.seed) as payer:
         for each in itertools.takewhile(lambda _: time.monotonic() < ends, rounds):
             done.rounds.append(_round(day, each, chance))
             if not platform.cloud.is_running():
@@ -98,7 +98,6 @@ def soak(platform: Platform, rounds: Iterable[Sequence[Fault]], *, seconds: floa
     if books.code:
         done.failures.append(f"the books: {books.output.strip()}")
     done.failures += [f"the process {each} goes on" for each in processes(platform.here)]
-    return done
 
 
 def _round(day: Day, faults: Sequence[Fault], chance: random.Random) -> Round:
@@ -175,20 +174,22 @@ def _survives_a_kill(platform: Platform, done: Soak) -> None:
 def main() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
-    minutes, seed = float(os.environ.get("MINUTES") or MINUTES), int(os.environ.get("SEED") or SEED)
-    order = ((fault,) for fault in faults(random.Random(seed)))
-    with tempfile.TemporaryDirectory() as name, deployed(Path(name)) as platform:
-        traces = Traces(Path(name))
-        traces.look()
-        done = soak(platform, order, seconds=minutes * 60, seed=seed)
-        traces.look()
-        _survives_a_kill(platform, done)
-        traces.look()
-    done.failures += traces.left()
-    report = ROOT / "reports/soak/soak.json"
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(json.dumps(asdict(done), indent=2) + "\n")
-    print("\n".join(table(done)))
+    done = Soak(minutes=float(os.environ.get("MINUTES") or MINUTES), seed=int(os.environ.get("SEED") or SEED))
+    order = ((fault,) for fault in faults(random.Random(done.seed)))
+    try:
+        with tempfile.TemporaryDirectory() as name, deployed(Path(name)) as platform:
+            traces = Traces(Path(name))
+            traces.look()
+            soak(platform, order, done)
+            traces.look()
+            _survives_a_kill(platform, done)
+            traces.look()
+        done.failures += traces.left()
+    finally:  # what was seen until an interrupt, too
+        report = ROOT / "reports/soak/soak.json"
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(json.dumps(asdict(done), indent=2) + "\n")
+        print("\n".join(table(done)))
     if not done.whole:
         raise SystemExit(1)
 

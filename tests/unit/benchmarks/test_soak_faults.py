@@ -1,7 +1,10 @@
 """The faults of a soak do what they say to a process, and undo it; what a run leaves is seen. No cloud is needed."""
 
+import contextlib
+import json
 import random
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +17,7 @@ import pytest
 
 from benchmarks import _faults as faults
 from benchmarks import _traces as traces
+from benchmarks import soak
 from benchmarks.soak import Round, Soak, table
 
 CHANCE = random.Random(1)
@@ -153,6 +157,25 @@ def test_a_failure_shows_in_the_table_and_in_the_verdict() -> None:
     assert not done.whole
     assert "| x | 2 | FAILED: it hangs, promoted | 2 s | 1 of 10 |" in list(table(done))
     assert not Soak(minutes=1, seed=1, failures=["a payment is lost"]).whole
+
+
+def test_an_interrupted_soak_tells_what_it_has_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a soak that is ended after its first release
+    def interrupted(platform: object, rounds: object, done: Soak) -> None:
+        done.rounds.append(Round(fault="x", met="baking", end="promoted"))
+        raise SystemExit("ended by SIGTERM")
+
+    monkeypatch.setattr(soak, "ROOT", tmp_path)
+    monkeypatch.setattr(soak, "deployed", contextlib.nullcontext)
+    monkeypatch.setattr(soak, "soak", interrupted)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    with pytest.raises(SystemExit, match="ended by SIGTERM"):
+        soak.main()
+    # Then the report and the table have it
+    assert json.loads((tmp_path / "reports/soak/soak.json").read_text())["rounds"][0]["fault"] == "x"
+    assert "| x | 1 | promoted |" in capsys.readouterr().out
 
 
 def test_a_fault_that_met_no_release_is_not_counted_as_survived() -> None:
