@@ -41,6 +41,8 @@ OUTPUT = "judgement"
 """The output of GitHub's step: the reasons as a JSON list of texts."""
 TRANSFORM = re.compile(r'"(Transform|Fn::Transform|Fn::ForEach)(::\w+)?"\s*:')
 """In a template: macros, and files that CloudFormation includes."""
+DELIVERY = ("AWS::CodePipeline::Pipeline", "AWS::CodeBuild::Project")
+"""The stages and approvals, and the commands of each step, the inspection's among them."""
 MOST_FILES, MOST_REASONS, LONGEST_REASON = 200, 100, 300
 UNREADABLE = (
     ArithmeticError, AttributeError, KeyError, OSError, RecursionError, RuntimeError, TypeError, ValueError,
@@ -86,8 +88,12 @@ def _unseen(head: Path, base: Path) -> Iterator[str]:
 def _changes(before: Mapping[str, Stack], after: Mapping[str, Stack]) -> Iterator[str]:
     for path in sorted(before.keys() - after.keys()):
         yield f"the stack {path} is gone"
+    for path in sorted(after.keys() - before.keys()):
+        yield f"the stack {path} is new, and nothing to compare it with"
     for entry in templates.condense(templates.compare(before, after)):
-        if entry.section is Section.SECURITY and entry.alarming:
+        if entry.type in DELIVERY:
+            yield f"the pipeline itself changes: {entry.action} {entry.type} {', '.join(entry.constructs)}"
+        elif entry.section is Section.SECURITY and entry.alarming:
             details = "; ".join(each.text for each in entry.details if each.alarming)
             yield f"far-reaching: {entry.action} {entry.type} {', '.join(entry.constructs)}: {details}"
 

@@ -66,5 +66,5 @@ def test_a_pull_request_that_opens_the_database_and_accepts_it_by_itself_is_not_
     assert all(path in each for each in said)
     wide = [each for each in reasons if each not in said]
     assert [each for each in wide if "open to everyone" in each]
-    assert [each for each in wide if "ApprovePipeline" in each]
-    assert all(each.startswith("far-reaching: ") for each in wide)
+    assert [each for each in wide if "the pipeline itself changes: changed AWS::CodePipeline::Pipeline" in each]
+    assert all(each.startswith(("far-reaching: ", "the pipeline itself changes: ")) for each in wide)

@@ -102,6 +102,26 @@ def test_a_stack_that_is_gone_is_a_reason(base: Path) -> None:
     assert "the stack Prod/Platform is gone" in judged(base, {"G": group()})
 
 
+def test_a_new_stack_is_a_reason(base: Path) -> None:
+    head = write(write(base.parent / "head", {"G": group()}), {}, path="Evil/Platform", id="Q")
+    assert "the stack Evil/Platform is new, and nothing to compare it with" in judge(head, base, [])
+
+
+def test_another_command_of_a_step_is_a_reason_even_if_no_rule_minds(base: Path) -> None:
+    def project(command: str) -> Resources:
+        properties = {
+            "Artifacts": {"Type": "CODEPIPELINE"},
+            "Environment": {"ComputeType": "SMALL", "Image": "i", "Type": "LINUX_CONTAINER"},
+            "ServiceRole": "arn:aws:iam::111122223333:role/inspect",
+            "Source": {"Type": "CODEPIPELINE", "BuildSpec": command},
+        }
+        return {"P": resource("AWS::CodeBuild::Project", "Dev/Platform/Inspect/Resource", **properties)}
+
+    write(base, project("python3 -I -"))
+    [reason] = judged(base, project("true"))
+    assert reason == "the pipeline itself changes: changed AWS::CodeBuild::Project Inspect"
+
+
 def test_a_nested_template_is_a_reason(base: Path) -> None:
     head = write(base.parent / "head", {"G": group()})
     (head / "N.nested.template.json").write_text('{"Resources": {}}')
