@@ -129,7 +129,7 @@ e2e: setup ## One real promotion on the local cloud
 	@python -m pytest -q tests/e2e
 
 ##@ Work
-.PHONY: setup doctor synth load review benchmark gameday rehearsal soak pictures format lock help
+.PHONY: setup doctor synth load audit review benchmark gameday rehearsal soak pictures format lock help
 setup: .venv/.ready node_modules/.ready ## Install everything into .venv and node_modules
 
 doctor: ## Tell what this machine lacks: programs, space, rights, settings
@@ -141,6 +141,9 @@ synth: setup ## Write cdk.out: the pipeline, every environment, and the local pl
 load: setup ## Run the load gate by hand  [ENV=dev] [RATE=50] [DURATION=60]
 	@variables=$$(python -m localcloud env -- "$$ENV") && eval "$$variables" && \
 	python -m loadtest.gate "--env=$$ENV" $${RATE:+"--rate=$$RATE"} $${DURATION:+"--duration=$$DURATION"}
+
+audit: setup .venv/audit/.ready ## Look up advisories about every locked package (needs the network)
+	@python -m pipeline.compliance.advisories
 
 review: setup ## Compare findings, templates and costs with another commit: reports/review/  [BASE=origin/main]
 	@python -m pipeline.review "--base=$${BASE:-origin/main}"
@@ -169,7 +172,8 @@ lock: setup ## Compile requirements/*.in to *.txt, pinned with hashes
 	$$compile requirements/dev.in -o requirements/dev.txt && \
 	for name in loadtest uv; do \
 		$$compile requirements/$$name.in -c requirements/dev.txt -o requirements/$$name.txt || exit; done && \
-	$$compile requirements/checkov.in -o requirements/checkov.txt && \
+	for name in checkov audit; do \
+		$$compile requirements/$$name.in -o requirements/$$name.txt || exit; done && \
 	$$compile lambdas/requirements.in -c requirements/dev.txt -o lambdas/requirements.txt
 
 help: ## Show this text
@@ -188,6 +192,13 @@ help: ## Show this text
 	@uv venv --quiet --clear --python .venv/bin/python .venv/checkov
 	@uv pip sync --quiet --python .venv/checkov/bin/python --require-hashes requirements/checkov.txt
 	@ln -sf ../checkov/bin/checkov .venv/bin/checkov
+	@touch $@
+
+.venv/audit/.ready: requirements/audit.txt | .venv/.ready
+	@echo "Installing pip-audit into .venv/audit ..."
+	@uv venv --quiet --clear --python .venv/bin/python .venv/audit
+	@uv pip sync --quiet --python .venv/audit/bin/python --require-hashes requirements/audit.txt
+	@ln -sf ../audit/bin/pip-audit .venv/bin/pip-audit
 	@touch $@
 
 node_modules/.ready: package-lock.json .venv/.ready

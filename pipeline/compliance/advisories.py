@@ -1,0 +1,144 @@
+"""Looks up known vulnerabilities of every locked package, and holds them against the acknowledgements.
+
+An advisory without an acknowledgement fails; so does an acknowledgement without an advisory, or past its date.
+pip-audit asks PyPI, so this needs the network, and is no part of a promotion: GitHub runs it each day. An entry of the
+table names an advisory and a package of one lock file:
+
+    findings = ["Advisories::GHSA-aaaa-bbbb-cccc"]
+    constructs = ["requirements/dev.txt/some-package"]
+
+Source: pip-audit's README, "--format json".
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import IntEnum
+from pathlib import Path
+
+from pipeline.compliance.acknowledgements import (
+    TABLE,
+    Acknowledgement,
+    MalformedAcknowledgements,
+    claims_about,
+    load,
+    stale,
+)
+from pipeline.output import say
+from reporting.text import one_line
+
+PACK = "Advisories"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class ExitCode(IntEnum):
+    PASSED = 0
+    FAILED = 1
+    NOT_AUDITED = 2
+
+
+class NotAudited(Exception):
+    """pip-audit gave no result. This never counts as a package without advisories."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advisory:
+    """A vulnerability of a package in a lock file."""
+
+    names: tuple[str, ...]
+    """Its id, and those that other databases give it."""
+    construct: str
+    """Lock file and package, as an acknowledgement names them."""
+    version: str
+    fixed_in: tuple[str, ...]
+
+    @property
+    def keys(self) -> set[tuple[str, str]]:
+        return {(f"{PACK}::{name}", self.construct) for name in self.names}
+
+
+def main(
+    arguments: list[str] | None = None, *, root: Path = ROOT, table: Path = TABLE, today: date | None = None
+) -> int:
+    _parser().parse_args(arguments)
+    files = sorted([*(root / "requirements").glob("*.txt"), root / "lambdas" / "requirements.txt"])
+    try:
+        packages: list[str] = []
+        found: list[Advisory] = []
+        for file in files:
+            names, advisories = audit(file, str(file.relative_to(root)))
+            packages += names
+            found += advisories
+        faults = list(find_faults(found, packages, load(table), today or date.today()))
+    except (MalformedAcknowledgements, NotAudited, OSError) as error:
+        say(f"advisories: {one_line(str(error))}", sys.stderr)
+        return ExitCode.NOT_AUDITED
+    for fault in faults:
+        say(f"advisories: {one_line(fault)}", sys.stderr)
+    if not faults:
+        say(f"advisories: {len(packages)} locked packages; each of the {len(found)} advisories is acknowledged")
+    return ExitCode.FAILED if faults else ExitCode.PASSED
+
+
+def audit(file: Path, name: str) -> tuple[list[str], list[Advisory]]:
+    """The packages of a lock file, as constructs, and the advisories about them. Raises ``NotAudited``."""
+    if not (program := shutil.which("pip-audit")):
+        raise NotAudited("the command pip-audit is not on the PATH: `make audit` installs it")
+    with tempfile.TemporaryDirectory(prefix="audit-") as folder:
+        output = Path(folder) / "report.json"
+        options = ["--disable-pip", "--require-hashes", "--progress-spinner", "off", "--format", "json"]
+        done = subprocess.run(
+            [program, *options, "--output", str(output), "--requirement", str(file)], capture_output=True, text=True
+        )
+        try:
+            listed = json.loads(output.read_text())["dependencies"]
+            if skipped := [each for each in listed if "skip_reason" in each]:
+                first = skipped[0]
+                why = f"{first['name']}: {first['skip_reason']}"
+                raise NotAudited(f"{name}: pip-audit skipped {len(skipped)} of {len(listed)} packages, first {why}")
+            return [f"{name}/{each['name']}" for each in listed], [
+                Advisory(
+                    names=(vulnerability["id"], *vulnerability["aliases"]),
+                    construct=f"{name}/{each['name']}",
+                    version=each["version"],
+                    fixed_in=tuple(vulnerability["fix_versions"]),
+                )
+                for each in listed
+                for vulnerability in each["vulns"]
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            last = " ".join(done.stderr.strip().splitlines()[-3:])
+            raise NotAudited(f"{name}: pip-audit ended with code {done.returncode}, and no report: {last}") from error
+
+
+def find_faults(
+    found: Sequence[Advisory], packages: Sequence[str], acknowledgements: Sequence[Acknowledgement], today: date
+) -> Iterator[str]:
+    """A sentence for each advisory that nobody has accepted, and for each acknowledgement that no longer holds."""
+    claimed = [each for each in claims_about(acknowledgements, packages) if each.pack == PACK]
+    accepted = {(each.finding, each.path) for each in claimed}
+    for advisory in found:
+        if not advisory.keys & accepted:
+            fix = f"fixed in {', '.join(advisory.fixed_in)}" if advisory.fixed_in else "not fixed yet"
+            yield f"{advisory.construct} {advisory.version} has {advisory.names[0]}, {fix}: `make lock`, or accept it"
+    for each in stale(claimed, {key for advisory in found for key in advisory.keys}, today):
+        yield f"{each.claim.path}: {each.description}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog="python -m pipeline.compliance.advisories",
+        description=__doc__,
+        epilog="Exit codes: 0 passed, 1 advisories or acknowledgements need attention, 2 nothing could be audited.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
