@@ -56,13 +56,14 @@ def _serialize(record: dict[str, Any]) -> str:
 logger = Logger(json_serializer=_serialize)
 
 
-def endpoint(route: str) -> Callable[[UseCase], Handler]:
-    """Make a Lambda handler of a use case that serves ``POST /<route>`` with a payment."""
+def endpoint(route: str, *, takes_shadows: bool = False) -> Callable[[UseCase], Handler]:
+    """Make a Lambda handler of a use case that serves ``POST /<route>`` with a payment. ``takes_shadows``: see
+    ``sender``."""
 
     def decorate(use_case: UseCase) -> Handler:
         def answer(request: Request, _: Mapping[str, str], context: Any) -> Answer:
             payment = Payment.parse(contract.check(request.json()))
-            return use_case(request, payment, sender(request), context)
+            return use_case(request, payment, sender(request, takes_shadows=takes_shadows), context)
 
         return wraps(use_case)(handler_of(Route("POST", f"/{route}", answer)))
 
@@ -91,11 +92,17 @@ def handler_of(*routes: Route) -> Handler:
     return handler  # type: ignore[no-any-return]
 
 
-def sender(request: Request) -> Caller:
-    """Who sent the request. Raises ``Problem`` when API Gateway names nobody, or somebody who may not send it."""
+def sender(request: Request, *, takes_shadows: bool = False) -> Caller:
+    """Who sent the request. Raises ``Problem`` when API Gateway names nobody, or somebody who may not send it.
+
+    A shadow request changes nothing, so no route takes one that does not say so (``takes_shadows``).
+    """
     if request.caller is None:
         raise Problem("caller_unknown")
-    return shadow.in_whose_name(request, request.caller)
+    caller = shadow.in_whose_name(request, request.caller)
+    if caller.shadow_of is not None and not takes_shadows:
+        raise Problem("shadow_not_allowed")
+    return caller
 
 
 def _answer(found: Sequence[tuple[Route, Mapping[str, str]]], request: Request, context: Any) -> Answer:

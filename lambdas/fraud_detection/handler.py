@@ -22,7 +22,7 @@ def _examiner() -> Examiner:
     return Examiner(directory, DynamoVelocity(), configuration.fraud_rules, configuration.card_keys)
 
 
-@endpoint("fraud-check")
+@endpoint("fraud-check", takes_shadows=True)
 def handler(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
     examiner = _examiner()
     facts = examiner.look_up(payment, caller, utc_now())

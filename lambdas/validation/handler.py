@@ -22,7 +22,7 @@ def _examiner() -> Examiner:
     return Examiner(directory, DynamoVelocity(), configuration.fraud_rules, configuration.card_keys)
 
 
-@endpoint("validate")
+@endpoint("validate", takes_shadows=True)
 def handler(request: Request, payment: Payment, caller: Caller, context: Any) -> Answer:
     facts = _examiner().look_up(payment, caller, utc_now())
     # Who tests cards learns only that this was noticed.

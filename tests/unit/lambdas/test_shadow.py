@@ -14,11 +14,13 @@ from lambdas.fraud_detection import handler as fraud_detection
 from lambdas.payments.examination import Examiner
 from lambdas.payments.velocity import Watch
 from lambdas.processing import handler as processing
+from lambdas.transactions import handler as transactions
 from lambdas.validation import handler as validation
 from loadtest.scenario import card_number
 from tests.unit.lambdas.stores import MERCHANT, MemoryLedger
 from tests.unit.lambdas.test_fraud import RULES
 from tests.unit.lambdas.test_idempotency_scope import CONTEXT, Platform
+from tests.unit.lambdas.test_transactions import Desk
 
 ROLE = "arn:aws:iam::111111111111:role/payment-shadow-dev"
 SESSION = "arn:aws:sts::111111111111:assumed-role/payment-shadow-dev/migration"
@@ -128,6 +130,36 @@ def test_nobody_else_may_use_the_mark_and_the_role_must(
 def test_it_never_pays(bench: Bench) -> None:
     assert bench.send("/process", country="US")[0] == 403
     assert bench.untouched()
+
+
+@pytest.mark.parametrize("marks", [("strict",), ()])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/transactions", None), ("GET", "/transactions/{}", None),
+        ("POST", "/transactions/{}/decision", {"decision": "approve", "reason": "why"}),
+        ("POST", "/transactions/{}/reversal", {"kind": "refund", "reason": "why"}),
+    ],
+)  # fmt: skip
+def test_it_neither_sees_nor_amends_a_payment(
+    method: str, path: str, body: Any, marks: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a desk whose function knows the role, which a merchant or a reviewer might have, too
+    desk = Desk(monkeypatch)
+    monkeypatch.setenv("SHADOW_ROLE_ARN", ROLE)
+    desk.directory.merchants["migration"] = desk.directory.merchants["shop"]
+    event = {
+        "requestContext": {"requestId": "r-1", "identity": {"caller": "AROAX:s", "userArn": SESSION}},
+        "httpMethod": method, "isBase64Encoded": False, "path": path.format(desk.ids[0]),
+        "multiValueHeaders": {"idempotency-key": ["key"], "content-type": ["application/json"], HEADER: list(marks)},
+        "multiValueQueryStringParameters": {"customer_id": ["c0"], "from": ["2026-11-22"], "to": ["2026-11-23"]},
+        "body": json.dumps(body) if body else None,
+    }  # fmt: skip
+    answer = transactions.handler(event, SimpleNamespace(**vars(CONTEXT)))
+    # Then it is refused whatever it asks
+    problem = json.loads(answer["body"])
+    assert (answer["statusCode"], problem.get("type")) == (403, "urn:problem-type:payments:shadow-not-allowed")
+    assert desk.entries.entry(desk.ids[0]).history == ()
 
 
 @pytest.mark.parametrize("arn", [USER, SESSION])
