@@ -31,22 +31,19 @@ class DynamoEntries(DynamoLedger):
 
     def begin(self, entry: Entry, amendment: Amendment) -> None:
         unchanged = "size(history) = :number" if entry.history else "attribute_not_exists(history)"
-        # The import of a late change may have written what another system gave back meanwhile.
-        given_back = entry.transaction.given_back
-        unchanged += " AND " + (
-            "attribute_not_exists(given_back)" if given_back is None else "given_back = :given_back"
-        )
+        # The import of a late change may have written another amount, or what was given back, meanwhile.
+        recorded = "attribute_not_exists(audit_hash)" if entry.audit_hash is None else "audit_hash = :audit_hash"
         begun = self._update(
             entry,
             UpdateExpression="SET amending = :amendment, #status = :amending",
-            ConditionExpression=f"attribute_not_exists(amending) AND #status = :status AND {unchanged}",
+            ConditionExpression=f"attribute_not_exists(amending) AND #status = :status AND {unchanged} AND {recorded}",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={
                 ":amendment": {"S": amendment.to_json()},
                 ":amending": {"S": AMENDING},
                 ":status": {"S": entry.transaction.status},
                 **({":number": {"N": str(len(entry.history))}} if entry.history else {}),
-                **({} if given_back is None else {":given_back": {"N": str(given_back)}}),
+                **({} if entry.audit_hash is None else {":audit_hash": {"S": entry.audit_hash}}),
             },
         )
         if not begun:
@@ -144,4 +141,5 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         transaction=from_item(item),
         history=tuple(Amendment.of(each["S"]) for each in item.get("history", {"L": []})["L"]),
         amending=Amendment.of(amending["S"]) if amending else None,
+        audit_hash=item.get("audit_hash", {}).get("S"),
     )

@@ -87,6 +87,8 @@ class Entry:
     """In order. All are in the audit log."""
     amending: Amendment | None = None
     """The one that is being recorded. It is decided, and becomes part of the history."""
+    audit_hash: str | None = None
+    """Of the record that the ledger names. An import that changes the payment names another one."""
 
     @property
     def left(self) -> int:

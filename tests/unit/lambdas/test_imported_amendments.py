@@ -8,6 +8,7 @@ import pytest
 
 from lambdas.adapters import aws
 from lambdas.adapters.entries import DynamoEntries
+from lambdas.adapters.ledger import to_item
 from lambdas.payments.amendments import Amendment
 from lambdas.payments.transactions import MIGRATION
 from tests.unit.lambdas.test_transactions import SHOP, Desk
@@ -45,30 +46,34 @@ def test_while_its_source_gives_back_this_platform_does_not(kind: str, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("given_back", "condition"), [(None, "attribute_not_exists(given_back)"), (500, "given_back = :given_back")]
+    ("recorded", "condition"),
+    [({"audit_hash": {"S": "a" * 64}}, "audit_hash = :audit_hash"), ({}, "attribute_not_exists(audit_hash)")],
 )
-def test_an_amendment_begins_only_if_its_source_gave_back_no_more_meanwhile(
-    given_back: int | None, condition: str, monkeypatch: pytest.MonkeyPatch
+def test_an_amendment_begins_only_if_no_import_has_changed_the_payment_meanwhile(
+    recorded: dict[str, Any], condition: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a payment as it was read, and an import that may write a late refund of its source now
+    # Given a payment as it was read, and an import that may write another amount, or a refund of its source, now
     desk, asked = Desk(monkeypatch), list[dict[str, Any]]()
-    entry = desk.entries.entry(imported(desk, "partly_refunded" if given_back else "approved", given_back))
+    item = to_item(desk.entries.items[imported(desk)]) | recorded
     client = SimpleNamespace(
+        get_item=lambda **call: {"Item": item},
         update_item=lambda **call: asked.append(call),
         exceptions=SimpleNamespace(ConditionalCheckFailedException=KeyError),
     )
     monkeypatch.setattr(aws, "client", lambda service: client)
     monkeypatch.setenv("TRANSACTION_TABLE", "transactions")
     monkeypatch.setenv("VELOCITY_TABLE", "velocity")
-    # Then the table takes the amendment on condition that nothing was written
+    # Then the table takes the amendment on condition that the ledger names the same record: each import writes its own
     refund = Amendment(
         amendment_id="amd_1", number=1, kind="refund", created_at="2026-12-01T00:00:00Z", caller="x", party="merchant",
         reason="Ordered twice", minor=100, status="partly_refunded", request_id="r", request="q",
     )  # fmt: skip
-    DynamoEntries().begin(entry, refund)
-    assert condition in asked[0]["ConditionExpression"]
-    values = asked[0]["ExpressionAttributeValues"]
-    assert values.get(":given_back") == ({"N": "500"} if given_back else None)
+    entries = DynamoEntries()
+    entry = entries.get(desk.ids[0])
+    assert entry is not None
+    entries.begin(entry, refund)
+    assert asked[0]["ConditionExpression"].endswith(f" AND {condition}")
+    assert asked[0]["ExpressionAttributeValues"].get(":audit_hash") == recorded.get("audit_hash")
 
 
 def test_while_its_source_decides_no_reviewer_does(monkeypatch: pytest.MonkeyPatch) -> None:
