@@ -296,6 +296,11 @@ class MigrationSettings:
     """Whether the old system still decides and gives back the payments that it took. This platform then refuses to, so
     that nobody gets money back twice. Turn it off when the old system has stopped (docs/migration.md)."""
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What functions must know of it."""
+        return {"SOURCE_AMENDS": "true"} if self.source_amends else {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:

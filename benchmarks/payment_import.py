@@ -113,6 +113,9 @@ def measure(size: int, file: str) -> dict[str, Any]:
             self.audited += len(record.body)
             return record
 
+        def imported(self, import_id: str) -> Iterable[bytes]:
+            return []
+
         def customers(self, ids: Iterable[str]) -> frozenset[str]:
             return frozenset(ids)
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from migration import cutover, export, follow, load, reconcile, repair, shadow, status, verify
+from migration import cutover, export, follow, load, reconcile, repair, shadow, skip, status, verify
 from migration.outcome import ExitCode, Failed, Inconclusive, Unavailable
 from pipeline.aws import OtherEnvironment, PlatformNotDeployed
 from pipeline.output import say
 
-COMMANDS: tuple[Any, ...] = (load, follow, status, verify, repair, shadow, reconcile, cutover, export)
+COMMANDS: tuple[Any, ...] = (load, follow, skip, status, verify, repair, shadow, reconcile, cutover, export)
 """The modules of the commands, each with ``register(commands)``, which adds its own by ``arguments.add_command``."""
 
 

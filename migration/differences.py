@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Protocol
 
-from lambdas.migration.comparison import CANONICAL, Chunk, Digest
+from lambdas.migration.comparison import Chunk, Digest
 
 CHUNK_ROWS = 10_000
 LEAF_ROWS = 64
@@ -149,13 +149,6 @@ def _has_come(stretch: Stretch, table: str, old: Side, platform: Side) -> bool:
 def _difference(key: str, there: str | None, here: str | None) -> Difference:
     kind = Kind.MISSING if here is None else Kind.EXTRA if there is None else Kind.OTHER
     return Difference(key=key, kind=kind, seen=here)
-
-
-def compare_all(
-    old: Ordered, platform: Side, *, most: int, arrived: Callable[[], None], tables: Sequence[str] = tuple(CANONICAL)
-) -> list[Comparison]:
-    """All tables, each after those that it refers to."""
-    return [compare(old, platform, table, most=most, arrived=arrived) for table in tables]
 
 
 def wait(

@@ -9,9 +9,10 @@ already, its own or of an earlier export, and that was decided or given back her
 numbers, because this platform has none: brand and last four digits stand in their place. ``--verify`` holds the loaded
 payments in the old system's database (``--source``) against the file.
 
-First let no traffic reach the platform any more (``cutover``), or export the last day again afterwards: the file has
-what was settled when it was written. Exit codes: 0 written, or verified; 1 the old system has a payment of the file
-otherwise, or not; 3 something is still being recorded, so that the file is not complete; 4 could not be read.
+First let no traffic reach the platform any more (``cutover``). The file is written until two readings give the same,
+because an index of the ledger may not show yet what was written a moment ago. Exit codes: 0 written, or verified; 1 the
+old system has a payment of the file otherwise, or not; 3 something is still being recorded, or payments still arrive,
+so that the file is not complete; 4 could not be read.
 """
 
 import argparse
@@ -19,7 +20,8 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -42,20 +44,25 @@ COLUMNS: Final = (
 )  # fmt: skip
 FILE, MANIFEST = "payments.csv", "manifest.json"
 _MOST_SHOWN: Final = 20
+_BETWEEN_SECONDS: Final = 10.0
+"""From a reading to the next: far longer than an index of DynamoDB is late."""
+_READINGS: Final = 4
 
 
 class Day(Protocol):
     """The platform's books of a day (``lambdas.books.stored.StoredBooks``)."""
 
-    def transactions(self) -> Iterable[Row]: ...
+    def complete(self) -> Iterable[Row]: ...
     def amended(self) -> Sequence[str]: ...
+    def under_way(self) -> Sequence[str]: ...
     def rows(self, transaction_ids: Sequence[str]) -> Mapping[str, Row]: ...
 
 
 def changed_on(day: Day, begin: str) -> list[Row]:
-    """The payments of a day, and those from before ``begin`` that were amended on it."""
-    earlier = [row for row in day.rows(day.amended()).values() if row.created_at < begin]
-    return [*earlier, *day.transactions()]
+    """The payments of a day, and those from before ``begin`` that were amended on it, or are being amended."""
+    changed = sorted({*day.amended(), *day.under_way()})
+    earlier = [row for row in day.rows(changed).values() if row.created_at < begin]
+    return [*earlier, *day.complete()]
 
 
 class Exported:
@@ -102,7 +109,10 @@ class Exported:
         return ["" if texts[name] is None else str(texts[name]) for name in COLUMNS]
 
 
-def write(folder: Path, begin: date, end: date, days: Iterable[Iterable[Row]]) -> tuple[Exported, dict[str, Any]]:
+Written = tuple[Exported, Mapping[str, Any]]
+
+
+def write(folder: Path, begin: date, end: date, days: Iterable[Iterable[Row]]) -> Written:
     """Write file and manifest into ``folder``. The manifest comes last, and each by a rename: none is half written."""
     folder.mkdir(parents=True, exist_ok=True)
     exported, temporary = Exported(begin), folder / f".{FILE}"
@@ -127,6 +137,20 @@ def write(folder: Path, begin: date, end: date, days: Iterable[Iterable[Row]]) -
     written.write_text(json.dumps(manifest, indent=2) + "\n")
     written.replace(folder / MANIFEST)
     return exported, manifest
+
+
+def until_complete(written: Callable[[], Written], sleep: Callable[[float], None] = time.sleep) -> Written:
+    """Write the file until two readings give the same, and nothing is being recorded. Raises ``Inconclusive``."""
+    former, last = "", written()
+    for _ in range(_READINGS - 1):
+        former = last[1]["sha256"]
+        sleep(_BETWEEN_SECONDS)
+        last = written()
+        if last[1]["sha256"] == former and not last[0].unsettled:
+            return last
+    if left := last[0].unsettled:
+        raise Inconclusive(f"{len(left)} payments are being recorded, the first {left[0]}: export again")
+    raise Inconclusive("payments still arrive here, so the file is not complete: move the traffic, then export again")
 
 
 def check_file(folder: Path) -> Mapping[str, Any]:
@@ -184,13 +208,13 @@ def _write(options: argparse.Namespace) -> ExitCode:
     outputs = PlatformOutputs.read(options.env.stack_name, aws)
     s3, dynamodb = aws.client("s3"), aws.client("dynamodb")
     days = [options.begin + timedelta(days=n) for n in range((options.end - options.begin).days + 1)]
-    rows = (changed_on(books(s3, dynamodb, outputs, day), options.begin.isoformat()) for day in days)
-    exported, manifest = write(options.folder, options.begin, options.end, rows)
+
+    def written() -> Written:
+        rows = (changed_on(books(s3, dynamodb, outputs, day), options.begin.isoformat()) for day in days)
+        return write(options.folder, options.begin, options.end, rows)
+
+    exported, manifest = until_complete(written)
     say(f"{options.folder / FILE}: {exported.rows} payments, SHA-256 {manifest['sha256']}")
-    if exported.unsettled:
-        raise Inconclusive(
-            f"{len(exported.unsettled)} payments are being recorded, the first {exported.unsettled[0]}: export again"
-        )
     return ExitCode.DONE
 
 

@@ -102,7 +102,7 @@ def platform(s3: Any, dynamodb: Any, outputs: PlatformOutputs) -> Days:
     """The ledger of this platform. ``outputs``: of the environment's stack."""
 
     def read(day: date) -> Ledger:
-        return of_rows(books(s3, dynamodb, outputs, day).transactions())
+        return of_rows(books(s3, dynamodb, outputs, day).complete())
 
     return read
 

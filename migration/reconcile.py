@@ -7,8 +7,8 @@ Reads the old system's ``payments`` (``--source``) and the ledger of the environ
 the old system took must be imported here with the same amount and status. With ``--exported``, what was taken here must
 be there too: after the way back. What differs is looked at twice more, because it may be on its way.
 
-Exit codes: 0 it is so; 1 it is not, and each difference is named; 3 a payment of the day is still being recorded; 4 one
-of the two could not be read.
+Exit codes: 0 it is so; 1 it is not, and each difference is named; 3 a payment of the day is still being recorded, or
+neither system took one, so that nothing is proven; 4 one of the two could not be read.
 """
 
 import argparse
@@ -83,7 +83,7 @@ class Reconciliation:
     def code(self) -> ExitCode:
         if self.differences:
             return ExitCode.FAILED
-        return ExitCode.INCONCLUSIVE if self.unsettled else ExitCode.DONE
+        return ExitCode.INCONCLUSIVE if self.unsettled or not self.payments else ExitCode.DONE
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -97,7 +97,7 @@ class Reconciliation:
         }
 
     def lines(self) -> Iterator[str]:
-        yield f"{self.day}: {self.payments} payments"
+        yield f"{self.day}: {self.payments or 'no'} payments"
         yield from map(str.rstrip, _table(self.totals, exported=self.exported))
         for each in self.differences[:_MOST_SHOWN]:
             yield f"DIFFERENT {each}"
@@ -109,6 +109,8 @@ class Reconciliation:
         elif self.unsettled:
             number, first = len(self.unsettled), self.unsettled[0]
             yield f"UNFINISHED: {number} payments are being recorded, the first {first}: ask again"
+        elif not self.payments:
+            yield "NOTHING PROVEN: neither system took a payment of this day: is it the right day, and source?"
         else:
             yield "each payment was taken by one system, and stands the same in both ledgers that must have it"
 

@@ -1,10 +1,12 @@
 """Brings the rows that differ in line with the old system: those and no others.
 
     python -m migration repair --env prod
+    python -m migration repair --env prod --principal arn:aws:iam::111122223333:role/shop
 
 It compares as `verify` does, and applies the old system's row where one is missing or another one here, and deletes
 where one is only here, through the merge that files take: the same rules, the same rejections. A row that changes here
-meanwhile is left alone. Then it looks at these rows again. Rows of which a whole stretch is missing are not repaired:
+meanwhile is left alone. An IAM principal of another merchant is rejected unless it is named: it may pay and look up in
+its merchant's name. Then it looks at these rows again. Rows of which a whole stretch is missing are not repaired:
 load their file again.
 """
 
@@ -26,7 +28,15 @@ _ROWS_A_CALL = 500
 
 
 def register(commands: Any) -> None:
-    add_options(arguments.add_command(commands, "repair", _run, help="apply the rows that `verify` names"))
+    command = arguments.add_command(commands, "repair", _run, help="apply the rows that `verify` names")
+    add_options(command)
+    command.add_argument(
+        "--principal",
+        action="append",
+        default=[],
+        metavar="ARN",
+        help="IAM principal that changes its merchant; repeat it",
+    )
 
 
 def _run(options: argparse.Namespace) -> ExitCode:
@@ -34,7 +44,7 @@ def _run(options: argparse.Namespace) -> ExitCode:
     found = compare_all(old, here, options.lag)
     say("\n".join(lines(found)))
     if any(each.differences for each in found):
-        say("\n".join(repair(old, here, found)))
+        say("\n".join(repair(old, here, found, options.principal)))
         found = compare_all(old, here, options.lag, [each.table for each in found if each.differs])
         say("\n".join(lines(found)))
     write_report(found, options)
@@ -42,15 +52,20 @@ def _run(options: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def repair(old: Source, here: Target, found: Sequence[Comparison]) -> list[str]:
+def repair(old: Source, here: Target, found: Sequence[Comparison], named: Sequence[str] = ()) -> list[str]:
     """Apply the differences of ``found``, and say what was done. Rows come after those that they refer to, and go
-    before them. Raises ``Unavailable`` when another call moves rows."""
+    before them. ``named``: principals that may change their merchant.
+
+    Raises ``Unavailable`` when another call moves rows.
+    """
     told = []
     for each in found:
         there = [one for one in each.differences if one.kind is not Kind.EXTRA]
-        told += _applied(each.table, there, here, partial(old.values, each.table))
+        told += _applied(each.table, there, here, partial(old.values, each.table), named)
     for each in reversed(found):
-        told += _applied(each.table, [one for one in each.differences if one.kind is Kind.EXTRA], here, lambda keys: {})
+        told += _applied(
+            each.table, [one for one in each.differences if one.kind is Kind.EXTRA], here, lambda keys: {}, named
+        )
     return told
 
 
@@ -59,13 +74,16 @@ def _applied(
     differences: Sequence[Difference],
     here: Target,
     values: Callable[[Sequence[str]], Mapping[str, Mapping[str, str | None]]],
+    named: Sequence[str],
 ) -> list[str]:
     told = []
     for first in range(0, len(differences), _ROWS_A_CALL):
         some = differences[first : first + _ROWS_A_CALL]
         known = values([one.key for one in some])
         rows = [{"key": one.key, "seen": one.seen, "values": known.get(one.key)} for one in some]
-        answer = here.repair(table, [row for row in rows if row["values"] is not None or row["seen"] is not None])
+        answer = here.repair(
+            table, [row for row in rows if row["values"] is not None or row["seen"] is not None], named
+        )
         if answer["state"] == "busy":
             raise Unavailable("other rows are just being moved: try again in a minute")
         told.append(f"{table}: {answer['applied']:,} rows repaired")

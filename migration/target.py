@@ -31,9 +31,9 @@ class Target:
         """The age in seconds of the oldest change that waits here; 0 when none does."""
         return float(self._call({"command": "status", "files": 0})["lag_seconds"])
 
-    def repair(self, table: str, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    def repair(self, table: str, rows: Sequence[Mapping[str, Any]], named: Sequence[str]) -> Mapping[str, Any]:
         """See ``lambdas.migration.repair``; ``busy`` when other rows are just being moved."""
-        return self._call({"command": "repair", "table": table, "rows": rows})
+        return self._call({"command": "repair", "table": table, "rows": rows, "named": list(named)})
 
     def _asked(self, ask: str, table: str, **more: Any) -> Any:
         return self._call({"command": "compare", "ask": ask, "table": table, **more})["answer"]

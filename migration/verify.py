@@ -8,9 +8,9 @@ It compares counts, sums of limits and digests of all rows, and names the rows t
 differs is looked at again after --lag seconds, when the changes before it have arrived: what is on its way is no
 difference. Nothing is written. The payments of the history are compared by `reconcile`.
 
-The old system's database needs PostgreSQL 16, a login that may read, and tables or views `customers`, `merchants` and
-`merchant_customers` with the columns that are exported (docs/migration.md). Report: verify.json in the folder of
---reports.
+The old system's database needs PostgreSQL 16, a login that may read, and tables or views `customers`, `merchants`,
+`merchant_customers` and perhaps `merchant_principals`, with the columns that are exported (docs/migration.md). Report:
+verify.json in the folder of --reports.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lambdas.migration.comparison import CANONICAL
 from lambdas.payments.card_text import mask_card_numbers
 from migration import arguments, source
 from migration.differences import Comparison, Stretch, compare, wait
@@ -61,14 +60,15 @@ def _run(options: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def compare_all(old: Source, here: Target, lag: float, tables: Sequence[str] = tuple(CANONICAL)) -> list[Comparison]:
-    """All tables. Raises ``Inconclusive`` when what waits here is not applied in time, and ``Unavailable``."""
+def compare_all(old: Source, here: Target, lag: float, tables: Sequence[str] = ()) -> list[Comparison]:
+    """``tables``: those that the old system has, if none are given. Raises ``Inconclusive`` when what waits here is not
+    applied in time, and ``Unavailable``."""
 
     def arrived() -> None:
         wait(lag, here.lag, _LONGEST_WAIT_SECONDS)
 
     try:
-        return [compare(old, here, table, most=MOST, arrived=arrived) for table in tables]
+        return [compare(old, here, table, most=MOST, arrived=arrived) for table in tables or old.tables()]
     except TimeoutError:
         raise Inconclusive(
             f"changes wait here for {_LONGEST_WAIT_SECONDS / 60:g} minutes: `python -m migration status` says why"
@@ -84,6 +84,8 @@ def check(found: Iterable[Comparison]) -> None:
         raise Inconclusive(
             f"more rows of {', '.join(partly)} differed at first than were looked at again: try again when fewer change"
         )
+    if not any(each.there["rows"] or each.here["rows"] for each in found):
+        raise Inconclusive("neither side has a row: nothing is proven. Is it the right source, and is it loaded here?")
     if moving := sum(len(each.unsettled) for each in found):
         raise Inconclusive(
             f"{moving} rows changed at each look, and nothing is known of them: try again with less --lag"

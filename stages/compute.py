@@ -151,7 +151,7 @@ class Compute(Construct):
                 "REVIEWER_ROLE_ARN": self._named_role(Staff.REVIEWER),
                 "OPERATOR_ROLE_ARN": self._named_role(Staff.OPERATOR),
                 "FOUR_EYES": str(base.environment.four_eyes).lower(),
-                **({"SOURCE_AMENDS": "true"} if migration is not None and migration.source_amends else {}),
+                **(migration.variables if migration else {}),
             },
             statements=[
                 *encryption.read_secret(database.app_secret.secret_arn),

@@ -9,15 +9,17 @@ from constructs import Construct
 
 import names
 from environments import PIPELINE, CutOverSettings, Environment
-from names import Role
+from names import Index, Role
 from stages.delivery_roles import announces, outputs_statement
 from stages.encryption import Encryption
+from stages.function import PlatformFunction
 from stages.monitoring import Monitoring
 from stages.storage import Storage
 
 
 class CutOver(Construct):
-    """``payment-cutover-<env>``: changes the weights and addresses of one name, and keeps the records of that."""
+    """``payment-cutover-<env>``: changes the weights and addresses of one name, keeps the records of that, and reads
+    both ledgers for the checks. Customers are compared by the function of the migration (``reader``)."""
 
     def __init__(
         self,
@@ -29,9 +31,10 @@ class CutOver(Construct):
         encryption: Encryption,
         storage: Storage,
         monitoring: Monitoring,
+        reader: PlatformFunction,
     ) -> None:
         super().__init__(scope, id)
-        stack, own = Stack.of(self), names.cut_over(environment.name)
+        stack, own, payments = Stack.of(self), names.cut_over(environment.name), storage.transactions
         zone = f"arn:{stack.partition}:route53:::hostedzone/{settings.hosted_zone_id}"
         description = "Cut-over: moves clients from the old system to the platform"
         statements = [
@@ -64,6 +67,18 @@ class CutOver(Construct):
                 actions=["dynamodb:PutItem", "dynamodb:DeleteItem"],
                 resources=[storage.releases.table_arn],
                 conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [own]}},
+            ),
+            # ``verify``, and ``reconcile``: the day's payments, and the keys of their records.
+            iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[reader.function.function_arn]),
+            iam.PolicyStatement(
+                actions=["dynamodb:Query"],
+                resources=[f"{payments.table_arn}/index/{index}" for index in (Index.BY_DAY, Index.BY_STATUS)],
+            ),
+            iam.PolicyStatement(actions=["dynamodb:BatchGetItem"], resources=[payments.table_arn]),
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[storage.audit.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": "audit/*"}},
             ),
             encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
             *announces(environment=environment, encryption=encryption, monitoring=monitoring),

@@ -11,6 +11,7 @@ from constructs import Construct
 
 import names
 from environments import MigrationSettings
+from names import Colour, Function
 from stages.compute import Compute
 from stages.database import NAME, Database
 from stages.function import FunctionBase, PlatformFunction
@@ -18,8 +19,6 @@ from stages.monitoring import Monitoring
 from stages.replication import Replication
 from stages.storage import Storage
 
-KEPT_DAYS = 7
-"""Files of the old system that nobody deleted are gone after this."""
 MEMORY_MB = 1769
 """One processor (AWS Lambda Developer Guide, "Memory"): one thread checks the rows."""
 
@@ -52,9 +51,10 @@ class Migration(Construct):
             enable_key_rotation=True,
             removal_policy=RemovalPolicy.DESTROY,
         )
-        self.bucket = storage.passing_bucket(
-            self, "Files", access_logs="migration-bucket/", key=self.key, days=KEPT_DAYS
-        )
+        # No life cycle deletes a file before it is applied: its changes would be lost. The function deletes old ones.
+        self.bucket = storage.passing_bucket(self, "Files", access_logs="migration-bucket/", key=self.key, days=None)
+        amends = compute.functions[Function.TRANSACTIONS].function
+        self._stable = f"{amends.function_arn}:{Colour.STABLE}"
         self.function = PlatformFunction(
             self,
             "Function",
@@ -74,6 +74,8 @@ class Migration(Construct):
                 "AUDIT_KEY_ID": base.encryption.data_key.key_id,
                 "FINGERPRINT_SECRET_ARN": compute.fingerprint.secret_arn,
                 "PAYMENTS_PER_SECOND": str(self._settings.payments_per_second),
+                "STABLE_TRANSACTIONS": self._stable,
+                **self._settings.variables,
             },
             statements=[
                 *base.encryption.read_secret(secret.secret_arn),
@@ -87,11 +89,13 @@ class Migration(Construct):
                     actions=["s3:DeleteObjectVersion"],
                     resources=[self.bucket.arn_for_objects(f"*.{form}") for form in ("csv", "parquet")],
                 ),
+                # So is what nobody deleted for a week, whatever its name is, except what is not applied.
+                iam.PolicyStatement(actions=["s3:DeleteObject"], resources=[self.bucket.arn_for_objects("*")]),
                 base.encryption.use_key(self.key, "s3", "kms:Decrypt", "kms:GenerateDataKey"),
                 *self._import_payments(base, storage, compute),
             ],
         )
-        storage.let_only_write_imports(self.function.role)
+        storage.let_write_imports(self.function.role)
         # The user with which it logs in is made by the schema.
         self.function.run_every(Duration.minutes(1)).node.add_dependency(database.schema)
         self._alarm(base, monitoring)
@@ -116,6 +120,14 @@ class Migration(Construct):
                 actions=["s3:PutObject", "s3:GetObject"],
                 resources=[storage.audit.arn_for_objects(f"{names.IMPORTS}/*")],
             ),
+            # The records of an import that died tell which of its payments are missing.
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[storage.audit.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": f"{names.IMPORTS}/*"}},
+            ),
+            # Whether the stable version knows that the old system gives its payments back.
+            iam.PolicyStatement(actions=["lambda:GetFunctionConfiguration"], resources=[self._stable]),
             encryption.use_data_key("dynamodb", "kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"),
             encryption.use_data_key("s3", "kms:Decrypt", "kms:GenerateDataKey"),
         ]

@@ -165,18 +165,18 @@ class PlatformStack(Stack):
                 self, "Migration", base=base, storage=storage, database=database, compute=compute, monitoring=monitoring
             )
             migration_outputs = migration.outputs
-        cut_over_outputs = {}
-        if environment.migration and environment.migration.cut_over:
-            cut_over = CutOver(
-                self,
-                "CutOver",
-                environment=environment,
-                settings=environment.migration.cut_over,
-                encryption=encryption,
-                storage=storage,
-                monitoring=monitoring,
-            )
-            cut_over_outputs = cut_over.outputs
+            if environment.migration.cut_over:
+                cut_over = CutOver(
+                    self,
+                    "CutOver",
+                    environment=environment,
+                    settings=environment.migration.cut_over,
+                    encryption=encryption,
+                    storage=storage,
+                    monitoring=monitoring,
+                    reader=migration.function,
+                )
+                migration_outputs |= cut_over.outputs
         self.outputs = {
             name: CfnOutput(self, name, value=value, description=description)
             for name, (value, description) in {
@@ -198,7 +198,6 @@ class PlatformStack(Stack):
                 **shadow_outputs,
                 **load_outputs,
                 **migration_outputs,
-                **cut_over_outputs,
             }.items()
         }
 

@@ -63,6 +63,6 @@ class Sealing(Construct):
                 encryption.use_data_key("dynamodb", "kms:Decrypt"),
             ],
         )
-        storage.let_only_write_seals(job.role)
+        storage.let_write_seals(job.role)
         self.schedule = job.run_every(Duration.hours(1))
         self.first = job.custom_resource(self, "First", resource_type="Custom::FirstSeal", properties={})

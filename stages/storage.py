@@ -53,6 +53,8 @@ class Storage(Construct):
         self.access_logs = self._access_log_bucket()
         self._audit_emptied: CustomResource | None = None
         self.audit = self._audit_bucket()
+        self._seals = self._let_nobody_write(SEALS, sid="SealsAreWrittenByTheirJob")
+        self._imports = self._let_nobody_write(IMPORTS, sid="ImportsAreWrittenByTheMigration")
 
     def outlive(self, *entrances: IConstruct) -> None:
         """Empty the audit bucket after ``entrances`` are deleted, by which payments arrive: each leaves a record.
@@ -63,25 +65,25 @@ class Storage(Construct):
             for entrance in entrances:
                 entrance.node.add_dependency(self._audit_emptied)
 
-    def let_only_write_seals(self, role: iam.IRole) -> None:
-        """Deny everybody else to write seals. The roles of the payments' functions name ``audit/`` only anyway."""
-        self._let_only_write(SEALS, role, sid="SealsAreWrittenByTheirJob")
+    def let_write_seals(self, role: iam.IRole) -> None:
+        """Nobody else may. The roles of the payments' functions name ``audit/`` only anyway."""
+        self._seals.add_condition("ArnNotEquals", {"aws:PrincipalArn": role.role_arn})
 
-    def let_only_write_imports(self, role: iam.IRole) -> None:
-        """Deny everybody else to write the records of imported payments."""
-        self._let_only_write(IMPORTS, role, sid="ImportsAreWrittenByTheMigration")
+    def let_write_imports(self, role: iam.IRole) -> None:
+        """Nobody else may write the records of imported payments. They outlive the migration, and so does that."""
+        self._imports.add_condition("ArnNotEquals", {"aws:PrincipalArn": role.role_arn})
 
-    def _let_only_write(self, folder: str, role: iam.IRole, *, sid: str) -> None:
-        self.audit.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid=sid,
-                effect=iam.Effect.DENY,
-                principals=[iam.AnyPrincipal()],
-                actions=["s3:PutObject"],
-                resources=[self.audit.arn_for_objects(f"{folder}/*")],
-                conditions={"ArnNotEquals": {"aws:PrincipalArn": role.role_arn}},
-            )
+    def _let_nobody_write(self, folder: str, *, sid: str) -> iam.PolicyStatement:
+        """Add a statement that denies it. A condition may except a role."""
+        statement = iam.PolicyStatement(
+            sid=sid,
+            effect=iam.Effect.DENY,
+            principals=[iam.AnyPrincipal()],
+            actions=["s3:PutObject"],
+            resources=[self.audit.arn_for_objects(f"{folder}/*")],
         )
+        self.audit.add_to_resource_policy(statement)
+        return statement
 
     def receive_balancer_logs(self, balancer: elbv2.ApplicationLoadBalancer, *, prefix: str) -> None:
         """Let ``balancer`` deliver its access logs under ``prefix``.
@@ -104,10 +106,12 @@ class Storage(Construct):
         balancer.node.add_dependency(cast(s3.BucketPolicy, self.access_logs.policy))
 
     def passing_bucket(
-        self, scope: Construct, id: str, *, access_logs: str, key: kms.IKey | None = None, days: int = 1
+        self, scope: Construct, id: str, *, access_logs: str, key: kms.IKey | None = None, days: int | None = 1
     ) -> s3.Bucket:
-        """A bucket for temporary objects, which expire after ``days``. ``access_logs``: prefix of its access logs.
-        ``key``: the operations key if none is given."""
+        """A bucket for temporary objects, which expire after ``days``; ``None``: somebody deletes them.
+
+        ``access_logs``: prefix of its access logs. ``key``: the operations key if none is given.
+        """
         bucket = s3.Bucket(
             scope,
             id,
@@ -117,7 +121,9 @@ class Storage(Construct):
             **_PRIVATE,
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    id="Expire", expiration=Duration.days(days), noncurrent_version_expiration=Duration.days(1)
+                    id="Expire",
+                    expiration=Duration.days(days) if days else None,
+                    noncurrent_version_expiration=Duration.days(1),
                 )
             ],
             removal_policy=RemovalPolicy.DESTROY,

@@ -10,7 +10,7 @@ class S3AuditLog:
     """``audit.AuditLog`` in the bucket ``AUDIT_BUCKET`` under the KMS key ``AUDIT_KEY_ID``."""
 
     def __init__(self) -> None:
-        self._bucket = os.environ["AUDIT_BUCKET"]
+        self.bucket = os.environ["AUDIT_BUCKET"]
         self._key_id = os.environ["AUDIT_KEY_ID"]
 
     def put_if_absent(self, record: Record) -> Record:
@@ -20,7 +20,7 @@ class S3AuditLog:
         with aws.available("audit log"):
             try:
                 client.put_object(
-                    Bucket=self._bucket,
+                    Bucket=self.bucket,
                     Key=record.key,
                     Body=record.body,
                     ContentType="application/json",
@@ -31,6 +31,6 @@ class S3AuditLog:
             except ClientError as error:
                 if error.response["Error"]["Code"] != "PreconditionFailed":
                     raise
-                body = client.get_object(Bucket=self._bucket, Key=record.key)["Body"].read()
+                body = client.get_object(Bucket=self.bucket, Key=record.key)["Body"].read()
                 return Record(key=record.key, body=body, hash=digest(body))
         return record

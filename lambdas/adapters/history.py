@@ -3,11 +3,13 @@
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from lambdas.adapters import aws
+from lambdas.adapters.audit_log import S3AuditLog
+from lambdas.books import imports
 from lambdas.books.agreement import Row
 from lambdas.migration.pace import Pace
 from lambdas.payments.errors import Unavailable
@@ -88,6 +90,19 @@ class DynamoHistory:
                 longest = min(_LONGEST_PAUSE_SECONDS, 0.1 * 2**attempt)
                 self._sleep(random.uniform(0, longest))  # noqa: S311  # full jitter
         raise AssertionError("the last attempt returns or raises")
+
+
+class S3ImportLog(S3AuditLog):
+    """``history.ImportLog``."""
+
+    def imported(self, import_id: str) -> Iterator[bytes]:
+        client = aws.patient_client("s3")
+        with aws.available("audit log"):
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=imports.FOLDER):
+                for found in page.get("Contents", []):
+                    name = imports.Name.of(found["Key"])
+                    if name and name.is_part_of(import_id):
+                        yield client.get_object(Bucket=self.bucket, Key=found["Key"])["Body"].read()
 
 
 class PostgresKnown:

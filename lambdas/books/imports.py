@@ -8,6 +8,9 @@ import is open, and a payment that only its records know may still come.
 The records lie in the audit bucket under ``imports/``, by the day on which they were written. They have their places in
 the chains of their writers, and seals hold them as they hold the records of that day. The names of the records of parts
 say from when to when their payments are, so that the verification of a day finds them.
+
+A file may be replaced or skipped while its import is under way. What its records name and the ledger lacks never comes
+then: a record that gives it up names it, and the import ends.
 """
 
 import re
@@ -40,7 +43,7 @@ OF_LEDGER: Final = {
 _NAME: Final = re.compile(
     rf"{FOLDER}(?P<made>\d{{4}}-\d\d-\d\d)/"
     r"(?:(?P<first>\d{4}-\d\d-\d\d)_(?P<last>\d{4}-\d\d-\d\d)\.(?P<part>imp_[0-9a-f]{32})\.[0-9a-f]{16}"
-    r"|(?P<ended>imp_[0-9a-f]{32}))\.json"
+    r"(?P<given_up>\.given-up)?|(?P<ended>imp_[0-9a-f]{32})(?:\.[0-9a-f]{16})?)\.json"
 )
 
 
@@ -51,10 +54,14 @@ class Name(NamedTuple):
     first: str
     last: str
     """The days (UTC) between which its payments are; both empty in the last record, which has none."""
+    given_up: bool = False
 
     @property
     def ended(self) -> bool:
         return not self.first
+
+    def is_part_of(self, import_id: str) -> bool:
+        return self.import_id == import_id and not self.ended and not self.given_up
 
     def may_hold(self, day: str) -> bool:
         return self.first <= day <= self.last
@@ -65,7 +72,8 @@ class Name(NamedTuple):
         found = _NAME.fullmatch(key)
         if found is None:
             return None
-        return cls(found["part"] or found["ended"], found["first"] or "", found["last"] or "")
+        given_up = found["given_up"] is not None
+        return cls(found["part"] or found["ended"], found["first"] or "", found["last"] or "", given_up)
 
 
 class Listed(NamedTuple):
@@ -129,8 +137,25 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """Payments that records of an import name, and that it never brings."""
+
+    import_id: str
+    source: str
+    created_at: str
+    given_up: Mapping[str, Mapping[str, str]]
+    """The digest of each by its id, by day (UTC)."""
+
+    def record(self, link: Link) -> Record:
+        named = _digest_of(self.given_up, 0)
+        days = f"{min(self.given_up)}_{max(self.given_up)}"
+        key = f"{folder(self.created_at[:10])}{days}.{self.import_id}.{named}.given-up.json"
+        return _record(key, {**asdict(self), "first_line": 0, "chain": asdict(link)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """The end of an import: its whole file is in the ledger, except what was rejected."""
+    """The end of an import: what it could bring of its file is in the ledger. It may go on, and end once more."""
 
     import_id: str
     source: str
@@ -139,8 +164,14 @@ class End:
     totals: Mapping[str, Mapping[str, Mapping[str, int]]]
 
     def record(self, link: Link) -> Record:
-        key = f"{folder(self.created_at[:10])}{self.import_id}.json"
+        named = digest(canonical({"counts": self.counts, "totals": self.totals}))[:16]
+        key = f"{folder(self.created_at[:10])}{self.import_id}.{named}.json"
         return _record(key, {**asdict(self), "chain": asdict(link)})
+
+
+def order(key: str) -> tuple[bool, str]:
+    """Sorts keys of records: those that give up come first."""
+    return not key.endswith(".given-up.json"), key
 
 
 def folder(day: str) -> str:
@@ -178,19 +209,24 @@ def check(key: str, document: Mapping[str, Any]) -> None:
     name = Name.of(key)
     if name is None or not key.startswith(folder(document["created_at"][:10])):
         raise ValueError("it belongs under another key")
-    days = document.get("payments", {})
-    expected = Name(document["import_id"], min(days, default=""), max(days, default=""))
-    if name != expected or (days and _digest_of(days, document["first_line"]) != key.split(".")[-2]):
+    days = document.get("given_up", document.get("payments", {}))
+    expected = Name(document["import_id"], min(days, default=""), max(days, default=""), "given_up" in document)
+    if name != expected or (days and f".{_digest_of(days, document['first_line'])}." not in key):
         raise ValueError("its name says something else than it")
 
 
 def listed(day: str, records: Iterable[tuple[str, bytes, Mapping[str, Any], bool]]) -> dict[str, Listed]:
     """The payments of ``day`` by id. ``records``: key, body and content of records, and whether their import is
-    open."""
+    open. Those that give up come first."""
     found: dict[str, Listed] = {}
+    given_up: dict[tuple[str, str, str], str] = {}
     for key, body, document, is_open in records:
-        own, at = (key, digest(body)), document["created_at"]
+        own, at, import_id = (key, digest(body)), document["created_at"], document["import_id"]
+        for transaction_id, named in document.get("given_up", {}).get(day, {}).items():
+            given_up[import_id, transaction_id, named] = at
         for transaction_id, named in document.get("payments", {}).get(day, {}).items():
+            if at <= given_up.get((import_id, transaction_id, named), ""):
+                continue
             this = Listed(named, at, (own,), is_open)
             known = found.get(transaction_id)
             found[transaction_id] = _merged(known, this) if known else this

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,7 +19,9 @@ from lambdas.payments.amendments import Status
 from lambdas.payments.audit import prefix
 
 _READERS = 8
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _OF_AMENDMENT = re.compile(r"/(txn_[0-9a-f]{32})\.\d+\.json$")
+_OF_PAYMENT = re.compile(r"/(txn_[0-9a-f]{32})\.json$")
 _AT_ONCE = 16
 """The most records of imports in memory: each has up to a megabyte."""
 _MOST_KEYS = 100
@@ -52,21 +55,34 @@ class StoredBooks:
 
     def amended(self) -> list[str]:
         """The ids of the transactions of any day that were amended on this one."""
+        return self._recorded(_OF_AMENDMENT)
+
+    def _recorded(self, form: re.Pattern[str]) -> list[str]:
+        """The ids in the keys of the day's records. S3 lists each that was written."""
         keys = (key for keys in self._keys(prefix(self.day)) for key in keys)
-        return sorted({found[1] for key in keys if (found := _OF_AMENDMENT.search(key))})
+        return sorted({found[1] for key in keys if (found := form.search(key))})
 
     def imports(self) -> Iterator[tuple[str, bytes, bool]]:
-        names = {key: name for keys in self._keys(imports.FOLDER) for key in keys if (name := imports.Name.of(key))}
-        ended = {name.import_id for name in names.values() if name.ended}
-        keys = [key for key, name in names.items() if name.may_hold(self.day)]
+        """An import is open for a record that was written after its end: it goes on."""
+        written = {key: at for page in self._pages(imports.FOLDER) for key, at in page}
+        names = {key: name for key in written if (name := imports.Name.of(key))}
+        ended: dict[str, datetime] = {}
+        for key, name in names.items():
+            if name.ended:
+                ended[name.import_id] = max(written[key], ended.get(name.import_id, written[key]))
+        keys = sorted((key for key, name in names.items() if name.may_hold(self.day)), key=imports.order)
         with ThreadPoolExecutor(_READERS) as readers:
             for key, body in self._large_bodies(keys, readers):
-                yield key, body, names[key].import_id not in ended
+                yield key, body, written[key] > ended.get(names[key].import_id, _NEVER)
 
     def _keys(self, folder_name: str) -> Iterator[list[str]]:
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder_name)
-        for page in pages:
-            yield [found["Key"] for found in page.get("Contents", [])]
+        for page in self._pages(folder_name):
+            yield [key for key, _ in page]
+
+    def _pages(self, folder_name: str) -> Iterator[list[tuple[str, datetime]]]:
+        """Keys, and when they were written."""
+        for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=folder_name):
+            yield [(found["Key"], found["LastModified"]) for found in page.get("Contents", [])]
 
     def _large_bodies(self, keys: Sequence[str], readers: ThreadPoolExecutor) -> Iterator[tuple[str, bytes]]:
         for begin in range(0, len(keys), _AT_ONCE):
@@ -79,13 +95,26 @@ class StoredBooks:
 
     def transactions(self) -> list[Row]:
         """Those from before the index ``by-day`` are in ``by-status`` only, so both are read."""
-        by_day = [("day_shard", shard) for shard in transactions.day_shards(self.day)]
-        by_status = [("status", status) for status in _STATUSES]
-        found = [row for key in by_day for row in self._query(_BY_DAY, *key)]
-        found += [row for key in by_status for row in self._query(_BY_STATUS, *key)]
+        shards = transactions.day_shards(self.day)
+        found = [row for shard in shards for row in self._query(_BY_DAY, "day_shard", shard, self.day)]
+        found += [row for status in _STATUSES for row in self._query(_BY_STATUS, "status", status, self.day)]
         # An index may show a transaction as it was a moment ago. The newest state counts.
         found.sort(key=lambda row: (row.settled, len(row.history), row.amending is not None))
         return list({row.transaction_id: row for row in found}.values())
+
+    def complete(self) -> list[Row]:
+        """The day's transactions as they are now: those that the indexes show, and those that they do not show yet.
+
+        Each payment has its record before it is settled and answered, so only one that is being recorded at this moment
+        can be missing. Once the indexes follow, they show it, or its record is listed.
+        """
+        ids = {*(row.transaction_id for row in self.transactions()), *self._recorded(_OF_PAYMENT)}
+        return [row for row in self.rows(sorted(ids)).values() if row.created_at.startswith(self.day)]
+
+    def under_way(self) -> list[str]:
+        """The ids of the transactions, of any day, of which something is being recorded, as the index shows them."""
+        statuses = (transactions.PENDING, transactions.AMENDING)
+        return sorted({row.transaction_id for each in statuses for row in self._query(_BY_STATUS, "status", each, "")})
 
     def record(self, key: str) -> bytes | None:
         return _read(self.s3, self.bucket, key)
@@ -104,13 +133,14 @@ class StoredBooks:
             wanted += left
         return found
 
-    def _query(self, index: str, key: str, value: str) -> Iterator[Row]:
+    def _query(self, index: str, key: str, value: str, begin: str) -> Iterator[Row]:
+        """``begin``: how the transactions' times begin; empty: all of them."""
         pages = self.dynamodb.get_paginator("query").paginate(
             TableName=self.table,
             IndexName=index,
-            KeyConditionExpression="#key = :value AND begins_with(created_at, :day)",
+            KeyConditionExpression="#key = :value" + (" AND begins_with(created_at, :begin)" if begin else ""),
             ExpressionAttributeNames={"#key": key},
-            ExpressionAttributeValues={":value": {"S": value}, ":day": {"S": self.day}},
+            ExpressionAttributeValues={":value": {"S": value}, **({":begin": {"S": begin}} if begin else {})},
         )
         for page in pages:
             yield from map(Row.of, page["Items"])

@@ -8,13 +8,13 @@ the state after it, and not the states between.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lambdas.migration import files, merging
 from lambdas.migration.files import BadFile, ChangedRow
 from lambdas.migration.history import PaymentImport
 from lambdas.migration.objects import Bucket, FileChanged, Object
-from lambdas.migration.payment_load import PAYMENTS, Importer
+from lambdas.migration.payment_load import PAYMENTS, Importer, leave_former
 from lambdas.migration.report import Report
 from lambdas.migration.state import DONE, READING, REFUSED, Progress, State
 from lambdas.migration.tables import TABLES, Fault, Table
@@ -45,6 +45,41 @@ class Waiting(Exception):
     """A change needs something that is not there yet. The message says what."""
 
 
+class Backlog(NamedTuple):
+    """What is not applied of the changes."""
+
+    files: Sequence[Object]
+    """In the bucket, oldest first."""
+    missing: Mapping[str, datetime]
+    """Files that are not applied to their end, and that are not in the bucket any more, with their last step."""
+    unread: Sequence[str]
+    """Files of the full load that are not loaded."""
+
+    def lag_seconds(self, now: datetime) -> float:
+        """The age of the oldest file, by the clocks of S3 and the database. The old system's has no part in it."""
+        oldest = min([*(each.arrived_at for each in self.files), *self.missing.values()], default=now)
+        return max(0.0, (now.astimezone(UTC) - oldest).total_seconds())
+
+    def ready(self) -> Sequence[Object]:
+        """Those that may be applied now. Nothing overtakes a missing file. Raises ``Waiting``."""
+        if self.unread and self.files:
+            raise Waiting(f"{len(self.unread)} files of the full load are not loaded, the first is {self.unread[0]}")
+        if not self.missing:
+            return self.files
+        first = min(self.missing, key=_order)
+        before = [each for each in self.files if each.name.order < _order(first)]
+        if not before:
+            gone = "is not applied to its end, and not in the bucket any more: put it there again, or give it up"
+            raise Waiting(f"{first} {gone}: skip --file {first}")
+        return before
+
+
+def _order(key: str) -> str:
+    """A file of a full load comes before all changes."""
+    name = files.Name.of(key)
+    return name.order if name and name.kind == "changes" else ""
+
+
 class Follower:
     """``has_time``: whether there is time left to begin another slice."""
 
@@ -56,10 +91,20 @@ class Follower:
         self._importer = importer
         self._payments: PaymentImport | None = None
 
-    def pending(self) -> list[Object]:
-        """The files with changes that are not applied, oldest first. Raises ``Waiting`` before the full load."""
+    def pending(self) -> Sequence[Object]:
+        """The files whose changes may be applied now, oldest first. Raises ``Waiting``."""
+        return self.backlog().ready()
+
+    def watch(self, found: Backlog) -> None:
+        """From now on each of its files is missed when it is gone before it was applied."""
+        states = self._state.states()
+        self._state.watch(each for each in found.files if each.name.key not in states)
+
+    def backlog(self) -> Backlog:
         states = self._state.states()
         found = self._bucket.files()
+        there = {each.name.key for each in found}
+        missing = {key: at for key, at in self._state.unfinished().items() if key not in there}
         unread = [
             each.name.key
             for each in found
@@ -69,13 +114,12 @@ class Follower:
         waiting = [
             each for each in found if each.name.kind == "changes" and states.get(each.name.key) != (DONE, each.etag)
         ]
-        if unread and waiting:
-            raise Waiting(f"{len(unread)} files of the full load are not loaded, the first is {unread[0]}")
-        return sorted(waiting, key=lambda each: each.name.order)
+        return Backlog(sorted(waiting, key=lambda each: each.name.order), missing, unread)
 
     def apply(self, file: Object) -> Progress:
         """Apply ``file`` until it is done, a line of it can't be applied, or there is no time left."""
         self._payments = None
+        leave_former(self._state, self._importer, file)
         progress = self._state.progress(file)
         if progress.state == REFUSED:
             progress.state, progress.report.fault = READING, ""
@@ -90,6 +134,8 @@ class Follower:
         except (BadFile, Waiting) as error:
             progress = self._state.progress(file)
             progress.state, progress.report.fault = REFUSED, str(error)
+            if progress.report.sums:
+                self._importing(file).end(progress.report)
             with self._state.transaction():
                 self._state.save(progress)
         if progress.state != READING:
@@ -209,11 +255,3 @@ class Follower:
 
 def _rows(changes: Any) -> list[tuple[str, int, Sequence[str]]]:
     return [(each.position, each.line, list(each.texts)) for each in changes]
-
-
-def lag_seconds(pending: Sequence[Object], now: datetime) -> float:
-    """The age of the oldest file that is not applied, by S3's clock. The old system's clock has no part in it."""
-    if not pending:
-        return 0.0
-    oldest = min(each.arrived_at for each in pending)
-    return max(0.0, (now.astimezone(UTC) - oldest).total_seconds())

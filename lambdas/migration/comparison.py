@@ -18,6 +18,7 @@ CANONICAL: Final = {
     "merchants": (
         "merchant_id", "status", "allowed_currencies", "limits", "required_fields", "platform_wide", "created_at",
     ),
+    "merchant_principals": ("principal", "merchant_id"),
     "merchant_customers": ("merchant_id", "customer_id"),
 }  # fmt: skip
 """The columns of each table that is compared, each table after those that it refers to."""
@@ -48,6 +49,9 @@ TARGET: Final = {
                {LIST.format("required_fields")} AS required_fields, platform_wide::text AS platform_wide,
                {TIME.format("created_at")} AS created_at
         FROM merchants WHERE takes = 'real'
+    """,
+    "merchant_principals": """
+        SELECT principal, merchant_id FROM merchant_principals JOIN merchants USING (merchant_id) WHERE takes = 'real'
     """,
     "merchant_customers": """
         SELECT merchant_id, customer_id FROM merchant_customers JOIN merchants USING (merchant_id) WHERE takes = 'real'

@@ -10,9 +10,11 @@ For each part of a file:
 5. They are read back, because the file is deleted when each of its rows is in the ledger.
 
 After the last part, ``end`` writes the record that ends the import. A killed import is run again: from any earlier row
-on, as often as needed. What it wrote is recognised by the line that each payment carries.
+on, as often as needed. What it wrote is recognised by the line that each payment carries. One whose file was
+replaced or skipped is not run again: ``give_up`` ends it.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -21,7 +23,7 @@ from typing import Any, Final, Protocol
 
 from lambdas.adapters.ledger import to_item
 from lambdas.books.agreement import Row
-from lambdas.books.imports import End, Part, row_digest
+from lambdas.books.imports import End, GivenUp, Part, row_digest
 from lambdas.migration import files
 from lambdas.migration.planning import Known, PartOfFile, Planned
 from lambdas.migration.report import Report
@@ -46,14 +48,21 @@ class History(Protocol):
         it. Returns whether it did."""
 
 
+class ImportLog(AuditLog, Protocol):
+    """The audit log as an import needs it. Its methods raise ``Unavailable``."""
+
+    def imported(self, import_id: str) -> Iterable[bytes]:
+        """The records of the parts that an import has written."""
+
+
 class PaymentImport:
     """The import of one file. ``import_id``: the same for each attempt at this file. ``order``: of a file of changes
-    among the others; empty for a file of the full load."""
+    among the others; empty for a file of the full load. ``check``: raises when no payment may be imported now."""
 
     def __init__(
         self,
         history: History,
-        audit_log: AuditLog,
+        audit_log: ImportLog,
         known: Known,
         keys: CardKeys,
         *,
@@ -61,6 +70,7 @@ class PaymentImport:
         source: str,
         order: str = "",
         clock: Callable[[], datetime],
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._history = history
         self._audit_log = audit_log
@@ -70,11 +80,13 @@ class PaymentImport:
         self._source = source
         self._order = order
         self._clock = clock
+        self._check = check
         self._chain = Chain()
 
     def apply(self, rows: Iterable[files.Row], report: Report) -> None:
         """Import ``rows``, in the file's order, and count in ``report`` what was done. Raises ``Unavailable``; the same
         rows may then be applied again, with the report from before."""
+        self._check()
         left = iter(rows)
         while part := list(islice(left, PART_ROWS)):
             self._apply_part(part, report)
@@ -89,6 +101,32 @@ class PaymentImport:
             totals=report.sums,
         )
         return self._chain.add(end.record, self._audit_log)
+
+    def give_up(self, report: Report, after_line: int) -> None:
+        """End an import that nobody goes on with, and that is in the ledger up to ``after_line``. It may have died
+        between the record of a part and its payments: what is not in the ledger never comes, and is named.
+
+        Raises ``Unavailable``; may be repeated.
+        """
+        parts, left = 0, dict[str, dict[str, str]]()
+        for body in self._audit_log.imported(self._import_id):
+            part, parts = json.loads(body), parts + 1
+            if part["first_line"] <= after_line:
+                continue
+            digests = {id: (day, named) for day, found in part["payments"].items() for id, named in found.items()}
+            stored = self._history.stored(list(digests))
+            for id, (day, named) in digests.items():
+                if id not in stored or row_digest(stored[id]) != named:
+                    left.setdefault(day, {})[id] = named
+        if left:
+            number = sum(map(len, left.values()))
+            report.note(f"{number} payments were recorded and not written when the import was given up")
+            given_up = GivenUp(
+                import_id=self._import_id, source=self._source, created_at=timestamp(self._clock()), given_up=left
+            )
+            self._chain.add(given_up.record, self._audit_log)
+        if parts:
+            self.end(report)
 
     def _apply_part(self, rows: Sequence[files.Row], report: Report) -> None:
         part = PartOfFile(rows, self._import_id, self._order)

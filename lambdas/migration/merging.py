@@ -45,11 +45,16 @@ def _typed(columns: Sequence[Column]) -> str:
     return ", ".join(f"texts[{n}]::{column.type} AS {column.name}" for n, column in enumerate(columns, 1))
 
 
-def upsert(connection: Any, table: Table, columns: Sequence[Column]) -> tuple[dict[str, int], list[tuple[int, Fault]]]:
-    """Insert or update the rows of ``incoming``. Returns the counts, and the faults by line."""
+def upsert(
+    connection: Any, table: Table, columns: Sequence[Column], named: Sequence[str] = ()
+) -> tuple[dict[str, int], list[tuple[int, Fault]]]:
+    """Insert or update the rows of ``incoming``. Returns the counts, and the faults by line. ``named``: keys of a
+    fixed table whose rows may change."""
     connection.run("ANALYZE incoming")
     superseded = _take_superseded(connection, table)
     faults = [*_duplicates(connection, table), *_own(connection, table), *_orphans(connection, table)]
+    if table.fixed:
+        faults += _moved(connection, table, columns, named)
     names = [column.name for column in columns]
     others = [name for name in names if name not in table.key]
     if others:
@@ -137,6 +142,26 @@ def _orphans(connection: Any, table: Table) -> Iterator[tuple[int, Fault]]:
             f"WHERE target.{column} = incoming.{column} AND NOT ({TABLES[parent].own})) RETURNING line"
         ):
             yield line, Fault(column, f"refers to none of the {parent} that moved")
+
+
+def _moved(
+    connection: Any, table: Table, columns: Sequence[Column], named: Sequence[str]
+) -> Iterator[tuple[int, Fault]]:
+    """Also one that was deleted by a change: else a deletion and an insertion would do what no update may."""
+    others = [column.name for column in columns if column.name not in table.key]
+    theirs, ours = (", ".join(f"{side}.{name}" for name in others) for side in ("incoming", "target"))
+    for (line,) in connection.run(
+        f"DELETE FROM incoming WHERE NOT {table.key[0]} = ANY(CAST(:named AS text[])) AND (EXISTS (SELECT FROM "
+        f"{table.name} AS target WHERE {_same_key(table)} AND ROW({ours}) IS DISTINCT FROM ROW({theirs})) OR EXISTS "
+        f"(SELECT FROM migration.changed_rows AS known WHERE known.table_name = '{table.name}' AND known.key = "
+        f"{_key(table, 'incoming')}) AND NOT EXISTS (SELECT FROM {table.name} AS target WHERE {_same_key(table)})) "
+        "RETURNING line",
+        named=list(named),
+    ):
+        yield (
+            line,
+            Fault(", ".join(others), "is another one here, or was before a deletion: `repair --principal` names it"),
+        )
 
 
 def _referred(connection: Any, table: Table) -> Iterator[tuple[int, Fault]]:

@@ -1,7 +1,7 @@
 """The bucket of the migration: files of the old system, and a report beside each."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -9,6 +9,7 @@ from typing import Any, Final
 from lambdas.migration.files import Name
 
 _CHUNK_BYTES: Final = 1 << 20
+REPORT: Final = ".report.json"
 
 
 class FileChanged(Exception):
@@ -81,9 +82,15 @@ class Bucket:
             if obsolete:
                 self._s3.delete_object(Bucket=self._name, Key=file.name.key, VersionId=version["VersionId"])
 
+    def delete_old(self, before: datetime, is_needed: Callable[[str, str], bool]) -> None:
+        """Delete what arrived before ``before``, except reports and what is needed: by key and etag."""
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix="")
+        for each in (each for page in pages for each in page.get("Contents", [])):
+            key = each["Key"]
+            if each["LastModified"] < before and not key.endswith(REPORT) and not is_needed(key, each["ETag"]):
+                self._s3.delete_object(Bucket=self._name, Key=key)
+
     def put_report(self, key: str, report: Mapping[str, Any]) -> None:
         """Write ``<key>.report.json``."""
         body = json.dumps(report, indent=2, ensure_ascii=False)
-        self._s3.put_object(
-            Bucket=self._name, Key=f"{key}.report.json", Body=body.encode(), ContentType="application/json"
-        )
+        self._s3.put_object(Bucket=self._name, Key=f"{key}{REPORT}", Body=body.encode(), ContentType="application/json")

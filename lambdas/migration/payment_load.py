@@ -27,6 +27,13 @@ def import_id(file: Object) -> str:
     return "imp_" + hashlib.sha256(f"{file.name.key} {file.etag}".encode()).hexdigest()[:32]
 
 
+def leave_former(state: State, importer: Importer, file: Object) -> None:
+    """Give up the import of what was under the key of ``file`` before, if it was not ended. Raises ``Unavailable``."""
+    former = state.saved(file.name.key)
+    if former and former.file.etag != file.etag and former.state != DONE:
+        importer(former.file).give_up(former.report, former.position.line)
+
+
 class PaymentLoader:
     """``has_time``: whether there is time left to begin another slice."""
 
@@ -41,7 +48,11 @@ class PaymentLoader:
 
         A file that is refused in its middle stays loaded up to there: each payment is right by itself.
         """
+        leave_former(self._state, self._importer, file)
         progress, importing, rows = self._state.progress(file), self._importer(file), source(self._bucket, file)
+        if progress.position == BEGIN and progress.state == READING:
+            with self._state.transaction():  # a run that dies in its first slice is known
+                self._state.save(progress)
         try:
             while progress.state == READING and self._has_time():
                 self._slice(progress, importing, rows)
@@ -56,6 +67,7 @@ class PaymentLoader:
         importing.apply(_taken(rows, progress, broken), progress.report)
         if broken:
             progress.state, progress.report.fault = REFUSED, str(broken[0])
+            importing.end(progress.report)
         elif progress.position in (before, BEGIN) or progress.position.offset >= progress.file.size:
             if not progress.report.read:
                 progress.report.note("the file has a header and no rows")

@@ -13,9 +13,11 @@ _Incoming = tuple[str, int, Sequence[str]]
 """Position, line and texts of a row that is merged."""
 
 
-def repair(connection: Any, state: State, table_name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def repair(
+    connection: Any, state: State, table_name: str, rows: Sequence[Mapping[str, Any]], named: Sequence[str] = ()
+) -> dict[str, Any]:
     """Apply ``rows``: ``key`` and ``seen``, the row's digest when it was compared (``None``: it was missing), and
-    ``values``, its columns as texts (``None``: it shall go).
+    ``values``, its columns as texts (``None``: it shall go). ``named``: keys that a person has named, see ``merging``.
 
     A row that is not as it was seen any more is left out: a change has come, which may be newer than ``values``.
     """
@@ -43,7 +45,7 @@ def repair(connection: Any, state: State, table_name: str, rows: Sequence[Mappin
                 continue
             merging.stage(connection, columns if are_upserts else table.key_columns(), chosen)
             if are_upserts:
-                counts, faults = merging.upsert(connection, table, columns)
+                counts, faults = merging.upsert(connection, table, columns, named)
             else:
                 counts, faults = merging.delete(connection, table)
             if position:

@@ -33,6 +33,8 @@ class Report:
     notes: list[str] = field(default_factory=list)
     fault: str = ""
     """Why the whole file was refused."""
+    given_up: str = ""
+    """Since when, by whom and why a person skipped the rest of the file."""
     checksum: int = 0
     sums: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     """Of payments that were written: number (``records``) and sum (``minor``) by currency and status."""
@@ -78,6 +80,7 @@ class Report:
             ],
             "notes": self.notes,
             "fault": self.fault,
+            "given_up": self.given_up,
             "checksum": f"{self.checksum:064x}",
             "sums": self.sums,
         }
@@ -89,6 +92,7 @@ class Report:
             listed=[(each["line"], each["column"], each["reason"]) for each in value["rejected_rows"]],
             notes=list(value["notes"]),
             fault=value["fault"],
+            given_up=value.get("given_up", ""),
             checksum=int(value["checksum"], 16),
             sums=value["sums"],
         )

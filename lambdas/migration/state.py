@@ -1,9 +1,10 @@
 """How far each file is read: in the database, and committed together with the rows themselves."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from lambdas.migration.files import BEGIN, Name, Position
@@ -70,11 +71,35 @@ class State:
         etag, columns, line, offset, state, report = rows[0]
         if etag != file.etag:
             begun = Progress(file=file)
-            begun.report.note(f"the file has changed after {line} lines of it were read: it was read again")
+            if line:
+                begun.report.note(f"the file has changed after {line} lines of it were read: it was read again")
             return begun
         return Progress(
             file=file, columns=columns, position=Position(line, offset), state=state, report=Report.from_json(report)
         )
+
+    def saved(self, key: str) -> Progress | None:
+        """Where the last run of a file stands, whatever the bucket holds now; ``None`` if none was begun."""
+        rows = self._connection.run("SELECT etag, changed_at FROM migration.files WHERE key = :key", key=key)
+        name = Name.of(key)
+        if not rows or name is None:
+            return None
+        [[etag, changed_at]] = rows
+        return self.progress(Object(name=name, etag=etag, size=0, arrived_at=changed_at))
+
+    def watch(self, files: Iterable[Object]) -> None:
+        """Note files that wait, so that one is missed which is gone before it was applied to its end."""
+        with self.transaction():
+            for file in files:
+                self.save(Progress(file=file))
+
+    def unfinished(self) -> Mapping[str, datetime]:
+        """The files that are not applied to their end, or whose changes were refused, by key; with their last step."""
+        rows = self._connection.run(
+            "SELECT key, changed_at FROM migration.files "
+            "WHERE state = 'reading' OR (kind = 'changes' AND state = 'refused')"
+        )
+        return dict(rows)
 
     def save(self, progress: Progress) -> None:
         name = progress.file.name

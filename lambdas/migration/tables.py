@@ -57,6 +57,8 @@ class Table:
     """Columns that must name a row of another table, which has the column as its key."""
     own: str
     """Which rows are the platform's own, as a condition on ``target``: no file may change them."""
+    fixed: bool = False
+    """Whether a row that is here, or that a change deleted, takes other values only if a person names it."""
 
     def missing(self, names: Collection[str]) -> list[str]:
         """The columns that a file with the columns ``names`` lacks."""
@@ -253,6 +255,8 @@ TABLES: Final = {
             key=("principal",),
             columns=(Column(name="principal", type="text", read=_principal), _key_column("merchant_id")),
             parents={"merchant_id": "merchants"},
+            # Who could move a principal could pay and look up in another merchant's name.
+            fixed=True,
             own="EXISTS (SELECT FROM merchants m WHERE m.merchant_id = target.merchant_id AND m.takes <> 'real')",
         ),
         Table(

@@ -4,7 +4,8 @@ It is one more controller, with the record, the lease and the machine of the oth
 that lives, and takes no candidate forward: the minutes without a controller were judged by nobody, and the synthetic
 requests around a release, which give each step its data, ended with the build that drove it.
 
-Traffic that no record explains it only tells about. A person may have moved it for a reason that it does not know.
+Traffic that no record explains it only tells about. A person may have moved it for a reason that it does not know. A
+cut-over that nobody drives it only tells about, too: both sides take payments, and the way back needs a person.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from pipeline.release.lease import lease
 from pipeline.release.machine import roll_back, take_over
 from pipeline.release.new_release import NewReleases
 from pipeline.release.outcome import ended
-from pipeline.release.ports import LeaseHeld, Missing, Unavailable
+from pipeline.release.ports import LeaseHeld, Missing, Records, Unavailable
 from pipeline.release.record import Phase, Release
 from pipeline.release.samples import Samples
 from pipeline.release.traffic import Versions
@@ -42,6 +43,8 @@ class Watchdog:
 
     world: World
     releases: NewReleases
+    cut_over: Records
+    """Those of the environment's cut-over."""
 
     def run(self) -> str:
         """Look once, do what there is to do, and say what that was. It takes seconds, or half a minute when a lease
@@ -54,7 +57,7 @@ class Watchdog:
         left = last if last and not last.finished else None
         rests = left is not None and self._rests(left)
         found = None if left else self._drift(last)
-        age = self._round_age(left) if left else 0.0
+        age = max(self._round_age(self.world.records, left), self._round_age(self.cut_over, self.cut_over.last()))
         self._measure(
             Gauge(metric=ReleaseMetric.LAST_ROUND_AGE, value=age, unit="Seconds"),
             Gauge(metric=ReleaseMetric.DRIFT, value=1 if found else 0),
@@ -87,9 +90,12 @@ class Watchdog:
             return []
         return [alarm for alarm in self.world.alarms.ringing() if alarm not in release.ignored_alarms]
 
-    def _round_age(self, release: Release) -> float:
-        """Seconds since a controller of ``release`` was heard of, without those of a pause, which needs none."""
-        held = self.world.records.lease()
+    def _round_age(self, records: Records, release: Release | None) -> float:
+        """Seconds since a controller of ``release`` was heard of, without those of a pause, which needs none. 0 when it
+        is over."""
+        if release is None or release.finished:
+            return 0.0
+        held = records.lease()
         heard = held.renewed if held else release.events[-1].at
         if release.phase is Phase.PAUSED:
             heard = max(heard, release.pause_ends)

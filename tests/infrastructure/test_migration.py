@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,39 @@ def test_without_the_setting_nobody_may_write_customers(platform: PlatformTempla
     assert not [id for id in platform.resources() if "Migration" in id]
     assert not [name for name in platform.outputs if "Migration" in name or "Replication" in name]
     assert "MigrationSecretArn" not in platform.only("Custom::DatabaseSchema")
+
+
+def denied_imports(template: PlatformTemplate) -> dict[str, Any]:
+    """The statement of the audit bucket's policy about records of imports."""
+    policies = template.properties("AWS::S3::BucketPolicy")
+    [found] = [
+        each
+        for policy in policies
+        for each in policy["PolicyDocument"]["Statement"]
+        if each.get("Sid") == "ImportsAreWrittenByTheMigration"
+    ]
+    assert (found["Effect"], found["Action"], "/imports/*" in text(found["Resource"])) == ("Deny", "s3:PutObject", True)
+    return dict(found)
+
+
+def test_records_of_imports_outlive_the_setting_and_nobody_can_add_to_them_without_it(
+    platform: PlatformTemplate, moving: PlatformTemplate
+) -> None:
+    assert "Condition" not in denied_imports(platform)
+    assert denied_imports(platform)["Principal"] == {"AWS": "*"}
+    assert "MigrationFunction" in text(denied_imports(moving)["Condition"]["ArnNotEquals"]["aws:PrincipalArn"])
+
+
+def test_the_function_knows_whether_the_stable_version_leaves_refunds_to_the_old_system(
+    moving: PlatformTemplate,
+) -> None:
+    amends = names.Function.TRANSACTIONS.of("dev")
+    function = moving.named("AWS::Lambda::Function", FunctionName=names.resource(names.MIGRATION, "dev"))
+    variables = function["Environment"]["Variables"]
+    released = moving.named("AWS::Lambda::Function", FunctionName=amends)["Environment"]["Variables"]
+    assert variables["SOURCE_AMENDS"] == released["SOURCE_AMENDS"] == "true"
+    assert ":blue" in text(variables["STABLE_TRANSACTIONS"])
+    assert ":blue" in allowed(moving, "MigrationFunctionPolicy")["lambda:GetFunctionConfiguration"]
 
 
 def test_with_it_no_other_store_and_no_other_right_changes(moving: PlatformTemplate) -> None:
@@ -84,8 +118,8 @@ def test_the_function_logs_in_as_its_own_user_and_reads_files_alone(moving: Plat
     own = {action for action in rights if action.split(":")[0] in ("s3", "secretsmanager", "dynamodb", "ssm")}
     assert own == {
         "dynamodb:BatchGetItem", "dynamodb:PutItem",
-        "s3:DeleteObjectVersion", "s3:GetObject", "s3:ListBucket", "s3:ListBucketVersions", "s3:PutObject",
-        "secretsmanager:GetSecretValue",
+        "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject", "s3:ListBucket", "s3:ListBucketVersions",
+        "s3:PutObject", "secretsmanager:GetSecretValue",
     }  # fmt: skip
     # And delete files, and no report
     assert rights["s3:DeleteObjectVersion"].count("MigrationFiles") == 2
@@ -93,6 +127,7 @@ def test_the_function_logs_in_as_its_own_user_and_reads_files_alone(moving: Plat
     # And payments into the ledger, with the keys of their cards and the records of imports: no other record, no seal
     assert "/*.report.json" in rights["s3:PutObject"]
     assert "/imports/*" in rights["s3:PutObject"]
+    assert "StorageAudit" not in rights["s3:DeleteObject"]
     assert not any(folder in text(rights) for folder in ("/audit/*", "/seals/*"))
     assert "DatabaseMigrationSecret" in rights["secretsmanager:GetSecretValue"]
     assert "ComputeCardFingerprint" in rights["secretsmanager:GetSecretValue"]
@@ -104,11 +139,12 @@ def test_payments_functions_may_not_use_it(moving: PlatformTemplate) -> None:
         assert "Migration" not in text(variables)
 
 
-def test_files_have_a_key_of_their_own_and_are_gone_after_a_week(moving: PlatformTemplate) -> None:
+def test_files_have_a_key_of_their_own_and_none_expires_before_it_is_applied(moving: PlatformTemplate) -> None:
     [id] = [id for id in moving.resources("AWS::S3::Bucket") if id.startswith("MigrationFiles")]
     bucket = moving.resources()[id]["Properties"]
     [rule] = bucket["LifecycleConfiguration"]["Rules"]
-    assert rule["ExpirationInDays"] == 7
+    assert "ExpirationInDays" not in rule
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 1}
     [encryption] = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     key = encryption["ServerSideEncryptionByDefault"]["KMSMasterKeyID"]
     assert logical_id(key).startswith("MigrationKey")

@@ -1,10 +1,12 @@
 """A small rehearsal of a move on the tests' platform: the sides of `make rehearsal`, and commands in this process."""
 
 import io
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -67,12 +69,19 @@ class SmallMove(Move):
     def run(self, *words: str, code: int | None = 0, shown: bool = True) -> Given:
         main = {"migration": migration.main, "pipeline.release": release.main}[words[0]]
         stdout, stderr = io.StringIO(), io.StringIO()
-        with redirect_stdout(stdout), redirect_stderr(stderr):
+        with self._role_of(*words), redirect_stdout(stdout), redirect_stderr(stderr):
             ended = main(words[1:])
         given = Given(code=ended, stdout=stdout.getvalue(), output=stdout.getvalue() + stderr.getvalue())
         if code is not None and given.code != code:
             raise Failed(f"{' '.join(words)} ends with {code}; instead: {given.code}: {given.output}")
         return given
+
+
+    def _role_of(self, command: str, *words: str) -> AbstractContextManager[Any]:
+        """A cut-over and its checks run under its own role. A person prepares it."""
+        is_its = command == "migration" and words[0] == "cutover" and words[1] != "prepare"
+        role = {"PLATFORM_ROLE_ARN": self.platform.outputs["CutOverRoleArn"]}
+        return patch.dict(os.environ, role) if is_its else nullcontext()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from lambdas.api.shadow import HEADER as SHADOW_MARK
 from lambdas.payments.cards import CardNumber
 from loadtest.scenario import card_number
 from migration import cutover
+from names import Colour, Function
 from pipeline.aws import PlatformOutputs
 from pipeline_app import create_app
 from tests.integration.rehearsal import SCALE, short_cut_over, small_move
@@ -60,7 +62,10 @@ def moving(platform: Platform, zone: dict[str, str], tmp_path_factory: pytest.Te
     platform.update_stack(json.loads(template.read_text()))
     stack = platform.client("cloudformation").describe_stacks(StackName=DEV.stack_name)["Stacks"][0]
     values = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
-    yield replace(platform, outputs=PlatformOutputs(stack_name=DEV.stack_name, values=values))
+    # Payments are loaded only when the release is promoted that the setting comes with
+    functions, name = platform.client("lambda"), Function.TRANSACTIONS.of(DEV.name)
+    with stable_transactions(platform, functions.get_alias(FunctionName=name, Name=Colour.CANDIDATE)["FunctionVersion"]):
+        yield replace(platform, outputs=PlatformOutputs(stack_name=DEV.stack_name, values=values))
     platform.update_stack(platform.template())
     with pytest.raises(ClientError):
         platform.client("lambda").get_function(FunctionName="payment-migration-dev")
@@ -210,7 +215,12 @@ def test_the_history_of_payments_is_found_held_by_the_books_and_given_back_by_it
         f"I,old-3,2026-03-04 12:00:00,demo,nobody,7.000,EUR,{other},approved,{card}",
     )
     put(moving, PAYMENTS, parquet_file(names.split(","), [line.split(",") for line in lines]))
-    # When it is loaded, and once more
+    # When it is loaded while the stable version would still give them back, then payments wait
+    with stable_transactions(moving, "1"):
+        loaded = moving.run("migration", "load", "--env", "dev")
+        assert loaded.returncode == 1, loaded.stdout + loaded.stderr
+        assert f"{PAYMENTS}: payments wait until the release is promoted" in loaded.stderr
+    # When that is promoted, it is loaded, and once more
     loaded = moving.run("migration", "load", "--env", "dev")
     assert "done at line 3: 3 read, 2 inserted, 1 rejected" in loaded.stdout, loaded.stdout + loaded.stderr
     again = moving.run("migration", "load", "--env", "dev", "--again", PAYMENTS)
@@ -256,6 +266,16 @@ def test_the_history_of_payments_is_found_held_by_the_books_and_given_back_by_it
     # And nobody but the migration writes such records
     with pytest.raises(ClientError, match="AccessDenied"):
         s3.put_object(Bucket=moving.outputs["AuditLogBucket"], Key="imports/x.json", Body=b"", IfNoneMatch="*")
+
+
+@contextmanager
+def stable_transactions(platform: Platform, version: str) -> Iterator[None]:
+    """While this is the stable version of the transactions' function."""
+    functions, name = platform.client("lambda"), Function.TRANSACTIONS.of(DEV.name)
+    before = functions.get_alias(FunctionName=name, Name=Colour.STABLE)["FunctionVersion"]
+    functions.update_alias(FunctionName=name, Name=Colour.STABLE, FunctionVersion=version)
+    yield
+    functions.update_alias(FunctionName=name, Name=Colour.STABLE, FunctionVersion=before)
 
 
 def tables(dynamodb: Any) -> list[str]:

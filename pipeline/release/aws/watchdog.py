@@ -42,7 +42,7 @@ def _watchdog() -> Watchdog:
             aws, rollback=outputs["RollbackAlarmNames"].split(","), freeze=(), green=outputs["GreenTargetGroupArn"]
         ),
         metrics=NoMetrics(),
-        records=AwsRecords(aws, table=outputs["ReleaseTableName"], environment=settings.name, holder="the watchdog"),
+        records=_records(aws, outputs, settings.name),
         announcer=AwsAnnouncer(aws, outputs, has_reports=False),
         clock=SystemClock(),
         tell=say,
@@ -51,4 +51,9 @@ def _watchdog() -> Watchdog:
     return Watchdog(
         world=world,
         releases=NewReleases(environment=settings.name, plan=plan, world=world, asked_by="the watchdog"),
+        cut_over=_records(aws, outputs, names.cut_over(settings.name)),
     )
+
+
+def _records(aws: boto3.Session, outputs: PlatformOutputs, environment: str) -> AwsRecords:
+    return AwsRecords(aws, table=outputs["ReleaseTableName"], environment=environment, holder="the watchdog")

@@ -9,7 +9,7 @@ from typing import Any
 
 from lambdas.adapters.ledger import to_item
 from lambdas.books.agreement import Row
-from lambdas.books.imports import FOLDER, Name, folder
+from lambdas.books.imports import FOLDER, Name, folder, order
 from lambdas.payments.audit import Record, prefix
 from lambdas.payments.callers import Caller
 from lambdas.payments.card_keys import CardKeys
@@ -153,6 +153,9 @@ class MemoryAuditLog:
         self.hook("after audit")
         return stored
 
+    def imported(self, import_id: str) -> Iterable[bytes]:
+        return [self.records[key].body for key in self.records if (name := Name.of(key)) and name.is_part_of(import_id)]
+
 
 @dataclass
 class MemoryBooks:
@@ -171,11 +174,12 @@ class MemoryBooks:
 
     def imports(self) -> Iterable[tuple[str, bytes, bool]]:
         names = {key: name for key in self.bodies if key.startswith(FOLDER) and (name := Name.of(key))}
-        ended = {name.import_id for name in names.values() if name.ended}
+        written = {key: number for number, key in enumerate(self.bodies)}
+        ended = {name.import_id: written[key] for key, name in names.items() if name.ended}
         return [
-            (key, self.bodies[key], name.import_id not in ended)
-            for key, name in names.items()
-            if name.may_hold(self.day)
+            (key, self.bodies[key], written[key] > ended.get(names[key].import_id, -1))
+            for key in sorted(names, key=order)
+            if names[key].may_hold(self.day)
         ]
 
     def record(self, key: str) -> bytes | None:

@@ -19,6 +19,7 @@ from tests.oldsystem.population import populate
 from tests.unit.migration.sides import Sides
 
 CUSTOMERS = 300
+SHOP = "arn:aws:iam::111122223333:role/shop"
 
 
 def nothing() -> None:
@@ -82,10 +83,35 @@ def id_of(number: int) -> str:
 
 @pytest.mark.parametrize("table", CANONICAL)
 def test_the_same_rows_are_alike_beside_the_platform_s_own(bench: Bench, table: str) -> None:
-    found = bench.compare(table)
-    assert not found.differs
-    assert found.here == found.there
-    assert found.there["rows"] == {"customers": CUSTOMERS, "merchants": 4, "merchant_customers": CUSTOMERS}[table]
+    with bench.changed():
+        bench.old.run("CREATE TABLE merchant_principals (principal text, merchant_id text)")
+        for side in (bench.old, bench.here):
+            side.run(f"INSERT INTO merchant_principals VALUES ('{SHOP}', 'm-001')")
+        found = bench.compare(table)
+        assert not found.differs
+        assert found.here == found.there
+        rows = {"customers": CUSTOMERS, "merchants": 4, "merchant_principals": 1, "merchant_customers": CUSTOMERS}
+        assert found.there["rows"] == rows[table]
+
+
+def test_a_principal_of_another_merchant_is_named_and_one_that_only_this_platform_knows_is_its_own(
+    bench: Bench,
+) -> None:
+    with bench.changed():
+        bench.here.run(f"INSERT INTO merchant_principals VALUES ('{SHOP}', 'm-002')")
+        assert "merchant_principals" not in Source(bench.old).tables()
+        bench.old.run("CREATE TABLE merchant_principals (principal text, merchant_id text)")
+        bench.old.run(f"INSERT INTO merchant_principals VALUES ('{SHOP}', 'm-001')")
+        assert "merchant_principals" in Source(bench.old).tables()
+        [found] = bench.compare("merchant_principals").differences
+        assert (found.key, found.kind) == (SHOP, Kind.OTHER)
+
+
+def test_two_empty_sides_prove_nothing() -> None:
+    empty = Comparison(table="customers", there={"rows": 0}, here={"rows": 0})
+    with pytest.raises(Inconclusive, match="neither side has a row"):
+        check([empty])
+    check([empty, Comparison(table="merchants", there={"rows": 1}, here={"rows": 1})])
 
 
 PLANTED = st.dictionaries(st.integers(1, CUSTOMERS), st.sampled_from([*Kind, "there", "time"]), max_size=12)

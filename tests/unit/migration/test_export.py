@@ -12,7 +12,7 @@ import pytest
 from lambdas.books.agreement import Row
 from migration import export
 from migration.ledgers import Ledger, Payment
-from migration.outcome import Failed
+from migration.outcome import Failed, Inconclusive
 from tests.unit.migration.test_reconcile import row
 
 FIRST, LAST = date(2026, 12, 1), date(2026, 12, 2)
@@ -25,11 +25,14 @@ class Day:
     def __init__(self, *rows: Row, amended: Sequence[Row] = ()) -> None:
         self._rows, self._amended = rows, {each.transaction_id: each for each in amended}
 
-    def transactions(self) -> Sequence[Row]:
+    def complete(self) -> Sequence[Row]:
         return self._rows
 
     def amended(self) -> Sequence[str]:
         return sorted(self._amended)
+
+    def under_way(self) -> Sequence[str]:
+        return [id for id, row in self._amended.items() if row.under_way_since]
 
     def rows(self, transaction_ids: Sequence[str]) -> Mapping[str, Row]:
         return {id: self._amended[id] for id in transaction_ids}
@@ -79,6 +82,46 @@ def test_what_is_still_being_recorded_is_named_and_synthetic_payments_are_left_o
     pending = native(1, status="pending")
     lines, manifest = written(tmp_path, Day(pending, native(2, synthetic=True)))
     assert (lines, manifest["unsettled"]) == ([], [pending.transaction_id])
+
+
+def test_an_amendment_of_an_earlier_day_that_is_being_recorded_is_named(tmp_path: Path) -> None:
+    # Given a refund, whose record is not written yet, of a payment from before these days
+    earlier = native(1, created_at="2026-11-20T10:00:00.000000Z", status="amending", amending='{"created_at": "now"}')
+    _, manifest = written(tmp_path, Day(native(2), amended=[earlier]))
+    assert manifest["unsettled"] == [earlier.transaction_id]
+
+
+def read_again(folder: Path, readings: Sequence[Sequence[Row]]) -> tuple[export.Exported, int]:
+    """Export while each reading of the ledger shows other payments. Returns what was written, and how often it
+    waited."""
+    waited: list[float] = []
+
+    def once() -> export.Written:
+        day = Day(*readings[len(waited)])
+        return export.write(folder, FIRST, LAST, [export.changed_on(day, FIRST.isoformat())])
+
+    exported, _ = export.until_complete(once, waited.append)
+    return exported, len(waited)
+
+
+def test_the_file_is_written_until_two_readings_give_the_same(tmp_path: Path) -> None:
+    # Given an index that shows a payment late: pending at the second reading, and settled at the third
+    exported, waited = read_again(tmp_path, [[], [native(1, status="pending")], [native(1)], [native(1)]])
+    assert (exported.rows, waited) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("readings", "said"),
+    [
+        ([[native(n) for n in range(reading)] for reading in range(4)], "payments still arrive here"),
+        ([[native(1, status="pending")]] * 4, "1 payments are being recorded, the first"),
+    ],
+)
+def test_while_payments_arrive_or_one_hangs_it_is_no_export(
+    readings: Sequence[Sequence[Row]], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Inconclusive, match=said):
+        read_again(tmp_path, readings)
 
 
 def test_text_of_others_stays_one_field(tmp_path: Path) -> None:

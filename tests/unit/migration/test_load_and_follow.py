@@ -10,7 +10,7 @@ import pytest
 
 from environments import DEV
 from migration import __main__ as command_line
-from migration import function
+from migration import function, skip
 from migration.function import MigrationFunction
 from migration.outcome import ExitCode, Unavailable
 from pipeline.aws import PlatformOutputs
@@ -147,6 +147,39 @@ def test_status_shows_what_waits(command: Command, capsys: pytest.CaptureFixture
     ]
     assert command("status", "--json", answers=[answer]) == ExitCode.DONE
     assert json.loads(capsys.readouterr().out) == answer
+
+
+def test_a_file_is_given_up_by_a_person_with_a_reason(
+    command: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(skip, "session", lambda *_: None)
+    monkeypatch.setattr(skip, "who_asks", lambda aws, moves: "ann")
+    words = ("skip", "--file", "c/1.csv", "--reason", "exported again")
+    given_up = told(file="c/1.csv", line=4, given_up="from line 5 on by ann: exported again")
+    assert command(*words, answers=[{"state": "busy"}, given_up]) == ExitCode.DONE
+    assert command.asked[-1] == {  # type: ignore[attr-defined]
+        "command": "skip", "file": "c/1.csv", "reason": "exported again", "by": "ann",
+    }  # fmt: skip
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == [
+        "✘ c/1.csv: done at line 4: 0 read",
+        "    the rest was given up from line 5 on by ann: exported again",
+    ]
+    assert "`python -m migration verify`" in said[-1]
+    # And one that is not wrong stays
+    waits = {"state": "waiting", "file": "c/1.csv", "reason": "it waits for its turn"}
+    assert command(*words, answers=[waits]) == ExitCode.FAILED
+    assert capsys.readouterr().err == "c/1.csv is not given up: it waits for its turn\n"
+    with pytest.raises(SystemExit, match="2"):
+        command("skip", "--file", "c/1.csv", answers=[])
+
+
+def test_status_names_a_file_that_is_missing(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = IDLE | {"files": [told("missing", file="c/9.csv") | {"bytes": 0}], "pending": 1, "lag_seconds": 9}
+    assert command("status", answers=[answer]) == ExitCode.DONE
+    said = capsys.readouterr().out
+    assert "✘ c/9.csv: missing at line 3" in said
+    assert "is not in the bucket any more, and holds up all later changes" in said
 
 
 def test_a_function_that_fails_and_an_environment_without_one_are_sentences(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,14 @@ def test_while_a_payment_is_being_recorded_nothing_is_proven() -> None:
     assert found(there, here).code == ExitCode.INCONCLUSIVE
 
 
+def test_a_day_without_payments_proves_nothing() -> None:
+    result = found(Ledger(), Ledger())
+    assert result.code == ExitCode.INCONCLUSIVE
+    first, *_, last = result.lines()
+    assert first == "2026-12-01: no payments"
+    assert last.startswith("NOTHING PROVEN: neither system took a payment of this day")
+
+
 def test_json_has_counts_and_sums_by_currency_and_status() -> None:
     there, here = both()
     here.own["txn_" + "b" * 32] = PAYMENT._replace(currency="JPY", minor=900, status="declined")

@@ -97,6 +97,25 @@ def test_what_a_load_would_reject_stays_away_and_is_named_with_the_reason(bench:
     assert "4111111111111111" not in "\n".join(lines(bench.compare()))
 
 
+def test_a_principal_takes_another_merchant_only_if_it_is_named(bench: Bench) -> None:
+    # Given a principal that has another merchant at the old system
+    shop = "arn:aws:iam::111122223333:role/shop"
+    bench.old.run("CREATE TABLE merchant_principals (principal text, merchant_id text)")
+    try:
+        bench.old.run(f"INSERT INTO merchant_principals VALUES ('{shop}', 'm-001')")
+        bench.here.run(f"INSERT INTO merchant_principals VALUES ('{shop}', 'm-002')")
+        # When it is repaired without its name, then it is rejected
+        [applied, rejected] = bench.repair()
+        assert applied == "merchant_principals: 0 rows repaired"
+        assert "rejected: merchant_id is another one here" in rejected
+        # When a person names it, then it is what it is there
+        assert repair(bench.source, bench.target, bench.compare(), [shop]) == ["merchant_principals: 1 rows repaired"]
+        assert bench.here.run("SELECT merchant_id FROM merchant_principals WHERE principal = :p", p=shop) == [["m-001"]]
+    finally:
+        bench.old.run("DROP TABLE merchant_principals")
+        bench.here.run("DELETE FROM merchant_principals WHERE principal = :p", p=shop)
+
+
 def test_a_row_that_a_change_reaches_first_is_left_alone(bench: Bench) -> None:
     bench.old.run("UPDATE customers SET country = 'AT' WHERE customer_id IN ('c-0000001', 'c-0000002')")
     found = bench.compare()

@@ -25,10 +25,13 @@ class Day:
     def __init__(self, rows: list[Row]) -> None:
         self._rows = rows
 
-    def transactions(self) -> list[Row]:
+    def complete(self) -> list[Row]:
         return self._rows
 
     def amended(self) -> list[str]:
+        return []
+
+    def under_way(self) -> list[str]:
         return []
 
     def rows(self, transaction_ids: Any) -> dict[str, Row]:

@@ -89,6 +89,9 @@ class S3:
 
         return {"Body": SimpleNamespace(iter_chunks=iter_chunks)}
 
+    def delete_object(self, *, Bucket: str, Key: str) -> None:
+        del self.objects[Key]
+
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:
         self.put(Key, Body)
 
@@ -131,6 +134,7 @@ class Move:
     def follow(self) -> list[Progress]:
         """Apply all the changes that wait."""
         follower, applied = Follower(self.connection, self.bucket, lambda: True, self.payment_import), []
+        follower.watch(follower.backlog())
         while pending := follower.pending():
             applied.append(follower.apply(pending[0]))
             if applied[-1].state != "done":

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lambdas.migration import changes
-from lambdas.migration.changes import Waiting, lag_seconds
+from lambdas.migration.changes import Waiting
 from lambdas.migration.state import DONE, REFUSED
 from tests.unit.lambdas.migration.conftest import Move
 
@@ -241,15 +241,69 @@ def test_changes_of_a_table_that_was_never_loaded_wait_at_their_line(move: Move)
     assert stopped.report.fault == "line 1: the full load of public.customers was not loaded yet"
 
 
+@pytest.mark.parametrize("how", ["refused", "never read"])
+def test_a_file_that_is_gone_before_it_was_applied_holds_up_the_later_ones(how: str, loaded: Move) -> None:
+    # Given a file whose second line can't be applied, or which nobody reads, when it is gone from the bucket
+    good = customer("U", "c-1", "closed") + customer("U", "c-2", "closed")
+    loaded.s3.put(FIRST, customer("U", "c-1", "closed") + "nonsense\n" if how == "refused" else good)
+    follower = changes.Follower(loaded.connection, loaded.bucket, _always, loaded.payment_import)
+    follower.watch(follower.backlog())
+    if how == "refused":
+        loaded.follow()
+    del loaded.s3.objects[FIRST]
+    loaded.s3.put(SECOND, customer("U", "c-2", "blocked"))
+    # Then nothing overtakes it, the fault says what to do, and the lag grows
+    with pytest.raises(Waiting, match=f"{FIRST} is not applied to its end, and not in the bucket any more: put it"):
+        loaded.follow()
+    assert statuses(loaded)["c-2"] == "active"
+    assert follower.backlog().lag_seconds(datetime.now(UTC) + timedelta(hours=1)) > 3500
+    # And an older one that comes late may go on
+    loaded.s3.put(FIRST.replace("010000000", "005959000"), customer("I", "c-5"))
+    with pytest.raises(Waiting):
+        loaded.follow()
+    assert statuses(loaded)["c-5"] == "active"
+    # When it is there again, and right, then both are applied
+    loaded.s3.put(FIRST, good)
+    loaded.follow()
+    assert statuses(loaded) == {"c-1": "closed", "c-2": "blocked", "c-5": "active"}
+
+
+def test_a_principal_moves_to_another_merchant_only_by_name(loaded: Move) -> None:
+    # Given a principal of a merchant, and another merchant
+    shop, key = "arn:aws:iam::111111111111:role/shop", "full-load/public/merchant_principals/LOAD00000001.csv"
+    loaded.load(key, f"Op,principal,merchant_id\nI,{shop},m-1\n")
+    loaded.load(MERCHANTS.replace("1.csv", "2.csv"), "Op,merchant_id,status,allowed_currencies\nI,m-2,active,EUR\n")
+
+    def principal(op: str, merchant: str) -> str:
+        return f"{op},merchant_principals,public,{shop},{merchant}\n"
+
+    # When files of each kind would move it, or take it away and bring it back elsewhere
+    again = loaded.load(key.replace("1.csv", "2.csv"), f"Op,principal,merchant_id\nI,{shop},m-2\n")
+    loaded.s3.put(FIRST, principal("U", "m-2"))
+    loaded.s3.put(SECOND, principal("D", "m-1") + principal("I", "m-2"))
+    applied = [again, *loaded.follow()]
+    # Then it is rejected, and named
+    for each in applied:
+        [(_, column, reason)] = each.report.listed
+        assert column == "merchant_id"
+        assert "`repair --principal` names it" in reason
+    assert loaded.rows("SELECT merchant_id FROM merchant_principals") == [["m-1"]]
+    loaded.s3.put(THIRD, principal("D", "m-1"))
+    loaded.follow()
+    loaded.s3.put(THIRD.replace("0.csv", "1.csv"), principal("I", "m-2"))
+    [back] = loaded.follow()
+    assert (back.report.rejected, loaded.rows("SELECT merchant_id FROM merchant_principals")) == (1, [])
+
+
 def test_the_lag_is_the_age_of_the_oldest_file_that_waits_by_the_clock_of_s3(loaded: Move) -> None:
     # Given the clock of the old system is a day ahead
     now = datetime.now(UTC)
     ahead = f"changes/CDC_TXN-{now + timedelta(days=1):%Y%m%d%H%M%S}000.csv"
     loaded.s3.put(ahead, customer("U", "c-1", "closed"), arrived=now - timedelta(seconds=90))
     follower = changes.Follower(loaded.connection, loaded.bucket, _always, loaded.payment_import)
-    assert lag_seconds(follower.pending(), now) == 90
+    assert follower.backlog().lag_seconds(now) == 90
     loaded.follow()
-    assert lag_seconds(follower.pending(), now) == 0
+    assert follower.backlog().lag_seconds(now) == 0
 
 
 def _always() -> bool:

@@ -1,6 +1,7 @@
 """The function's commands, as the schedule and the command line call them."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 import names
 from lambdas.adapters import aws, configuration, database
+from lambdas.migration import handler as module
 from lambdas.migration.handler import LAST_START_MS, Work, handler
 from lambdas.schema.handler import MIGRATION_USER
 from localcloud.postgres import Postgres
@@ -181,6 +183,94 @@ def test_a_call_that_died_before_it_deleted_leaves_that_to_the_next(
     assert not move.s3.versions[CUSTOMERS]
 
 
+def test_a_person_gives_up_a_file_that_holds_up_the_others(
+    function: Any, move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a file that was refused, and is gone, and another one behind it
+    monkeypatch.setattr(Work, "payment_import", lambda work, file: move.payment_import(file))
+    move.s3.put(CUSTOMERS, "customer_id,status,country,allowed_currencies\nc-1,active,DE,EUR\n")
+    function({"command": "load"})
+    move.s3.put(FIRST, "nonsense\n")
+    move.s3.put(SECOND, "U,customers,public,c-1,closed,DE,EUR\n")
+    assert function({"source": "aws.events"})["state"] == "refused"
+
+    def skip(key: str) -> Any:
+        return function({"command": "skip", "file": key, "by": "ann", "reason": "exported again"})
+
+    # Then only that one can be given up
+    assert skip(SECOND)["reason"] == "nothing is wrong with it: it waits for its turn"
+    assert skip(CUSTOMERS)["reason"] == "it is applied to its end"
+    assert skip("nonsense")["reason"].startswith("no such file was ever seen")
+    del move.s3.objects[FIRST]
+    assert function({"source": "aws.events"})["state"] == "waiting"
+    told = function({"command": "status"})
+    assert [(each["file"], each["state"]) for each in told["files"]][-1] == (FIRST, "missing")
+    assert (told["pending"], told["lag_seconds"] > 0) == (2, True)
+    # When a person gives it up, then the next goes on, and who did it and why is kept
+    assert skip(FIRST)["report"]["given_up"] == "from line 1 on by ann: exported again"
+    assert "by ann" in move.s3.objects[f"{FIRST}.report.json"].decode()
+    assert function({"source": "aws.events"})["file"] == SECOND
+    assert move.rows("SELECT status FROM customers") == [["closed"]]
+    # And when it comes nevertheless, it is applied as a late one
+    move.s3.put(FIRST, "I,customers,public,c-2,active,DE,EUR\n")
+    assert function({"source": "aws.events"})["state"] == "done"
+
+
+def test_old_files_are_deleted_and_none_that_was_not_applied(function: Any, move: Move) -> None:
+    # Given files of eight days ago: applied, refused, replaced since, and nothing of a move
+    old = datetime.now(UTC) - timedelta(days=8)
+    header = "customer_id,status,country,allowed_currencies\n"
+    refused, stray, fresh = (
+        CUSTOMERS.replace("1.csv", "2.csv"),
+        "dms/CDC000001.csv",
+        CUSTOMERS.replace("1.csv", "3.csv"),
+    )
+    for key, body in ((CUSTOMERS, f"{header}c-1,active,DE,EUR\n"), (refused, ""), (fresh, header)):
+        move.s3.put(key, body, old)
+    for _ in range(3):
+        function({"command": "load"})
+    move.s3.put(FIRST, "nonsense\n", old)
+    function({"source": "aws.events"})
+    move.s3.put(stray, "a card number", old)
+    move.s3.put(fresh, f"{header}c-3,active,DE,EUR\n", old)
+    # When the schedule calls
+    function({"source": "aws.events"})
+    # Then what is applied is gone, what is not stays, and so do the reports
+    left = {key for key in move.s3.objects if not key.endswith(".report.json")}
+    assert left == {refused, FIRST, fresh}
+    assert f"{CUSTOMERS}.report.json" in move.s3.objects
+
+
+def test_payments_wait_until_the_stable_version_leaves_their_refunds_to_their_source(
+    function: Any, move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a stable version that does not know the setting, and a candidate that does
+    variables: dict[str, str] = {}
+    stable = SimpleNamespace(get_function_configuration=lambda FunctionName: {"Environment": {"Variables": variables}})
+    monkeypatch.setattr(aws, "patient_client", lambda service: stable if service == "lambda" else move.s3)
+    monkeypatch.setenv("SOURCE_AMENDS", "true")
+    monkeypatch.setenv("STABLE_TRANSACTIONS", "arn:blue")
+    monkeypatch.setattr(configuration, "card_keys", lambda: move.platform.secret.keys)
+    for name, value in (("PAYMENTS_PER_SECOND", "300"), ("TRANSACTION_TABLE", "t"), ("AUDIT_BUCKET", "b"),
+                        ("AUDIT_KEY_ID", "k")):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(module, "DynamoHistory", lambda pace: move.platform.history)
+    monkeypatch.setattr(module, "S3ImportLog", lambda: move.platform.audit_log)
+    key = "dms/public/payments/LOAD00000001.csv"
+    move.s3.put(key, f"{','.join(PAYMENT)}\n{','.join(value or '' for value in PAYMENT.values())}\n")
+    move.admin.run("INSERT INTO customers VALUES ('c1', 'active', 'DE', '{USD}')")
+    move.admin.run("INSERT INTO merchants VALUES ('shop', 'active', '{USD}')")
+    # Then payments wait, and it says for what
+    answer = function({"command": "load"})
+    assert (answer["state"], answer["file"]) == ("waiting", key)
+    assert "until the release is promoted" in answer["reason"]
+    assert move.platform.history.items == {}
+    # When it is promoted, then they are loaded
+    variables["SOURCE_AMENDS"] = "true"
+    assert function({"command": "load"})["state"] == "done"
+    assert len(move.platform.history.items) == 1
+
+
 def test_the_lag_is_published_at_each_look(function: Any, move: Move, capsys: pytest.CaptureFixture[str]) -> None:
     function({"source": "aws.events"})
     [metric] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if names.MIGRATION_LAG in line]
@@ -192,5 +282,5 @@ def test_the_lag_is_published_at_each_look(function: Any, move: Move, capsys: py
 
 
 def test_an_unknown_command_is_an_error(function: Any) -> None:
-    with pytest.raises(ValueError, match="no command 'lod': load, follow, status"):
+    with pytest.raises(ValueError, match="no command 'lod': load, follow, skip, status"):
         function({"command": "lod"})

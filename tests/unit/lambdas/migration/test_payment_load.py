@@ -4,12 +4,14 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from lambdas.migration import payment_load
-from tests.unit.lambdas.imported import DAY, PAYMENT, VISA, Death
+from lambdas.migration import changes, payment_load
+from lambdas.migration.skipping import skip
+from tests.unit.lambdas.imported import DAY, NOW, PAYMENT, VISA, Death
 from tests.unit.lambdas.migration.conftest import Move
 from tests.unit.lambdas.stores import Killed, nothing
 
@@ -118,6 +120,65 @@ def test_what_comes_before_a_fault_of_the_file_stays_loaded_and_is_told(ready: M
     assert (progress.state, progress.report.fault) == ("refused", "line 3: a quote is opened and never closed")
     assert (progress.report.inserted, statuses(ready)) == (1, {"old-1": "approved"})
     assert ready.platform.breaks(DAY) == []
+
+
+def test_a_refused_file_leaves_nothing_pending_so_that_a_deletion_is_named(ready: Move) -> None:
+    ready.load(KEY, load_file({}, {"payment_id": "old-2"}) + 'I,"never closed')
+    ready.s3.put(CHANGES.format("1"), text([change("I", payment_id="old-3")]) + "nonsense\n")
+    ready.load(KEY.replace("1.csv", "2.csv"), load_file())  # the changes know the columns
+    assert [each.state for each in ready.follow()] == ["refused"]
+    ready.platform.history.items.clear()
+    verdict = ready.platform.verify()
+    assert (len(verdict.breaks), verdict.pending) == (3, ())
+
+
+@pytest.mark.parametrize("what", ["replaced", "gone, and given up"])
+@pytest.mark.parametrize("of", ["a full load", "changes"])
+def test_an_import_that_died_and_whose_file_is_not_the_same_any_more_is_given_up(
+    of: str, what: str, ready: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an import of four payments that dies when its second part is recorded, and one of its payments written
+    monkeypatch.setattr(payment_load, "SLICE_ROWS", 2)
+    monkeypatch.setattr(changes, "SLICE_LINES", 2)
+    ready.load(KEY.replace("1.csv", "2.csv"), load_file())
+    ids = [f"p{n}" for n in range(4)]
+    key = KEY if of == "a full load" else CHANGES.format("1")
+
+    def run(*ids: str) -> Any:
+        loads = of == "a full load"
+        body = (
+            load_file(*({"payment_id": id} for id in ids)) if loads else text([change("I", payment_id=i) for i in ids])
+        )
+        ready.s3.put(key, body)
+        return ready.load(key) if loads else ready.follow()
+
+    written = iter(range(4))
+    history = ready.platform.history
+
+    def dying(step: str) -> None:
+        if step == "before write" and next(written) == 3:
+            raise Killed(step)
+
+    history.hook = dying
+    with pytest.raises(Killed):
+        run(*ids)
+    history.hook = nothing
+    assert len(ready.platform.verify().pending) == 1
+    # When its file is replaced by one without the last payments, or gone and given up
+    ready.platform.now += timedelta(minutes=1)
+    if what == "replaced":
+        run("p0", "p1")
+    else:
+        del ready.s3.objects[key]
+        skip(ready.state, ready.bucket, ready.payment_import, key, by="ann", why="it is lost")
+    # Then nothing is pending any more, nothing is wrong, and the record of it has its place among the others
+    verdict = ready.platform.verify()
+    assert (verdict.breaks, verdict.pending) == ((), ())
+    assert [name for name in ready.platform.audit_log.records if name.endswith(".given-up.json")]
+    assert ready.platform.breaks(NOW.date().isoformat()) == []
+    # And a payment that was written, and is deleted now, is named
+    del history.items[next(iter(history.items))]
+    assert len(ready.platform.verify().breaks) == 1
 
 
 def test_a_killed_load_goes_on_where_it_was(ready: Move, monkeypatch: pytest.MonkeyPatch) -> None:

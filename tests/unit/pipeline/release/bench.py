@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from environments import ReleaseSettings
@@ -120,7 +121,8 @@ class Bench:
         operator = self.controller("the watchdog")
         world = replace(operator.world, metrics=NoMetrics())
         releases = NewReleases(environment="test", plan=self.plan, world=world, asked_by="the watchdog")
-        return Watchdog(world=world, releases=releases)
+        none: Any = SimpleNamespace(last=lambda: None)
+        return Watchdog(world=world, releases=releases, cut_over=none)
 
     def ask(self, command: str, seconds: float | None = None) -> None:
         """Leave a request for the running controller, like the command of another process."""

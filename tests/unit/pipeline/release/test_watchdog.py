@@ -1,6 +1,7 @@
 """A release that nobody drives ends by itself, and traffic that no record explains is told about."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -239,6 +240,20 @@ def test_a_run_that_could_not_look_is_not_counted_so_that_its_alarm_rings() -> N
     bench.aws.disturb = lambda operation, when: None
     bench.watchdog().run()
     assert bench.aws.metrics["WatchdogRuns"] == [1]
+
+
+def test_a_cut_over_that_nobody_drives_is_told_and_not_touched() -> None:
+    # Given an environment without a release, and a cut-over whose controller has died
+    bench, moving = Bench(), Bench()
+    die_in(moving, Phase.BAKING, shift)
+    before = len(last(moving).events)
+    watchdog = replace(bench.watchdog(), cut_over=moving.controller("the watchdog").world.records)
+    bench.clock.sleep(moving.clock.time - bench.clock.time + 200)
+
+    assert watchdog.run() == "nothing to do"
+
+    assert bench.aws.metrics["LastRoundAge"][-1] >= 200
+    assert len(last(moving).events) == before
 
 
 def test_the_age_of_the_last_round_is_told_before_the_release_is_ended() -> None:
