@@ -98,7 +98,7 @@ class Follower:
     def watch(self, found: Backlog) -> None:
         """From now on each of its files is missed when it is gone before it was applied."""
         states = self._state.states()
-        self._state.watch(each for each in found.files if each.name.key not in states)
+        self._state.watch(each for each in found.files if states.get(each.name.key, (DONE, ""))[0] == DONE)
 
     def backlog(self) -> Backlog:
         states = self._state.states()
@@ -109,7 +109,7 @@ class Follower:
             each.name.key
             for each in found
             if each.name.kind == "load" and each.name.table in (*TABLES, PAYMENTS)
-            and states.get(each.name.key, ("", ""))[0] not in (DONE, REFUSED)
+            and states.get(each.name.key, ("", ""))[0] != DONE
         ]  # fmt: skip
         waiting = [
             each for each in found if each.name.kind == "changes" and states.get(each.name.key) != (DONE, each.etag)

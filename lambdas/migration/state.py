@@ -91,7 +91,7 @@ class State:
         """Note files that wait, so that one is missed which is gone before it was applied to its end."""
         with self.transaction():
             for file in files:
-                self.save(Progress(file=file))
+                self.save(self.progress(file))
 
     def unfinished(self) -> Mapping[str, datetime]:
         """The files that are not applied to their end, or whose changes were refused, by key; with their last step."""

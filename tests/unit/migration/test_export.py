@@ -29,7 +29,7 @@ class Day:
         return self._rows
 
     def amended(self) -> Sequence[str]:
-        return sorted(self._amended)
+        return [id for id, row in sorted(self._amended.items()) if not row.under_way_since]
 
     def under_way(self) -> Sequence[str]:
         return [id for id, row in self._amended.items() if row.under_way_since]

@@ -241,10 +241,27 @@ def test_changes_of_a_table_that_was_never_loaded_wait_at_their_line(move: Move)
     assert stopped.report.fault == "line 1: the full load of public.customers was not loaded yet"
 
 
-@pytest.mark.parametrize("how", ["refused", "never read"])
+def test_changes_wait_for_a_full_load_that_was_refused(loaded: Move) -> None:
+    # Given a second file of customers that is refused, and changes that need one of its customers
+    second = CUSTOMERS.replace("1.csv", "2.csv")
+    assert loaded.load(second, "").state == REFUSED
+    loaded.s3.put(FIRST, link("I", "m-1", "c-9"))
+    # Then they wait, because they would be rejected
+    with pytest.raises(Waiting, match=f"1 files of the full load are not loaded, the first is {second}"):
+        loaded.follow()
+    # When it is corrected, then they are applied
+    loaded.load(second, "Op,customer_id,status,country,allowed_currencies\nI,c-9,active,DE,EUR\n")
+    [applied] = loaded.follow()
+    assert (applied.report.inserted, applied.report.rejected) == (1, 0)
+
+
+@pytest.mark.parametrize("how", ["refused", "never read", "longer"])
 def test_a_file_that_is_gone_before_it_was_applied_holds_up_the_later_ones(how: str, loaded: Move) -> None:
-    # Given a file whose second line can't be applied, or which nobody reads, when it is gone from the bucket
+    # Given a file whose second line can't be applied, which nobody reads, or which has grown since, when it is gone
     good = customer("U", "c-1", "closed") + customer("U", "c-2", "closed")
+    if how == "longer":
+        loaded.s3.put(FIRST, customer("U", "c-1", "closed"))
+        loaded.follow()
     loaded.s3.put(FIRST, customer("U", "c-1", "closed") + "nonsense\n" if how == "refused" else good)
     follower = changes.Follower(loaded.connection, loaded.bucket, _always, loaded.payment_import)
     follower.watch(follower.backlog())

@@ -107,7 +107,8 @@ class Cloud:
         last = ""
         while left := sorted(key for key in self.bench.audit_log.records if key.startswith(Prefix) and key > last):
             last = left[0]
-            yield {"Contents": [{"Key": last}]}
+            second = list(self.objects).index(last)  # they were written in this order
+            yield {"Contents": [{"Key": last, "LastModified": START + timedelta(seconds=second)}]}
             self.on_read("objects")
         if Prefix.startswith("audit/"):
             self.on_read("all records")
@@ -126,8 +127,9 @@ class Cloud:
     def _query(self, IndexName: str, ExpressionAttributeValues: Any, **_: Any) -> Iterator[dict[str, Any]]:
         value, key = ExpressionAttributeValues[":value"], {"by-day": "day_shard", "by-status": "status"}[IndexName]
         shown = self.items().values() if key == "day_shard" or self.by_status else ()
-        day = ExpressionAttributeValues[":day"]["S"]
-        yield {"Items": [item for item in shown if item.get(key) == value and item["created_at"]["S"].startswith(day)]}
+        begin = ExpressionAttributeValues[":begin"]["S"]
+        found = [item for item in shown if item.get(key) == value and item["created_at"]["S"].startswith(begin)]
+        yield {"Items": found}
         self.on_read("items")
 
 
