@@ -135,7 +135,9 @@ class State:
     def verified(self) -> Mapping[str, str]:
         """The etag of each file of which every row was taken, by key. What was merged or written has been read back."""
         rows = self._connection.run(
-            "SELECT key, etag FROM migration.files WHERE state = :done AND (report->>'rejected')::bigint = 0", done=DONE
+            "SELECT key, etag FROM migration.files WHERE state = :done AND (report->>'rejected')::bigint = 0 "
+            "AND coalesce(report->>'given_up', '') = ''",
+            done=DONE,
         )
         return dict(map(tuple, rows))
 

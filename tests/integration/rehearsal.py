@@ -76,7 +76,6 @@ class SmallMove(Move):
             raise Failed(f"{' '.join(words)} ends with {code}; instead: {given.code}: {given.output}")
         return given
 
-
     def _role_of(self, command: str, *words: str) -> AbstractContextManager[Any]:
         """A cut-over and its checks run under its own role. A person prepares it."""
         is_its = command == "migration" and words[0] == "cutover" and words[1] != "prepare"

@@ -64,7 +64,8 @@ def moving(platform: Platform, zone: dict[str, str], tmp_path_factory: pytest.Te
     values = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
     # Payments are loaded only when the release is promoted that the setting comes with
     functions, name = platform.client("lambda"), Function.TRANSACTIONS.of(DEV.name)
-    with stable_transactions(platform, functions.get_alias(FunctionName=name, Name=Colour.CANDIDATE)["FunctionVersion"]):
+    candidate = functions.get_alias(FunctionName=name, Name=Colour.CANDIDATE)["FunctionVersion"]
+    with stable_transactions(platform, candidate):
         yield replace(platform, outputs=PlatformOutputs(stack_name=DEV.stack_name, values=values))
     platform.update_stack(platform.template())
     with pytest.raises(ClientError):

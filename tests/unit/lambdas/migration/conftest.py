@@ -71,8 +71,12 @@ class S3:
             ]
         }
 
-    def delete_object(self, *, Bucket: str, Key: str, VersionId: str) -> None:
-        del self.versions[Key][VersionId]
+    def delete_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> None:
+        del self.versions[Key][VersionId or [*self.versions[Key]][-1]]
+
+    def lose(self, key: str) -> None:
+        """As when somebody deletes it."""
+        del self.versions[key]
 
     def get_object(self, *, Bucket: str, Key: str, Range: str, IfMatch: str) -> Any:
         body = self.objects[Key]
@@ -88,9 +92,6 @@ class S3:
                 yield chunk
 
         return {"Body": SimpleNamespace(iter_chunks=iter_chunks)}
-
-    def delete_object(self, *, Bucket: str, Key: str) -> None:
-        del self.objects[Key]
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:
         self.put(Key, Body)

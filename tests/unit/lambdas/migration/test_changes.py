@@ -267,7 +267,7 @@ def test_a_file_that_is_gone_before_it_was_applied_holds_up_the_later_ones(how: 
     follower.watch(follower.backlog())
     if how == "refused":
         loaded.follow()
-    del loaded.s3.objects[FIRST]
+    loaded.s3.lose(FIRST)
     loaded.s3.put(SECOND, customer("U", "c-2", "blocked"))
     # Then nothing overtakes it, the fault says what to do, and the lag grows
     with pytest.raises(Waiting, match=f"{FIRST} is not applied to its end, and not in the bucket any more: put it"):

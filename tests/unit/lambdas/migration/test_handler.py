@@ -201,7 +201,7 @@ def test_a_person_gives_up_a_file_that_holds_up_the_others(
     assert skip(SECOND)["reason"] == "nothing is wrong with it: it waits for its turn"
     assert skip(CUSTOMERS)["reason"] == "it is applied to its end"
     assert skip("nonsense")["reason"].startswith("no such file was ever seen")
-    del move.s3.objects[FIRST]
+    move.s3.lose(FIRST)
     assert function({"source": "aws.events"})["state"] == "waiting"
     told = function({"command": "status"})
     assert [(each["file"], each["state"]) for each in told["files"]][-1] == (FIRST, "missing")
@@ -214,10 +214,16 @@ def test_a_person_gives_up_a_file_that_holds_up_the_others(
     # And when it comes nevertheless, it is applied as a late one
     move.s3.put(FIRST, "I,customers,public,c-2,active,DE,EUR\n")
     assert function({"source": "aws.events"})["state"] == "done"
+    # And one that is there when it is given up stays for a week, because not each of its rows was taken
+    move.s3.put(FIRST, "nonsense\n")
+    assert function({"source": "aws.events"})["state"] == "refused"
+    skip(FIRST)
+    function({"source": "aws.events"})
+    assert FIRST in move.s3.objects
 
 
 def test_old_files_are_deleted_and_none_that_was_not_applied(function: Any, move: Move) -> None:
-    # Given files of eight days ago: applied, refused, replaced since, and nothing of a move
+    # Given files of eight days ago: applied but for a row, refused, replaced since, and nothing of a move
     old = datetime.now(UTC) - timedelta(days=8)
     header = "customer_id,status,country,allowed_currencies\n"
     refused, stray, fresh = (
@@ -225,7 +231,7 @@ def test_old_files_are_deleted_and_none_that_was_not_applied(function: Any, move
         "dms/CDC000001.csv",
         CUSTOMERS.replace("1.csv", "3.csv"),
     )
-    for key, body in ((CUSTOMERS, f"{header}c-1,active,DE,EUR\n"), (refused, ""), (fresh, header)):
+    for key, body in ((CUSTOMERS, f"{header}c-1,asleep,DE,EUR\n"), (refused, ""), (fresh, header)):
         move.s3.put(key, body, old)
     for _ in range(3):
         function({"command": "load"})

@@ -81,7 +81,7 @@ def test_no_card_number_is_in_the_database_or_in_a_report(ready: Move) -> None:
     ready.load(KEY.replace("1.csv", "2.csv"), f"I,p-1,2026-03-04 10:00:00,shop,c1,12.50,USD,{VISA},approved\n")
     ready.load(KEY.replace("1.csv", "3.csv"), f"Op,{VISA},{VISA}\n")
     for number in (2, 3):
-        del ready.s3.objects[KEY.replace("1.csv", f"{number}.csv")]
+        ready.s3.lose(KEY.replace("1.csv", f"{number}.csv"))
     customers = "full-load/public/customers/LOAD00000001.csv"
     ready.load(customers, "Op,customer_id,status,country,allowed_currencies\nI,c9,active,DE,EUR\n")
     ready.s3.put(CHANGES.format("1"), text([change("U", status="declined"), change("I", payment_id=VISA)]))
@@ -126,7 +126,7 @@ def test_what_comes_before_a_fault_of_the_file_stays_loaded_and_is_told(ready: M
 
 def test_a_refused_file_leaves_nothing_pending_so_that_a_deletion_is_named(ready: Move) -> None:
     ready.load(KEY, load_file({}, {"payment_id": "old-2"}) + 'I,"never closed')
-    del ready.s3.objects[KEY]
+    ready.s3.lose(KEY)
     ready.s3.put(CHANGES.format("1"), text([change("I", payment_id="old-3")]) + "nonsense\n")
     ready.load(KEY.replace("1.csv", "2.csv"), load_file())  # the changes know the columns
     assert [each.state for each in ready.follow()] == ["refused"]
@@ -172,7 +172,7 @@ def test_an_import_that_died_and_whose_file_is_not_the_same_any_more_is_given_up
     if what == "replaced":
         run("p0", "p1")
     else:
-        del ready.s3.objects[key]
+        ready.s3.lose(key)
         skip(ready.state, ready.bucket, ready.payment_import, key, by="ann", why="it is lost")
     # Then nothing is pending any more, nothing is wrong, and the record of it has its place among the others
     verdict = ready.platform.verify()
