@@ -25,6 +25,7 @@ from localcloud.emulator.upstream import Function, original, replaces
 _ROLE_SESSION = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 _TRUSTED_ACCOUNT = re.compile(r"(?<=:iam::)\d{12}(?=:root)")
 _BUILD_ROLE = re.compile(r"(?<=:iam::)\d{12}:role/payment-step-[a-z0-9-]+")
+_CHANGE = re.compile(r"/change/([^/]+)/?$")
 _SESSION_SEED = secrets.token_bytes(32)
 _parsed = functools.lru_cache(512)(original(iam_evaluator, "parse_policy_document"))
 
@@ -126,8 +127,11 @@ def lambda_action(guess: Function, method: str, path: str) -> Any:
 def resource_of_call(
     guess: Function, service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any
 ) -> Any:
-    """Name the resource of calls on ECS tasks and log streams. MiniStack names the cluster and the log group."""
+    """Name the resource of calls on ECS tasks and log streams, where MiniStack names the cluster and the log group, and
+    of calls on a change of DNS records, where it names none."""
     arn = guess(service, method, path, headers, body, *rest)
+    if service == "route53" and (change := _CHANGE.search(path)):
+        return f"arn:aws:route53:::change/{change[1]}"
     if service not in ("ecs", "logs") or not body.startswith(b"{"):
         return arn
     call = json.loads(body)
@@ -141,11 +145,20 @@ def resource_of_call(
 def request_context(
     tags: Function, service: str, iam_action: str, body: bytes, params: dict[str, Any]
 ) -> dict[str, Any]:
-    """Add the condition keys that limit the metrics and the events a role may write: ``cloudwatch:namespace``,
-    ``events:source``, ``events:detail-type``. MiniStack omits them."""
+    """Add the condition keys that limit the metrics, the events and the DNS records a role may write. MiniStack omits
+    them.
+
+    Source: Service Authorization Reference, "Condition keys" of CloudWatch, EventBridge and Route 53.
+    """
     context: dict[str, Any] = tags(service, iam_action, body, params)
     if iam_action == "cloudwatch:PutMetricData":
         context["cloudwatch:namespace"] = _namespace(body, params)
+    if iam_action == "route53:ChangeResourceRecordSets":
+        prefix, text = iam_action.lower(), body.decode()
+        # Action and type stand in each change, the name in its record: lower case, without the last dot.
+        for key, tag in (("actions", "Action"), ("recordtypes", "Type"), ("normalizedrecordnames", "Name")):
+            found = re.findall(rf"<{tag}>([^<]*)</{tag}>", text)
+            context[f"{prefix}{key}"] = [each.lower().rstrip(".") for each in found] if tag == "Name" else found
     if iam_action == "events:PutEvents":
         entries = json.loads(body)["Entries"]
         for key, field in (("events:source", "Source"), ("events:detail-type", "DetailType")):

@@ -108,3 +108,19 @@ def test_a_role_that_trusts_a_build_trusts_the_account_s_root_too_and_nobody_els
                 iam_svc._roles[role] = {"RoleName": role, "Arn": f"arn:aws:iam::{ACCOUNT}:role/{role}"}
             # When somebody wants to assume it
             assert iam_evaluator.evaluate_trust_policy(trust, caller) is trusted
+
+
+def test_a_change_of_dns_records_tells_policies_what_it_changes_and_has_an_arn() -> None:
+    records = "".join(
+        f"<Change><Action>{action}</Action><ResourceRecordSet><Name>{name}</Name><Type>{kind}</Type></ResourceRecordSet>"
+        "</Change>"
+        for action, name, kind in (("UPSERT", "Pay.Example.com.", "CNAME"), ("DELETE", "other.example.com", "A"))
+    )
+    action = "route53:ChangeResourceRecordSets"
+    context = iam_actions.request_tag_context("route53", action, records.encode(), {})
+    prefix = action.lower()
+    assert context[f"{prefix}actions"] == ["UPSERT", "DELETE"]
+    assert context[f"{prefix}recordtypes"] == ["CNAME", "A"]
+    assert context[f"{prefix}normalizedrecordnames"] == ["pay.example.com", "other.example.com"]
+    arn = iam_actions.extract_resource_arn("route53", "GET", "/2013-04-01/change/C1", {}, b"", {}, "us-east-1", ACCOUNT)
+    assert arn == "arn:aws:route53:::change/C1"
