@@ -54,7 +54,17 @@ def zone(platform: Platform) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def moving(platform: Platform, zone: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def former(platform: Platform) -> str:
+    """The stable version of the transactions' function from before the setting."""
+    name = Function.TRANSACTIONS.of(DEV.name)
+    found: str = platform.client("lambda").get_alias(FunctionName=name, Name=Colour.STABLE)["FunctionVersion"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def moving(
+    platform: Platform, former: str, zone: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
     """The platform with the means of a move. They are taken away afterwards."""
     folder = tmp_path_factory.mktemp("moving")
     create_app(context={"environmentSuffix": DEV.name, **zone}, outdir=str(folder)).synth()
@@ -204,7 +214,7 @@ def watched_cards(moving: Platform) -> list[str]:
 
 
 def test_the_history_of_payments_is_found_held_by_the_books_and_given_back_by_its_source_alone(
-    moving: Platform,
+    moving: Platform, former: str
 ) -> None:
     # Given a customer, and a file of its payments, of which one can't be
     card, other = card_number(778_123_451), card_number(778_123_452)
@@ -217,7 +227,7 @@ def test_the_history_of_payments_is_found_held_by_the_books_and_given_back_by_it
     )
     put(moving, PAYMENTS, parquet_file(names.split(","), [line.split(",") for line in lines]))
     # When it is loaded while the stable version would still give them back, then payments wait
-    with stable_transactions(moving, "1"):
+    with stable_transactions(moving, former):
         loaded = moving.run("migration", "load", "--env", "dev")
         assert loaded.returncode == 1, loaded.stdout + loaded.stderr
         assert f"{PAYMENTS}: payments wait until the release is promoted" in loaded.stderr
