@@ -117,6 +117,7 @@ def _updates(console: Console, run: Run) -> None:
 
 def _gates(browser: Browser) -> None:
     with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o711)  # PostgreSQL runs as another user
         state = State(Path(name))
         state.prepare()
         run = record(state, subject="The promotion of this gate", ends_at="Dev/LoadGate", status="running")
