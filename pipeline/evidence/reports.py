@@ -74,7 +74,7 @@ class Reports:
                     )
         traffic = self._report("traffic.json")
         self._require([*REPORTS, *(RELEASE_REPORTS if release else ())])
-        return Conclusions(gate=PASS, shift=outcome["text"], traffic=_counts(traffic), release=_identity(release))
+        return Conclusions(gate=PASS, shift=outcome["text"], traffic=counts(traffic), release=identity(release))
 
     def of_failure(self) -> Conclusions:
         """Of a release that failed, by the reports that there are."""
@@ -88,7 +88,7 @@ class Reports:
             return Conclusions(
                 gate=PASS,
                 shift="no outcome",
-                traffic=_counts(traffic),
+                traffic=counts(traffic),
                 release=None,
                 failure="the shift did not begin, or left no outcome",
             )
@@ -101,8 +101,8 @@ class Reports:
         return Conclusions(
             gate=PASS,
             shift=outcome["text"],
-            traffic=_counts(traffic),
-            release=_identity(outcome["release"]),
+            traffic=counts(traffic),
+            release=identity(outcome["release"]),
             failure=failure,
         )
 
@@ -136,9 +136,9 @@ def _names(folders: Iterable[Path]) -> str:
     return " and ".join(str(folder) for folder in folders if folder.is_dir()) or str(next(iter(folders)))
 
 
-def _counts(traffic: Mapping[str, Any] | None) -> Mapping[str, int] | None:
+def counts(traffic: Mapping[str, Any] | None) -> Mapping[str, int] | None:
     return {count: traffic[count] for count in ("sent", "lost", "wrong")} if traffic else None
 
 
-def _identity(release: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def identity(release: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return {"id": release["release_id"], "commit": release["commit"]} if release else None

@@ -18,7 +18,7 @@ from pipeline.evidence import container, provenance, sbom
 from pipeline.evidence.bundle import FORMAT, LOCAL, MANIFEST, SIGNATURE
 from pipeline.evidence.container import UNREADABLE
 from pipeline.evidence.errors import Mismatch
-from pipeline.evidence.reports import DONE, PASS
+from pipeline.evidence.reports import DONE, PASS, counts, identity
 
 
 def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
@@ -70,8 +70,28 @@ def _check_meaning(manifest: Mapping[str, Any], content: Mapping[str, bytes]) ->
         raise Mismatch(f"reports/outcome.json says {outcome.get('text')!r}, and {MANIFEST} {manifest['shift']!r}")
     if outcome is not None and failure is None and outcome.get("exit_code") != DONE:
         raise Mismatch(f"the shift failed ({outcome.get('text')}), and the bundle calls it no failure")
+    _check_counts(manifest, _report(content, "traffic", name))
+    if outcome is not None and manifest["gate"] == PASS:
+        _check_release(manifest, outcome)
     if manifest.get("artefact"):  # older bundles have none
         _check_origin(manifest, content)
+
+
+def _check_counts(manifest: Mapping[str, Any], traffic: Mapping[str, Any] | None) -> None:
+    try:
+        if traffic is not None and manifest.get("traffic") not in (None, counts(traffic)):
+            raise Mismatch(f"reports/traffic.json counts other requests than {MANIFEST}")
+    except KeyError as error:
+        raise Mismatch(f"reports/traffic.json is no report: {error!r}") from error
+
+
+def _check_release(manifest: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
+    """Outcomes of older controllers name no release."""
+    try:
+        if "release" in outcome and manifest["release"] != identity(outcome["release"]):
+            raise Mismatch(f"reports/outcome.json is of another release than {MANIFEST}")
+    except (KeyError, TypeError) as error:
+        raise Mismatch(f"reports/outcome.json is no report: {error!r}") from error
 
 
 def _check_origin(manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> None:

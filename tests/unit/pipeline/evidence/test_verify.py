@@ -379,6 +379,13 @@ def without(*names: str) -> Callable[[Files], None]:
             reports("outcome", text="rolled back"),
             "reports/outcome.json says 'rolled back', and manifest.json 'promoted",
         ),
+        (says(traffic={"sent": 100, "lost": 0, "wrong": 1}), "reports/traffic.json counts other requests"),
+        (reports("traffic", lost=9), "reports/traffic.json counts other requests"),
+        (reports("traffic", environment="dev"), "reports/traffic.json is about dev, not about test"),
+        (says(release=None), "reports/outcome.json is of another release than manifest.json"),
+        (says(release={"id": "x", "commit": None}), "reports/outcome.json is of another release than manifest.json"),
+        (reports("outcome", release={}), "reports/outcome.json is of another release than manifest.json"),
+        (reports("outcome", release=[1]), "reports/outcome.json is no report"),
         (says(shift="promoted: version 9 is stable"), "reports/outcome.json says 'promoted: version 2 is stable'"),
     ],
 )
