@@ -83,7 +83,7 @@ def _static(request: Request) -> Response:
     file = FILES.get(request.path_params["name"])
     if file is None:
         raise HTTPException(404)
-    return FileResponse(file, headers={"Cache-Control": "no-cache"})
+    return FileResponse(file, headers={"Cache-Control": "max-age=31536000, immutable"})  # its address is of this start
 
 
 def _forbidden(request: Request, error: Exception) -> Response:

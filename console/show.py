@@ -1,5 +1,6 @@
 """What every template may use: times, durations, marks, and the frame's own values."""
 
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,6 +73,12 @@ def took(part: Any) -> str:
     return duration(part.ended - part.started) if part.started and part.ended else ""
 
 
+def static(name: str) -> str:
+    """The address of a file. It is another one at each start, so a browser asks for a file once, and gets a new one."""
+    return f"/static/{name}?{START}"
+
+
+START = secrets.token_hex(4)
 HELPERS: Mapping[str, Any] = {
-    "iso": iso, "clock": clock, "duration": duration, "took": took, "marks": MARKS, "now": time.time,
+    "iso": iso, "clock": clock, "duration": duration, "took": took, "marks": MARKS, "now": time.time, "static": static,
 }  # fmt: skip

@@ -189,7 +189,7 @@ def test_a_page_whose_files_come_late_becomes_live_all_the_same(opened: Open, li
         route.continue_()
 
     page = opened(link)
-    page.route("**/hx-sse.js", late)
+    page.route("**/hx-sse.js*", late)
     page.reload()
     expect(page.locator("#connection")).to_have_text("live", timeout=10_000)
 

@@ -166,6 +166,15 @@ def test_a_hostile_subject_is_text(browser: Open, state: State) -> None:
     assert "4111" not in html.partition("alert(1)")[2][:200]
 
 
+def test_a_browser_asks_for_a_file_once(browser: Open) -> None:
+    client = browser()
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get("/promotion").text)
+    assert len(addresses) == 6
+    for address in addresses:
+        assert "immutable" in client.get(address).headers["cache-control"]
+        assert re.fullmatch(r"/static/[\w.-]+\?[0-9a-f]{8}", address)
+
+
 @pytest.mark.parametrize(
     "path", ["/static/../app.py", "/static/..%2fapp.py", "/static/%2e%2e/__main__.py", "/static/x"]
 )
