@@ -30,7 +30,9 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -50,6 +52,9 @@ from loadtest.run import Progress, run
 from loadtest.target import Target
 from pipeline.output import say
 
+MOST_SECONDS_TO_CALM = 120.0
+"""The longest wait for a calm machine, before a busy one is measured again."""
+
 
 def main(argv: list[str] | None = None) -> int:
     arguments, settings = _parse(argv)
@@ -60,6 +65,11 @@ def main(argv: list[str] | None = None) -> int:
         reports.write_trouble(environment, None, folder)
         result, locust_page = _examine(arguments, settings, folder)
         reports.write(result, locust_page, folder)
+        print_summary(result)
+        say(f"  reports: {folder}/")
+        # Workers on other machines end with their run.
+        if result.machine_was_busy and not (arguments.no_repeat or arguments.again or arguments.workforce.remote):
+            _measure_again(result, settings, sys.argv[1:] if argv is None else argv)
     except GateError as trouble:
         return _no_verdict(environment, trouble, folder)
     except KeyboardInterrupt:
@@ -69,14 +79,16 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:  # Python would exit with 1, which means a slow route
         traceback.print_exc()
         return _no_verdict(environment, GateError(ExitCode.GENERATOR_DIED, f"the gate itself failed: {error}"), folder)
-    print_summary(result)
-    say(f"  reports: {folder}/")
-    if result.machine_was_busy and not arguments.no_repeat:
-        say("this machine was busy, which proves nothing about the candidate: measuring once more")
-        # A new process: locust keeps the state of a run in the modules of this one.
-        given = sys.argv[1:] if argv is None else argv
-        os.execv(sys.executable, [sys.executable, "-m", "loadtest.gate", *given, "--no-repeat"])  # noqa: S606
     return result.exit_code
+
+
+def _measure_again(result: Result, settings: GateSettings, argv: Sequence[str]) -> NoReturn:
+    """Measure in a new process, because locust keeps the state of a run in the modules of this one."""
+    say("this machine was busy, which proves nothing about the candidate: measuring once more as soon as it is calm")
+    target = Target.parse(result.subject.url)
+    machine = Machine(target.connect_host, target.connect_port)
+    machine.wait_for_calm(settings.others_share, most_seconds=MOST_SECONDS_TO_CALM)
+    os.execv(sys.executable, [sys.executable, "-m", "loadtest.gate", *argv, "--again"])  # noqa: S606
 
 
 def _no_verdict(environment: str, trouble: GateError, folder: Path) -> int:
@@ -95,6 +107,7 @@ def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
     parser.add_argument(
         "--no-repeat", action="store_true", help="do not measure once more when other programs kept this machine busy"
     )
+    parser.add_argument("--again", action="store_true", help=argparse.SUPPRESS)  # the second run, if there are two
     add_gate_options(parser)
     add_workforce_options(parser)
     arguments = parser.parse_args(argv)
@@ -117,7 +130,7 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path
         target = Target.parse(url)
         machine = Machine(target.connect_host, target.connect_port)
         with progress_file(arguments.env.name, folder) as write:
-            moment = run(generator, settings, _progress(write))
+            moment = run(generator, settings, _progress(write, machine))
         machine_share, others_share = machine.shares()
     finally:
         generator.close()
@@ -136,17 +149,21 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path
         expected=generator.count_before(moment.end),
         first_ms=first_ms,
         seed=plan.seed,
+        again=arguments.again,
     )
     return conclude(measured, settings, moment, subject), generator.locust_page()
 
 
-def _progress(write: Progress) -> Progress:
-    """Show the state of the run, and ``write`` it: one renewed line on a terminal, elsewhere one every five seconds."""
+def _progress(write: Progress, machine: Machine) -> Progress:
+    """Show the state of the run, and ``write`` it: one renewed line on a terminal, elsewhere one every five seconds.
+    ``machine`` looks while answers are judged."""
     console = Console()
     told = -1
 
     def tell(measured: float, planned: float, routes: list[RouteJudgement]) -> None:
         nonlocal told
+        if measured:
+            machine.look()
         write(measured, planned, routes)
         standing = [
             f"{route.route} p99 {route.p99_ms or 0:.0f} ms of {route.samples}"

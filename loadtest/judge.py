@@ -18,6 +18,8 @@ BUSY_CPU_SHARE = 0.9
 """Above this share of a core, the latencies may come from the generator."""
 LATE_SHARE_OF_LIMIT = 0.2
 """If the event loop's p99 lag is above this share of the limit, the generator can't judge the limit."""
+IDLE_CPU_SHARE = 0.5
+"""A generator that uses less of its core, and is late, was kept waiting."""
 
 _EXIT_CODES = {
     GateVerdict.PASS: ExitCode.PASS,
@@ -40,8 +42,9 @@ class Moment:
 @dataclass(frozen=True, kw_only=True)
 class RunMeasurements:
     """The measurements. ``machine_cpu_share``: the load of this machine by all its processes, and ``others_cpu_share``
-    by other ones than load test and API (``None``: the API is elsewhere). ``expected``: requests that were due.
-    ``first_ms``: latency of each route's first answer. ``seed``: of the payments that were sent."""
+    by other ones than load test and API in the busiest seconds (``None``: the API is elsewhere). ``expected``: requests
+    that were due. ``first_ms``: latency of each route's first answer. ``seed``: of the payments that were sent.
+    ``again``: the machine was too busy when the gate measured before."""
 
     samples: Samples
     health: Health
@@ -50,6 +53,7 @@ class RunMeasurements:
     expected: int
     first_ms: dict[str, float]
     seed: int
+    again: bool = False
 
 
 def judge_routes(samples: Samples, settings: GateSettings, moment: Moment) -> list[RouteJudgement]:
@@ -73,7 +77,11 @@ def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, 
     samples, begin = measured.samples, settings.warm_up_seconds
     routes = judge_routes(samples, settings, moment)
     generator = _generator_health(measured, settings, moment)
-    verdict, reasons = _overall(routes, generator, settings)
+    busy = _busy(generator, settings)
+    verdict, reasons = _overall(routes, generator, settings, busy)
+    was_busy = verdict is GateVerdict.INVALID and bool(busy)
+    if was_busy:
+        reasons.insert(0, f"{busy}{'; it was busy when it was measured before, too' if measured.again else ''}")
     broken = [route.route for route in routes if route.errors >= ERRORS_OF_A_BROKEN_ROUTE and not route.samples]
     if broken:
         reasons.insert(0, f"every request to {', '.join(broken)} failed")
@@ -97,7 +105,7 @@ def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, 
         warmth={route: _warmth(samples, route, begin, measured.first_ms) for route, _ in settings.mix},
         versions=samples.versions_by_route(),
         generator=generator,
-        machine_was_busy=verdict is GateVerdict.INVALID and _busy(generator, settings),
+        machine_was_busy=was_busy,
         timeline=timeline(samples, [route for route, _ in settings.mix], moment.end),
         histograms={
             route: histogram(samples.latencies(route, begin, moment.end)).encode().decode() for route, _ in settings.mix
@@ -106,19 +114,19 @@ def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, 
 
 
 def _overall(
-    routes: list[RouteJudgement], generator: GeneratorHealth, settings: GateSettings
+    routes: list[RouteJudgement], generator: GeneratorHealth, settings: GateSettings, busy: str | None
 ) -> tuple[GateVerdict, list[str]]:
-    """The verdict of the run, and its reasons with the gravest first.
+    """The verdict of the run, and its reasons with the gravest first. ``busy``: how the machine was.
 
-    A generator in trouble and a busy machine can only make latencies look worse: they void a failure but not a pass.
-    When the rate was not reached, the run fails only if the failure is proven; otherwise it is invalid, because the
-    load was too low.
+    A generator in trouble and a busy machine can only make latencies look worse: they void all but a pass, and not
+    wrong answers. When the rate was not reached, the run fails only if the failure is proven; otherwise it is invalid,
+    because the load was too low.
     """
     verdict = worst([route.verdict for route in routes])
     gravest_first = sorted(routes, key=lambda route: gravity(route.verdict))
     reasons = [f"{route.route}: {reason}" for route in gravest_first for reason in route.reasons]
 
-    in_trouble = generator.cpu_share > BUSY_CPU_SHARE or generator.lag_p99_ms > LATE_SHARE_OF_LIMIT * settings.limit_ms
+    in_trouble = generator.cpu_share > BUSY_CPU_SHARE or _is_late(generator, settings)
     too_slow = generator.achieved_rate < LEAST_SHARE_OF_RATE * generator.target_rate
     if too_slow:
         cause = "the generator was too slow" if in_trouble else "the system was too slow"
@@ -132,21 +140,24 @@ def _overall(
             f"{generator.lag_p99_ms:.1f} ms at p99): give it more processes or a lower rate",
         )
     unproven = (too_slow or generator.unaccounted) and verdict is not GateVerdict.FAIL
-    busy = _busy(generator, settings)
-    late = busy and verdict is GateVerdict.FAIL and not _answers_wrongly(routes, settings)
-    if unproven or late or (in_trouble and verdict is not GateVerdict.PASS):
-        verdict = GateVerdict.INVALID
-    if busy and verdict is GateVerdict.INVALID:
-        reasons.insert(
-            0,
-            f"this machine was busy: other programs than API and load test took {generator.others_cpu_share:.0%} of "
-            f"its processors ({settings.others_share:.0%} allowed)",
-        )
-    return verdict, reasons
+    late = (in_trouble or (busy and not _answers_wrongly(routes, settings))) and verdict is not GateVerdict.PASS
+    return (GateVerdict.INVALID if unproven or late else verdict), reasons
 
 
-def _busy(generator: GeneratorHealth, settings: GateSettings) -> bool:
-    return (generator.others_cpu_share or 0.0) > settings.others_share
+def _busy(generator: GeneratorHealth, settings: GateSettings) -> str | None:
+    """How other programs kept API or load test from running; ``None`` if they did not."""
+    others = generator.others_cpu_share
+    if others is not None:
+        text = f"this machine was busy: other programs than API and load test took {others:.0%} of its processors"
+        return f"{text} ({settings.others_share:.0%} allowed)" if others > settings.others_share else None
+    # The API is elsewhere, so nothing but other programs, or the machine's host, keeps the load test from running.
+    if _is_late(generator, settings) and generator.cpu_share < IDLE_CPU_SHARE:
+        return f"this machine was busy: the load test waited for it, and used {generator.cpu_share:.0%} of a core"
+    return None
+
+
+def _is_late(generator: GeneratorHealth, settings: GateSettings) -> bool:
+    return generator.lag_p99_ms > LATE_SHARE_OF_LIMIT * settings.limit_ms
 
 
 def _answers_wrongly(routes: list[RouteJudgement], settings: GateSettings) -> bool:

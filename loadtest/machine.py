@@ -7,8 +7,21 @@ import ipaddress
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 
 import psutil
+
+WINDOW_SECONDS = 5.0
+"""A browser that starts keeps a machine busy for so long. Over a whole run nobody would see it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """``at``: of a clock. ``busy``: seconds of all processors until then; ``ours``: those of load test and API."""
+
+    at: float
+    busy: float
+    ours: float
 
 
 class Machine:
@@ -18,18 +31,55 @@ class Machine:
         """``host``, ``port``: where the API answers. Its process there is found when it is on this machine."""
         self._own = [os.getpid(), *_listeners(host, port)]
         self._api_is_here = len(self._own) > 1
-        self._began, self._busy, self._ours = time.perf_counter(), _busy_seconds(), self._own_seconds()
+        self._begin = self._read()
+        self._window: _Reading | None = None
+        self._shares: list[float] = []
+        """Of other programs, by window."""
+
+    def look(self) -> None:
+        """End a window, if it is time. Call it often while answers are judged."""
+        if self._window is None:
+            self._window = self._read()
+        elif time.perf_counter() - self._window.at >= WINDOW_SECONDS:
+            self._end_window(self._window)
 
     def shares(self) -> tuple[float, float | None]:
-        """The load of all processors of this machine since the beginning, from 0 to 1: by all programs, and by other
-        programs than the load test and the API (``None`` when the API is on another machine)."""
-        capacity = (time.perf_counter() - self._began) * (psutil.cpu_count() or 1)
-        busy, ours = _busy_seconds() - self._busy, self._own_seconds() - self._ours
-        others = max(0.0, busy - ours) / capacity if self._api_is_here else None
-        return min(busy / capacity, 1.0), others
+        """The load of all processors of this machine, from 0 to 1: by all programs since the beginning, and by other
+        programs than the load test and the API in the busiest window (``None``: the API is on another machine)."""
+        begin, now = self._begin, self._read()
+        total = (now.busy - begin.busy) / _capacity(begin, now)
+        if not self._api_is_here:
+            return min(total, 1.0), None
+        window = self._window or begin
+        if not self._shares or now.at - window.at >= WINDOW_SECONDS / 2:
+            self._shares.append(_others(window, now))
+        return min(total, 1.0), max(self._shares)
 
-    def _own_seconds(self) -> float:
-        return sum(_seconds(process) for process in set().union(*map(_tree, self._own)))
+    def wait_for_calm(self, share: float, *, most_seconds: float) -> None:
+        """Return when other programs have taken at most ``share`` of this machine in a window, or after
+        ``most_seconds``; at once when the API is on another machine."""
+        deadline = time.perf_counter() + most_seconds
+        while self._api_is_here and time.perf_counter() < deadline:
+            before = self._read()
+            time.sleep(WINDOW_SECONDS)
+            if _others(before, self._read()) <= share:
+                return
+
+    def _end_window(self, window: _Reading) -> None:
+        self._window = self._read()
+        self._shares.append(_others(window, self._window))
+
+    def _read(self) -> _Reading:
+        own = sum(_seconds(process) for process in set().union(*map(_tree, self._own)))
+        return _Reading(at=time.perf_counter(), busy=_busy_seconds(), ours=own)
+
+
+def _others(before: _Reading, after: _Reading) -> float:
+    return max(0.0, after.busy - before.busy - (after.ours - before.ours)) / _capacity(before, after)
+
+
+def _capacity(before: _Reading, after: _Reading) -> float:
+    return (after.at - before.at) * (psutil.cpu_count() or 1)
 
 
 def _listeners(host: str, port: int) -> set[int]:

@@ -70,7 +70,7 @@ class GeneratorHealth:
     """The generator's own state during the run. Rates: requests a second. ``unaccounted``: requests that were due and
     have no known end. ``reconnects``: kept-alive connections that the server had closed.
     ``machine_cpu_share``: the load of the controlling machine by all its processes; ``others_cpu_share``: by others
-    than load test and API, ``None`` when the API is on another machine."""
+    than load test and API in its busiest seconds, ``None`` when the API is on another machine."""
 
     target_rate: float
     achieved_rate: float

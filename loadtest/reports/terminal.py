@@ -10,7 +10,7 @@ from loadtest.p99 import GateVerdict
 from loadtest.reports.markdown import ms
 from loadtest.result import Result
 
-LOG_WIDTH = 160
+LOG_WIDTH = 1000
 
 _STYLES = {
     GateVerdict.PASS: "bold green",

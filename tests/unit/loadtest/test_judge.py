@@ -12,7 +12,7 @@ from environments import GateSettings
 from loadtest.health import Health
 from loadtest.judge import Moment, RunMeasurements, conclude
 from loadtest.p99 import GateVerdict, alphas, look_times
-from loadtest.reports import html, junit, markdown
+from loadtest.reports import html, junit, markdown, terminal
 from loadtest.result import ExitCode, ProcessorTime, Result, Subject
 from loadtest.samples import Samples, Series
 from loadtest.schedule import Schedule
@@ -34,6 +34,7 @@ def run(
     health: Health = HEALTHY,
     straggler: float = 0.0,
     others: float | None = 0.02,
+    again: bool = False,
 ) -> Result:
     """The result of a run whose answers take ``latency`` seconds, except that all requests due in the 10th second wait
     ``stall`` more, and one shortly before the end ``straggler`` more. Of all requests only ``share`` are known of."""
@@ -56,11 +57,20 @@ def run(
         expected=due,
         first_ms={"/process": 812.0},
         seed=7,
+        again=again,
     )
     subject = Subject(
         environment="dev", url="https://a.example/<dev>", run_id="r", started="2026-01-02T03:04:05Z", workers=1
     )
     return conclude(measured, SETTINGS, Moment(end=END, look=1, alpha=0.05), subject)
+
+
+def test_the_conclusion_is_one_line_of_a_log_however_long(capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(stall=2.0, others=0.61, again=True)
+    terminal.print_summary(result)
+    # A promotion shows the last line that is not indented
+    conclusion = [line for line in capsys.readouterr().out.splitlines() if line and not line[0].isspace()][-1]
+    assert conclusion == f"load gate dev: invalid; {result.reasons[0]}"
 
 
 def test_slow_answers_of_a_busy_machine_prove_nothing() -> None:
@@ -76,6 +86,26 @@ def test_slow_answers_of_a_busy_machine_prove_nothing() -> None:
     assert run(share=0.9, others=0.61).reasons[0].startswith("this machine was busy")
     # And fast answers pass all the same
     assert run(others=0.61).verdict is GateVerdict.PASS
+    # And the second of two runs says that it is the second
+    assert run(stall=2.0, others=0.61, again=True).reasons[0].endswith("it was busy when it was measured before, too")
+
+
+def test_a_question_that_a_busy_machine_left_open_is_measured_again_too() -> None:
+    # Given one slow answer, which leaves the question open on a calm machine
+    calm, busy = (run(straggler=0.9, others=others) for others in (0.02, 0.61))
+    assert (calm.verdict, busy.verdict) == (GateVerdict.INCONCLUSIVE, GateVerdict.INVALID)
+    assert busy.machine_was_busy
+
+
+def test_a_load_test_that_was_kept_waiting_by_its_own_machine_is_measured_again() -> None:
+    # Given an API on another machine, and a load test that came late though it used little of its core
+    late = array("I", [60_000] * 100)
+    waited, busy = (run(stall=2.0, others=None, health=Health(cpu=cpu, wall=40.0, lags_us=late)) for cpu in (8.0, 38.0))
+    assert waited.verdict is GateVerdict.INVALID
+    assert waited.machine_was_busy
+    assert waited.reasons[0] == "this machine was busy: the load test waited for it, and used 20% of a core"
+    # And one that used all of it needs more processes, and no second run
+    assert (busy.verdict, busy.machine_was_busy) == (GateVerdict.INVALID, False)
 
 
 def test_the_gravest_reason_comes_first() -> None:
