@@ -66,6 +66,12 @@ STABLE_RELEASE = "stable"
 CANDIDATE_RELEASE = "candidate"
 """The values of ``RELEASE_HEADER``, which a stage of the API sets. The candidate's stage has this name, too."""
 RELEASE_HEADER = "X-Release"
+PROMOTED_GATES = "promoted-gates"
+"""The item of the table of releases with what the load gate measured of those that were promoted."""
+GATE_REPORTS = "gate-reports"
+"""The folder in which CodeBuild's build of the shift finds the gate's reports. Elsewhere they are with the others."""
+CLOSED_HANDLER = "lambdas.api.closed.handler"
+"""The handler of the stable version before the first release: it answers 503."""
 
 
 def platform(environment: str) -> str:

@@ -47,7 +47,7 @@ def _client(environ: Mapping[str, str], service: str, config: Any = None) -> Any
 
 @contextlib.contextmanager
 def deployed(folder: Path, context: Callable[[Any], Mapping[str, str]] = lambda _client: {}) -> Iterator[Platform]:
-    """The platform, until the end of the block. Nothing of it is left then.
+    """The platform, open, until the end of the block. Nothing of it is left then.
 
     ``context``: prepares what the stack needs, by clients of AWS's services, and gives more of its context.
     """
@@ -67,6 +67,7 @@ def deployed(folder: Path, context: Callable[[Any], Mapping[str, str]] = lambda 
         deploy = [sys.executable, "-m", "pipeline.local.deploy", DEV.stack_name, "--template", template]
         _checked([*deploy, "--assets", assets, "--outputs", str(outputs)], ROOT, environ)
         values = json.loads(outputs.read_text())
+        _checked([sys.executable, "-m", "pipeline.release", "promote", "--now", "--env", DEV.name], here, environ)
         yield Platform(
             cloud=cloud, environ=environ, outputs=PlatformOutputs(stack_name=DEV.stack_name, values=values), here=here
         )

@@ -18,12 +18,14 @@ from loadtest.target import BadTarget, Target
 from pipeline import aws
 from pipeline.output import say
 
+CLOSED = '"urn:problem-type:payments:closed"'
+"""The type of the problem that the production stage answers with before a first release."""
 ASK_AGAIN_SECONDS = 5.0
 """Between two requests to a route that is asleep."""
 
 
-def platform_url(environment: Environment, output: str) -> str:
-    """The URL in the outputs of the environment's stack. Raises ``GateError``."""
+def platform_output(environment: Environment, output: str) -> str:
+    """An output of the environment's stack. Raises ``GateError``."""
     try:
         return aws.PlatformOutputs.read(environment.stack_name, aws.session(environment.region, environment.name))[
             output
@@ -45,6 +47,18 @@ def first_answers(plan: LoadPlan, *, wake_up_seconds: float) -> dict[str, float]
     again for up to ``wake_up_seconds``. Raises ``GateError`` when nothing answers or the credentials are refused: no
     load is needed to find that.
     """
+    return {route: milliseconds for route, (milliseconds, _) in _ask_each(plan, wake_up_seconds).items()}
+
+
+def closed_routes(plan: LoadPlan, *, wake_up_seconds: float) -> list[str]:
+    """Ask as ``first_answers`` does: the routes that answer that they are not open yet, as those of the production
+    stage do before a first release. Each such answer is a server's error, which an alarm counts."""
+    answers = _ask_each(plan, wake_up_seconds)
+    return [route for route, (_, outcome) in answers.items() if outcome.status == 503 and CLOSED in outcome.detail]
+
+
+def _ask_each(plan: LoadPlan, wake_up_seconds: float) -> dict[str, tuple[float, PaymentOutcome]]:
+    """Latency (ms) and outcome of each route's first answer."""
     try:
         target = Target.parse(plan.url)
         signer = signer_for(target.host) if plan.signed else None
@@ -67,7 +81,7 @@ def first_answers(plan: LoadPlan, *, wake_up_seconds: float) -> dict[str, float]
             raise GateError(ExitCode.REFUSED, f"{plan.url}{route} refuses the credentials: {outcome.detail}")
         if outcome.fault and outcome.fault.kind is FaultKind.NO_CONNECTION:
             raise GateError(ExitCode.UNREACHABLE, f"{plan.url} can't be reached: {outcome.fault.text}")
-    return {route: milliseconds for route, (milliseconds, _) in answers.items()}
+    return answers
 
 
 def _answers_when_awake(

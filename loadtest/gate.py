@@ -38,7 +38,7 @@ from rich.console import Console
 
 from environments import GateSettings
 from loadtest import reports
-from loadtest.access import first_answers, platform_url
+from loadtest.access import first_answers, platform_output
 from loadtest.engine import LoadPlan
 from loadtest.generator import Generator
 from loadtest.judge import RunMeasurements, conclude
@@ -120,7 +120,7 @@ def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
 
 def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path) -> tuple[Result, str]:
     """Load the candidate and judge it. Returns the result and locust's own report. Raises ``GateError``."""
-    url: str = arguments.url or platform_url(arguments.env, "CandidateApiUrl")
+    url: str = arguments.url or platform_output(arguments.env, "CandidateApiUrl")
     plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
     first_ms = first_answers(plan, wake_up_seconds=settings.wake_up_seconds)
 

@@ -17,7 +17,7 @@ from locust.env import Environment
 from locust.runners import LocalRunner, WorkerRunner
 
 from environments import environment as settings_of
-from loadtest.access import platform_url
+from loadtest.access import platform_output
 from loadtest.engine import Engine, LoadPlan
 from loadtest.result import GateError
 from loadtest.worker import PaymentUser, Worker
@@ -52,7 +52,7 @@ def prepare(environment: Any, **_: Any) -> None:
 def _engine_by_hand(environment: Environment, options: argparse.Namespace, worker: Worker) -> Engine:
     settings = settings_of(options.env)
     try:
-        url = environment.host or platform_url(settings, "CandidateApiUrl")
+        url = environment.host or platform_output(settings, "CandidateApiUrl")
     except GateError as trouble:
         say(str(trouble), sys.stderr)
         sys.exit(trouble.code)

@@ -11,6 +11,9 @@ stage. If the candidate loses more of them than the production stage does, the c
 rolls back, unless it is promoting already. If not, the trouble hits both versions, or production is all the candidate's
 (SIGUSR2): a shift at 100 % then steps back. Commands that do not know the signals end.
 
+Before its first release an environment answers 503 to all. Then nothing is sent until the command has opened it. A
+single route that is closed, because its function is new, gets no requests.
+
 Exit codes: the command's own; 10 if the command succeeded but the budget is overspent (the command's changes stay); 2
 for a wrong command line; the load gate's code if the traffic could not start (then the command was not run). Ctrl-C,
 termination and a closed terminal go to the command, and this program waits for its end.
@@ -23,7 +26,8 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import IntEnum
 from functools import partial
@@ -32,7 +36,7 @@ from typing import Any
 
 import gevent
 
-from loadtest.access import first_answers, platform_url
+from loadtest.access import closed_routes, platform_output
 from loadtest.engine import LoadPlan
 from loadtest.generator import Generator
 from loadtest.losses import LossBudget
@@ -43,6 +47,8 @@ from loadtest.samples import Samples
 from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
 
 POLL_SECONDS = 0.1
+CLOSED_POLL_SECONDS = 2.0
+"""Between two questions whether the stage is open."""
 
 
 class ExitCode(IntEnum):
@@ -85,26 +91,30 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
     settings = replace(arguments.env.gate, seed=arguments.seed or arguments.env.gate.seed)
     budget = LossBudget(settings)
     try:
-        url = arguments.url or platform_url(arguments.env, "ApiGatewayUrl")
+        url = arguments.url or platform_output(arguments.env, "ApiGatewayUrl")
         rate = arguments.rate or arguments.env.release.traffic_rate
         plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, rate=rate)
         candidate = arguments.candidate_url
         if candidate is None and arguments.url is None:
-            candidate = platform_url(arguments.env, "CandidateApiUrl")
+            candidate = platform_output(arguments.env, "CandidateApiUrl")
         ask_candidate = None if candidate is None else partial(probe, replace(plan, url=candidate))
-        first_answers(plan, wake_up_seconds=settings.wake_up_seconds)
+        closed = closed_routes(plan, wake_up_seconds=settings.wake_up_seconds)
     except GateError as trouble:
         say(f"traffic {arguments.env.name}: not started, nor was the command: {trouble}", sys.stderr)
         return trouble.code
 
     most_seconds = arguments.most_seconds or arguments.env.release.most_seconds
+    open_routes = [(route, share) for route, share in plan.mix if route not in closed]
+    if open_routes and closed:
+        say(f"  {', '.join(closed)} closed until a first release: no requests are sent there")
+        plan = replace(plan, mix=open_routes)
     started, generator = timestamp(), Generator(plan, Workforce())
     try:
-        generator.start()
-        while generator.elapsed < 0:  # the command must not start before the traffic
+        traffic = _Traffic(generator, plan, most_seconds, closed=[] if open_routes else closed)
+        while traffic.started and generator.elapsed < 0:  # the command must not start before the traffic
             gevent.sleep(POLL_SECONDS)
-        code, overspent_meanwhile = _run_command(command, most_seconds, generator, budget, ask_candidate)
-        sent = generator.finish(settings.timeout_seconds)
+        code, overspent_meanwhile = _run_command(command, traffic, budget, ask_candidate)
+        sent = generator.finish(settings.timeout_seconds) if traffic.started else 0
     finally:
         generator.close()
     report = _report(generator.samples, sent) | {
@@ -134,6 +144,42 @@ def _traffic(arguments: argparse.Namespace, command: list[str], folder: Path) ->
     return code
 
 
+class _Traffic:
+    """The traffic of ``plan`` by ``generator``, for ``most_seconds``. It begins as soon as none of the routes in
+    ``closed`` is closed any more."""
+
+    def __init__(self, generator: Generator, plan: LoadPlan, most_seconds: float, *, closed: Sequence[str]) -> None:
+        self.generator, self._plan, self._most_seconds, self._closed = generator, plan, most_seconds, [*closed]
+        self.started, self._ask_at = False, 0.0
+        if closed:
+            say("  production is closed until a first release: requests are sent as soon as it is open")
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        self.started = True
+        self.generator.start()
+        self.generator.end_at(self._most_seconds)
+
+    def counts(self) -> Counts:
+        """Failed requests and right answers until now."""
+        while not self.started and time.monotonic() >= self._ask_at:
+            if self._is_open(self._closed[0]):
+                self._closed.pop(0)
+            else:
+                self._ask_at = time.monotonic() + CLOSED_POLL_SECONDS
+            if not self._closed:
+                self._start()
+        return self.generator.samples.counts()
+
+    def _is_open(self, route: str) -> bool:
+        """Asks one route once, which also starts its function."""
+        try:
+            return not closed_routes(replace(self._plan, mix=[(route, 1)]), wake_up_seconds=0)
+        except GateError:  # the command goes on, and is not to be left alone
+            return False
+
+
 def _tell_of_losses(report: dict[str, Any], budget: LossBudget, code: int, folder: Path) -> None:
     """Say that ``budget`` is overspent. A command that failed has said the conclusion; this is a detail of it."""
     bad = report["lost"] + report["wrong"]
@@ -148,14 +194,13 @@ def _tell_of_losses(report: dict[str, Any], budget: LossBudget, code: int, folde
 
 def _run_command(
     command: list[str],
-    most_seconds: float,
-    generator: Generator,
+    traffic: _Traffic,
     budget: LossBudget,
     ask_candidate: Callable[[], Counts] | None,
 ) -> tuple[int, bool]:
     """Run ``command`` to its end. Returns its exit code, as a shell would, and whether ``budget`` was overspent
-    meanwhile. After ``most_seconds`` only the traffic ends. The command has a process group of its own, so that it gets
-    a Ctrl-C once."""
+    meanwhile. When the time of ``traffic`` is over, the command goes on. The command has a process group of its own, so
+    that it gets a Ctrl-C once."""
     try:
         child = subprocess.Popen(command, process_group=0)
     except OSError as error:
@@ -165,15 +210,14 @@ def _run_command(
         if signal_number is signal.SIGHUP and signal.getsignal(signal_number) is signal.SIG_IGN:
             continue  # nohup: the command ignores it too
         gevent.signal_handler(signal_number, child.send_signal, signal_number)
-    generator.end_at(most_seconds)
     overspent, fault = False, Fault.OVER
     while (code := child.poll()) is None:
         gevent.sleep(POLL_SECONDS)
-        bad, right = generator.samples.counts()
+        bad, right = traffic.counts()
         if fault is Fault.CANDIDATE or not budget.is_overspent_meanwhile(bad, bad + right):
             continue
         overspent = True
-        fault = at_fault(ask_candidate, generator.samples.counts) if ask_candidate else Fault.CANDIDATE
+        fault = at_fault(ask_candidate, traffic.counts) if ask_candidate else Fault.CANDIDATE
         if fault is not Fault.OVER and child.poll() is None:
             whose = "" if fault is Fault.CANDIDATE else ", and the candidate's own stage no more than others"
             say(f"  {bad} of {bad + right} requests were lost or answered wrongly{whose}: the command is told")

@@ -51,6 +51,7 @@ class PlatformFunction(Construct):
         super().__init__(scope, id)
         self._timeout = timeout
         self.function_name = names.resource(name, base.environment.name)
+        self.handler = handler or f"lambdas.{module or name.replace('-', '_') + '.handler'}.handler"
         # The ARN by name, because a reference would be circular: function, role, policy, function.
         arn = Stack.of(self).format_arn(
             service="lambda",
@@ -86,7 +87,7 @@ class PlatformFunction(Construct):
             function_name=self.function_name,
             description=description,
             code=base.code,
-            handler=handler or f"lambdas.{module or name.replace('-', '_') + '.handler'}.handler",
+            handler=self.handler,
             runtime=lambda_.Runtime.PYTHON_3_14,
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mb,

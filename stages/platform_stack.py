@@ -189,6 +189,10 @@ class PlatformStack(Stack):
                 "KmsKeyId": (encryption.data_key.key_id, "Key that encrypts the payment data"),
                 "CandidateApiUrl": (api.candidate_url, "The same API on the candidate (green), for the load gate"),
                 **released,
+                "FirstRelease": (
+                    f"python -m pipeline.release shift --env {environment.name}",
+                    "Opens the API after the first deployment: until then it answers 503",
+                ),
                 "ReleaseRoleArn": (roles.release.role_arn, "Role of the release controller"),
                 "LoadTestRoleArn": (roles.load_test.role_arn, "Role of the load gate"),
                 **{

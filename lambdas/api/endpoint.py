@@ -13,7 +13,7 @@ from lambdas.adapters import deadline
 from lambdas.adapters.tracing import tracer
 from lambdas.api import contract, metrics, shadow
 from lambdas.api.problems import Problem
-from lambdas.api.requests import Answer, Request
+from lambdas.api.requests import Answer, Request, problem_answer
 from lambdas.payments.callers import Caller
 from lambdas.payments.card_text import masked
 from lambdas.payments.errors import InvalidField, Refused, Unavailable
@@ -115,26 +115,17 @@ def _answer(found: Sequence[tuple[Route, Mapping[str, str]]], request: Request, 
                 return route.answer(request, values, context)
         raise Problem("method_not_allowed")
     except Problem as problem:
-        return _problem_answer(problem, request)
+        return problem_answer(problem, request)
     except InvalidField as invalid:
-        return _problem_answer(contract.invalid_field(invalid), request)
+        return problem_answer(contract.invalid_field(invalid), request)
     except Refused as refused:
-        return _problem_answer(Problem(refused.code), request)
+        return problem_answer(Problem(refused.code), request)
     except Unavailable as unavailable:
         logger.warning("dependency unavailable", dependency=unavailable.dependency, cause=repr(unavailable.__cause__))
-        return _problem_answer(Problem("unavailable", retry_after=_RETRY_AFTER_SECONDS), request)
+        return problem_answer(Problem("unavailable", retry_after=_RETRY_AFTER_SECONDS), request)
     except Exception:
         logger.exception("request failed")
-        return _problem_answer(Problem("internal"), request)
-
-
-def _problem_answer(problem: Problem, request: Request) -> Answer:
-    return Answer(
-        status=problem.status,
-        body=problem.body(request.request_id),
-        headers=problem.headers,
-        media_type="application/problem+json",
-    )
+        return problem_answer(Problem("internal"), request)
 
 
 def _log_fields(answer: Answer) -> dict[str, Any]:

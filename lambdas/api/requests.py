@@ -159,3 +159,12 @@ class Answer:
             "body": json.dumps(self.body, separators=(",", ":"), sort_keys=True),
             "isBase64Encoded": False,
         }
+
+
+def problem_answer(problem: Problem, request: Request) -> Answer:
+    return Answer(
+        status=problem.status,
+        body=problem.body(request.request_id),
+        headers=problem.headers,
+        media_type="application/problem+json",
+    )

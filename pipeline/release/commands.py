@@ -161,9 +161,11 @@ class Commands(Undo):
             if reasons and self.override is None:
                 text = "; ".join(reason.text for reason in reasons)
                 return refused(f"{text}. `--override REASON` starts it all the same", *(r.why for r in reasons))
+            closed = (f for f, version in traffic.stable.items() if world.router.is_closed(f, version))
             release = self._releases.new(
                 traffic.stable,
                 candidate,
+                opens=tuple(closed),
                 skips_bakes=skips_bakes,
                 ignored_alarms=ringing,
                 commit=self._releases.commit_tried(candidate) if retries else None,

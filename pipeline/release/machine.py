@@ -21,6 +21,7 @@ PATIENCE_SECONDS = 30.0
 forward."""
 ROUNDS_UNEXPLAINED = 2
 """Lambda and ELB may answer a read with an older state. So many reads in a row are no such answer."""
+_FIRST = "the first release: there is no stable version to compare with, so alarms and lost requests judge"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +150,9 @@ def moved_by_others(release: Release, traffic: Traffic | None, deployed: Version
     if traffic is None:
         return None
     settled = release.phase in (Phase.BAKING, Phase.PAUSED) and not traffic.satisfies(release.traffic)
-    # A release that skips bakes goes straight to its last step: before its first call, traffic is rightly steady.
-    moved = release.phase is Phase.SHIFTING and release.step > 0 and not release.skips_bakes
+    # A first release, and one that skips bakes, goes straight to its last step: before its first call, traffic is
+    # rightly steady.
+    moved = release.phase is Phase.SHIFTING and release.step > 0 and not (release.skips_bakes or release.is_first)
     undone = moved and traffic.is_steady
     return "someone else moved traffic during the release" if settled or undone else None
 
@@ -230,8 +232,9 @@ def _abort(release: Release, seen: Observation) -> Release | None:
 def _forward(release: Release, seen: Observation) -> Release:
     match release.phase:
         case Phase.PENDING:
-            step = len(release.plan.weights) - 1 if release.skips_bakes else 0
+            step = len(release.plan.weights) - 1 if release.skips_bakes or release.is_first else 0
             text = f"shifting {release.plan.weights[step]} % to the candidate"
+            text += ": the first release opens the environment" if release.is_first else ""
             return release.to(Phase.SHIFTING, seen.now, text, step=step)
         case Phase.SHIFTING if _as_recorded(release, seen):
             text = f"{release.weight} % on the candidate, read back; baking"
@@ -241,7 +244,9 @@ def _forward(release: Release, seen: Observation) -> Release:
         case Phase.BAKING if release.skips_bakes and (seen.alarms is not None or release.undoes):
             return _next_step(release, seen, "not baked")
         case Phase.BAKING if _suffers_alone(release, seen):
-            return _step_back(release, seen.now, "clients lose more requests than the error budget allows")
+            cause = "clients lose more requests than the error budget allows"
+            back = roll_back if release.is_first else _step_back
+            return back(release, seen.now, cause)
         case Phase.BAKING if seen.samples is not None:
             return _analysed(release, seen, *seen.samples)
         case Phase.PAUSED if seen.samples is not None:
@@ -285,15 +290,23 @@ def _watched(release: Release, seen: Observation, stable: Samples, candidate: Sa
 def _judged(release: Release, now: float, stable: Samples, candidate: Samples) -> tuple[Release, AnalysisRun]:
     alone, limits = release.weight == 100, release.plan.limits_of(release.weight)
     before = _last_stable(release) if alone else None
-    if alone and before is None:
+    findings: tuple[Finding, ...]
+    if release.is_first:
+        findings = (Finding(verdict=AnalysisVerdict.PASS, text=_FIRST),)
+    elif alone and before is None:
         findings = _without_stable(candidate, limits)
     else:
-        stable = before or stable
         look = 1 + sum(summary.at >= release.since and summary.has_data for summary in release.analysis_summaries)
         metrics = release.plan.metrics
-        findings = judge(stable, candidate, limits, metrics=metrics, look=look, same_minutes=not alone)
+        stable, comparable = _comparable(release, before or stable), _comparable(release, candidate)
+        findings = judge(stable, comparable, limits, metrics=metrics, look=look, same_minutes=not alone)
     run = AnalysisRun(at=now, weight=release.weight, stable=stable, candidate=candidate, findings=findings)
     return release.analysed(run), run
+
+
+def _comparable(release: Release, samples: Samples) -> Samples:
+    """``samples`` without those of functions whose stable version is closed: its 503 is quick, and no error of its."""
+    return {function: sample for function, sample in samples.items() if function not in release.opens}
 
 
 def _failed(release: Release, now: float, run: AnalysisRun) -> Release:
@@ -330,7 +343,8 @@ def _step_back(release: Release, now: float, reasons: str) -> Release:
 def _last_stable(release: Release) -> Samples | None:
     """Stable as it was at the last step with enough data: at 100 % it has no traffic."""
     enough = release.plan.limits.minimum_per_route
-    before = (run.stable for run in reversed(release.analysis_runs) if run.weight < release.weight)
+    runs = (run for run in reversed(release.analysis_runs) if run.weight < release.weight)
+    before = (_comparable(release, run.stable) for run in runs)
     return next((stable for stable in before if all(s.requests >= enough for s in stable.values())), None)
 
 

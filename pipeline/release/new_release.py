@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from names import Function
 from pipeline.release.controller import World
 from pipeline.release.guards import HISTORY, previous_stable
 from pipeline.release.machine import roll_back
@@ -36,6 +37,7 @@ class NewReleases:
         skips_bakes: bool = False,
         ignored_alarms: tuple[str, ...] = (),
         green_after: str | None = None,
+        opens: tuple[Function, ...] = (),
         commit: str | None = None,
     ) -> Release:
         """A release of ``candidate``. ``commit``: the candidate's, where it is not the one that is being delivered."""
@@ -55,6 +57,7 @@ class NewReleases:
             stable_commit=self._commit_of(stable),
             undoes=undoes,
             green_after=green_after,
+            opens=opens,
             skips_bakes=skips_bakes,
             ignored_alarms=ignored_alarms,
             override=self.override,

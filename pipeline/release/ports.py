@@ -81,6 +81,10 @@ class TrafficRouter(Protocol):
         """Whether the function has this version."""
         ...
 
+    def is_closed(self, function: Function, version: str) -> bool:
+        """Whether this version answers nobody: the one that is stable before a first release."""
+        ...
+
     def deployed(self) -> Versions:
         """The versions of the aliases ``green``: what CloudFormation deployed last."""
         ...

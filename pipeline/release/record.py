@@ -87,6 +87,8 @@ class Release:
     """Why it was rolled back."""
     rejected: bool = False
     """The candidate itself is bad. Only `retry` or an override shifts it again."""
+    opens: tuple[Function, ...] = ()
+    """The functions whose stable version is closed: it answers 503, because no release of them was ever promoted."""
     stepped_back: bool = False
     """It went from 100 % back to the step before, to be compared with stable. It does so once."""
     skips_bakes: bool = False
@@ -112,6 +114,12 @@ class Release:
     @property
     def finished(self) -> bool:
         return self.phase in (Phase.PROMOTED, Phase.ROLLED_BACK)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it opens the environment. Its stable version serves nobody, so there are no small steps, and there is
+        nothing to compare with."""
+        return set(self.candidate) <= {*self.opens}
 
     @property
     def leaves_bad_version(self) -> bool:
@@ -201,6 +209,7 @@ class Release:
                 "plan": Plan.from_dict(raw["plan"]),
                 "phase": Phase(raw["phase"]),
                 "ignored_alarms": tuple(raw.get("ignored_alarms", ())),
+                "opens": tuple(map(Function, raw.get("opens", ()))),
                 "looks": tuple(_analysis_run(run) for run in raw.get("looks", ())),
                 "glances": tuple(_analysis_summary(summary) for summary in raw.get("glances", ())),
                 "events": tuple(_event(event) for event in raw["events"]),

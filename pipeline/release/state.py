@@ -39,6 +39,8 @@ class State:
     """The last release on record."""
     lease: Lease | None
     freeze: Freeze | None
+    closed: Sequence[Function] = ()
+    """The functions that answer customers with 503, because no release of them was ever promoted."""
     failures: Sequence[Unavailable] = ()
 
     @property
@@ -58,6 +60,14 @@ class State:
         if self.under_way:
             return moved_by_others(self.under_way, self.traffic, self.deployed)
         return unexplained(self.traffic, self.last)
+
+    @property
+    def closure(self) -> str | None:
+        """Who is answered with 503, and what ends it; ``None`` if nobody is."""
+        if not self.closed:
+            return None
+        whom = "customers" if len(self.closed) == len(self.traffic.stable) else f"customers of {', '.join(self.closed)}"
+        return f"{whom} get 503, because no release was promoted yet: `shift` opens it"
 
     @property
     def waits_for(self) -> str | None:
@@ -106,6 +116,7 @@ class State:
         return {
             "at": self.at,
             "stable": self.traffic.stable,
+            "closed": list(self.closed),
             "deployed": self.deployed,
             "traffic": {
                 "listener": listener and vars(listener),
@@ -155,6 +166,7 @@ def _read(environment: str, world: World) -> State:
     # While nothing is divided, an alias has no metrics by version.
     candidate = traffic.stable if deployed is None or traffic.is_steady else deployed
     since = now - HEALTH_SECONDS * bake_scale()
+    last = attempts(world.records.last)
     return State(
         environment=environment,
         at=now,
@@ -162,11 +174,19 @@ def _read(environment: str, world: World) -> State:
         deployed=deployed,
         ringing=attempts(world.alarms.ringing),
         health=attempts(partial(world.metrics.read, traffic.stable, candidate, since, now)),
-        last=attempts(world.records.last),
+        last=last,
         lease=attempts(world.records.lease),
         freeze=attempts(world.records.freeze),
+        closed=_closed(world, traffic, last, attempts),
         failures=attempts.failures,
     )
+
+
+def _closed(world: World, traffic: Traffic, last: Release | None, attempts: Attempts) -> list[Function]:
+    """The functions whose stable version is closed. After a promotion none is, unless it was an undo."""
+    if last and last.phase is Phase.PROMOTED and not last.undoes:
+        return []
+    return [f for f, version in traffic.stable.items() if attempts(partial(world.router.is_closed, f, version))]
 
 
 def _figures(samples: Samples) -> dict[str, Any]:

@@ -27,6 +27,8 @@ def tree(state: State) -> list[str]:
 def _traffic(state: State) -> Iterator[str]:
     stable, deployed = state.traffic.stable, state.deployed
     yield f"stable     {name(stable):12}  {_shares(state, stable)}"
+    if state.closure:
+        yield f"closed     {state.closure}"
     if deployed is None:
         yield "candidate  unknown"
     elif deployed == stable:

@@ -44,6 +44,9 @@ class Undo(Operation):
             target = self._target(traffic, to)
             if isinstance(target, Outcome):
                 return target
+            if closed := [f for f, version in target.items() if self.world.router.is_closed(f, version)]:
+                what = f"version {target[closed[0]]} of {closed[0]} is the closed one from before the first release"
+                return refused(f"{what}: `undo --now` closes it again, at once", Why.NO_VERSION)
             # An undo is the answer to an alarm and cannot wait for a window: of the guards, only drift holds.
             if found := drift(traffic):
                 return refused(found, Why.DRIFT)

@@ -105,7 +105,8 @@ def preview_lines(release: Release, traffic: Traffic) -> Iterator[str]:
     if release.phase is Phase.ROLLING_BACK:
         stages = [("rollback", release.traffic)]
     else:
-        weights = release.plan.weights[-1:] if release.skips_bakes else release.plan.weights
+        at_once = release.skips_bakes or release.is_first
+        weights = release.plan.weights[-1:] if at_once else release.plan.weights
         stages = [(f"{weight} %", shifted(release.stable, release.candidate, weight)) for weight in weights]
         stages.append(("promote", release.to(Phase.PROMOTED, release.since, "").traffic))
     for label, wanted in stages:

@@ -2,7 +2,7 @@
 
 import re
 
-from names import Colour, Function, Reached
+from names import CLOSED_HANDLER, Colour, Function, Reached
 from tests.infrastructure.platform_template import PlatformTemplate, logical_id, references, text
 
 
@@ -18,12 +18,11 @@ def test_the_template_names_no_version_of_blue(platform: PlatformTemplate) -> No
         if re.search(r"\bblue\b", text(resource["Properties"]), re.IGNORECASE)
     }
     assert mentions
-    # Then it contains no literal version: blue's only version is its first one, the candidate's
+    # Then it contains no version at all: blue begins at one that the template does not know
     for id, properties in mentions.items():
         assert not re.search(r'"(FunctionVersion|Version|ExecutedVersion)": "\d+"', properties), id
-    versions = platform.resources("AWS::Lambda::Version")
     for blue in platform.properties("Custom::BlueAlias"):
-        assert logical_id(blue["Version"]) in versions
+        assert "Version" not in blue
 
 
 def test_the_provider_of_alias_blue_may_act_on_function_and_alias(platform: PlatformTemplate) -> None:
@@ -32,17 +31,29 @@ def test_the_provider_of_alias_blue_may_act_on_function_and_alias(platform: Plat
     for function in Function:
         assert allowed.count(f"function:{function.of(platform.environment)}") == 2
     assert allowed.count(f":{Colour.STABLE}") == len(Function)
+    # And to publish a closed version it changes the functions.
+    [allowed] = [s["Resource"] for _, s in platform.statements() if "lambda:PublishVersion" in s["Action"]]
+    assert len(allowed) == len(Function)
+    # And their environment variables are encrypted by a key of this account, which Lambda then uses in its name.
+    [key] = [s for _, s in platform.statements() if "kms:CreateGrant" in s["Action"]]
+    assert text(key["Resource"]) in {text(f["KmsKeyArn"]) for f in platform.properties("AWS::Lambda::Function")}
+    assert list(key["Condition"]["StringEquals"]) == ["kms:ViaService"]
 
 
-def test_blue_and_green_of_a_function_begin_at_the_same_version(platform: PlatformTemplate) -> None:
-    functions = {id: f["Properties"]["FunctionName"] for id, f in platform.resources("AWS::Lambda::Function").items()}
-    green = {
-        functions[logical_id(alias["FunctionName"])]: logical_id(alias["FunctionVersion"])
-        for alias in platform.properties("AWS::Lambda::Alias")
-    }
-    blue = {b["FunctionName"]: logical_id(b["Version"]) for b in platform.properties("Custom::BlueAlias")}
-    assert blue == green
-    assert set(blue) == {function.of(platform.environment) for function in Function}
+def test_a_candidate_is_published_after_the_closed_version_of_its_function(platform: PlatformTemplate) -> None:
+    """Lambda publishes what $LATEST is at that moment, and refuses a second version of the same."""
+    functions = platform.resources("AWS::Lambda::Function")
+    blue = platform.resources("Custom::BlueAlias")
+    after = {}
+    for version in platform.resources("AWS::Lambda::Version").values():
+        function = functions[logical_id(version["Properties"]["FunctionName"])]["Properties"]
+        [before] = {*version["DependsOn"]} & {*blue}
+        properties = blue[before]["Properties"]
+        assert logical_id(version["Properties"]["FunctionName"]) in blue[before]["DependsOn"]
+        assert (properties["FunctionName"], properties["Handler"]) == (function["FunctionName"], function["Handler"])
+        assert properties["ClosedHandler"] == CLOSED_HANDLER != function["Handler"]
+        after[properties["FunctionName"]] = before
+    assert set(after) == {function.of(platform.environment) for function in Function}
 
 
 def test_versions_outlive_the_deployment_that_replaces_them(platform: PlatformTemplate) -> None:

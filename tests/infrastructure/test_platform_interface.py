@@ -25,6 +25,7 @@ FOR_OPERATIONS = {
     "AlertTopicArn",
     "KmsKeyId",
     "DashboardUrl",
+    "FirstRelease",
     "ReviewerRoleArn",
     "OperatorRoleArn",
 }

@@ -20,6 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 from environments import DEV, environment
 from localcloud import LocalCloud
 from localcloud.emulator.no_silent_drops import IGNORED, OBSERVED
+from names import CLOSED_HANDLER, Colour, Function
 from pipeline.aws import PlatformOutputs
 from pipeline.local.process import clean_environment
 from pipeline.local.promotion import bootstrap_commands
@@ -102,6 +103,17 @@ class Platform:
             StackName=DEV.stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
 
+    def open(self) -> None:
+        """Make the candidate stable where stable is closed, as a first release does, but without a record of it."""
+        functions = self.client("lambda")
+        for function in Function:
+            name = self.outputs[function.name_output]
+            stable = functions.get_function_configuration(FunctionName=name, Qualifier=Colour.STABLE)
+            if stable["Handler"] != CLOSED_HANDLER:
+                continue
+            version = functions.get_alias(FunctionName=name, Name=Colour.CANDIDATE)["FunctionVersion"]
+            functions.update_alias(FunctionName=name, Name=Colour.STABLE, FunctionVersion=version)
+
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run ``python -m …`` against the platform."""
         return subprocess.run(
@@ -173,7 +185,7 @@ def platform(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Pla
 
 
 def deployed(cloud: LocalCloud, name: str, folder: Path) -> Platform:
-    """The stack of an environment, synthesised and deployed."""
+    """The stack of an environment, synthesised, deployed and open."""
     assembly, outputs, stack_name = folder / "cdk.out", folder / "outputs.json", environment(name).stack_name
     create_app(context={"environmentSuffix": name}, outdir=str(assembly)).synth()
     environ = {**clean_environment(), **cloud.environ()}
@@ -184,8 +196,10 @@ def deployed(cloud: LocalCloud, name: str, folder: Path) -> Platform:
         cwd=ROOT, env=environ, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return Platform(
+    platform = Platform(
         cloud=cloud,
         outputs=PlatformOutputs(stack_name=stack_name, values=json.loads(outputs.read_text())),
         assembly=assembly,
     )
+    platform.open()
+    return platform

@@ -58,14 +58,14 @@ class Releases:
         )
         return done.returncode, json.loads(done.stdout)
 
-    def under_load(self, *command: str, reports: str = "load") -> "subprocess.Popen[str]":
+    def under_load(self, *command: str, reports: str = "load", rate: str = RATE) -> "subprocess.Popen[str]":
         """Start ``command`` with synthetic customers' requests around it."""
         return self.start(
-            "loadtest.traffic", "--env", "dev", "--rate", RATE, "--reports", reports, "--", sys.executable, *command
+            "loadtest.traffic", "--env", "dev", "--rate", rate, "--reports", reports, "--", sys.executable, *command
         )
 
-    def shift(self, command: str = "shift") -> "subprocess.Popen[str]":
-        return self.under_load("-m", "pipeline.release", command, "--env", "dev")
+    def shift(self, command: str = "shift", rate: str = RATE) -> "subprocess.Popen[str]":
+        return self.under_load("-m", "pipeline.release", command, "--env", "dev", rate=rate)
 
     def traffic(self, reports: str = "load") -> dict[str, Any]:
         report: dict[str, Any] = json.loads((self.folder / reports / "traffic.json").read_text())

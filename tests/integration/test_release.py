@@ -41,6 +41,36 @@ def releases(platform: Platform, tmp_path: Path) -> Iterator[Releases]:
         yield from undisturbed(platform, tmp_path)
 
 
+def test_a_new_environment_is_closed_until_its_first_release_opens_it(
+    platform: Platform, releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given stable as the first deployment left it: at the first version of each function
+    functions = platform.client("lambda")
+    for function in names.Function:
+        name = platform.outputs[function.name_output]
+        functions.update_alias(FunctionName=name, Name="blue", FunctionVersion="1")
+    # Then each route says so to customers, while the load gate reaches the candidate
+    shop, gate = platform.api(), platform.candidate_api()
+    answers = [shop.pay(route) for route in ("/validate", "/fraud-check", "/process")]
+    answers.append(shop.get("/transactions", customer_id="load-02000"))
+    for answer in answers:
+        assert (answer.status, answer.body["type"]) == (503, "urn:problem-type:payments:closed"), answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert [gate.pay(route).status for route in ("/validate", "/fraud-check", "/process")] == [200, 200, 201]
+    assert gate.get("/transactions", customer_id="load-02000").status == 200
+    assert "customers get 503" in releases.run("status")[1]["text"]
+
+    # When the first release is asked for, with some requests around it, which begin when they find it open
+    monkeypatch.setitem(QUICK, "BAKE_SCALE", "0.1")
+    code, output = finish(releases.shift(rate="4"))
+
+    # Then customers are served, and none of the requests that were sent is lost
+    assert code == 0, output
+    assert [run["weight"] for run in (releases.record() or {})["looks"]] == [100]
+    assert shop.pay("/process").status == 201
+    assert releases.traffic()["reasons"] == {}
+
+
 def test_a_killed_shift_is_continued_and_undone_and_clients_see_the_weights(releases: Releases) -> None:
     # Given a shift whose controller was killed after its first step
     old, new = releases.stable(), releases.deploy()

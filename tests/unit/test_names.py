@@ -12,6 +12,7 @@ import pytest
 
 import names
 from environments import environment
+from lambdas.api import closed
 from lambdas.deployment import blue_alias
 from loadtest.scenario import NOBODYS, Scenario
 from names import Colour, Function, Index, Parameter, ReleaseMetric, Role, Staff, Table
@@ -135,3 +136,7 @@ def test_the_load_gate_loads_every_route() -> None:
 
 def test_the_function_that_makes_aliases_makes_the_stable_one() -> None:
     assert blue_alias._ALIAS == Colour.STABLE
+
+
+def test_the_handler_of_the_closed_version_exists() -> None:
+    assert f"{closed.__name__}.{closed.handler.__name__}" == names.CLOSED_HANDLER

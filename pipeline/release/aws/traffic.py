@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from names import Colour, Function
+from names import CLOSED_HANDLER, Colour, Function
 from pipeline.aws import PlatformOutputs
 from pipeline.release.aws import CLIENT_CONFIG, calling
 from pipeline.release.ports import Missing
@@ -92,6 +92,12 @@ class AwsTraffic:
         except Missing:
             return False
         return True
+
+    def is_closed(self, function: Function, version: str) -> bool:
+        name = self._names[function]
+        with calling(f"reading version {version} of {name}"):
+            found = self._lambda.get_function_configuration(FunctionName=name, Qualifier=version)
+        return found.get("Handler") == CLOSED_HANDLER
 
     def _point(self, function: Function, colour: Colour, alias: Alias) -> None:
         name = self._names[function]

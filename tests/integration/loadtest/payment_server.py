@@ -5,7 +5,8 @@
 SCRIPT is a JSON object: ``latency_ms``: answers take this long; ``slow_ms``, ``slow_every``: every so manieth answer
 takes that long instead; ``stall_at``, ``stall_for``: seconds after the first request at which the whole server stands
 still, and for how long; ``status``: what every answer has, or with ``fail_at`` the one of that number alone;
-``wrong_every``: every so manieth body is wrong; ``asleep``: so many first requests get an error of API Gateway, and
+``closed_for``: seconds after the first request in which answers say that the stage is not open yet; ``wrong_every``:
+every so manieth body is wrong; ``asleep``: so many first requests get an error of API Gateway, and
 reach no function; ``capacity``: answers that may be worked on at once; ``only_route``: the others behave perfectly.
 With PORT 0 it takes a free port. It prints the port, and on SIGTERM the exact latencies it injected.
 """
@@ -92,6 +93,8 @@ class PaymentServer:
         if not script.get("only_route") or script["only_route"] == route:
             async with self._places:
                 await self._sleep_until(arrived if "capacity" not in script else time.perf_counter(), number)
+            if arrived - self._began < script.get("closed_for", 0.0):
+                return 503, {"type": "urn:problem-type:payments:closed", "status": 503}
             if number % script.get("wrong_every", sys.maxsize) == 0:
                 return _ANSWERS.get(route, (200, None))[0], {"surprise": True}
             if "status" in script and number == script.get("fail_at", number):

@@ -21,6 +21,33 @@ def test_counts_requests_and_the_versions_that_answered(serve: Serve, cli: Cli, 
     assert sum(found["versions"][route]["7"] for route in found["versions"]) == found["sent"]
 
 
+def test_to_a_stage_that_is_closed_nothing_is_sent_until_it_opens(serve: Serve, cli: Cli, report: Report) -> None:
+    # Given a stage that opens while the command runs
+    url = serve(closed_for=2.0)
+    done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "20", "--", "sleep", "7")
+    # Then requests were sent after that, and none was lost
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("  production is closed until a first release")
+    found = report("traffic.json")
+    assert found["sent"] == found["right"] > 20
+    # And when it stays closed, none is sent, and the command's exit code counts
+    stays = cli("loadtest.traffic", "--env", "dev", "--url", serve(closed_for=60), "--unsigned", "--", "sleep", "1")
+    assert stays.returncode == 0, stays.stdout + stays.stderr
+    assert "0 sent, 0 lost, 0 wrong; answered by nobody" in stays.stdout
+
+
+def test_a_single_route_that_is_closed_gets_no_requests(serve: Serve, cli: Cli, report: Report) -> None:
+    # Given a new function, whose stable version is closed
+    url = serve(closed_for=60, only_route="/process")
+    done = cli("loadtest.traffic", "--env", "dev", "--url", url, "--unsigned", "--rate", "20", "--", "sleep", "3")
+    # Then the others get theirs
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = report("traffic.json")
+    assert found["sent"] == found["right"] > 20
+    assert "/process" not in found["versions"]
+    assert "/process closed until a first release: no requests are sent there" in done.stdout
+
+
 @pytest.mark.parametrize(("command", "code"), [("exit 0", 10), ("exit 7", 7)])
 def test_more_losses_than_the_budget_allows_fail_a_command_that_succeeded(
     serve: Serve, cli: Cli, report: Report, command: str, code: int

@@ -41,6 +41,14 @@ def test_an_environment_without_a_release_says_so(browser: Open, environments: E
     assert "version 1" in html
 
 
+def test_an_environment_that_is_closed_says_so(browser: Open, environments: Environments, bench: Bench) -> None:
+    environments.readings["prod"] = reading(bench)
+    assert "503" not in browser().get("/release/prod").text
+    bench.aws.closed_versions = {"1"}
+    environments.readings["prod"] = reading(bench)
+    assert "Closed: customers get 503" in browser().get("/release/prod").text
+
+
 def test_a_release_under_way_shows_step_weights_and_what_it_waits_for(
     browser: Open, environments: Environments, bench: Bench
 ) -> None:

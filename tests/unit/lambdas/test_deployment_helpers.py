@@ -1,4 +1,4 @@
-"""The small custom resources of a deployment: closed default security group, private certificate, steady state."""
+"""The small custom resources of a deployment: aliases, default security group, private certificate, steady state."""
 
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.adapters import aws
-from lambdas.deployment import custom_resource, default_security_group, integration_tls, steady_state
+from lambdas.deployment import blue_alias, custom_resource, default_security_group, integration_tls, steady_state
 
 
 class FakeEc2:
@@ -265,3 +265,112 @@ def test_deployments_have_longer_time_limits_than_requests(monkeypatch: pytest.M
     assert request.connect_timeout + request.read_timeout < 3
     assert deployment.read_timeout >= 30
     assert deployment.retries["total_max_attempts"] > request.retries["total_max_attempts"]
+
+
+class FakeFunction:
+    """Lambda with one function. ``fails``: the call that fails once."""
+
+    class exceptions:
+        class ResourceNotFoundException(Exception):
+            pass
+
+        class ResourceConflictException(Exception):
+            pass
+
+    def __init__(self, *, blue: str | None = None, fails: str = "") -> None:
+        self.latest, self.published = "the function's handler", [""]
+        self.aliases = {} if blue is None else {"blue": blue}
+        self.fails = fails
+        self.loses_an_answer = False
+
+    def _call(self, operation: str) -> None:
+        if operation == self.fails:
+            self.fails = ""
+            raise ClientError({"Error": {"Code": "ServiceException", "Message": ""}}, operation)
+
+    def get_alias(self, *, FunctionName: str, Name: str) -> dict[str, str]:
+        if Name not in self.aliases:
+            raise self.exceptions.ResourceNotFoundException
+        return {"AliasArn": f"{FunctionName}:{Name}"}
+
+    def create_alias(self, *, FunctionName: str, Name: str, FunctionVersion: str, **_: str) -> dict[str, str]:
+        self._call("CreateAlias")
+        repeated = Name in self.aliases or self.loses_an_answer
+        self.aliases.setdefault(Name, FunctionVersion)
+        if repeated:
+            raise self.exceptions.ResourceConflictException
+        return {"AliasArn": f"{FunctionName}:{Name}"}
+
+    def update_function_configuration(self, *, FunctionName: str, Handler: str) -> None:
+        self._call(f"UpdateFunctionConfiguration {Handler}")
+        self.latest = Handler
+
+    def publish_version(self, *, FunctionName: str, Description: str) -> dict[str, str]:
+        """Like Lambda's: nothing is published when nothing has changed."""
+        self._call("PublishVersion")
+        if self.published[-1] != self.latest:
+            self.published.append(self.latest)
+        return {"Version": str(len(self.published) - 1)}
+
+    def get_waiter(self, name: str) -> Any:
+        assert name == "function_updated"
+        return SimpleNamespace(wait=lambda **_: None)
+
+
+BLUE = {"FunctionName": "function", "Handler": "the function's handler", "ClosedHandler": "closed"}
+
+
+def test_a_new_function_gets_a_stable_version_that_is_closed(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str]
+) -> None:
+    functions = FakeFunction()
+    monkeypatch.setattr(aws, "patient_client", lambda service: {"lambda": functions}[service])
+
+    invoke(blue_alias, "Create", BLUE)
+
+    assert '"SUCCESS"' in answers[0]
+    assert functions.published[int(functions.aliases["blue"])] == "closed"
+    # And CloudFormation, which publishes the candidate next, finds the function as it made it
+    assert functions.latest == "the function's handler"
+
+
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_a_stable_version_that_serves_customers_is_never_closed(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str], request_type: str
+) -> None:
+    # Given the alias of an installation from before stable began closed
+    functions = FakeFunction(blue="7")
+    monkeypatch.setattr(aws, "patient_client", lambda service: functions)
+
+    invoke(blue_alias, request_type, BLUE)
+    invoke(blue_alias, "Update", {"FunctionName": "function", "Version": "8"})  # its template, when that rolls back
+
+    assert ['"SUCCESS"' in answer for answer in answers] == [True, True]
+    assert (functions.aliases, functions.published) == ({"blue": "7"}, [""])
+
+
+@pytest.mark.parametrize(
+    "call", ["PublishVersion", "UpdateFunctionConfiguration the function's handler", "CreateAlias"]
+)
+def test_a_creation_that_was_cut_off_can_be_repeated(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str], call: str
+) -> None:
+    functions = FakeFunction(fails=call)
+    monkeypatch.setattr(aws, "patient_client", lambda service: functions)
+
+    invoke(blue_alias, "Create", BLUE)
+    invoke(blue_alias, "Create", BLUE)
+
+    assert ['"SUCCESS"' in answer for answer in answers] == [False, True]
+    assert functions.published[int(functions.aliases["blue"])] == "closed"
+    assert functions.latest == "the function's handler"
+
+
+def test_an_alias_whose_creation_was_not_answered_is_there(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
+    functions = FakeFunction()
+    functions.loses_an_answer = True
+    monkeypatch.setattr(aws, "patient_client", lambda service: functions)
+
+    invoke(blue_alias, "Create", BLUE)
+
+    assert '"SUCCESS"' in answers[0]

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lambdas
+from lambdas.api import closed
 from lambdas.api.endpoint import endpoint, logger
 from lambdas.api.idempotency_key import idempotency_key
 from lambdas.api.problems import Problem
@@ -19,6 +20,7 @@ from lambdas.api.requests import Answer, Request
 from lambdas.payments.callers import Caller
 from lambdas.payments.errors import CallerRefused, Unavailable
 from lambdas.payments.payment import Payment
+from loadtest.access import CLOSED
 from loadtest.client import processor_seconds
 from names import CANDIDATE_RELEASE, RELEASE_HEADER, STABLE_RELEASE
 
@@ -394,3 +396,20 @@ def test_a_merchant_is_not(through_the_stable_stage: dict[str, Any]) -> None:
 def test_all_functions_log_by_the_logger_that_masks() -> None:
     folder = Path(lambdas.__file__).parent
     assert [file.name for file in folder.rglob("*.py") if "Logger(" in file.read_text()] == ["endpoint.py"]
+
+
+@pytest.mark.parametrize("body", [BODY, None, "no JSON"])
+@pytest.mark.parametrize(
+    "through", [{}, {"requestContext": {"elb": {}}, "path": "/process", "multiValueHeaders": {}}, {"httpMethod": "GET"}]
+)
+def test_before_the_first_release_every_request_is_told_that_the_service_is_closed(
+    body: Any, through: dict[str, Any]
+) -> None:
+    answer = closed.handler(event(body, **through), CONTEXT)
+
+    document = json.loads(answer["body"])
+    assert (answer["statusCode"], document["status"]) == (503, 503)
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/problem+json"]
+    # And the load test knows that problem
+    assert f'"{document["type"]}"' == CLOSED
+    assert "not open yet" in document["title"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from environments import DEFAULT_REGION, PROD
-from loadtest.access import platform_url
+from loadtest.access import platform_output
 from loadtest.result import ExitCode, GateError
 from pipeline import aws
 from pipeline.audit import __main__ as audit
@@ -107,5 +107,5 @@ def test_a_command_for_another_environment_than_that_of_the_variables_asks_nobod
 def test_the_load_gate_recognises_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLATFORM_ROLE_ARN", ROLE)
     with pytest.raises(GateError, match="PLATFORM_ROLE_ARN is a role of dev") as refusal:
-        platform_url(PROD, "ApiGatewayUrl")
+        platform_output(PROD, "ApiGatewayUrl")
     assert refusal.value.code is ExitCode.USAGE

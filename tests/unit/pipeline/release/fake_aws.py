@@ -90,6 +90,8 @@ class FakeAws:
         self.requests_per_second = 3.0
         """On each route."""
         self.deleted_versions: set[tuple[str, str]] = set()
+        self.closed_versions: set[str] = set()
+        """The versions, of any function, that were published before a first release and answer 503."""
         self.metrics: dict[str, list[float]] = {}
         """The values of each metric, by its name and its dimensions except the environment."""
         self.messages: list[tuple[str, str]] = []
@@ -181,7 +183,8 @@ class FakeAws:
         def get() -> Any:
             if (FunctionName, Qualifier) in self.deleted_versions:
                 raise refused("GetFunctionConfiguration", "ResourceNotFoundException")
-            return {"Version": Qualifier}
+            closed = Qualifier in self.closed_versions
+            return {"Version": Qualifier, "Handler": names.CLOSED_HANDLER if closed else "lambdas.any.handler"}
 
         return self._called("GetFunctionConfiguration", get)
 
