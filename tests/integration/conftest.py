@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,12 +184,17 @@ def platform(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Pla
     return deployed(cloud, DEV.name, tmp_path_factory.mktemp("platform"))
 
 
-def deployed(cloud: LocalCloud, name: str, folder: Path) -> Platform:
-    """The stack of an environment, synthesised, deployed and open."""
+def deployed(
+    cloud: LocalCloud, name: str, folder: Path, change: Callable[[dict[str, Any]], None] = lambda _: None
+) -> Platform:
+    """The stack of an environment, synthesised, deployed and open. ``change``: of the template's resources, before."""
     assembly, outputs, stack_name = folder / "cdk.out", folder / "outputs.json", environment(name).stack_name
     create_app(context={"environmentSuffix": name}, outdir=str(assembly)).synth()
     environ = {**clean_environment(), **cloud.environ()}
     template, assets = (next(assembly.glob(f"*Platform*.{kind}.json")) for kind in ("template", "assets"))
+    document = json.loads(template.read_text())
+    change(document["Resources"])
+    template.write_text(json.dumps(document))
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.local.deploy", stack_name,
          "--template", str(template), "--assets", str(assets), "--outputs", str(outputs)],

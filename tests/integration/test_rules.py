@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,48 @@ def decision(merchant: Merchant) -> str:
     return str(answer.body["decision"])
 
 
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "AWS::ApiGateway::Model": lambda it: it["Schema"]["properties"].update(a_new_field={"type": "string"}),
+    "AWS::ApiGateway::GatewayResponse": lambda it: it.setdefault("ResponseParameters", {}).update(
+        {"gatewayresponse.header.X-New": "'new'"}
+    ),
+    "AWS::ApiGateway::Stage": lambda it: [
+        each.update(ThrottlingBurstLimit=each["ThrottlingBurstLimit"] + 1) for each in it["MethodSettings"]
+    ],
+    "AWS::WAFv2::WebACL": lambda it: it.update(Description="changed"),
+    "AWS::ElasticLoadBalancingV2::TargetGroup": lambda it: it.setdefault("Tags", []).append(
+        {"Key": "changed", "Value": "yes"}
+    ),
+    "AWS::SSM::Parameter": lambda it: it.update(Description="changed"),
+    "AWS::SecretsManager::Secret": lambda it: it.update(Description="changed"),
+    "AWS::IAM::ManagedPolicy": lambda it: it["PolicyDocument"]["Statement"].append(
+        {"Effect": "Allow", "Action": "xray:GetSamplingRules", "Resource": "*"}
+    ),
+    "Custom::DatabaseSchema": lambda it: it.update(Changed="yes"),  # the migrations run again
+}
+"""A change of each kind of thing that has no versions (docs/release.md), as a release may make it: by its type."""
+
+
+def change_everything(resources: dict[str, Any]) -> None:
+    for type, change in CHANGES.items():
+        changed = [change(each["Properties"]) for each in resources.values() if each["Type"] == type]
+        assert changed, type
+
+
+def answers(merchant: Merchant) -> list[tuple[int, set[str], str]]:
+    """Status, fields and version of each route's answer to an ordinary request, of a broken one, and of an unsigned
+    one."""
+    found = [merchant.pay(route) for route in ("/validate", "/fraud-check", "/process")]
+    found.append(merchant.get("/transactions", customer_id="load-02000", limit="1"))
+    found.append(merchant.post("/validate", {"amount": "1"}))
+    found.append(merchant.post("/validate", {}, signed=False))
+    return [(each.status, set(each.body), each.headers.get("x-function-version", "")) for each in found]
+
+
 @pytest.fixture
 def stricter(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
-    """A commit that declines every payment from abroad, deployed. Afterwards the old one is deployed again."""
+    """A commit that declines every payment from abroad, and changes all that has no versions, deployed. Afterwards the
+    old one is deployed again."""
     changed = tmp_path / "bundle"
     shutil.copytree(bundling.bundle(), changed)
     rules = json.loads((changed / RULES).read_text())
@@ -40,7 +79,7 @@ def stricter(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (changed / RULES).write_text(json.dumps(rules))
     with monkeypatch.context() as patch:
         patch.setattr(bundling, "bundle", lambda: changed)
-        yield deployed(platform.cloud, DEV.name, tmp_path / "changed")
+        yield deployed(platform.cloud, DEV.name, tmp_path / "changed", change_everything)
     deployed(platform.cloud, DEV.name, tmp_path / "restored")
 
 
@@ -60,11 +99,19 @@ def eventually(platform: Platform, merchant: Merchant, expected: str) -> None:
         time.sleep(1)
 
 
+@pytest.fixture
+def before(platform: Platform) -> list[tuple[int, set[str], str]]:
+    """How stable answered before the commit."""
+    return answers(platform.api())
+
+
 def test_a_commit_that_changes_the_rules_changes_stable_by_its_shift_only_and_a_way_back_takes_them_back(
-    stricter: Platform,
+    before: list[tuple[int, set[str], str]], stricter: Platform
 ) -> None:
     stable, candidate = stricter.api(), stricter.candidate_api()
-    # When it is deployed, then only the candidate decides by the new rules
+    # When it is deployed, then customers get what they got, from the same versions
+    assert answers(stable) == before
+    # And only the candidate decides by the new rules
     assert (decision(stable), decision(candidate)) == ("approve", "decline")
     # When it is promoted, stable does; and after the way back it does not
     run(stricter, "pipeline.release", "promote", "--env", "dev", "--now", "--override", "test of the rules")
