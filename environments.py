@@ -42,6 +42,8 @@ class GateSettings:
     others_share: float = 0.25
     """The share of a machine that other programs may take, when it runs gate and API. Above it, slow answers prove
     nothing about the candidate."""
+    slower_share: float = 0.25
+    """A p99 that is above that of the last promoted release by this share is a warning, and no failure."""
     mix: tuple[tuple[str, int], ...] = tuple((function.path, 1) for function in names.Function)
     """Routes and their shares of the traffic."""
     seed: int | None = None

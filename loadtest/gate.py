@@ -30,19 +30,20 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 
-from environments import GateSettings
+from environments import Environment, GateSettings
 from loadtest import reports
 from loadtest.access import first_answers, platform_output
+from loadtest.baseline import promoted_gates
 from loadtest.engine import LoadPlan
 from loadtest.generator import Generator
 from loadtest.judge import RunMeasurements, conclude
-from loadtest.machine import Machine
+from loadtest.machine import Machine, machine_class
 from loadtest.options import add_gate_options, add_target_options, add_workforce_options, gate_settings, workforce
 from loadtest.p99 import RouteJudgement
 from loadtest.reports.progress import progress_file
@@ -50,6 +51,7 @@ from loadtest.reports.terminal import print_summary
 from loadtest.result import ExitCode, GateError, Result, Subject, timestamp
 from loadtest.run import Progress, run
 from loadtest.target import Target
+from pipeline import aws
 from pipeline.output import say
 
 MOST_SECONDS_TO_CALM = 120.0
@@ -121,6 +123,7 @@ def _parse(argv: list[str] | None) -> tuple[argparse.Namespace, GateSettings]:
 def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path) -> tuple[Result, str]:
     """Load the candidate and judge it. Returns the result and locust's own report. Raises ``GateError``."""
     url: str = arguments.url or platform_output(arguments.env, "CandidateApiUrl")
+    promoted = "the API was named by --url" if arguments.url else _promoted(arguments.env)
     plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
     first_ms = first_answers(plan, wake_up_seconds=settings.wake_up_seconds)
 
@@ -149,9 +152,18 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path
         expected=generator.count_before(moment.end),
         first_ms=first_ms,
         seed=plan.seed,
+        machine=machine_class(target.connect_host),
+        promoted=promoted,
         again=arguments.again,
     )
     return conclude(measured, settings, moment, subject), generator.locust_page()
+
+
+def _promoted(environment: Environment) -> Sequence[Mapping[str, Any]] | str:
+    """What the gate measured of the last promoted releases, or why that is not known."""
+    session = aws.session(environment.region, environment.name)
+    table = platform_output(environment, "ReleaseTableName")
+    return promoted_gates(session, table, environment.name)
 
 
 def _progress(write: Progress, machine: Machine) -> Progress:

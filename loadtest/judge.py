@@ -1,10 +1,13 @@
 """From samples to a result: the judgement of a whole run at one moment."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from environments import GateSettings
+from loadtest.baseline import compare
 from loadtest.health import Health
 from loadtest.p99 import GateVerdict, RouteJudgement, gravity, judge_route, worst
 from loadtest.result import ExitCode, GeneratorHealth, ProcessorTime, Result, Subject, Warmth
@@ -44,7 +47,8 @@ class RunMeasurements:
     """The measurements. ``machine_cpu_share``: the load of this machine by all its processes, and ``others_cpu_share``
     by other ones than load test and API in the busiest seconds (``None``: the API is elsewhere). ``expected``: requests
     that were due. ``first_ms``: latency of each route's first answer. ``seed``: of the payments that were sent.
-    ``again``: the machine was too busy when the gate measured before."""
+    ``machine``: the class of the machine that was measured. ``promoted``: the last promoted releases, or why they are
+    not known. ``again``: the machine was too busy when the gate measured before."""
 
     samples: Samples
     health: Health
@@ -53,6 +57,8 @@ class RunMeasurements:
     expected: int
     first_ms: dict[str, float]
     seed: int
+    machine: str
+    promoted: Sequence[Mapping[str, Any]] | str
     again: bool = False
 
 
@@ -85,6 +91,11 @@ def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, 
     broken = [route.route for route in routes if route.errors >= ERRORS_OF_A_BROKEN_ROUTE and not route.samples]
     if broken:
         reasons.insert(0, f"every request to {', '.join(broken)} failed")
+    comparison = compare(
+        routes, measured.promoted, machine=measured.machine, rate=settings.rate, margin=settings.slower_share
+    )
+    # A warning comes first, because a pass has nothing graver to say.
+    reasons.insert(0 if verdict is GateVerdict.PASS and comparison.slower else len(reasons), comparison.text)
     return Result(
         subject=subject,
         verdict=verdict,
@@ -105,6 +116,8 @@ def conclude(measured: RunMeasurements, settings: GateSettings, moment: Moment, 
         warmth={route: _warmth(samples, route, begin, measured.first_ms) for route, _ in settings.mix},
         versions=samples.versions_by_route(),
         generator=generator,
+        machine=measured.machine,
+        comparison=comparison,
         machine_was_busy=was_busy,
         timeline=timeline(samples, [route for route, _ in settings.mix], moment.end),
         histograms={

@@ -5,9 +5,11 @@ There, a browser that starts makes the API's answers late, and the candidate is 
 
 import ipaddress
 import os
+import platform
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -82,13 +84,35 @@ def _capacity(before: _Reading, after: _Reading) -> float:
     return (after.at - before.at) * (psutil.cpu_count() or 1)
 
 
+def machine_class(host: str) -> str:
+    """What latencies depend on beside the candidate: this machine, when it runs the API too; else where the API is.
+
+    ``host``: of the API's connections.
+    """
+    if is_here(host):
+        return f"{_processor()}, {psutil.cpu_count() or 1} processors"
+    return host.partition(".")[2] or host
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def is_here(host: str) -> bool:
+    """Whether ``host`` is a loopback address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, so another machine
+        return False
+
+
 def _listeners(host: str, port: int) -> set[int]:
     """The processes of this machine that accept connections to a loopback address ``host``."""
-    try:
-        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name, so another machine
-        here = False
-    if not here:
+    if not is_here(host):
         return set()
     with suppress(psutil.Error):  # the system may hide the connections
         return {

@@ -95,6 +95,7 @@ _GATE_OPTIONS = (
     ("--confidence", "confidence", number(0.5, 0.999999), "how sure the verdict must be"),
     ("--error-budget", "error_budget", number(0, 0.5), "share of wrong answers allowed"),
     ("--others-share", "others_share", number(0, 1), "share of this machine that other programs may take"),
+    ("--slower-share", "slower_share", number(0, 100), "share above the promoted release's p99 that is a warning"),
     ("--mix", "mix", mix, f"routes and their shares, as {','.join(f'{route}=1' for route in _ROUTES)}"),
     ("--seed", "seed", positive_integer, "same seed, same payments (default: another one for each run)"),
     ("--concurrency", "concurrency", positive_integer, "requests that may be under way at once in a process"),

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any
 
+from loadtest.baseline import Comparison
 from loadtest.p99 import GateVerdict, RouteJudgement
 
 
@@ -106,7 +107,8 @@ class Result:
     ``measured_seconds``: the judged time, after the warm-up. ``looks``: the number of judgements; ``alpha``: the share
     of the error probability for the last look. ``aborted``: failure was certain before the end. ``histograms``: HDR
     histograms of the right answers (microseconds), in the library's own encoding. ``machine_was_busy``: it is invalid,
-    because other programs kept the machine from serving the API.
+    because other programs kept the machine from serving the API. ``machine``: its class; only runs on the same class
+    are compared. ``comparison``: with the last promoted release.
     """
 
     subject: Subject
@@ -128,7 +130,9 @@ class Result:
     processor: dict[str, ProcessorTime]
     versions: dict[str, dict[str, int]]
     generator: GeneratorHealth
+    machine: str
     machine_was_busy: bool
+    comparison: Comparison
     timeline: list[TimelinePoint]
     histograms: dict[str, str]
 

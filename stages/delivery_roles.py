@@ -34,6 +34,14 @@ def trusted_builds(environment: Environment, stack: Stack, *builds: Build) -> ia
     return principal.with_conditions({"ArnEquals": {"aws:PrincipalArn": roles}})
 
 
+def read_promoted_gates(storage: Storage, encryption: Encryption) -> list[iam.PolicyStatement]:
+    """Lets the load gate compare a candidate with what was measured of the last promoted releases."""
+    return [
+        iam.PolicyStatement(actions=["dynamodb:GetItem"], resources=[storage.releases.table_arn]),
+        encryption.use_data_key("dynamodb", "kms:Decrypt"),
+    ]
+
+
 def moves_traffic(
     *,
     environment: Environment,
@@ -94,7 +102,8 @@ def announces(*, environment: Environment, encryption: Encryption, monitoring: M
 
 
 class DeliveryRoles(Construct):
-    """``payment-release-<env>`` moves traffic. ``payment-loadtest-<env>`` reads outputs and calls the API."""
+    """``payment-release-<env>`` moves traffic. ``payment-loadtest-<env>`` calls the API, and reads the stack's outputs
+    and the table of releases."""
 
     def __init__(
         self,
@@ -144,6 +153,7 @@ class DeliveryRoles(Construct):
                     actions=["execute-api:Invoke"],
                     resources=[*api.invoke_arns(CANDIDATE_RELEASE), *api.invoke_arns(environment.name)],
                 ),
+                *read_promoted_gates(storage, encryption),
             ],
         )
 

@@ -13,7 +13,7 @@ import names
 from environments import Environment
 from names import Build, Role
 from stages.api import Api
-from stages.delivery_roles import outputs_statement, trusted_builds
+from stages.delivery_roles import outputs_statement, read_promoted_gates, trusted_builds
 from stages.encryption import Encryption
 from stages.network import HTTPS, Network
 from stages.storage import Storage
@@ -74,6 +74,7 @@ class LoadGenerator(Construct):
             tasks,
             reads_outputs,
             iam.PolicyStatement(actions=["execute-api:Invoke"], resources=api.invoke_arns(names.CANDIDATE_RELEASE)),
+            *read_promoted_gates(storage, encryption),
             _allow(reports, "s3:PutObject"),
             encryption.use_operations_key("s3", "kms:GenerateDataKey"),
         )

@@ -160,6 +160,9 @@ def _numbers(result: Result) -> Iterator[Row]:
     yield "p50, ms", [ms(each.p50_ms) for each in of]
     yield "p90, ms", [ms(each.p90_ms) for each in of]
     yield "p99, ms", [ms(each.p99_ms) for each in of]
+    if result.comparison.release_id:
+        compared = [result.comparison.routes.get(each.route) for each in of]
+        yield "p99 of the promoted release, ms", [ms(each.before_ms if each else None) for each in compared]
     yield "proven: p99 ≤, ms", [ms(each.p99_upper_ms) for each in of]
     yield "max, ms", [ms(each.max_ms) for each in of]
     yield "over limit (allowed)", [f"{each.over_limit} ({max(each.allowed_over, 0)})" for each in of]

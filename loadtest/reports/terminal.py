@@ -57,7 +57,12 @@ def summary(result: Result) -> RenderableType:
 
 def _conclusion(result: Result) -> str:
     """The line that a promotion shows: the latencies of a pass, else the gravest reason."""
-    measured = ", ".join(f"{route.route} {ms(route.p99_ms)} ms" for route in result.routes)
+    before = {route: result.comparison.routes[route].before_ms for route in result.comparison.slower}
+    measured = ", ".join(
+        f"{route.route} {ms(route.p99_ms)} ms"
+        + (f" (SLOWER: {ms(before[route.route])} before)" if route.route in before else "")
+        for route in result.routes
+    )
     why = f"p99 {measured}" if result.verdict is GateVerdict.PASS else next(iter(result.reasons), "no reason given")
     return f"load gate {result.subject.environment}: {result.verdict}; {why}"
 

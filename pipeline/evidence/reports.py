@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import names
 from names import Function
 from pipeline.evidence.errors import EvidenceError
 
@@ -13,9 +14,8 @@ PASS = "pass"  # noqa: S105  # the load gate's verdict
 DONE = 0
 REPORTS = ("gate.json", "gate.junit.xml", "gate.md", "gate.html", "locust.html", "outcome.json", "traffic.json")
 RELEASE_REPORTS = ("release.json", "release.md", "release.html")
-"""Written unless the running version is the first, which nothing shifted."""
-GATE_REPORTS = Path("gate-reports")
-"""Where CodeBuild's build of the shift finds the gate's reports. Elsewhere the gate leaves them with the others."""
+"""Written unless there was nothing to shift, and no record says how the running version became stable."""
+GATE_REPORTS = Path(names.GATE_REPORTS)
 
 
 @dataclass(frozen=True, kw_only=True)

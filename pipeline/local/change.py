@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from localcloud.files import read_object
 from pipeline.git import GitError, git
 from pipeline.local.run import Run, Stage, all_runs
 from pipeline.review import NotCompared
@@ -35,6 +36,23 @@ def change_of(run: Run, stage: Stage, repository: Path) -> Iterator[str]:
         for step in earlier.steps:
             if step.kind == "commands" and step.detail:
                 yield f"  {earlier.name} {step.name}: {step.detail}"
+        yield from _compared(run, earlier)
+
+
+def _compared(run: Run, stage: Stage) -> Iterator[str]:
+    """The p99 of each route beside that of the stage's last promoted release."""
+    try:
+        comparison = read_object(run.folder / "reports" / stage.environment / "gate.json")["comparison"]
+        if comparison["release_id"] is None:
+            yield f"  {stage.name} not compared with a promoted release: {comparison['reason']}"
+            return
+        routes = [
+            f"{route} {each['now_ms']:.1f} ms{' SLOWER' * each['slower']} (was {each['before_ms']:.1f})"
+            for route, each in comparison["routes"].items()
+        ]
+        yield f"  {stage.name} beside release {comparison['release_id']}: p99 {', '.join(routes)}"
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):  # no gate, or that of an older commit
+        return
 
 
 def _went_through(run: Run, stage: Stage) -> bool:

@@ -7,10 +7,12 @@ import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TextIO
 
 import boto3
 
+import names
 from environments import Environment, ReleaseSettings, environment
 from pipeline.aws import PlatformOutputs, session
 from pipeline.output import say
@@ -25,6 +27,7 @@ from pipeline.release.outcome import Outcome, done
 from pipeline.release.plan import Plan
 from pipeline.release.ports import Unavailable
 from pipeline.release.program import EXIT_CODES, Command, Program
+from pipeline.release.promoted_gates import remember
 from pipeline.release.stored import stored
 from pipeline.release.view import plan_lines
 
@@ -154,9 +157,25 @@ def _commands(arguments: argparse.Namespace) -> Commands:
     )
 
 
+def _remember_gate(outcome: Outcome, arguments: argparse.Namespace) -> str | None:
+    """Keep what the gate measured of a promoted release, for the next gate. A failure is only said."""
+    if outcome.release is None:
+        return None
+    try:
+        settings = environment(arguments.env)
+        with calling("keeping the gate's measurement"):
+            aws = session(settings.region, settings.name)
+            folders = (Path("reports") / settings.name, Path(names.GATE_REPORTS))
+            remember(aws, names.Table.RELEASES.of(settings.name), outcome.release, folders)
+    except Unavailable as error:
+        return f"the next gate will not be compared with this release: {error}"
+    return None
+
+
 PROGRAM = Program(
     line="python -m pipeline.release",
     description="Moves production traffic from the stable version to the candidate, and back.",
     commands=COMMANDS,
     open=lambda arguments: _commands(arguments),
+    afterwards=_remember_gate,
 )

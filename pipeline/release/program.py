@@ -75,6 +75,8 @@ class Program:
     """The name under which the records of an environment are kept, which is also the folder of its reports."""
     page: str | None = None
     """Its own page of ``docs/runbooks``."""
+    afterwards: Callable[[Outcome, argparse.Namespace], str | None] = lambda outcome, arguments: None
+    """What follows a command that moves. It returns what is to be said of it, and changes no outcome."""
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Run one command and return its exit code."""
@@ -84,6 +86,7 @@ class Program:
         if (command.moves or command.reports) and not arguments.dry_run:
             details = (
                 self._reported(outcome, arguments),
+                self.afterwards(outcome, arguments),
                 _revert(outcome.release, open_branch=arguments.open_revert),
             )
             outcome = replace(outcome, text="\n  ".join(filter(None, (outcome.text, *details))))

@@ -99,7 +99,14 @@ def test_the_output_says_how_to_run_a_task(loaded: PlatformTemplate) -> None:
 
 ALLOWED = {
     "Starter": {"logs:CreateLogStream", "logs:PutLogEvents"},
-    "Worker": {"cloudformation:DescribeStacks", "execute-api:Invoke", "kms:GenerateDataKey", "s3:PutObject"},
+    "Worker": {
+        "cloudformation:DescribeStacks",
+        "dynamodb:GetItem",
+        "execute-api:Invoke",
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        "s3:PutObject",
+    },
     "Runner": {
         "cloudformation:DescribeStacks",
         "ecs:DescribeTasks",

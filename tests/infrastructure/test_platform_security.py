@@ -409,14 +409,13 @@ def test_people_of_the_account_give_an_ephemeral_environments_commands(
     assert "Condition" not in statement
 
 
-def test_the_load_gate_may_only_call_the_api_and_read_outputs(dev: PlatformTemplate) -> None:
-    allowed = {
-        action
-        for policy, statement in dev.statements()
-        if policy.startswith("DeliveryRolesLoadTestPolicy")
-        for action in as_list(statement["Action"])
-    }
-    assert allowed == {"cloudformation:DescribeStacks", "execute-api:Invoke"}
+def test_the_load_gate_may_only_call_the_api_and_read_outputs_and_former_results(dev: PlatformTemplate) -> None:
+    statements = [each for policy, each in dev.statements() if policy.startswith("DeliveryRolesLoadTestPolicy")]
+    allowed = {action for each in statements for action in as_list(each["Action"])}
+    assert allowed == {"cloudformation:DescribeStacks", "dynamodb:GetItem", "execute-api:Invoke", "kms:Decrypt"}
+    # And of all tables it reads that of the releases, which holds no payment
+    [table] = [logical_id(each["Resource"]) for each in statements if each["Action"] == "dynamodb:GetItem"]
+    assert dev.resources("AWS::DynamoDB::Table")[table]["Properties"]["TableName"] == "payment-releases-dev"
 
 
 def _bucket_policies(platform: PlatformTemplate) -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -2,8 +2,10 @@
 
 import json
 from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as Xml
 
 import pytest
@@ -35,6 +37,7 @@ def run(
     straggler: float = 0.0,
     others: float | None = 0.02,
     again: bool = False,
+    promoted: Sequence[Mapping[str, Any]] | str = (),
 ) -> Result:
     """The result of a run whose answers take ``latency`` seconds, except that all requests due in the 10th second wait
     ``stall`` more, and one shortly before the end ``straggler`` more. Of all requests only ``share`` are known of."""
@@ -57,12 +60,32 @@ def run(
         expected=due,
         first_ms={"/process": 812.0},
         seed=7,
+        machine="m",
+        promoted=promoted,
         again=again,
     )
     subject = Subject(
         environment="dev", url="https://a.example/<dev>", run_id="r", started="2026-01-02T03:04:05Z", workers=1
     )
     return conclude(measured, SETTINGS, Moment(end=END, look=1, alpha=0.05), subject)
+
+
+def test_a_pass_that_is_slower_than_the_promoted_release_says_so_first() -> None:
+    # Given a release that was promoted when /process took 40 ms
+    before = [{"release_id": "R1", "machine": "m", "rate": SETTINGS.rate, "routes": {"/process": {"p99_ms": 40.0}}}]
+    # When the candidate takes 150 ms, which the limit allows
+    slow, as_before = run(latency=0.15, promoted=before), run(latency=0.02, promoted=before)
+    # Then it passes, and the reports begin with the warning
+    assert (slow.verdict, slow.exit_code) == (GateVerdict.PASS, ExitCode.PASS)
+    assert slow.reasons[0].startswith("slower than release R1: p99 /process 15")
+    assert slow.to_json()["comparison"]["routes"]["/process"]["slower"] is True
+    assert "(SLOWER: 40.0 before)" in terminal._conclusion(slow)
+    assert "40.0" in html.page(slow).partition("p99 of the promoted release")[2][:400]
+    # And otherwise they end with the comparison
+    assert as_before.reasons[-1].startswith("no slower than release R1: p99 /process")
+    assert "SLOWER" not in terminal._conclusion(as_before)
+    # And a run without one says why
+    assert run().reasons[-1] == "not compared with a promoted release: none was measured yet"
 
 
 def test_the_conclusion_is_one_line_of_a_log_however_long(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,8 @@ def test_every_setting_can_be_given() -> None:
             "0.99",
             "--error-budget",
             "0.01",
+            "--slower-share",
+            "0.5",
             "--others-share",
             "1",
             "--mix",

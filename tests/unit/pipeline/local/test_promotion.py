@@ -4,11 +4,13 @@ import json
 import os
 import pwd
 import re
+import shlex
 import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -313,6 +315,29 @@ def test_the_approval_shows_the_commits_their_effect_and_the_stages_before(
     assert "  effect: " in question
     assert "  Dev LoadGate: load gate dev: pass; p99 /validate 12 ms" in question
     assert "beforehand" not in json.dumps(last(state).approvals)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "line"),
+    [
+        (
+            {"release_id": "R1", "routes": {"/process": {"before_ms": 40.0, "now_ms": 185.0, "slower": True}}},
+            "  Dev beside release R1: p99 /process 185.0 ms SLOWER (was 40.0)",
+        ),
+        (
+            {"release_id": None, "reason": "none was measured yet", "routes": {}},
+            "  Dev not compared with a promoted release: none was measured yet",
+        ),
+    ],
+)
+def test_the_approval_shows_the_comparison_with_the_promoted_release(
+    project: Project, capsys: pytest.CaptureFixture[str], comparison: dict[str, Any], line: str
+) -> None:
+    report = shlex.quote(json.dumps({"comparison": comparison}))
+    gate = commands("LoadGate", "mkdir -p reports/dev", f"echo {report} > reports/dev/gate.json", "echo 'pass'")
+    project(stage("Dev", gate), stage("Prod", approval=True))
+    assert main(["promote"]) == ExitCode.OK
+    assert line in capsys.readouterr().out.splitlines()
 
 
 def test_an_approval_that_was_given_beforehand_is_recorded_as_such(project: Project) -> None:
