@@ -169,7 +169,10 @@ class Releases(RuleBasedStateMachine):
         except Unforeseen:
             record = self.record()
             divided_before = self.meddled and not record  # nobody but a hand had moved it, and rollback may be repeated
-            assert not self.moved or divided_before or (record and record.finished), "a defect left traffic divided"
+            # Without the records, traffic comes first. The record that could not be told is ended by the next command.
+            is_back = name == "rollback force" and self.aws.weights == {"blue": 100, "green": 0}
+            ended = is_back or (record and record.finished)
+            assert not self.moved or divided_before or ended, "a defect left traffic divided"
             return
         except LeaseLost:
             record = self.record()
