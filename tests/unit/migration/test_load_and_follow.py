@@ -45,7 +45,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
         outputs = PlatformOutputs(stack_name="s", values={"MigrationFunctionName": "payment-migration-dev"})
         monkeypatch.setattr(function.aws, "session", lambda *_: session)
         monkeypatch.setattr(PlatformOutputs, "read", lambda *_: outputs)
-        monkeypatch.setattr(function.time, "sleep", lambda _: None)
+        monkeypatch.setattr(function, "_BUSY_SECONDS", 0.0)
         run.asked = asked  # type: ignore[attr-defined]
         return command_line.main([*arguments, "--env", "dev"])
 
