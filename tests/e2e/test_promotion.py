@@ -11,7 +11,7 @@ from .conftest import Clone
 TEST_GATE = {
     "confidence: float = 0.95": "confidence: float = 0.5",
     "duration_seconds: float = 30.0": "duration_seconds: float = 15.0",
-    "warm_up_seconds: float = 10.0": "warm_up_seconds: float = 5.0",
+    "warm_up_seconds: float = 20.0": "warm_up_seconds: float = 5.0",
     "rate: float = 40.0": "rate: float = 30.0",
     "limit_ms: float = 200.0": "limit_ms: float = 1000.0",
 }
