@@ -126,8 +126,9 @@ def _release(day: Day, faults: Sequence[Fault], chance: random.Random, done: Rou
         customers = stack.enter_context(day.customers(done, RATE))
         words = (sys.executable, "-m", *arguments, "pipeline.release", "shift", "--env", DEV.name)
         controller = stack.enter_context(day.started(*words))
-        begins = lambda: day.record().get("release_id") != before or controller.poll() is not None  # noqa: E731
-        day.wait(begins, "the release begins")
+        day.wait(
+            lambda: day.record().get("release_id") != before or controller.poll() is not None, "the release begins"
+        )
         victims = Victims(day.platform.cloud, controller.pid, customers.pid)
         for fault in faults:
             time.sleep(chance.uniform(0, FAULT_AFTER_SECONDS))
