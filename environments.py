@@ -30,8 +30,8 @@ class GateSettings:
     max_seconds: float = 90.0
     """The longest measured time. An undecided run extends itself up to it."""
     warm_up_seconds: float = 20.0
-    """Time before the measurement, in which the rate ramps up and cold starts happen. It is not judged. On two slow
-    processors a dozen cold starts take 15 seconds."""
+    """Time before the measurement, which is not judged. The rate reaches its height half-way, so that the environments
+    that it needs have started when the measurement begins. On two slow processors that takes 15 seconds."""
     limit_ms: float = 200.0
     """The 99th percentile of each route must be proven to be at or under this."""
     limit_factors: tuple[tuple[str, float], ...] = ((names.Function.TRANSACTIONS.path, 1.5),)

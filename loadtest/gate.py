@@ -124,7 +124,7 @@ def _examine(arguments: argparse.Namespace, settings: GateSettings, folder: Path
     """Load the candidate and judge it. Returns the result and locust's own report. Raises ``GateError``."""
     url: str = arguments.url or platform_output(arguments.env, "CandidateApiUrl")
     promoted = "the API was named by --url" if arguments.url else _promoted(arguments.env)
-    plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds)
+    plan = LoadPlan.of(settings, url, signed=not arguments.unsigned, ramp=settings.warm_up_seconds / 2)
     first_ms = first_answers(plan, wake_up_seconds=settings.wake_up_seconds)
 
     started = timestamp()

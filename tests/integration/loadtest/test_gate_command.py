@@ -29,6 +29,8 @@ def test_a_fast_candidate_passes(serve: Serve, cli: Cli, report: Report, tmp_pat
     assert found["verdict"] == "pass"
     assert [route["samples"] for route in found["routes"]] == [450] * 4
     assert all(route["p50_ms"] >= 5 for route in found["routes"])
+    # And the second half of the warm-up had the full rate: a ramp to its end would have 30 requests a route
+    assert {route["requests"] for route in found["warmth"].values()} == {45}
     suite = Xml.parse(tmp_path / "reports/dev/gate.junit.xml").getroot().find("testsuite")
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "0", "0")
