@@ -23,11 +23,11 @@ ZONES = 3
 class GateSettings:
     """The load gate: its load, and the limits that a candidate must keep before it may get traffic."""
 
-    rate: float = 40.0
-    """Requests a second, all routes together, in an open model."""
-    duration_seconds: float = 30.0
+    rate: float = 30.0
+    """Requests a second, all routes together, in an open model. Two processors can hold it beside the local cloud."""
+    duration_seconds: float = 40.0
     """Measured time, after the warm-up. It gives each route ``rate * duration * share of the mix`` samples."""
-    max_seconds: float = 90.0
+    max_seconds: float = 120.0
     """The longest measured time. An undecided run extends itself up to it."""
     warm_up_seconds: float = 20.0
     """Time before the measurement, which is not judged. The rate reaches its height half-way, so that the environments

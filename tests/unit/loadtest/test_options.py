@@ -33,7 +33,7 @@ def test_each_run_has_a_seed_of_its_own_unless_one_is_given() -> None:
 def test_every_setting_can_be_given() -> None:
     # When every setting is given on the command line
     given = parse(
-        *("--rate", "50", "--duration", "60", "--max-duration", "120", "--warm-up", "3", "--limit", "150"),
+        *("--rate", "50", "--duration", "60", "--max-duration", "150", "--warm-up", "3", "--limit", "150"),
         *("--limit-factors", "/process=2"),
         *(
             "--confidence",
