@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from botocore.config import Config
@@ -26,7 +26,7 @@ _MOST_BUSY = 180
 class MigrationFunction:
     """The function of ``environment``. Raises ``Unavailable`` when it fails, and ``PlatformNotDeployed``."""
 
-    def __init__(self, environment: Environment, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, environment: Environment) -> None:
         session = aws.session(environment.region, environment.name)
         outputs = aws.PlatformOutputs.read(environment.stack_name, session)
         if "MigrationFunctionName" not in outputs.values:
@@ -37,34 +37,31 @@ class MigrationFunction:
         # A call that was cut off goes on in AWS: a retry would only find it busy.
         limits = Config(read_timeout=_ANSWER_SECONDS, retries={"total_max_attempts": 1})
         self._lambda = session.client("lambda", config=limits)
-        self._sleep = sleep
 
     def call(self, event: Event) -> Answer:
-        """One call."""
+        """One call. While another call moves rows, it waits: the schedule of the changes calls each minute."""
+        for busy in range(_MOST_BUSY + 1):
+            answer = self._answer(event)
+            if answer.get("state") != "busy":
+                return answer
+            if busy == 0:
+                say("another call of the function works: waiting for it", sys.stderr)
+            time.sleep(_BUSY_SECONDS)
+        raise Unavailable(f"{self._name} is busy for {_MOST_BUSY * _BUSY_SECONDS / 60:.0f} minutes: see its log")
+
+    def calls(self, event: Event) -> Iterator[Answer]:
+        """Call until there is nothing more to do at once."""
+        while True:
+            answer = self.call(event)
+            yield answer
+            if answer["state"] in ("idle", "waiting"):
+                return
+            event = {name: value for name, value in event.items() if name not in ("again", "columns")}
+
+    def _answer(self, event: Event) -> Answer:
         answer = self._lambda.invoke(FunctionName=self._name, Payload=json.dumps(event).encode())
         body = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
             said = body.get("errorMessage", body) if isinstance(body, dict) else body
             raise Unavailable(f"{self._name} failed: {said}. Its log: /aws/lambda/{self._name}")
         return body if isinstance(body, dict) else {}
-
-    def calls(self, event: Event) -> Iterator[Answer]:
-        """Call until there is nothing more to do at once. While another call works, wait for it."""
-        busy = 0
-        while True:
-            answer = self.call(event)
-            if answer["state"] == "busy":
-                busy += 1
-                if busy == 1:
-                    say("another call of the function works: waiting for it", sys.stderr)
-                if busy > _MOST_BUSY:
-                    raise Unavailable(
-                        f"{self._name} is busy for {_MOST_BUSY * _BUSY_SECONDS / 60:.0f} minutes: see its log"
-                    )
-                self._sleep(_BUSY_SECONDS)
-                continue
-            busy = 0
-            yield answer
-            if answer["state"] in ("idle", "waiting"):
-                return
-            event = {name: value for name, value in event.items() if name not in ("again", "columns")}

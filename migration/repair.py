@@ -18,7 +18,7 @@ from typing import Any
 from migration import arguments, source
 from migration.differences import Comparison, Difference, Kind
 from migration.function import MigrationFunction
-from migration.outcome import ExitCode, Unavailable
+from migration.outcome import ExitCode
 from migration.source import Source
 from migration.target import Target
 from migration.verify import add_options, check, compare_all, lines, shown, write_report
@@ -56,7 +56,7 @@ def repair(old: Source, here: Target, found: Sequence[Comparison], named: Sequen
     """Apply the differences of ``found``, and say what was done. Rows come after those that they refer to, and go
     before them. ``named``: principals that may change their merchant.
 
-    Raises ``Unavailable`` when another call moves rows.
+    Raises ``Unavailable`` when other calls move rows for very long.
     """
     told = []
     for each in found:
@@ -84,8 +84,6 @@ def _applied(
         answer = here.repair(
             table, [row for row in rows if row["values"] is not None or row["seen"] is not None], named
         )
-        if answer["state"] == "busy":
-            raise Unavailable("other rows are just being moved: try again in a minute")
         told.append(f"{table}: {answer['applied']:,} rows repaired")
         told += [f"  {shown(key)} rejected: {column} {reason}" for key, column, reason in answer["rejected"]]
         told += [f"  {shown(key)} has changed here meanwhile: left alone" for key in answer["skipped"]]

@@ -30,7 +30,7 @@ def register(commands: Any) -> None:
 def run(options: argparse.Namespace) -> ExitCode:
     by = who_asks(session(options.env.region, options.env.name), moves=True)
     event = {"command": "skip", "file": options.file, "reason": options.reason, "by": by}
-    answer = next(MigrationFunction(options.env).calls(event))
+    answer = MigrationFunction(options.env).call(event)
     if answer["state"] == "waiting":
         raise Failed(f"{options.file} is not given up: {answer['reason']}")
     for line in lines(answer):

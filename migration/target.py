@@ -32,7 +32,7 @@ class Target:
         return float(self._call({"command": "status", "files": 0})["lag_seconds"])
 
     def repair(self, table: str, rows: Sequence[Mapping[str, Any]], named: Sequence[str]) -> Mapping[str, Any]:
-        """See ``lambdas.migration.repair``; ``busy`` when other rows are just being moved."""
+        """See ``lambdas.migration.repair``."""
         return self._call({"command": "repair", "table": table, "rows": rows, "named": list(named)})
 
     def _asked(self, ask: str, table: str, **more: Any) -> Any:
