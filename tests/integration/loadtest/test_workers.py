@@ -7,8 +7,9 @@ import psutil
 
 from tests.integration.loadtest.conftest import ROOT, Begin, Cli, Report, Serve
 
-LOAD = ("--rate", "600", "--duration", "2", "--max-duration", "2", "--warm-up", "1", "--limit", "2000")
-"""The limit is high, so that a pause of a busy machine is no slow answer."""
+LOAD = ("--rate", "600", "--duration", "2", "--max-duration", "2", "--warm-up", "0.8", "--limit", "2000")
+"""The limit is high, so that a pause of a busy machine is no slow answer. The counts of the warm-up and of the load are
+multiples of four, so that four processes share them evenly."""
 
 
 def test_four_processes_send_the_same_requests_as_one(serve: Serve, cli: Cli, report: Report) -> None:
