@@ -69,10 +69,8 @@ class ParquetFile:
             first += group.rows
 
     def _texts(self, columns: list[Column], group: _Group, first: int, skip: int) -> Iterator[tuple[str | None, ...]]:
-        line, found = (
-            first + skip,
-            (texts(*each, self._fetch, skip) for each in zip(columns, group.chunks, strict=True)),
-        )
+        line = first + skip
+        found = [texts(*each, self._fetch, skip) for each in zip(columns, group.chunks, strict=True)]
         try:
             for row in zip(*found, strict=True):
                 line += 1
