@@ -8,8 +8,9 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import psutil
@@ -60,7 +61,7 @@ class Platform:
         """The environment variables of a command that uses the platform, and no others."""
         return {**clean_environment(), **self.cloud.environ(), "PYTHONPATH": str(ROOT)}
 
-    @property
+    @cached_property
     def aws(self) -> boto3.Session:
         """A session of the account's root. Clients need ``endpoint_url`` and ``verify``: see ``client``."""
         variables = self.cloud.environ()
@@ -70,10 +71,28 @@ class Platform:
             region_name=variables["AWS_DEFAULT_REGION"],
         )
 
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
     def client(self, service: str) -> Any:
-        variables = self.cloud.environ()
-        client: Any = self.aws.client
-        return client(service, endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"])
+        """One for each service, because to make a client takes longer than most calls."""
+        if service not in self._clients:
+            variables, make = self.cloud.environ(), cast(Any, self.aws.client)
+            self._clients[service] = make(
+                service, endpoint_url=variables["AWS_ENDPOINT_URL"], verify=variables["AWS_CA_BUNDLE"]
+            )
+        return self._clients[service]
+
+    def transactions(self, customer_id: str) -> list[dict[str, Any]]:
+        """The items of a customer's payments, as they are now: the table's indexes follow late."""
+        pages = self.client("dynamodb").get_paginator("scan").paginate(
+            TableName=self.outputs["TransactionTableName"],
+            FilterExpression="customer_id = :customer",
+            ExpressionAttributeValues={":customer": {"S": customer_id}},
+            ConsistentRead=True,
+        )  # fmt: skip
+        return [item for page in pages for item in page["Items"]]
 
     def api(self, credentials: Credentials | None = None) -> Merchant:
         """The API that customers call."""

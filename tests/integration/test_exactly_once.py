@@ -96,13 +96,7 @@ def run_dying(
 
 def _transactions(platform: Platform, body: dict[str, Any]) -> list[dict[str, Any]]:
     """The transactions of the payment, by the merchant's own reference."""
-    dynamodb: Any = platform.client("dynamodb")
-    items: list[dict[str, Any]] = dynamodb.query(
-        TableName=platform.outputs["TransactionTableName"],
-        IndexName="by-customer",
-        KeyConditionExpression="customer_id = :customer",
-        ExpressionAttributeValues={":customer": {"S": body["customer_id"]}},
-    )["Items"]
+    items = platform.transactions(body["customer_id"])
     return [item for item in items if item.get("merchant_reference") == {"S": body["merchant_reference"]}]
 
 

@@ -62,14 +62,7 @@ def test_two_hundred_payments_at_once_pass_no_limit(api: Merchant, platform: Pla
     assert outcomes.count("approved") == 8
     assert outcomes.count("declined") == 192  # two rules fire, that of the customer and that of the card
     # And the ledger says the same
-    dynamodb: Any = platform.client("dynamodb")
-    pages = dynamodb.get_paginator("query").paginate(
-        TableName=platform.outputs["TransactionTableName"],
-        IndexName="by-customer",
-        KeyConditionExpression="customer_id = :customer",
-        ExpressionAttributeValues={":customer": {"S": "load-01901"}},
-    )
-    stored = [item["status"]["S"] for page in pages for item in page["Items"]]
+    stored = [item["status"]["S"] for item in platform.transactions("load-01901")]
     assert sorted(stored) == sorted(outcomes)
 
 
