@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from pipeline import git
+from tests.shared import Shared
 
 # A git hook that runs the tests hands its repository down in variables: the tests would commit to it.
 for name in os.environ.keys() - git.environment().keys():
@@ -29,3 +30,10 @@ def interrupts_work() -> Iterator[None]:
     yield
     signal.signal(signal.SIGINT, former)
     signal.signal(signal.SIGHUP, hang_up)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """The processes of pytest-xdist have folders of their own in that of the run."""
+    own = tmp_path_factory.getbasetemp()
+    Shared.folder = own if worker_id == "master" else own.parent

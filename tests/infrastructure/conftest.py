@@ -11,6 +11,7 @@ from aws_cdk import App
 from environments import DEV, PROMOTION_ORDER, Environment, environment
 from stages.platform_stage import PlatformStage
 from tests.infrastructure.platform_template import PlatformTemplate
+from tests.shared import once
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,12 +32,19 @@ KEEPING = replace(
 
 
 @pytest.fixture(scope="session")
-def platforms(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, PlatformTemplate]:
+def platforms() -> Mapping[str, PlatformTemplate]:
     """The templates by the environment's name: dev, staging, prod, an ephemeral one, and ``keeping``."""
-    app = _app(tmp_path_factory.mktemp("assembly"))
-    stages = {each.name: _stage(app, each) for each in (*PROMOTION_ORDER, EPHEMERAL, KEEPING)}
-    app.synth()
-    return {name: PlatformTemplate(Path(_template_file(stage)), name) for name, stage in stages.items()}
+    environments = (*PROMOTION_ORDER, EPHEMERAL, KEEPING)
+
+    def synthesise(folder: Path) -> None:
+        app = _app(folder)
+        for each in environments:
+            _stage(app, each)
+        app.synth()
+
+    folder = once("platforms", synthesise)
+    files = {each.name: folder.glob(f"assembly-{each.name.capitalize()}/*.template.json") for each in environments}
+    return {name: PlatformTemplate(*found, name) for name, found in files.items()}
 
 
 @pytest.fixture(scope="session", params=[each.name for each in PROMOTION_ORDER])

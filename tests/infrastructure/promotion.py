@@ -1,7 +1,6 @@
 """The whole app, pipeline and all environments, synthesised once for all tests."""
 
 import json
-import tempfile
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import pipeline_app
 from environments import DEV, PIPELINE, PROD, STAGING, MigrationSettings, MigrationSource, environment
 from pipeline.assembly import top_level_stacks
 from pipeline_app import create_app
+from tests.shared import once
 
 Template = dict[str, Any]
 
@@ -35,19 +35,19 @@ class Assembly:
 
 @cache
 def promotion() -> Assembly:
-    return _synthesised()
+    return _synthesised("promotion")
 
 
 @cache
 def one_environment(name: str) -> Assembly:
-    return _synthesised(environmentSuffix=name)
+    return _synthesised(name, environmentSuffix=name)
 
 
 @cache
 def with_load_workers() -> Assembly:
     """Dev alone, with two Fargate workers for its load gate."""
     with patch.object(pipeline_app, "environment", lambda name: replace(environment(name), load_workers=2)):
-        return _synthesised(environmentSuffix="dev")
+        return _synthesised("load-workers", environmentSuffix="dev")
 
 
 @cache
@@ -60,13 +60,14 @@ def with_migration() -> Assembly:
     )
     settings = MigrationSettings(migration_source=source)
     with patch.object(pipeline_app, "environment", lambda name: replace(environment(name), migration=settings)):
-        return _synthesised(environmentSuffix="dev")
+        return _synthesised("migration", environmentSuffix="dev")
 
 
 @cache
 def with_cut_over() -> Assembly:
     """Dev alone, from which clients of an old system move."""
     return _synthesised(
+        "cut-over",
         environmentSuffix="dev",
         migration="on",
         cutOver="Z0123456789ABC,payments.example.com,old.example.com,new.example.com",
@@ -86,7 +87,7 @@ def elsewhere() -> Assembly:
     ]
     settings = replace(PIPELINE, account="000011112222", region="eu-west-1")
     with patch.object(pipeline_app, "PROMOTION_ORDER", order), patch.object(pipeline_app, "PIPELINE", settings):
-        return _synthesised()
+        return _synthesised("elsewhere")
 
 
 def pipeline_template() -> Template:
@@ -101,11 +102,8 @@ def resources(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     }
 
 
-_folders: list[tempfile.TemporaryDirectory[str]] = []
-"""They are removed when the tests end."""
+def _synthesised(name: str, **context: str) -> Assembly:
+    def synthesise(folder: Path) -> None:
+        create_app(context=context, outdir=str(folder), tree_metadata=False).synth()
 
-
-def _synthesised(**context: str) -> Assembly:
-    _folders.append(tempfile.TemporaryDirectory(prefix="assembly-"))
-    create_app(context=context, outdir=_folders[-1].name, tree_metadata=False).synth()
-    return Assembly(Path(_folders[-1].name))
+    return Assembly(once(name, synthesise))

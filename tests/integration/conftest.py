@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from pipeline.local.process import clean_environment
 from pipeline.local.promotion import bootstrap_commands
 from pipeline_app import create_app
 from tests.integration.merchant import Merchant
+from tests.shared import once
 
 ROOT = Path(__file__).parents[2]
 RELEASES = ("test_release.py", "test_gate_command.py", "test_traffic_command.py", "test_workers.py")
@@ -201,20 +202,31 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
 @pytest.fixture(scope="session")
 def platform(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """Dev's stack, deployed once for all tests: leave its traffic at the steady state."""
-    return deployed(cloud, DEV.name, tmp_path_factory.mktemp("platform"))
+    folder = tmp_path_factory.mktemp("platform")
+    (folder / "cdk.out").symlink_to(once("dev-platform", partial(synthesise, DEV.name)))
+    return deployed(cloud, DEV.name, folder)
+
+
+def synthesise(name: str, assembly: Path) -> None:
+    create_app(context={"environmentSuffix": name}, outdir=str(assembly)).synth()
 
 
 def deployed(
-    cloud: LocalCloud, name: str, folder: Path, change: Callable[[dict[str, Any]], None] = lambda _: None
+    cloud: LocalCloud, name: str, folder: Path, change: Callable[[dict[str, Any]], None] | None = None
 ) -> Platform:
-    """The stack of an environment, synthesised, deployed and open. ``change``: of the template's resources, before."""
+    """The stack of an environment, deployed and open. It is synthesised, too, unless ``folder`` has its assembly.
+
+    ``change``: of the template's resources, before.
+    """
     assembly, outputs, stack_name = folder / "cdk.out", folder / "outputs.json", environment(name).stack_name
-    create_app(context={"environmentSuffix": name}, outdir=str(assembly)).synth()
+    if not assembly.exists():
+        synthesise(name, assembly)
     environ = {**clean_environment(), **cloud.environ()}
     template, assets = (next(assembly.glob(f"*Platform*.{kind}.json")) for kind in ("template", "assets"))
-    document = json.loads(template.read_text())
-    change(document["Resources"])
-    template.write_text(json.dumps(document))
+    if change:
+        document = json.loads(template.read_text())
+        change(document["Resources"])
+        template.write_text(json.dumps(document))
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.local.deploy", stack_name,
          "--template", str(template), "--assets", str(assets), "--outputs", str(outputs)],
