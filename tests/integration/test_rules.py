@@ -68,19 +68,28 @@ def answers(merchant: Merchant) -> list[tuple[int, set[str], str]]:
     return [(each.status, set(each.body), each.headers.get("x-function-version", "")) for each in found]
 
 
-@pytest.fixture
-def stricter(platform: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+@pytest.fixture(scope="module")
+def before(platform: Platform) -> list[tuple[int, set[str], str]]:
+    """How stable answered before the commit."""
+    return answers(platform.api())
+
+
+@pytest.fixture(scope="module")
+def stricter(
+    platform: Platform, before: list[tuple[int, set[str], str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
     """A commit that declines every payment from abroad, and changes all that has no versions, deployed. Afterwards the
-    old one is deployed again."""
-    changed = tmp_path / "bundle"
+    old one is deployed again. Leave stable as it is."""
+    folder = tmp_path_factory.mktemp("stricter")
+    changed = folder / "bundle"
     shutil.copytree(bundling.bundle(), changed)
     rules = json.loads((changed / RULES).read_text())
     rules["rules"]["country_mismatch"]["score"] = 100
     (changed / RULES).write_text(json.dumps(rules))
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bundling, "bundle", lambda: changed)
-        yield deployed(platform.cloud, DEV.name, tmp_path / "changed", change_everything)
-    deployed(platform.cloud, DEV.name, tmp_path / "restored")
+        yield deployed(platform.cloud, DEV.name, folder, change_everything)
+    deployed(platform.cloud, DEV.name, platform.assembly.parent)
 
 
 def run(platform: Platform, *command: str) -> str:
@@ -97,27 +106,6 @@ def eventually(platform: Platform, merchant: Merchant, expected: str) -> None:
     while (found := decision(merchant)) != expected:
         assert time.monotonic() < until, found
         time.sleep(1)
-
-
-@pytest.fixture
-def before(platform: Platform) -> list[tuple[int, set[str], str]]:
-    """How stable answered before the commit."""
-    return answers(platform.api())
-
-
-def test_a_commit_that_changes_the_rules_changes_stable_by_its_shift_only_and_a_way_back_takes_them_back(
-    before: list[tuple[int, set[str], str]], stricter: Platform
-) -> None:
-    stable, candidate = stricter.api(), stricter.candidate_api()
-    # When it is deployed, then customers get what they got, from the same versions
-    assert answers(stable) == before
-    # And only the candidate decides by the new rules
-    assert (decision(stable), decision(candidate)) == ("approve", "decline")
-    # When it is promoted, stable does; and after the way back it does not
-    run(stricter, "pipeline.release", "promote", "--env", "dev", "--now", "--override", "test of the rules")
-    assert decision(stable) == "decline"
-    run(stricter, "pipeline.release", "undo", "--env", "dev", "--now")
-    assert decision(stable) == "approve"
 
 
 def test_an_override_changes_the_version_whose_rules_it_names_and_no_other(stricter: Platform, tmp_path: Path) -> None:
@@ -137,3 +125,18 @@ def test_an_override_changes_the_version_whose_rules_it_names_and_no_other(stric
     run(stricter, "pipeline.rules", "withdraw", "--env", "dev", "--reason", "test")
     eventually(stricter, stable, "approve")
     assert "withdrawn by arn:aws:iam::" in run(stricter, "pipeline.rules", "show", "--env", "dev")
+
+
+def test_a_commit_that_changes_the_rules_changes_stable_by_its_shift_only_and_a_way_back_takes_them_back(
+    before: list[tuple[int, set[str], str]], stricter: Platform
+) -> None:
+    stable, candidate = stricter.api(), stricter.candidate_api()
+    # When it is deployed, then customers get what they got, from the same versions
+    assert answers(stable) == before
+    # And only the candidate decides by the new rules
+    assert (decision(stable), decision(candidate)) == ("approve", "decline")
+    # When it is promoted, stable does; and after the way back it does not
+    run(stricter, "pipeline.release", "promote", "--env", "dev", "--now", "--override", "test of the rules")
+    assert decision(stable) == "decline"
+    run(stricter, "pipeline.release", "undo", "--env", "dev", "--now")
+    assert decision(stable) == "approve"
