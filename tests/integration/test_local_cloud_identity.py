@@ -128,9 +128,11 @@ def test_a_signature_of_another_day_is_refused(platform: Platform, monkeypatch: 
     assert "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP" in answer.text
 
 
-def test_a_call_signed_for_another_service_of_aws_is_refused(platform: Platform) -> None:
+def test_a_call_signed_for_another_service_of_aws_is_refused(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dynamodb = platform.client("dynamodb")
-    dynamodb._request_signer._signing_name = "ssm"
+    monkeypatch.setattr(dynamodb._request_signer, "_signing_name", "ssm")
 
     with pytest.raises(ClientError, match="Credential should be scoped to correct service: 'dynamodb'"):
         dynamodb.list_tables()
