@@ -35,7 +35,7 @@ endif
 ENV ?= dev
 
 # What people name (branches may contain any character) is data: neither make nor a shell evaluates it.
-$(foreach name,APPROVE BASE COMMENT DURATION ENV LINES MINUTES PYTHON RATE REVISION SEED,$(eval override export $(name) := $$(value $(name))))
+$(foreach name,APPROVE BASE COMMENT DURATION ENV FAULTS LINES MINUTES PYTHON RATE REVISION SEED,$(eval override export $(name) := $$(value $(name))))
 
 # make ends each failure with a line of its own, "Error 1". A command that knows the cause leaves it in this file and counts as
 # done; then the target itself fails, with the cause as make's last line.
@@ -157,7 +157,7 @@ gameday: setup ## Break a local cloud in five ways, and mend it as docs/runbooks
 rehearsal: setup ## Move a whole payment system here on one machine, as docs/migration.md says: reports/rehearsal/
 	@python -m benchmarks rehearsal
 
-soak: setup ## Release back to back on a local cloud, each time with a fault, while customers pay  [MINUTES=60] [SEED=18]
+soak: setup ## Release back to back on a local cloud, each time with a fault, while customers pay  [MINUTES=60] [SEED=18] [FAULTS=...]
 	@MINUTES="$${MINUTES:-60}" python -m benchmarks soak
 
 pictures: synth ## Draw the docs' pictures: the console's pages, and the last promotion here

@@ -118,16 +118,11 @@ class Day:
             yield process
 
     @contextlib.contextmanager
-    def started(self, *words: str) -> "Iterator[subprocess.Popen[bytes]]":
-        """A command that runs beside the block, and is ended with it."""
+    def started(self, *words: str, log: str = os.devnull) -> "Iterator[subprocess.Popen[bytes]]":
+        """A command that runs beside the block, and is ended with it. ``log``: the file of its output."""
         print(f"  $ {shlex.join(words)} &", flush=True)
-        process = subprocess.Popen(
-            words,
-            cwd=self.platform.here,
-            env=self._environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (self.platform.here / log).open("wb") as output:
+            process = subprocess.Popen(words, cwd=self.platform.here, env=self._environ, stdout=output, stderr=output)
         try:
             yield process
         finally:

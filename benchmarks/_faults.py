@@ -135,6 +135,8 @@ class Fault:
     act: Act
     seconds: float = 0.0
     """How long it lasts."""
+    noticed: bool = True
+    """Whether customers may lose requests by it. No payment passes the controller."""
 
     def __str__(self) -> str:
         return f"{self.what} for {self.seconds:g} s" if self.seconds else self.what
@@ -146,14 +148,14 @@ class Fault:
 
 
 FAULTS = (
-    Fault("kill -9 of the controller", kill(Victims.controllers)),
+    Fault("kill -9 of the controller", kill(Victims.controllers), noticed=False),
     Fault("disk full", disk_full, seconds=10),
-    Fault("the controller stops", stop(Victims.controllers), seconds=10),
-    Fault("the controller's clock jumps by an hour", clock_jump),
+    Fault("the controller stops", stop(Victims.controllers), seconds=10, noticed=False),
+    Fault("the controller's clock jumps by an hour", clock_jump, noticed=False),
     Fault("kill -9 of a function", kill(Victims.functions)),
     Fault("kill -9 of PostgreSQL", kill(Victims.database)),
     Fault("the cloud stops", stop(Victims.emulator), seconds=10),
-    Fault("kill -9 of the load generator", kill(Victims.loads)),
+    Fault("kill -9 of the load generator", kill(Victims.loads), noticed=False),
     Fault("a function stops", stop(Victims.functions), seconds=10),
     Fault("PostgreSQL stops", stop(Victims.database), seconds=10),
 )
@@ -161,7 +163,17 @@ USABLE = tuple(each for each in FAULTS if each.act is not disk_full or sys.platf
 """Only Linux limits another process."""
 
 
-def faults(chance: random.Random) -> Iterator[Fault]:
-    """All faults, again and again, each time in another order."""
+def chosen(words: str) -> tuple[Fault, ...]:
+    """The faults that ``words`` name, such as ``disk full, kill -9 of a function``; all for none. Raises ``ValueError``
+    for an unknown one."""
+    known = {each.what: each for each in USABLE}
+    names = [name for word in words.split(",") if (name := word.strip())]
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"no fault {', '.join(unknown)}; there are: {', '.join(known)}")
+    return tuple(known[name] for name in names) or USABLE
+
+
+def faults(chance: random.Random, some: tuple[Fault, ...] = USABLE) -> Iterator[Fault]:
+    """These faults, again and again, each time in another order."""
     while True:
-        yield from chance.sample(USABLE, len(USABLE))
+        yield from chance.sample(some, len(some))

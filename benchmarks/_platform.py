@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from environments import DEV
 from localcloud import LocalCloud
@@ -36,13 +37,14 @@ class Platform:
 
 
 def _client(environ: Mapping[str, str], service: str, config: Any = None) -> Any:
+    unproxied = Config(proxies={}).merge(config) if config else Config(proxies={})
     make: Any = boto3.Session(
         aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
         region_name=environ["AWS_DEFAULT_REGION"],
     ).client
     addresses = {"endpoint_url": environ["AWS_ENDPOINT_URL"], "verify": environ["AWS_CA_BUNDLE"]}
-    return make(service, config=config, **addresses)
+    return make(service, config=unproxied, **addresses)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,11 @@ def processes(folder: Path) -> list[psutil.Process]:
     return [each for each in psutil.process_iter() if each.pid != os.getpid() and _names(each, f"{folder}/")]
 
 
+def lasting(folder: Path) -> list[psutil.Process]:
+    """Those of ``processes`` that do not end by themselves in time."""
+    return list(psutil.wait_procs(processes(folder), timeout=END_SECONDS)[1])
+
+
 def _names(process: psutil.Process, folder: str) -> bool:
     for words in (process.cmdline, lambda: process.environ().values(), lambda: [process.cwd()]):
         with contextlib.suppress(psutil.Error, OSError):
@@ -47,8 +52,7 @@ class Traces:
 
     def left(self) -> Iterator[str]:
         """What is there still, each in a sentence."""
-        _, alive = psutil.wait_procs(processes(self._folder), timeout=END_SECONDS)
-        yield from (f"the process {each} is left" for each in alive)
+        yield from (f"the process {each} is left" for each in lasting(self._folder))
         yield from (f"the port {port} is left" for port in sorted(self._ports) if _answers(port))
         yield from (f"the folder {each} is left" for each in sorted(self._folders) if Path(each).exists())
         yield from (f"the shared memory {id} is left" for id in self._segments())
