@@ -24,21 +24,27 @@ class GitError(Exception):
 def environment() -> dict[str, str]:
     """The environment variables of every git command."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith(_KEPT)}
-    return {**kept, "GIT_LFS_SKIP_SMUDGE": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+    return {**kept, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
 
 
 def git(
-    *arguments: str, folder: Path | None = None, repository: Path | None = None, more: Mapping[str, str] | None = None
+    *arguments: str,
+    folder: Path | None = None,
+    repository: Path | None = None,
+    more: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> str:
     """The output of ``git arguments``, without spaces at its ends.
 
     ``folder``: where it runs (default: the working directory). ``repository``: the git directory that it uses (default:
-    the one that git finds from ``folder``). ``more``: further environment variables. Raises ``GitError``.
+    the one that git finds from ``folder``). ``more``: further environment variables. ``settings``: outweigh those of
+    git's configuration. Raises ``GitError``.
     """
+    outweighing = [word for name, value in (settings or {}).items() for word in ("-c", f"{name}={value}")]
     where = ["--git-dir", str(repository)] if repository else []
     try:
         done = subprocess.run(
-            ["git", *_SETTINGS, *where, *arguments],
+            ["git", *_SETTINGS, *outweighing, *where, *arguments],
             cwd=folder,
             env={**environment(), **(more or {})},
             stdin=subprocess.DEVNULL,
@@ -67,10 +73,21 @@ def write_files(commit: str, target: Path, *, folder: Path | None = None, reposi
     """Write all files of ``commit`` to the empty folder ``target``.
 
     Attributes such as ``export-ignore`` leave nothing out, and a file of Git LFS is written as its pointer: a source
-    action of CodePipeline delivers the same. A submodule is an empty folder. Raises ``GitError``.
+    action of CodePipeline delivers the same. It knows nothing of a person's configuration either, by which git would
+    write other line ends, or run filters. A submodule is an empty folder. Raises ``GitError``.
     """
     with TemporaryDirectory() as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index"), "GIT_WORK_TREE": str(target)}
         directory = repository or Path(git("rev-parse", "--absolute-git-dir", folder=folder))
         git("read-tree", commit, folder=target, repository=directory, more=index)
-        git("checkout-index", "--all", "--force", folder=target, repository=directory, more=index)
+        settings = _as_stored(directory)
+        git("checkout-index", "--all", "--force", folder=target, repository=directory, more=index, settings=settings)
+
+
+def _as_stored(repository: Path) -> dict[str, str]:
+    """The settings by which git writes files as they are stored, except for what the commit's own attributes say of
+    line ends."""
+    names = git("config", "--list", "--name-only", "-z", repository=repository).split("\0")
+    filters = {name: "false" if name.endswith(".required") else "" for name in names if name.startswith("filter.")}
+    plain = {"core.autocrlf": "false", "core.eol": "lf", "core.symlinks": "true", "core.attributesFile": os.devnull}
+    return plain | filters

@@ -85,6 +85,30 @@ def test_the_files_of_a_commit_are_whole_whatever_the_checkout_shows(
     assert found == {name: name for name in ("lambdas/Handler.py", "notes/page.txt")}
 
 
+def test_the_files_of_a_commit_are_as_stored_whatever_the_person_has_configured(
+    repository: Path, tmp_path: Path
+) -> None:
+    # Given a file with a filter, a script, a file that always has the line ends of Windows, and a link
+    files = {"secret": "stored\n", "run.sh": "#!/bin/sh\ntrue\n", "run.bat": "rem\n"}
+    for name, text in files.items():
+        (repository / name).write_text(text)
+    (repository / "link").symlink_to("run.sh")
+    (repository / ".gitattributes").write_text("secret filter=crypt\n*.bat text eol=crlf\n")
+    committed(repository, "Add them")
+    # And a person whose git decrypts the one, and writes the line ends of Windows, and no links
+    settings = {"core.autocrlf": "true", "core.symlinks": "false", "filter.crypt.smudge": "tr a-z A-Z"}
+    for name, value in {**settings, "filter.crypt.required": "true"}.items():
+        git.git("config", name, value, folder=repository)
+    # When the files are written, then they are those of a build server, which has no such configuration
+    target = tmp_path / "target"
+    target.mkdir()
+    git.write_files("HEAD", target, folder=repository)
+    assert {name: (target / name).read_bytes() for name in files} == {
+        "secret": b"stored\n", "run.sh": b"#!/bin/sh\ntrue\n", "run.bat": b"rem\r\n",
+    }  # fmt: skip
+    assert (target / "link").is_symlink()
+
+
 def test_the_doctor_asks_the_repository_of_this_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given a hook of another repository, whose last commit is of the future
     git.git("init", "--quiet", folder=tmp_path)
