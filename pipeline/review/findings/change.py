@@ -16,7 +16,8 @@ Place = tuple[str, int]
 """A file, relative to the repository, and a line in it."""
 UNKNOWN: Changed = {}
 
-_FILE = re.compile(r"^\+\+\+ b/(.+)$")
+_FILE = re.compile(r"^\+\+\+ b/(.+?)\t?$")
+"""git ends a name that has a space with a tab."""
 _HUNK = re.compile(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@")
 
 
@@ -24,7 +25,7 @@ def changed_lines(base: str, head: str | None = None, *, folder: Path, repositor
     """The lines that change from ``base`` to ``head`` (default: the files in ``folder``). Empty if git can't tell."""
     revisions = [base, head] if head else [base]
     options = ["--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--text"]
-    options += ["--src-prefix=a/", "--dst-prefix=b/"]
+    options += ["--src-prefix=a/", "--dst-prefix=b/", "--inter-hunk-context=0", "--no-relative"]
     try:
         text = git("diff", *options, *revisions, "--", "*.py", folder=folder, repository=repository)
     except GitError:

@@ -201,6 +201,22 @@ def test_a_file_that_is_no_text_has_changed_lines_too(commits: Callable[[dict[st
     assert changed_lines("HEAD~1", "HEAD", folder=folder) == {"a.py": frozenset({2})}
 
 
+def test_neither_a_space_in_a_name_nor_the_person_s_settings_change_the_lines(
+    commits: Callable[[dict[str, bytes]], Path],
+) -> None:
+    # Given a file with a space in its name, two changes close to each other, and settings that change git's output
+    commits({"a file.py": b"1\n2\n3\n4\n"})
+    folder = commits({"a file.py": b"1\nx\n3\ny\n"})
+    settings = {
+        "diff.interHunkContext": "5", "diff.relative": "true", "diff.noprefix": "true", "color.ui": "always",
+        "diff.external": "false", "diff.context": "9", "diff.wsErrorHighlight": "all",
+    }  # fmt: skip
+    for name, value in settings.items():
+        subprocess.run(["git", "config", name, value], cwd=folder, check=True)
+    # Then exactly the changed lines are found
+    assert changed_lines("HEAD~1", "HEAD", folder=folder) == {"a file.py": frozenset({2, 4})}
+
+
 # Folders for reports
 
 
