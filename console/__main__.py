@@ -42,7 +42,7 @@ from localcloud.settings import TIME_SCALE
 from pipeline.aws import session
 from pipeline.local.state import State
 from pipeline.local.users import system_user
-from pipeline.output import replace_unencodable_characters, say
+from pipeline.output import say
 from pipeline.release.aws.identity import UNKNOWN, identity
 from pipeline.release.ports import Unavailable
 
@@ -65,7 +65,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.allow_actions and not options.aws:
         parser.error("--allow-actions is for --aws: on this machine actions are allowed")
-    replace_unencodable_characters()
     if not (NODE_MODULES / "htmx.org").is_dir():
         say("The console's front-end files are not installed: run `make setup`.", sys.stderr)
         return ExitCode.FAILED

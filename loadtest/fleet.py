@@ -20,7 +20,8 @@ from pipeline.output import say
 
 ROOT = Path(__file__).parents[1]
 CODE = ("loadtest", "reporting", "pipeline/__init__.py", "pipeline/arguments.py", "pipeline/aws.py",
-        "pipeline/output.py", "environments.py", "names.py", "windows.py", "requirements/loadtest.txt")  # fmt: skip
+        "pipeline/encoding.py", "pipeline/output.py", "environments.py", "names.py", "windows.py",
+        "requirements/loadtest.txt")  # fmt: skip
 """The files of this repository that the tasks need."""
 TASK = ROOT / "loadtest/task.py"
 POLL_SECONDS = 2.0

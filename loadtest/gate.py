@@ -52,7 +52,7 @@ from loadtest.result import ExitCode, GateError, Result, Subject, timestamp
 from loadtest.run import Progress, run
 from loadtest.target import Target
 from pipeline import aws
-from pipeline.output import say
+from pipeline.output import moves_cursor, say
 
 MOST_SECONDS_TO_CALM = 120.0
 """The longest wait for a calm machine, before a busy one is measured again."""
@@ -185,7 +185,7 @@ def _progress(write: Progress, machine: Machine) -> Progress:
         text = f"measured {measured:3.0f} of {planned:g} s   {'   '.join(standing)}"
         if not measured:
             text = f"warming up; then {planned:g} s are measured"
-        if console.is_terminal:
+        if moves_cursor():
             console.print(text.ljust(console.width)[: console.width - 1], end="\r", markup=False, highlight=False)
         elif int(measured // 5) > told:
             told = int(measured // 5)

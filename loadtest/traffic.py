@@ -44,7 +44,7 @@ from loadtest.options import Workforce, add_target_options, number, positive_int
 from loadtest.probe import Counts, Fault, at_fault, probe
 from loadtest.result import GateError, timestamp
 from loadtest.samples import Samples
-from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
+from pipeline.output import discard_unwritten_output, say
 
 POLL_SECONDS = 0.1
 CLOSED_POLL_SECONDS = 2.0
@@ -77,7 +77,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--reports", type=Path, help="folder of the report (default: reports/<env>)")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="what runs meanwhile")
     arguments = parser.parse_args(argv)
-    replace_unencodable_characters()
     command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
     if not command:
         parser.error("no command given: put it after --")

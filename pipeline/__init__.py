@@ -1,7 +1,8 @@
 """The delivery pipeline's commands and its definition.
 
 Every command imports this module first. So it says in a sentence what no command can say for itself, because it could
-not be imported: that this Python is too old, or that it lacks the packages.
+not be imported: that this Python is too old, or that it lacks the packages. It also sees to it that no command ends
+because its output holds a character that the terminal's encoding lacks.
 """
 
 import sys
@@ -27,3 +28,7 @@ def _explain(kind, error, trace):  # type: ignore[no-untyped-def]  # newer forms
 
 
 sys.excepthook = _explain
+
+from pipeline.encoding import replace_unencodable_characters  # noqa: E402 - not by an older Python
+
+replace_unencodable_characters()

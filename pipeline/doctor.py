@@ -87,7 +87,8 @@ def home() -> str:
     folder = os.environ.get("HOME", "")
     caches = Path(folder or "/nonexistent") / ".cache"
     if not os.access(caches if caches.exists() else folder, os.W_OK):
-        raise Doubtful(f"{folder or 'no home'} can't be written: `make` keeps the caches in {ROOT / '.cache'}")
+        state = f"{folder} can't be written" if folder else "there is none"
+        raise Doubtful(f"{state}: `make` keeps the caches in {ROOT / '.cache'}")
     return folder
 
 
@@ -187,7 +188,6 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m pipeline.doctor", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.parse_args(arguments)
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal of ASCII
     well = True
     for good, line in lines():
         well = well and good

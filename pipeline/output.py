@@ -16,11 +16,13 @@ def say(text: str, stream: TextIO | None = None) -> None:
         print(printable(text), file=stream or sys.stdout, flush=True)
 
 
-def replace_unencodable_characters() -> None:
-    """Replace each character that the terminal's encoding lacks. Without this, such a character ends the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+def moves_cursor() -> bool:
+    """Whether standard output is a terminal that can draw over what it shows.
+
+    Rich takes a pipe for one when FORCE_COLOR is set, as in the logs of many build servers.
+    """
+    dumb = os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
+    return sys.stdout is not None and sys.stdout.isatty() and not dumb  # it is None when it was closed at the start
 
 
 def discard_unwritten_output() -> None:

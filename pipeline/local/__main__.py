@@ -27,7 +27,7 @@ from pipeline.local.promotion import Promotion, PromotionRequest
 from pipeline.local.recovery import end_orphans
 from pipeline.local.source import check_packages
 from pipeline.local.state import State
-from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
+from pipeline.output import discard_unwritten_output, say
 
 
 def promote(state: State, options: argparse.Namespace) -> None:
@@ -123,7 +123,6 @@ COMMANDS: dict[str, tuple[Callable[[State, argparse.Namespace], None], str]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    replace_unencodable_characters()
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup, and a script that starts this command in its background, make it ignore signals. They stay ignored, but
         # by a handler: the steps would inherit SIG_IGN, and then nothing could interrupt them.

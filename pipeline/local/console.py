@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipeline.local.run import Run, Stage, Step
 from pipeline.local.tree import MARKS, tree
-from pipeline.output import say
+from pipeline.output import moves_cursor, say
 from reporting.text import printable
 
 
@@ -40,9 +40,8 @@ class Console(Protocol):
 
 
 def console_for_output() -> Console:
-    """The live tree when standard output is a terminal that can move its cursor, else one line per event."""
-    terminal = Terminal()
-    return LiveConsole() if terminal.is_terminal and not terminal.is_dumb_terminal else LineConsole()
+    """The live tree on a terminal that can draw over it, else one line per event."""
+    return LiveConsole() if moves_cursor() else LineConsole()
 
 
 class LiveConsole:

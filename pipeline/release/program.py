@@ -16,7 +16,7 @@ from environments import environment
 from names import Function
 from pipeline.aws import PlatformNotDeployed
 from pipeline.git import GitError
-from pipeline.output import discard_unwritten_output, replace_unencodable_characters, say
+from pipeline.output import discard_unwritten_output, moves_cursor, say
 from pipeline.release.commands import Commands
 from pipeline.release.git import Disagreement
 from pipeline.release.outcome import ExitCode, Outcome, Why, failed, runbook
@@ -26,6 +26,7 @@ from pipeline.release.report import write_reports
 from pipeline.release.stored import stored
 from pipeline.release.traffic import Versions
 from pipeline.release.view import parts_lines
+from reporting.text import printable
 
 EXIT_CODES = """\
 exit codes:
@@ -80,7 +81,6 @@ class Program:
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Run one command and return its exit code."""
-        replace_unencodable_characters()
         outcome = self._outcome(arguments)
         command = self.commands[arguments.command]
         if (command.moves or command.reports) and not arguments.dry_run:
@@ -121,7 +121,7 @@ class Program:
         if not command.opens:
             return command.run(environment(arguments.env))
         commands = self.open(arguments)
-        if arguments.command == "watch" and sys.stdout.isatty() and not arguments.json:
+        if arguments.command == "watch" and moves_cursor() and not arguments.json:
             return watch(commands)
         return command.run(
             commands, **{KEYWORDS.get(option, option): getattr(arguments, option) for option in command.options}
@@ -193,10 +193,10 @@ class Program:
 
 def watch(commands: Commands) -> Outcome:
     outcome = commands.status()
-    with Live(Text(outcome.text), auto_refresh=False, screen=False) as live:
+    with Live(Text(printable(outcome.text)), auto_refresh=False, screen=False) as live:
         while not commands.world.clock.interrupted:
             outcome = commands.status()
-            live.update(Text(outcome.text), refresh=True)
+            live.update(Text(printable(outcome.text)), refresh=True)
             commands.world.clock.sleep(WATCH_SECONDS)
     return outcome
 

@@ -101,7 +101,18 @@ def test_a_low_window_is_drawn_over_and_not_flooded(tmp_path: Path, monkeypatch:
     assert max(len(frame.splitlines()) for frame in drawn.split("\r\x1b[2K")) <= 10
 
 
-def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "dumb")
+@pytest.mark.parametrize("term", ["dumb", "unknown", ""])
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines(monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+    monkeypatch.setenv("TERM", term)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert isinstance(console.console_for_output(), console.LineConsole)
+
+
+def test_the_log_of_a_build_server_gets_lines_also_where_it_asks_for_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a pipe and the variables by which programs write colours into one
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    # Then no tree is drawn over and over into it
     assert isinstance(console.console_for_output(), console.LineConsole)

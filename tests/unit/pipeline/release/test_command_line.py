@@ -195,3 +195,19 @@ def test_the_emergency_exits_need_no_cloudformation_either(
 
     assert code == ExitCode.DONE, capsys.readouterr()
     assert bench.all_on("1")
+
+
+def test_a_reason_is_text_to_the_terminal_that_watches(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a freeze whose reason would change the title of a terminal
+    assert cli.main(["freeze", "--env", "dev", "--reason", "\x1b]0;owned\x07 the year ends"]) == ExitCode.DONE
+    # When somebody watches on a terminal, until Ctrl-C
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    bench.clock.after(1, bench.clock.interrupt)
+    assert cli.main(["watch", "--env", "dev"]) == ExitCode.DONE
+    # Then the reason is shown, and not obeyed
+    shown = capsys.readouterr().out
+    assert "\\x1b]0;owned\\x07 the year ends" in shown
+    assert "\x1b]0;" not in shown
