@@ -68,10 +68,12 @@ class DynamoHistory:
 
         def put() -> bool:
             self._pace.turn()
+            begun = time.monotonic()
             try:
                 answer = client.put_item(TableName=self._table, Item=item, **condition)
             except client.exceptions.ConditionalCheckFailedException:
                 return False
+            self._pace.wrote(time.monotonic() - begun)
             if answer.get("ResponseMetadata", {}).get("RetryAttempts", 0):
                 self._pace.refuse()  # the SDK had to repeat it
             return True

@@ -1,4 +1,4 @@
-"""How fast an import writes: evenly, beside the payments, and slower when the table refuses a write."""
+"""How fast an import writes: evenly, beside the payments, and slower when the table is busy."""
 
 import threading
 import time
@@ -6,17 +6,23 @@ from collections.abc import Callable
 from typing import Final
 
 _SLOWEST: Final = 10.0
-"""Writes a second, however often the table refuses one."""
+"""Writes a second, however busy the table is."""
 _RECOVERY: Final = 1.05
 """The factor of a second without a refusal."""
+_SLOW: Final = 2.0
+"""A write that usually takes so many times the quickest usual one has met a queue, in which payments wait, too."""
+_MEMORY: Final = 20
+"""The last so many writes count for what is usual."""
+_LEAST_SHARE: Final = 0.1
+"""Of the rate, for writes that are only slow: a table may have been quicker once than it ever is again."""
 
 
 class Pace:
     """Gives each of several threads its turn: at most ``rate`` turns a second, evenly.
 
     A refused write halves the rate, once a second at most, so that ten threads that are refused at once do not stop the
-    import. Each second without a refusal raises it by a twentieth, up to ``rate`` (additive increase would take minutes
-    to come back from a short peak).
+    import. Writes that usually are slow halve it too. Each second without either raises it by a twentieth, up to
+    ``rate`` (additive increase would take minutes to come back from a short peak).
     """
 
     def __init__(
@@ -26,8 +32,8 @@ class Pace:
         self._clock = clock
         self._sleep = sleep
         self._next = self._changed = clock()
+        self._usual_seconds = self._quickest_seconds = float("inf")
         self._lock = threading.Lock()
-        self.refused = 0
 
     def turn(self) -> None:
         """Wait for the next turn."""
@@ -41,11 +47,23 @@ class Pace:
         if begin > now:
             self._sleep(begin - now)
 
+    def wrote(self, seconds: float) -> None:
+        """A write took ``seconds``."""
+        with self._lock:
+            if self._usual_seconds == float("inf"):
+                self._usual_seconds = seconds
+            self._usual_seconds += (seconds - self._usual_seconds) / _MEMORY
+            self._quickest_seconds = min(self._quickest_seconds, self._usual_seconds)
+            if self._usual_seconds > _SLOW * self._quickest_seconds:
+                self._halve(self._most * _LEAST_SHARE)
+
     def refuse(self) -> None:
         """The table refused a write, or took it only when it was repeated."""
         with self._lock:
-            self.refused += 1
-            now = self._clock()
-            if self.rate == self._most or now - self._changed >= 1:
-                self.rate = max(_SLOWEST, self.rate / 2)
-                self._changed = now
+            self._halve(_SLOWEST)
+
+    def _halve(self, least: float) -> None:
+        now = self._clock()
+        if self.rate == self._most or now - self._changed >= 1:
+            self.rate = min(self.rate, max(least, self.rate / 2))
+            self._changed = now

@@ -43,6 +43,11 @@ RETIRED_IDLE_SECONDS = 15
 CloudFormation calls $LATEST of several functions at the same time.
 """
 
+LATEST = "$LATEST"
+BEHIND = 10
+"""The priority of functions without versions: schedules, imports, deployments. On AWS each environment has processors
+of its own. Here they must leave them to the versions on which clients wait."""
+
 original(lambda_runtime, "_worker_key")
 original(lambda_runtime, "_worker_class_for")
 original(lambda_runtime, "ensure_spawned")
@@ -58,7 +63,7 @@ def acquire_worker(
     func_name: str,
     config: Any,
     code_zip: bytes,
-    qualifier: str = "$LATEST",
+    qualifier: str = LATEST,
     max_concurrency: int | None = None,
 ) -> Any:
     """Wait for a free environment, at most for the function's timeout. After that the request is throttled."""
@@ -153,6 +158,8 @@ def invalidate_worker(invalidate: Function, *args: Any, **kwargs: Any) -> None:
 def spawn(start: Function, worker: Any) -> None:
     with _starting:
         start(worker)
+    if worker.config.get("Version", LATEST) == LATEST:
+        psutil.Process(worker._proc.pid).nice(BEHIND)
     if own_api.settings().limit_processor:
         processor_share.limit(worker._proc.pid, int(worker.config["MemorySize"]))
 

@@ -75,7 +75,7 @@ def test_a_busy_table_is_given_time_and_the_import_slows_down(monkeypatch: pytes
     table = Table(busy=3)
     adapter, pace, pauses = history(monkeypatch, table)
     assert adapter.write({"transaction_id": {"S": "t"}}, None) is True
-    assert (len(table.sent), len(pauses), pace.refused) == (4, 3, 3)
+    assert (len(table.sent), len(pauses)) == (4, 3)
     assert all(pause <= 0.1 * 2**attempt for attempt, pause in enumerate(pauses))
     assert pace.rate < 1000
 
@@ -132,3 +132,18 @@ def test_turns_come_evenly_halve_when_refused_and_recover() -> None:
         now[0] += 1
         pace.refuse()
     assert pace.rate == 10
+
+
+def test_slow_writes_halve_the_turns_down_to_a_tenth() -> None:
+    now = [0.0]
+    pace = Pace(1000, lambda: now[0])
+    # Given writes that usually take 10 ms, when one is slow, then nothing follows
+    for seconds in [0.01] * 20 + [0.2]:
+        pace.wrote(seconds)
+    assert pace.rate == 1000
+    # When they usually are slow, then the rate halves once a second, and at least a tenth is left
+    for expected in (500, 250, 125, 100, 100):
+        for _ in range(20):
+            pace.wrote(0.03)
+        assert pace.rate == expected
+        now[0] += 1

@@ -1,11 +1,13 @@
 """The execution environments of the functions: their start, their turns and their end."""
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
@@ -159,7 +161,7 @@ def test_an_environment_gets_its_processor_share_once_it_has_initialised(
     monkeypatch.setattr(own_api, "_settings", Settings.generate("dev", tmp_path, 4571))
     limited: list[tuple[int, int]] = []
     monkeypatch.setattr(workers.processor_share, "limit", lambda pid, memory_mb: limited.append((pid, memory_mb)))
-    worker = SimpleNamespace(config={"MemorySize": 1024}, _proc=None)
+    worker = SimpleNamespace(config={"MemorySize": 1024, "Version": "1"}, _proc=None)
 
     def start(starting: SimpleNamespace) -> None:
         starting._proc = SimpleNamespace(pid=4711)
@@ -169,3 +171,13 @@ def test_an_environment_gets_its_processor_share_once_it_has_initialised(
     workers.spawn(start, worker)
     # Then its requests are limited, or are not
     assert limited == limits
+
+
+@pytest.mark.parametrize(("version", "priority"), [("$LATEST", workers.BEHIND), ("7", 0)])
+def test_functions_on_which_no_client_waits_leave_the_processors_to_the_others(version: str, priority: int) -> None:
+    worker = SimpleNamespace(config={"MemorySize": 128, "Version": version}, _proc=None)
+    with subprocess.Popen(["sleep", "30"]) as process:
+        workers.spawn(lambda starting: setattr(starting, "_proc", process), worker)
+        found = psutil.Process(process.pid).nice()
+        process.kill()
+    assert found == priority
