@@ -33,7 +33,7 @@ from tests.recorded import append, record
 
 LOADS = 7
 UPDATES = 12
-GATE = "--seed 1 --warm-up 5 --duration 30 --max-duration 30"
+GATE = "--seed 1 --duration 40 --max-duration 40 --no-repeat"
 ORDER = (False, True, True, False)
 """Of the gates: is the console open?"""
 PAGES = ("/promotion", "/release/prod", "/gate", "/platform/prod", "/payments/prod", "/evidence")
