@@ -232,7 +232,7 @@ class Storage(Construct):
                 s3.LifecycleRule(
                     id="Expire",
                     expiration=Duration.days(self._base.environment.log_retention_days),
-                    noncurrent_version_expiration=Duration.days(1),
+                    noncurrent_version_expiration=Duration.days(self._base.environment.log_retention_days),
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                 )
             ],

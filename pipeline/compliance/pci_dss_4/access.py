@@ -11,6 +11,7 @@ from pipeline.compliance.pci_dss_4.policies import (
     allowing,
     as_list,
     covers,
+    names_owner,
 )
 from pipeline.compliance.resolution import text, unknown
 from pipeline.compliance.template_pack import Resource
@@ -47,7 +48,21 @@ OPTIONAL = (
 )
 PERMISSION = "AWS::Lambda::Permission"
 PERMISSION_SET = "AWS::SSO::PermissionSet"
-ADMINISTRATOR = re.compile(r"Administrator|PowerUser|FullAccess|IAMFull", re.IGNORECASE)
+BUS_POLICY, BUILD = "AWS::Events::EventBusPolicy", "AWS::CodeBuild::Project"
+WIDE_POLICY = re.compile(
+    r"Administrator|PowerUser|Full_?Access|IAMFull|ReadWrite|ReadOnly|ViewOnly|SecurityAudit", re.IGNORECASE
+)
+"""AWS's policies about every resource of an account, also of those that only read: they read all data."""
+ON_ONE_RESOURCE = (
+    "iam:PassRole", "iam:PutRolePolicy", "iam:PutUserPolicy", "iam:PutGroupPolicy", "iam:AttachRolePolicy",
+    "iam:AttachUserPolicy", "iam:AttachGroupPolicy", "iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion",
+    "iam:UpdateAssumeRolePolicy", "iam:CreateAccessKey", "iam:CreateLoginProfile", "iam:UpdateLoginProfile",
+    "iam:AddUserToGroup", "sts:AssumeRole", "lambda:UpdateFunctionCode", "secretsmanager:GetSecretValue",
+    "kms:PutKeyPolicy", "s3:PutBucketPolicy",
+)  # fmt: skip
+"""Actions by which a role becomes another one, or reads every secret, where no resource is named."""
+ANY_RESOURCE = re.compile(r"([\w-]+[/:])?[*?]*")
+"""The last part of an ARN that names none: ``*``, ``role/*``, ``secret:*``."""
 
 
 @rule("7.2.5", "NoWildcardActions", *POLICIES, *IDENTITIES, fault="A role is allowed actions by wildcard")
@@ -55,20 +70,30 @@ def no_wildcard_actions(policy: Resource) -> bool:
     return not any(_too_wide(each) for document in _documents(policy) for each in allowing(document))
 
 
-@rule("7.2.5", "NoAdministrators", *IDENTITIES, PERMISSION_SET, fault="A role is given an administrator's policy")
+@rule(
+    "7.2.5",
+    "NoAdministrators",
+    *IDENTITIES,
+    PERMISSION_SET,
+    fault="A role is given a policy of AWS about all resources",
+)
 def no_administrators(identity: Resource) -> bool:
     arns = [*identity.items("ManagedPolicyArns"), *identity.items("ManagedPolicies")]
-    return not any(unknown(each) or ADMINISTRATOR.search(text(each)) for each in arns)
+    return not any(unknown(each) or WIDE_POLICY.search(text(each)) for each in arns)
 
 
-@rule("7.3.3", "NoAnonymousAccess", *RESOURCE_POLICIES, PERMISSION, fault="Anybody has access")
+@rule("7.3.3", "NoAnonymousAccess", *RESOURCE_POLICIES, PERMISSION, BUS_POLICY, BUILD, fault="Anybody has access")
 def no_anonymous_access(holder: Resource) -> bool:
-    if holder.kind == PERMISSION:
-        named = text(holder.get("Principal"))
-        limited = [
-            text(holder.get(name)).strip("*\0") or holder.get(name) for name in ("SourceAccount", "PrincipalOrgID")
-        ]
-        return bool(named) and (not WILDCARDS.search(named) or any(limited))
+    match holder.kind:
+        case "AWS::Lambda::Permission":
+            return _names_caller(holder)
+        case "AWS::Events::EventBusPolicy":
+            condition = holder.get("Condition")
+            given = {condition["Type"]: {condition["Key"]: condition["Value"]}} if condition else None
+            plain = {"Effect": "Allow", "Principal": holder.get("Principal"), "Condition": given}
+            return not admits_anybody(holder.get("Statement") or plain)
+        case "AWS::CodeBuild::Project":
+            return holder.get("Visibility") in (None, "PRIVATE")
     document = holder.get(RESOURCE_POLICIES[holder.kind])
     if document is None and holder.kind in OPTIONAL:
         return True
@@ -80,9 +105,11 @@ def approved_changes(pipeline: Resource) -> bool:
     actions = list(_actions(pipeline))
     approvals = [(stage, order) for stage, order, _, action in actions if _category(action) == "Approval"]
     changes = [(stage, order, production) for stage, order, production, action in actions if _changes(action)]
-    to_production = [each for each in changes if each[2]] or changes
+    # A build or a function may deploy, too. In production's stage, and without any deployment, it counts as one.
+    works = [each[:3] for each in actions if _works(each[3])]
+    to_production = [each for each in works if each[2]] or changes
     if not to_production:
-        return bool(approvals)
+        return bool(approvals) and (not works or min(approvals) < max(works)[:2])
     first = min((stage, order) for stage, order, _ in to_production)
     # After the approval nothing but production follows, so nobody approves what does not exist yet.
     before = [(stage, order) for stage, order, _ in changes if (stage, order) < first]
@@ -101,10 +128,25 @@ def _category(action: dict[str, Any]) -> str:
 
 
 def _changes(action: dict[str, Any]) -> bool:
-    """Whether an action changes an environment. A change set that is only made does not."""
-    return (
-        _category(action) == "Deploy" and (action.get("Configuration") or {}).get("ActionMode") != "CHANGE_SET_REPLACE"
-    )
+    """Whether an action deploys to an environment. A change set that is only made does not."""
+    return _category(action) == "Deploy" and _works(action)
+
+
+def _works(action: dict[str, Any]) -> bool:
+    """Whether an action may change something."""
+    prepares = (action.get("Configuration") or {}).get("ActionMode") == "CHANGE_SET_REPLACE"
+    return _category(action) not in ("Source", "Approval") and not prepares
+
+
+def _names_caller(permission: Resource) -> bool:
+    """Whether a permission names who calls a function. A service calls for everybody, unless its resource is named."""
+    principal = text(permission.get("Principal"))
+    anybody = bool(WILDCARDS.search(principal))
+    names = ("SourceAccount", "PrincipalOrgID", *(() if anybody else ("SourceArn",)))
+    limits = [permission.get(name) for name in names]
+    if any(each and not unknown(each) and names_owner(text(each)) for each in limits):
+        return bool(principal)
+    return bool(principal) and not anybody and ".amazonaws.com" not in principal
 
 
 def _documents(policy: Resource) -> Iterator[Any]:
@@ -115,12 +157,27 @@ def _documents(policy: Resource) -> Iterator[Any]:
 
 
 def _too_wide(statement: dict[str, Any]) -> bool:
-    """Whether a statement allows more than the actions that it lists, or hands any role to a service."""
+    """Whether a statement allows more than the actions that it lists, or becomes any role."""
     if "NotAction" in statement or "NotResource" in statement or not statement.get("Action"):
         return True
     if unknown(statement["Action"]) or any(WILDCARDS.search(text(each)) for each in as_list(statement["Action"])):
         return True
-    passes = covers(statement["Action"], "iam:PassRole")
-    return passes and any(
-        unknown(each) or text(each).strip("*") in ("", "arn:aws:iam::") for each in as_list(statement.get("Resource"))
+    reaches = any(covers(statement["Action"], each) for each in ON_ONE_RESOURCE)
+    resources = as_list(statement.get("Resource"))
+    anywhere = any(unknown(each) or _names_none(text(each)) for each in resources)
+    return reaches and anywhere and not _only_tagged(statement.get("Condition"))
+
+
+def _only_tagged(condition: Any) -> bool:
+    """Whether a condition names the resources by a tag of theirs."""
+    return any(
+        operator.lower().endswith("stringequals")
+        and not operator.lower().startswith("forall")
+        and ":resourcetag/" in key.lower()
+        for operator, keys in (condition or {}).items()
+        for key in keys
     )
+
+
+def _names_none(arn: str) -> bool:
+    return ANY_RESOURCE.fullmatch(arn.split(":", 5)[-1]) is not None

@@ -14,7 +14,7 @@ from pipeline.compliance.pci_dss_4.declaration import (
     STAGE,
     rule,
 )
-from pipeline.compliance.resolution import flag, unknown
+from pipeline.compliance.resolution import flag, number, text, unknown
 from pipeline.compliance.template_pack import Resource
 
 METHOD, ROUTE, HTTP_API = "AWS::ApiGateway::Method", "AWS::ApiGatewayV2::Route", "AWS::ApiGatewayV2::Api"
@@ -39,6 +39,8 @@ IN_A_VPC = {
     DOMAIN: "VPCOptions.SubnetIds",
     "AWS::Elasticsearch::Domain": "VPCOptions.SubnetIds",
 }
+SUBNETS, ROUTE_OF_SUBNET = "AWS::RDS::DBSubnetGroup", "AWS::EC2::SubnetRouteTableAssociation"
+CACHE, BROKERS = "AWS::ElastiCache::ReplicationGroup", "AWS::MSK::Cluster"
 AUTHORIZERS = ("AWS_IAM", "CUSTOM", "COGNITO_USER_POOLS", "JWT")
 
 
@@ -53,10 +55,22 @@ def private_load_balancer(balancer: Resource) -> bool:
     return bool(balancer.get("Scheme") == "internal")
 
 
+ATTACKS = ("ManagedRuleGroupStatement", "RuleGroupReferenceStatement", "SqliMatchStatement", "XssMatchStatement")
+"""What in a firewall knows attacks. Lists of addresses and countries do not."""
+
+
 @rule(
-    "1.4.4", "PrivateDatabase", *CLOSED, *CLOSED_BY_DEFAULT, *IN_A_VPC, fault="The database may have a public address"
+    "1.4.4",
+    "PrivateDatabase",
+    *CLOSED,
+    *CLOSED_BY_DEFAULT,
+    *IN_A_VPC,
+    SUBNETS,
+    fault="The database may have a public address",
 )
 def private_database(store: Resource) -> bool:
+    if store.kind == SUBNETS:
+        return not any(map(_leads_to_internet, store.template.referred(store.get("SubnetIds"))))
     if store.kind in IN_A_VPC:
         return bool(store.items(IN_A_VPC[store.kind]))
     path, closed = {**CLOSED, **CLOSED_BY_DEFAULT}[store.kind]
@@ -64,6 +78,22 @@ def private_database(store: Resource) -> bool:
     if value is None:
         return store.kind in CLOSED_BY_DEFAULT
     return flag(value) is closed if isinstance(closed, bool) else bool(value == closed)
+
+
+def _leads_to_internet(subnet: Resource) -> bool:
+    """Whether a route table of the subnet has a route to an internet gateway, so that the world can answer and call."""
+    tables = [
+        table
+        for each in subnet.referrers(ROUTE_OF_SUBNET, by="SubnetId")
+        for table in subnet.template.referred(each.get("RouteTableId"))
+    ]
+    routes = [route for table in tables for route in table.referrers("AWS::EC2::Route", by="RouteTableId")]
+    return any(_is_internet(route, route.get("GatewayId")) for route in routes)
+
+
+def _is_internet(route: Resource, gateway: Any) -> bool:
+    kinds = [each.kind for each in route.template.referred(gateway)]
+    return unknown(gateway) or text(gateway).startswith("igw-") or "AWS::EC2::InternetGateway" in kinds
 
 
 @rule("1.4.4", "PrivateBucket", BUCKET, fault="The bucket does not block every kind of public access")
@@ -103,6 +133,15 @@ def authenticated_api(door: Resource) -> bool:
     return answered_here or bool(door.get("AuthorizationType") in AUTHORIZERS)
 
 
+@rule("8.3.1", "AuthenticatedStore", CACHE, BROKERS, fault="The cache or broker does not ask who is calling")
+def authenticated_store(store: Resource) -> bool:
+    if store.kind == CACHE:
+        return bool(store.get("AuthToken") or store.items("UserGroupIds"))
+    how = store.get("ClientAuthentication") or {}
+    asked = [flag(each.get("Enabled")) for each in (how.get("Tls") or {}, *(how.get("Sasl") or {}).values())]
+    return True in asked and flag((how.get("Unauthenticated") or {}).get("Enabled", False)) is False
+
+
 @rule(
     "6.4.2",
     "WebApplicationFirewall",
@@ -119,14 +158,23 @@ def web_application_firewall(door: Resource) -> bool:
     else:
         arns = [each.get("WebACLArn") for each in door.referrers("AWS::WAFv2::WebACLAssociation", by="ResourceArn")]
     return any(
-        acl.kind == WEB_ACL and any(map(_blocks, acl.items("Rules")))
+        acl.kind == WEB_ACL and _stops_attacks(acl.items("Rules"))
         for arn in arns
         for acl in door.template.referred(arn)
     )
 
 
-def _blocks(acl_rule: Any) -> bool:
+def _stops_attacks(acl_rules: list[Any]) -> bool:
+    """Whether a rule that knows attacks sees each request, and no rule before it lets requests through."""
+    for each in sorted(acl_rules, key=lambda each: number(each.get("Priority", 0)) or 0):
+        if unknown(each) or "Allow" in (each.get("Action") or {}):
+            return False
+        [kind] = each["Statement"]
+        if _blocks(each) and kind in ATTACKS and "ScopeDownStatement" not in each["Statement"][kind]:
+            return True
+    return False
+
+
+def _blocks(acl_rule: dict[str, Any]) -> bool:
     """Whether the rule of a web ACL may block a request. A group's rules do, unless they are overridden to count."""
-    if not isinstance(acl_rule, dict) or unknown(acl_rule):
-        return False
     return "Block" in (acl_rule.get("Action") or {}) or "None" in (acl_rule.get("OverrideAction") or {})

@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.compliance.pci_dss_4.declaration import (
     BUCKET,
     CLUSTER,
+    DISTRIBUTION,
     HTTP_STAGE,
     INSTANCE,
     LOAD_BALANCER,
@@ -21,6 +22,9 @@ from pipeline.compliance.template_pack import Resource
 TWELVE_MONTHS = 365
 LOG_RETENTION = "Custom::LogRetention"
 ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+LOGGED = ("$context.requestTime", "$context.identity.", "$context.status")
+CONTENT_LOGS = ("postgresql", "audit")
+"""The logs of databases that name who did what. Others, such as that of upgrades, do not."""
 DESTINATION = "LoggingConfiguration.DestinationBucketName"
 PLACEHOLDER = re.compile(
     r"@([\w-]+\.)*(example(\.(com|org|net))?|invalid|test|localhost)$|//([\w.-]+\.)?example\.(com|org|net)", re.I
@@ -28,10 +32,20 @@ PLACEHOLDER = re.compile(
 """Addresses that RFC 2606 keeps free: nobody reads what is sent there."""
 
 
-@rule("10.2.1", "ApiAccessLogs", STAGE, HTTP_STAGE, fault="The API does not log its requests")
+@rule(
+    "10.2.1",
+    "ApiAccessLogs",
+    STAGE,
+    HTTP_STAGE,
+    DISTRIBUTION,
+    fault="The API does not log its requests, with time, caller and result",
+)
 def api_access_logs(stage: Resource) -> bool:
-    arn = stage.get("AccessLogSetting.DestinationArn") or stage.get("AccessLogSettings.DestinationArn")
-    return bool(arn) and not unknown(arn)
+    if stage.kind == DISTRIBUTION:
+        return bool(stage.get("DistributionConfig.Logging.Bucket"))
+    settings = "AccessLogSetting" if stage.kind == STAGE else "AccessLogSettings"
+    arn, line = stage.get(f"{settings}.DestinationArn"), text(stage.get(f"{settings}.Format"))
+    return bool(arn) and not unknown(arn) and all(each in line for each in LOGGED)
 
 
 @rule("10.2.1", "BalancerAccessLogs", LOAD_BALANCER, fault="The load balancer does not log its requests")
@@ -52,13 +66,14 @@ def bucket_access_logs(bucket: Resource) -> bool:
 @rule("10.2.1", "DatabaseLogs", CLUSTER, INSTANCE, fault="The database's log stays in the database")
 def database_logs(database: Resource) -> bool:
     exports = database.items("EnableCloudwatchLogsExports")
-    return in_cluster(database) or any(isinstance(each, str) for each in exports)
+    return in_cluster(database) or any(each in CONTENT_LOGS for each in exports)
 
 
 @rule("10.2.1", "FirewallLogs", "AWS::WAFv2::WebACL", fault="The firewall does not log what it decides")
 def firewall_logs(firewall: Resource) -> bool:
     return any(
-        each.items("LogDestinationConfigs") or "LogDestinationConfigs" not in each.body["Properties"]
+        each.get("LoggingFilter") is None
+        and (each.items("LogDestinationConfigs") or "LogDestinationConfigs" not in each.body["Properties"])
         for each in firewall.referrers("AWS::WAFv2::LoggingConfiguration", by="ResourceArn")
     )
 
@@ -66,6 +81,11 @@ def firewall_logs(firewall: Resource) -> bool:
 @rule("10.2.1", "FlowLogs", VPC, fault="Connections in the network are not logged")
 def flow_logs(vpc: Resource) -> bool:
     return any(each.get("TrafficType") == "ALL" for each in vpc.referrers("AWS::EC2::FlowLog", by="ResourceId"))
+
+
+@rule("10.2.1", "TrailActive", "AWS::CloudTrail::Trail", fault="The trail is off, or its files prove nothing")
+def trail_active(trail: Resource) -> bool:
+    return all(flag(trail.get(each)) is True for each in ("IsLogging", "EnableLogFileValidation"))
 
 
 @rule("10.3.2", "TamperProtection", BUCKET, fault="What was written can be overwritten without a trace")
@@ -84,8 +104,9 @@ def tamper_protection(bucket: Resource) -> bool:
 def twelve_months(store: Resource) -> bool:
     if store.kind == BUCKET:
         rules = store.items("LifecycleConfiguration.Rules")
-        return all(isinstance(each, dict) and _keeps(each) for each in rules)
-    return _long(store.get("RetentionInDays"))
+        return all(isinstance(each, dict) and _keeps(each, locked=_locks(store)) for each in rules)
+    # AWS keeps the class DELIVERY for two days, whatever the retention is.
+    return _long(store.get("RetentionInDays")) and store.get("LogGroupClass") != "DELIVERY"
 
 
 @rule("10.7.2", "AlarmsNotify", *ALARMS, fault="The alarm alerts nobody")
@@ -102,13 +123,24 @@ def notices_heard(topic: Resource) -> bool:
     return any(each and not PLACEHOLDER.search(text(each)) for each in endpoints)
 
 
-def _keeps(lifecycle: dict[str, Any]) -> bool:
-    """Whether a lifecycle rule keeps objects for twelve months."""
+def _keeps(lifecycle: dict[str, Any], *, locked: bool) -> bool:
+    """Whether a lifecycle rule keeps objects for twelve months, also those that somebody deletes or overwrites.
+
+    ``locked``: nobody can.
+    """
     if unknown(lifecycle):
         return False
     if lifecycle.get("Status") == "Disabled":
         return True
-    return "ExpirationDate" not in lifecycle and _long(lifecycle.get("ExpirationInDays"))
+    former = (lifecycle.get("NoncurrentVersionExpiration") or {}).get("NoncurrentDays")
+    deleted = None if locked else former or lifecycle.get("NoncurrentVersionExpirationInDays")
+    return "ExpirationDate" not in lifecycle and _long(lifecycle.get("ExpirationInDays")) and _long(deleted)
+
+
+def _locks(bucket: Resource) -> bool:
+    """Whether each object is locked for twelve months."""
+    lock = bucket.get("ObjectLockConfiguration.Rule.DefaultRetention") or {}
+    return (number(lock.get("Days")) or 0) + TWELVE_MONTHS * (number(lock.get("Years")) or 0) >= TWELVE_MONTHS
 
 
 def _long(days: Any) -> bool:

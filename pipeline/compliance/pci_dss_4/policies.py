@@ -63,9 +63,12 @@ def as_list(value: Any) -> list[Any]:
 
 def admits_anybody(statement: Statement) -> bool:
     """Whether a statement that allows admits principals that nobody named."""
-    if "NotPrincipal" in statement or unknown(statement.get("Principal")):
+    principal, condition = statement.get("Principal"), statement.get("Condition")
+    if "NotPrincipal" in statement or unknown(principal):
         return True
-    return _anybody(statement.get("Principal")) and not _limits(statement.get("Condition"))
+    if isinstance(principal, dict) and any(map(_shared, as_list(principal.get("Federated")))):
+        return not _names_subject(condition)
+    return _anybody(principal) and not _limits(condition)
 
 
 def _anybody(principal: Any) -> bool:
@@ -73,9 +76,30 @@ def _anybody(principal: Any) -> bool:
         case None:
             return True
         case dict():
-            # Whoever has an account of an identity provider, unless a condition names an audience or a subject.
             return any(bool(WILDCARDS.search(text(name))) for of in principal.values() for name in as_list(of))
     return any(bool(WILDCARDS.search(text(name))) for name in as_list(principal))
+
+
+def _shared(provider: Any) -> bool:
+    """Whether an identity provider may have users of other companies: all have, but one that speaks SAML."""
+    return ":saml-provider/" not in text(provider)
+
+
+def _names_subject(condition: Any) -> bool:
+    """Whether a condition names whose user it is, such as a repository. Many repositories have the same audience."""
+    return any(
+        operator.lower() in ("stringequals", "stringlike")
+        and key.lower().endswith((":sub", "cognito-identity.amazonaws.com:aud"))
+        and all(not unknown(each) and _owner(each) for each in as_list(values))
+        for operator, keys in (condition or {}).items()
+        for key, values in keys.items()
+    )
+
+
+def _owner(subject: Any) -> bool:
+    """Whether the owner stands before any wildcard: ``repo:owner/*``, and not ``repo:*`` or ``repo:owner*``."""
+    before, wildcard, _ = re.split(r"([*?]|$)", text(subject), maxsplit=1)
+    return "/" in before if wildcard else bool(before)
 
 
 def _limits(condition: Any) -> bool:
@@ -90,10 +114,16 @@ def _limits(condition: Any) -> bool:
 
 
 def _narrow(values: Any) -> bool:
-    """Whether each value names something: not a wildcard alone, and not any account."""
-    return bool(as_list(values)) and not any(
-        unknown(each) or set(text(each).replace("arn:aws:", "")) <= set("*?:\\/arnws") for each in as_list(values)
-    )
+    """Whether each value names an owner: an account, an organisation, a network, a bucket."""
+    return bool(as_list(values)) and all(not unknown(each) and names_owner(text(each)) for each in as_list(values))
+
+
+def names_owner(value: str) -> bool:
+    """Whether an ARN or id says without a wildcard whose it is. An ARN says so by its account, if it has one."""
+    parts = value.split(":", 5)
+    owner = (parts[4] or parts[5]) if len(parts) == 6 else value
+    first = owner.partition("/")[0]
+    return bool(first) and not WILDCARDS.search(first)
 
 
 def covers(patterns: Any, action: str) -> bool:

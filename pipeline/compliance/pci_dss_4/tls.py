@@ -44,6 +44,7 @@ HTTP_DOMAIN_NAME = "AWS::ApiGatewayV2::DomainName"
 LISTENER, TARGETS = "AWS::ElasticLoadBalancingV2::Listener", "AWS::ElasticLoadBalancingV2::TargetGroup"
 METHOD, HTTP_INTEGRATION = "AWS::ApiGateway::Method", "AWS::ApiGatewayV2::Integration"
 CACHE, BROKERS = "AWS::ElastiCache::ReplicationGroup", "AWS::MSK::Cluster"
+COPIER, TASK, SUBSCRIPTION = "AWS::DMS::Endpoint", "AWS::ECS::TaskDefinition", "AWS::SNS::Subscription"
 
 
 @rule(
@@ -79,13 +80,16 @@ def api_tls(door: Resource) -> bool:
     HTTP_INTEGRATION,
     TARGETS,
     DISTRIBUTION,
+    "AWS::CodeBuild::Project",
     fault="The backend is called without HTTPS, or need not prove who it is",
 )
 def backend_tls(caller: Resource) -> bool:
     match caller.kind:
         case "AWS::CloudFront::Distribution":
             origins = [each.get("CustomOriginConfig") for each in caller.items("DistributionConfig.Origins")]
-            return all(each is None or each.get("OriginProtocolPolicy") == "https-only" for each in origins)
+            return all(each is None or _speaks_tls(each) for each in origins)
+        case "AWS::CodeBuild::Project":
+            return flag(caller.get("Source.InsecureSsl") or False) is False
         case "AWS::ElasticLoadBalancingV2::TargetGroup":
             return caller.get("TargetType") == "lambda" or caller.get("Protocol") in ("HTTPS", "TLS")
         case "AWS::ApiGatewayV2::Integration":
@@ -105,8 +109,10 @@ def bucket_tls(bucket: Resource) -> bool:
                               "s3:ListBucket", "s3:DeleteObject", inside=True)  # fmt: skip
 
 
-@rule("4.2.1", "TopicTls", TOPIC, fault="The topic takes requests without TLS")
+@rule("4.2.1", "TopicTls", TOPIC, SUBSCRIPTION, fault="The topic takes requests, or sends notices, without TLS")
 def topic_tls(topic: Resource) -> bool:
+    if topic.kind == SUBSCRIPTION:
+        return isinstance(topic.get("Protocol"), str) and topic.get("Protocol") != "http"
     return refuses_plain_text(topic, "AWS::SNS::TopicPolicy", "Topics", "sns:Publish")
 
 
@@ -127,8 +133,22 @@ def database_tls(database: Resource) -> bool:
     )
 
 
-@rule("4.2.1", "StoreTls", DOMAIN, CACHE, BROKERS, fault="Search, cache or broker takes connections without TLS 1.2")
+@rule(
+    "4.2.1",
+    "StoreTls",
+    DOMAIN,
+    CACHE,
+    BROKERS,
+    COPIER,
+    TASK,
+    fault="Search, cache, broker or copy of data is connected without TLS 1.2",
+)
 def store_tls(store: Resource) -> bool:
+    if store.kind == COPIER:
+        return store.get("EngineName") == "s3" or store.get("SslMode") in ("require", "verify-ca", "verify-full")
+    if store.kind == TASK:
+        volumes = [each.get("EFSVolumeConfiguration") for each in store.items("Volumes")]
+        return all(each is None or each.get("TransitEncryption") == "ENABLED" for each in volumes)
     if store.kind == CACHE:
         return flag(store.get("TransitEncryptionEnabled")) is True and store.get("TransitEncryptionMode") != "preferred"
     if store.kind == BROKERS:
@@ -141,6 +161,11 @@ def store_tls(store: Resource) -> bool:
     options = "DomainEndpointOptions"
     https = flag(store.get(f"{options}.EnforceHTTPS")) is True
     return https and store.get(f"{options}.TLSSecurityPolicy") == SEARCH_POLICY
+
+
+def _speaks_tls(origin: Any) -> bool:
+    versions = origin.get("OriginSSLProtocols")  # without one, CloudFront also speaks TLS 1.0
+    return bool(origin.get("OriginProtocolPolicy") == "https-only" and versions == ["TLSv1.2"])
 
 
 def _viewers_use_tls(config: Any) -> bool:

@@ -10,6 +10,7 @@ from tests.unit.pipeline.compliance.test_pci_dss_4 import (
     CLUSTER,
     FUNCTION,
     GROUP,
+    LINE,
     METHOD,
     OWN_KEY,
     PLAIN_TEXT,
@@ -32,6 +33,10 @@ INSTANCE, LOG_GROUP, ALARM = "AWS::RDS::DBInstance", "AWS::Logs::LogGroup", "AWS
 LISTENER, POLICY, BUCKET_POLICY = "AWS::ElasticLoadBalancingV2::Listener", "AWS::IAM::Policy", "AWS::S3::BucketPolicy"
 ACL_ENTRY, TABLE, API = "AWS::EC2::NetworkAclEntry", "AWS::DynamoDB::Table", "AWS::ApiGateway::RestApi"
 KMS_KEY, PIPELINE = "AWS::KMS::Key", "AWS::CodePipeline::Pipeline"
+BUILD, DISTRIBUTION = "AWS::CodeBuild::Project", "AWS::CloudFront::Distribution"
+MANAGED = {"OverrideAction": {"None": {}}, "Statement": {"ManagedRuleGroupStatement": {}}}
+REPOSITORIES = {"Federated": "arn:aws:iam::111111111111:oidc-provider/token.actions.githubusercontent.com"}
+SUBJECT = "token.actions.githubusercontent.com:sub"
 HALVES = [{"CidrIp": "0.0.0.0/1"}, {"CidrIp": "128.0.0.0/1"}]
 APPROVAL = {"ActionTypeId": {"Category": "Approval"}}
 DEPLOY = {"ActionTypeId": {"Category": "Deploy"}, "Configuration": {"ActionMode": "CHANGE_SET_EXECUTE"}}
@@ -424,5 +429,202 @@ CASES = [
         "a parameter",
         BALANCER,
         LoadBalancerAttributes=[{"Key": "access_logs.s3.enabled", "Value": ref("Given")}],
+    ),
+    # What a second look found
+    *(
+        one(
+            "NoAnonymousAccess",
+            f"any repository of the provider: {condition}",
+            ROLE,
+            AssumeRolePolicyDocument=policy(
+                "Allow", Action="sts:AssumeRoleWithWebIdentity", Principal=REPOSITORIES, **condition
+            ),
+        )
+        for condition in (
+            {},
+            {"Condition": {"StringEquals": {"token.actions.githubusercontent.com:aud": "sts.amazonaws.com"}}},
+            {"Condition": {"StringLike": {SUBJECT: "repo:*"}}},
+            {"Condition": {"StringLike": {SUBJECT: "repo:our-company*"}}},
+        )
+    ),
+    *(
+        one(
+            "NoAnonymousAccess",
+            f"{key} is {value}",
+            KMS_KEY,
+            KeyPolicy=policy("Allow", Action="kms:Decrypt", Principal="*", Condition={"StringLike": {key: value}}),
+        )
+        for key, value in {
+            "aws:PrincipalOrgID": "o-*",
+            "aws:PrincipalArn": "arn:aws:iam::*:role/*",
+            "aws:SourceVpc": "vpc-*",
+            "aws:PrincipalAccount": "1*",
+            "aws:SourceArn": "arn:aws:s3:::*",
+        }.items()
+    ),
+    *(
+        one("NoAnonymousAccess", f"a service for anybody's {what}", "AWS::Lambda::Permission", **properties)
+        for what, properties in {
+            "bucket": {"Principal": "s3.amazonaws.com"},
+            "every bucket": {"Principal": "s3.amazonaws.com", "SourceArn": "arn:aws:s3:::*"},
+            "account": {"Principal": "events.amazonaws.com", "SourceAccount": "*"},
+        }.items()
+    ),
+    one("NoAnonymousAccess", "an event bus", "AWS::Events::EventBusPolicy", Principal="*", Action="events:PutEvents"),
+    one(
+        "NoAnonymousAccess",
+        "an event bus, by a statement",
+        "AWS::Events::EventBusPolicy",
+        Statement={"Effect": "Allow", "Principal": "*", "Action": "events:PutEvents"},
+    ),
+    one("NoAnonymousAccess", "logs of builds", BUILD, Visibility="PUBLIC_READ"),
+    *(
+        allow("NoWildcardActions", f"{action} where no resource is named: {where}", Action=[action], Resource=where)
+        for action, where in {
+            "iam:PassRole": "arn:aws:iam::111111111111:role/*",
+            "iam:PutRolePolicy": "*",
+            "sts:AssumeRole": "arn:aws:iam::*:role/*",
+            "secretsmanager:GetSecretValue": "arn:aws:secretsmanager:us-east-1:111111111111:secret:*",
+            "lambda:UpdateFunctionCode": "*",
+        }.items()
+    ),
+    *(
+        one("NoAdministrators", name, ROLE, ManagedPolicyArns=[f"arn:aws:iam::aws:policy/{name}"])
+        for name in ("SecretsManagerReadWrite", "ReadOnlyAccess", "AmazonDynamoDBReadOnlyAccess")
+    ),
+    one(
+        "ApprovedChanges",
+        "a build that deploys, before the approval",
+        PIPELINE,
+        Stages=[
+            {"Name": "Prod", "Actions": [{"ActionTypeId": {"Category": "Build"}}]},
+            {"Name": "Late", "Actions": [APPROVAL]},
+        ],
+    ),
+    one(
+        "ApprovedChanges",
+        "a function in production's stage, before the approval",
+        PIPELINE,
+        Stages=[
+            {
+                "Name": "Prod",
+                "Actions": [
+                    {"ActionTypeId": {"Category": "Invoke"}},
+                    {**APPROVAL, "RunOrder": 2},
+                    {**DEPLOY, "RunOrder": 3},
+                ],
+            }
+        ],
+    ),
+    one(
+        "ApprovedChanges",
+        "an approval of nothing",
+        PIPELINE,
+        Stages=[{"Name": "Live", "Actions": [{"ActionTypeId": {"Category": "Build"}}, {**APPROVAL, "RunOrder": 2}]}],
+    ),
+    *(
+        Case("WebApplicationFirewall", what, {"it": resource(STAGE), **guarded(*rules)})
+        for what, rules in {
+            "blocks one address": [{"Action": {"Block": {}}, "Statement": {"IPSetReferenceStatement": {}}}],
+            "lets through first": [
+                {**MANAGED, "Priority": 2},
+                {"Priority": 1, "Action": {"Allow": {}}, "Statement": {"SizeConstraintStatement": {}}},
+            ],
+            "looks at one path": [
+                {
+                    **MANAGED,
+                    "Statement": {"ManagedRuleGroupStatement": {"ScopeDownStatement": {"ByteMatchStatement": {}}}},
+                }
+            ],
+        }.items()
+    ),
+    Case(
+        "FirewallLogs",
+        "drops what it logs",
+        {
+            "it": resource("AWS::WAFv2::WebACL"),
+            "log": resource(
+                "AWS::WAFv2::LoggingConfiguration", ResourceArn=ref("it"), LoggingFilter={"DefaultBehavior": "DROP"}
+            ),
+        },
+    ),
+    one("NoEmbeddedSecrets", "an API key", "AWS::ApiGateway::ApiKey", Name="merchant", Value="0123456789abcdef"),
+    one(
+        "NoEmbeddedSecrets", "a parameter of SSM", "AWS::SSM::Parameter", Name="/db/password", Type="String", Value="x1"
+    ),
+    one("NoEmbeddedSecrets", "a program in the template", FUNCTION, Code={"ZipFile": "PASSWORD = 'hunter2'\n"}),
+    one("NoEmbeddedSecrets", "JSON text", "AWS::Scheduler::Schedule", Target={"Input": '{"password": "hunter2"}'}),
+    one("SecretRotation", "an access key", "AWS::IAM::AccessKey", UserName="app"),
+    one("TrailActive", "without validation", "AWS::CloudTrail::Trail", IsLogging=True, EnableLogFileValidation="false"),
+    one("NoPayloadsKept", "a cache", STAGE, CacheClusterEnabled=True),
+    one("NoPayloadsKept", "an HTTP API", "AWS::ApiGatewayV2::Stage", DefaultRouteSettings={"DataTraceEnabled": "true"}),
+    one(
+        "TwelveMonths",
+        "a deleted log, for a day",
+        BUCKET,
+        LifecycleConfiguration={"Rules": [{"Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 1}}]},
+    ),
+    one("TwelveMonths", "a class that keeps for two days", LOG_GROUP, LogGroupClass="DELIVERY"),
+    one("DatabaseLogs", "only upgrades", CLUSTER, EnableCloudwatchLogsExports=["upgrade"]),
+    one("ApiAccessLogs", "an empty line", STAGE, AccessLogSetting={"DestinationArn": "arn", "Format": "-"}),
+    one(
+        "ApiAccessLogs",
+        "without the caller",
+        STAGE,
+        AccessLogSetting={"DestinationArn": "arn", "Format": LINE.replace("$context.identity.caller", "-")},
+    ),
+    one("ApiAccessLogs", "CloudFront", DISTRIBUTION, DistributionConfig={}),
+    one(
+        "BackendTls",
+        "SSL 3",
+        DISTRIBUTION,
+        DistributionConfig={
+            "Origins": [{"CustomOriginConfig": {"OriginProtocolPolicy": "https-only", "OriginSSLProtocols": ["SSLv3"]}}]
+        },
+    ),
+    one("BackendTls", "a source that proves nothing", BUILD, Source={"InsecureSsl": "true"}),
+    one("StoreTls", "DMS", "AWS::DMS::Endpoint", EngineName="postgres", SslMode="none"),
+    one(
+        "StoreTls",
+        "a volume",
+        "AWS::ECS::TaskDefinition",
+        Volumes=[{"EFSVolumeConfiguration": {"TransitEncryption": "DISABLED"}}],
+    ),
+    one("TopicTls", "a notice", "AWS::SNS::Subscription", Protocol="http", Endpoint="http://x.company.net"),
+    one(
+        "AuthenticatedStore",
+        "a broker for everybody",
+        "AWS::MSK::Cluster",
+        ClientAuthentication={"Tls": {"Enabled": True}, "Unauthenticated": {"Enabled": True}},
+    ),
+    one(
+        "EncryptedAtRest",
+        "a build's result beside a key",
+        BUILD,
+        EncryptionKey=KEY,
+        Artifacts={"EncryptionDisabled": True},
+    ),
+    one("EncryptedAtRest", "the text of queries", INSTANCE, DBClusterIdentifier="c", EnablePerformanceInsights=True),
+    one(
+        "KnownKinds",
+        "a function of another account",
+        "Custom::EmptyBucket",
+        ServiceToken="arn:aws:lambda:us-east-1:1:function:x",
+    ),
+    *(
+        one("KnownKinds", kind, f"AWS::EC2::{kind}")
+        for kind in ("VPCPeeringConnection", "VPCEndpointService", "VPCEndpointServicePermissions")
+    ),
+    Case(
+        "PrivateDatabase",
+        "subnets of the internet",
+        {
+            "it": resource("AWS::RDS::DBSubnetGroup", SubnetIds=[ref("subnet")]),
+            "subnet": resource("AWS::EC2::Subnet"),
+            "table": resource("AWS::EC2::RouteTable"),
+            "in": resource("AWS::EC2::SubnetRouteTableAssociation", SubnetId=ref("subnet"), RouteTableId=ref("table")),
+            "route": resource("AWS::EC2::Route", RouteTableId=ref("table"), GatewayId=ref("gateway")),
+            "gateway": resource("AWS::EC2::InternetGateway"),
+        },
     ),
 ]

@@ -50,6 +50,8 @@ ENCRYPTED = {
     ]
 }
 APPROVAL = {"ActionTypeId": {"Category": "Approval"}}
+LINE = "$context.requestTime $context.identity.caller $context.status"
+"""A line of an access log."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,12 @@ EXAMPLES = [
         "AWS::DynamoDB::Table",
         {"SSESpecification": {"SSEEnabled": True, "KMSMasterKeyId": ref("key")}},
         {"SSESpecification": {"SSEEnabled": True}},
+    ),
+    alone(
+        "NoPayloadsKept",
+        STAGE,
+        {"MethodSettings": [{"LoggingLevel": "INFO", "DataTraceEnabled": False}]},
+        {"MethodSettings": [{"LoggingLevel": "INFO", "DataTraceEnabled": True}]},
     ),
     alone("KeyRotation", "AWS::KMS::Key", {"EnableKeyRotation": True}, {}),
     alone(
@@ -252,6 +260,7 @@ EXAMPLES = [
     alone(
         "AuthenticatedApi", METHOD, {"HttpMethod": "OPTIONS", "Integration": {"Type": "MOCK"}}, {"HttpMethod": "POST"}
     ),
+    alone("AuthenticatedStore", "AWS::ElastiCache::ReplicationGroup", {"UserGroupIds": ["readers"]}, {}),
     alone("NoEmbeddedSecrets", CLUSTER, {"ManageMasterUserPassword": True}, {"MasterUserPassword": "hunter2"}),
     beside(
         "SecretRotation",
@@ -261,7 +270,19 @@ EXAMPLES = [
             "AWS::SecretsManager::RotationSchedule", SecretId=ref("it"), RotationRules={"AutomaticallyAfterDays": 1000}
         ),
     ),
-    alone("ApiAccessLogs", STAGE, {"AccessLogSetting": {"DestinationArn": "arn"}}, {}),
+    alone(
+        "StrongSecrets",
+        SECRET,
+        {"GenerateSecretString": {"PasswordLength": 40}},
+        {"GenerateSecretString": {"PasswordLength": 4}},
+    ),
+    alone("ApiAccessLogs", STAGE, {"AccessLogSetting": {"DestinationArn": "arn", "Format": LINE}}, {}),
+    alone(
+        "TrailActive",
+        "AWS::CloudTrail::Trail",
+        {"IsLogging": True, "EnableLogFileValidation": True},
+        {"IsLogging": True},
+    ),
     alone(
         "BalancerAccessLogs",
         BALANCER,
