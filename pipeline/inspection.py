@@ -27,7 +27,7 @@ from typing import Any
 
 TEMPLATE = r"[\w-]+(\.nested)?\.template\.json"
 FILES = re.compile(
-    rf"manifest\.json|cdk\.out|tree\.json|plan\.json|validation-report\.json|\w+\.dot|buildspec-[\w-]+\.yaml"
+    rf"manifest\.json|cdk\.out|tree\.json|plan\.json|checks\.json|validation-report\.json|\w+\.dot|buildspec-[\w-]+\.yaml"
     rf"|{TEMPLATE}(\.config\.json)?|[\w-]+\.(assets|metadata)\.json"
 )
 FOLDERS = re.compile(r"assembly-[\w-]+")

@@ -29,11 +29,14 @@ REPORT_NAME = "results"
 """CodeBuild puts a project's test results in the report group ``<project>-results``."""
 
 
-INSTALL_CHECKOV = (
-    'uv venv --quiet --python "$(command -v python)" .venv/checkov',
-    "uv pip sync --quiet --python .venv/checkov/bin/python --require-hashes requirements/checkov.txt",
-)
-"""In a virtual environment of its own, because checkov pins old releases of packages that this project uses."""
+def install_apart(requirements: str) -> list[str]:
+    """Commands that install ``requirements/<requirements>.txt`` into ``.venv/<requirements>``: checkov and pip-audit
+    pin other releases of packages that this project uses."""
+    home = f".venv/{requirements}"
+    return [
+        f'uv venv --quiet --python "$(command -v python)" {home}',
+        f"uv pip sync --quiet --python {home}/bin/python --require-hashes requirements/{requirements}.txt",
+    ]
 
 
 def install(requirements: str) -> list[str]:
@@ -60,18 +63,31 @@ def or_evidence(command: str, name: str) -> str:
 
 
 class Synth(pipelines.CodeBuildStep):
-    """Test the commit and synthesise its cloud assembly; a finding of a rule pack, of cfn-lint or checkov fails it."""
+    """Test the commit and synthesise its cloud assembly; a finding of a rule pack, of cfn-lint or checkov fails it.
+
+    The results stay in the assembly, with those of the audit of advisories, which fails nothing (decision 0012).
+    """
 
     def __init__(self, *, source: pipelines.IFileSetProducer | None = None) -> None:
         super().__init__(
             "Synth",
             input=source,
-            install_commands=[*install("dev"), *INSTALL_CHECKOV, "npm ci --no-audit --no-fund --omit=optional"],
+            install_commands=[
+                *install("dev"),
+                *install_apart("checkov"),
+                *install_apart("audit"),
+                "npm ci --no-audit --no-fund --omit=optional",
+            ],
             commands=[
                 "python -m pytest tests/unit --quiet --junitxml=reports/unit.junit.xml",
                 "npx cdk synth --quiet",
                 "cfn-lint --non-zero-exit-code warning 'cdk.out/**/*.template.json'",
                 'PATH="$PATH:$PWD/.venv/checkov/bin" python -m pipeline.compliance.checkov',
+                # An advisory appears without a commit, and its fix may be the very thing that waits for this promotion.
+                'PATH="$PATH:$PWD/.venv/audit/bin" python -m pipeline.compliance.advisories'
+                " --report reports/advisories.json || true",
+                "python -m pipeline.evidence record --tests reports/unit.junit.xml"
+                " --advisories reports/advisories.json --passed cfn-lint --passed checkov",
             ],
             primary_output_directory="cdk.out",
             project_name=names.SYNTH_PROJECT,
@@ -167,6 +183,8 @@ class Archive:
             "s3:GetObject": bundles,
             "kms:Sign": self.signing_key.key_arn,
             "codepipeline:GetPipelineState": pipeline,
+            "codepipeline:GetPipelineExecution": pipeline,
+            "codepipeline:ListActionExecutions": pipeline,
         }
         return [iam.PolicyStatement(actions=[action], resources=[arn]) for action, arn in allowed.items()]
 

@@ -170,7 +170,7 @@ def verified(file: Path, content: bytes) -> Bundle:
     """The bundle in ``file``, with its fault if it has one."""
     promotion = file.parents[1].name
     try:
-        manifest = verify(content)
+        manifest, _ = verify(content)
     except Mismatch as fault:
         return Bundle(
             name=file.name, promotion=promotion, environment=file.name.partition("-")[0], commit="", created="",

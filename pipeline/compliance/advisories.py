@@ -1,8 +1,8 @@
 """Looks up known vulnerabilities of every locked package, and holds them against the acknowledgements.
 
 An advisory without an acknowledgement fails; so does an acknowledgement without an advisory, or past its date.
-pip-audit asks PyPI, so this needs the network, and is no part of a promotion: GitHub runs it each day. An entry of the
-table names an advisory and a package of one lock file:
+pip-audit asks PyPI, so this needs the network. GitHub runs it each day. A promotion on AWS keeps its result as
+evidence, and goes on whatever it is. An entry of the table names an advisory and a package of one lock file:
 
     findings = ["Advisories::GHSA-aaaa-bbbb-cccc"]
     constructs = ["requirements/dev.txt/some-package"]
@@ -16,11 +16,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 from pipeline.compliance.acknowledgements import (
     TABLE,
@@ -66,7 +67,8 @@ class Advisory:
 def main(
     arguments: list[str] | None = None, *, root: Path = ROOT, table: Path = TABLE, today: date | None = None
 ) -> int:
-    _parser().parse_args(arguments)
+    report: Path | None = _parser().parse_args(arguments).report
+    today = today or date.today()
     files = sorted([*(root / "requirements").glob("*.txt"), root / "lambdas" / "requirements.txt"])
     try:
         packages: list[str] = []
@@ -75,14 +77,29 @@ def main(
             names, advisories = audit(file, str(file.relative_to(root)))
             packages += names
             found += advisories
-        faults = list(find_faults(found, packages, load(table), today or date.today()))
+        acknowledgements = load(table)
+        faults = list(find_faults(found, packages, acknowledgements, today))
     except (MalformedAcknowledgements, NotAudited, OSError) as error:
         say(f"advisories: {one_line(str(error))}", sys.stderr)
+        _write(report, {"result": "not done", "said": str(error), "at": today.isoformat()})
         return ExitCode.NOT_AUDITED
     for fault in faults:
         say(f"advisories: {one_line(fault)}", sys.stderr)
+    said = f"{len(packages)} locked packages; each of the {len(found)} advisories is acknowledged"
     if not faults:
-        say(f"advisories: {len(packages)} locked packages; each of the {len(found)} advisories is acknowledged")
+        say(f"advisories: {said}")
+    accepted = [asdict(each) for each in acknowledgements if any(f.startswith(PACK) for f in each.findings)]
+    _write(
+        report,
+        {
+            "result": "failed" if faults else "passed",
+            "said": "; ".join(faults) or said,
+            "at": today.isoformat(),
+            "packages": len(packages),
+            "advisories": [asdict(each) for each in found],
+            "accepted": accepted,
+        },
+    )
     return ExitCode.FAILED if faults else ExitCode.PASSED
 
 
@@ -131,13 +148,21 @@ def find_faults(
         yield f"{each.claim.path}: {each.description}"
 
 
+def _write(report: Path | None, document: Mapping[str, Any]) -> None:
+    if report:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(json.dumps(document, indent=2, default=str) + "\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m pipeline.compliance.advisories",
         description=__doc__,
         epilog="Exit codes: 0 passed, 1 advisories or acknowledgements need attention, 2 nothing could be audited.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="also write the result as JSON, whatever it is")
+    return parser
 
 
 if __name__ == "__main__":

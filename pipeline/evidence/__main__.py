@@ -2,6 +2,7 @@
 
     python -m pipeline.evidence collect --env prod      write the bundle at the end of a release; engines run this step
     python -m pipeline.evidence collect --env prod --failed   the same of a release whose gate or shift has failed
+    python -m pipeline.evidence record --tests ...      keep the results of tests and audit; the step Synth runs it
     python -m pipeline.evidence verify FILE             check later that the bundle is unchanged
 
 Exit codes: 0 done; 1 no bundle was written, or the bundle is not trustworthy (the message says what is missing or
@@ -9,6 +10,7 @@ wrong); 2 usage.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -21,9 +23,9 @@ from typing import Any
 from environments import PIPELINE, Environment
 from pipeline.arguments import environment_name
 from pipeline.aws import session
-from pipeline.evidence import provenance, release, sbom
+from pipeline.evidence import checks, provenance, release, sbom
 from pipeline.evidence.bundle import pack
-from pipeline.evidence.codepipeline import PipelineExecution
+from pipeline.evidence.codepipeline import ASSEMBLY, PipelineExecution
 from pipeline.evidence.errors import EvidenceError, Mismatch
 from pipeline.evidence.local import LocalRun
 from pipeline.evidence.promotion import PromotionContext
@@ -69,9 +71,11 @@ def collect(settings: Environment, promotion: PromotionContext, *, now: datetime
         "approvals": [asdict(promotion.approval(found.stage, step)) for step in found.approvals],
         **asdict(found.conclusions),
         "acknowledged_findings": found.findings,
+        "source": asdict(promotion.source()),
     }
     bill = sbom.write(artefact, commit=promotion.commit, sha256=digest_of_artefact, now=now)
-    files = {**found.files, sbom.FILE: bill}
+    done = checks.read(promotion.assembly, commit=promotion.commit)
+    files = {**found.files, sbom.FILE: bill, checks.FILE: done}
     files[provenance.FILE] = provenance.write(provenance.Release.of(facts, files))
     file = f"{name}-{now:%Y%m%dT%H%M%SZ}-{promotion.commit[:12]}.zip"
     return promotion.keep(name, file, pack(facts, files, promotion.signer))
@@ -115,14 +119,49 @@ def _verify(arguments: argparse.Namespace) -> str:
     try:
         with arguments.file.open("rb") as file:
             bundle = file.read(LIMIT + 1)
-        manifest = verify(bundle, arguments.key.read_bytes() if arguments.key else None)
+        manifest, content = verify(bundle, arguments.key.read_bytes() if arguments.key else None)
     except OSError as error:
         raise Mismatch(f"{error.filename} can't be read: {error.strerror}") from error
-    return "\n  ".join([f"{arguments.file}: whole, {len(manifest['files'])} files", *map(one_line, _summary(manifest))])
+    lines = [*_summary(manifest), *_checked(manifest, content), _signed(manifest["signature"])]
+    return "\n  ".join([f"{arguments.file}: whole, {len(manifest['files'])} files", *map(one_line, lines)])
+
+
+def _record(arguments: argparse.Namespace) -> str:
+    try:
+        commit = os.environ["CODEBUILD_RESOLVED_SOURCE_VERSION"]
+    except KeyError as missing:
+        raise EvidenceError(f"the environment variable {missing.args[0]} is not set") from None
+    done = checks.write(
+        ASSEMBLY,
+        commit=commit,
+        tests=arguments.tests,
+        advisories=arguments.advisories,
+        passed=arguments.passed,
+        now=datetime.now(UTC),
+    )
+    return "\n".join(checks.summary(done))
+
+
+def _checked(manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> list[str]:
+    """What the commit was checked with, and who made it, as far as the bundle knows."""
+    if manifest["format"] == 1:
+        return ["checked   unknown: bundles of format 1 do not say it"]
+    source = manifest["source"]
+    return [
+        *(f"{name:9} {source.get(name) or 'unknown'}" for name in ("author", "committer", "signature")),
+        f"started   by {source.get('started') or 'unknown'}",
+        *checks.summary(json.loads(content[checks.FILE])),
+    ]
+
+
+def _signed(signature: Mapping[str, str] | None) -> str:
+    return (
+        f"signed    with {signature['key']}" if signature else "unsigned: anyone who can write this file can forge it"
+    )
 
 
 def _summary(manifest: Mapping[str, Any]) -> list[str]:
-    signature, shifted, traffic = manifest["signature"], manifest["release"], manifest.get("traffic")
+    shifted, traffic = manifest["release"], manifest.get("traffic")
     return [
         f"release   {manifest['environment']}, commit {manifest['commit']}, {manifest['created']}",
         f"promotion {manifest['promotion']['engine']} {manifest['promotion']['id']}",
@@ -133,7 +172,6 @@ def _summary(manifest: Mapping[str, Any]) -> list[str]:
         f"shift     {manifest['shift']}",
         *([f"traffic   {', '.join(f'{n} {what}' for what, n in traffic.items())}"] if traffic else []),
         *([f"          release {shifted['id']}, commit {shifted['commit'] or 'unknown'}"] if shifted else []),
-        f"signed    with {signature['key']}" if signature else "unsigned: anyone who can write this file can forge it",
     ]
 
 
@@ -148,6 +186,13 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(
         run=_collect, subject=lambda arguments: f"{detail(arguments)}no evidence of {arguments.env.name}"
     )
+    command = commands.add_parser("record", help="keep what the synthesis was checked with in the assembly")
+    command.add_argument("--tests", required=True, type=Path, metavar="JUNIT", help="pytest's report")
+    command.add_argument("--advisories", required=True, type=Path, metavar="JSON", help="the audit's report")
+    command.add_argument(
+        "--passed", action="append", default=[], choices=checks.NAMES, help="a check that ended well; may be repeated"
+    )
+    command.set_defaults(run=_record, subject=lambda _: "no record of the checks")
     command = commands.add_parser("verify", help="check a bundle, file by file")
     command.add_argument("file", type=Path, metavar="FILE")
     command.add_argument("--key", type=Path, help="public key (DER) of the signature")

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 FOLDER = "evidence"
 """The folder of bundles, in the bucket or in a run."""
-FORMAT = 1
+FORMAT = 2
+"""Format 1 named neither checks nor source, and the oldest of it no assembly, artefact, traffic or failure."""
 LOCAL = "local"
 """The engine on one machine, which has no signing key. Every other engine signs."""
 MANIFEST = "manifest.json"

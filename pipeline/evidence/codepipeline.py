@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.evidence.bundle import ALGORITHM, FOLDER
 from pipeline.evidence.errors import EvidenceError
-from pipeline.evidence.promotion import ApprovalRecord
+from pipeline.evidence.promotion import ApprovalRecord, Source
 
 ASSEMBLY = Path("cdk.out")
 """The folder in which the step finds the output of the synthesis."""
@@ -72,6 +72,34 @@ class PipelineExecution:
             raise EvidenceError(f"CodePipeline does not say who approved {step}, and when")
         when = at.astimezone(UTC).isoformat(timespec="seconds")
         return ApprovalRecord(step=step, by=by, at=when, comment=decision.get("summary") or None)
+
+    def source(self) -> Source:
+        """What the source action tells, and what started the execution.
+
+        The action documents branch and dates. Pipelines are seen to read the author from it, too.
+        """
+        client, which = self._aws.client("codepipeline"), {"pipelineExecutionId": self.id}
+        try:
+            pages = client.get_paginator("list_action_executions").paginate(pipelineName=self._pipeline, filter=which)
+            actions = [each for page in pages for each in page["actionExecutionDetails"]]
+            execution = client.get_pipeline_execution(pipelineName=self._pipeline, **which)["pipelineExecution"]
+        except (BotoCoreError, ClientError) as error:
+            raise EvidenceError(f"the source of the commit can't be read: {error}") from error
+        told: dict[str, str] = next(
+            (
+                each.get("output", {}).get("outputVariables", {})
+                for each in actions
+                if each.get("input", {}).get("actionTypeId", {}).get("category") == "Source"
+            ),
+            {},
+        )
+        named = [told.get("AuthorDisplayName"), f"<{told['AuthorEmail']}>" if told.get("AuthorEmail") else None]
+        trigger = execution.get("trigger", {})
+        return Source(
+            author=" ".join(filter(None, named)) or None,
+            branch=told.get("BranchName"),
+            started=" ".join(filter(None, [trigger.get("triggerType"), trigger.get("triggerDetail")])) or None,
+        )
 
     def keep(self, environment: str, name: str, bundle: bytes) -> str:
         s3, bucket, key = self._aws.client("s3"), self._bucket, f"{FOLDER}/{environment}/{name}"

@@ -13,6 +13,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from pipeline.evidence.errors import Mismatch
 
@@ -20,8 +21,10 @@ LIMIT = 64 * 1024 * 1024
 """The most bytes of a bundle, and of all files in it together. The pipeline's bundles have a few million."""
 MOST_FILES, DIRECTORY_LIMIT = 1000, 256 * 1024
 """The most files of a bundle, and bytes of its directory. The pipeline's bundles have about twenty files."""
-NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]*/)*[A-Za-z0-9_-][A-Za-z0-9._-]*")
-"""A relative path that means the same on every system. None of its parts begins with a point."""
+PART = r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(?:[./]|$))[A-Za-z0-9_-](?:[A-Za-z0-9._-]*[A-Za-z0-9_-])?"
+NAME = re.compile(rf"(?:{PART}/)*{PART}")
+"""A relative path that means the same on every system. No part begins or ends with a point, which Windows drops, or is
+a device of Windows."""
 UNREADABLE = (
     ValueError,
     KeyError,
@@ -47,6 +50,7 @@ def read(bundle: bytes) -> dict[str, bytes]:
     _require_small_directory(bundle)
     content: dict[str, bytes] = {}
     seen: set[str] = set()
+    above: set[str] = set()
     headers, directory, left = b"", b"", LIMIT
     for name, crc, packed in _entries(bundle):
         if not NAME.fullmatch(name):
@@ -54,6 +58,7 @@ def read(bundle: bytes) -> dict[str, bytes]:
         if name.lower() in seen:
             raise Mismatch(f"{name} is in the bundle twice")
         seen.add(name.lower())
+        above.update(str(each).lower() for each in PurePosixPath(name).parents)
         data = _inflated(name, packed, left)
         if zlib.crc32(data) != crc:
             raise Mismatch(f"{name} is damaged: Bad CRC-32")
@@ -64,6 +69,8 @@ def read(bundle: bytes) -> dict[str, bytes]:
         directory += struct.pack("<4sBB", b"PK\1\2", VERSION, ON_UNIX) + common
         directory += struct.pack("<HHHLL", 0, 0, 0, MODE, len(headers)) + name.encode()
         headers += b"PK\3\4" + common + name.encode() + packed
+    if both := sorted(seen & above):
+        raise Mismatch(f"{both[0]} is a file and a folder")
     end = END.pack(b"PK\5\6", 0, 0, len(content), len(content), len(directory), len(headers), 0)
     if headers + directory + end != bundle:
         raise Mismatch(ANOTHER_ZIP)

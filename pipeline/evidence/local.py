@@ -6,13 +6,16 @@ the fields that it needs.
 
 import json
 import os
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from pipeline.evidence.bundle import FOLDER, LOCAL
 from pipeline.evidence.errors import EvidenceError
-from pipeline.evidence.promotion import ApprovalRecord
+from pipeline.evidence.promotion import ApprovalRecord, Source
+
+SOURCE = frozenset(each.name for each in fields(Source))
 
 
 class LocalRun:
@@ -28,6 +31,7 @@ class LocalRun:
             self.id: str = record["id"]
             self.commit: str = record["revision"]
             self.assembly_digest: str | None = record.get("assembly_digest")
+            self._source = {name: each for name, each in record.get("origin", {}).items() if name in SOURCE}
             self._approved = {
                 each["step"]: (
                     each["by"],
@@ -37,9 +41,12 @@ class LocalRun:
                 for each in record["approvals"]
                 if each["decision"] == "approved"
             }
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EvidenceError(f"{self._record} can't be read: {error!r}") from error
         self.assembly = folder / "cdk.out"
+
+    def source(self) -> Source:
+        return Source(**self._source)
 
     def approval(self, stage: str, step: str) -> ApprovalRecord:
         if step not in self._approved:

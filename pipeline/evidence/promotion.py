@@ -17,6 +17,22 @@ class ApprovalRecord:
     comment: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the commit came from, as far as the engine can tell. ``None``: it can't.
+
+    Author and committer are texts that whoever made the commit typed. Nobody knows here who pushed and who reviewed it.
+    """
+
+    author: str | None = None
+    committer: str | None = None
+    signature: str | None = None
+    """Git's letter for it: ``G`` good, ``N`` none, and others (git-log, ``%G?``)."""
+    branch: str | None = None
+    started: str | None = None
+    """What started the promotion: the kind and detail of CodePipeline's trigger, or the user of the machine."""
+
+
 class PromotionContext(Protocol):
     """The running promotion, as its engine knows it."""
 
@@ -39,6 +55,9 @@ class PromotionContext(Protocol):
 
     @property
     def signer(self) -> Signer | None: ...
+
+    def source(self) -> Source:
+        """Raises ``EvidenceError`` when the engine does not answer."""
 
     def approval(self, stage: str, step: str) -> ApprovalRecord:
         """The approval of the release for ``stage``. Raises ``EvidenceError`` when there is none or it is unknown."""

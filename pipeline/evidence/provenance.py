@@ -105,6 +105,13 @@ def check(statement: Any, release: Release) -> None:
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise Mismatch(f"{FILE} is no provenance: {error!r}") from error
+    if (
+        build["resolvedDependencies"][0].get("uri", "").removeprefix("git+")
+        != run["builder"]["id"].partition("/blob/")[0]
+    ):
+        raise Mismatch(f"{FILE} names two repositories")
+    if not run["builder"]["id"].endswith(f"/blob/{release.commit}/pipeline#{release.engine}"):
+        raise Mismatch(f"{FILE} was written by the code of another commit, or by another engine")
     for field in fields(Release):
         if getattr(said, field.name) != getattr(release, field.name):
             raise Mismatch(f"{FILE} says another {field.name} than the manifest")

@@ -11,6 +11,7 @@ from names import Function
 from pipeline.evidence.errors import EvidenceError
 
 PASS = "pass"  # noqa: S105  # the load gate's verdict
+NOT_BEGUN = "not begun"
 DONE = 0
 REPORTS = ("gate.json", "gate.junit.xml", "gate.md", "gate.html", "locust.html", "outcome.json", "traffic.json")
 RELEASE_REPORTS = ("release.json", "release.md", "release.html")
@@ -65,13 +66,8 @@ class Reports:
         if release := outcome["release"]:
             if release != self._report("release.json"):
                 raise EvidenceError("release.json is of another release than outcome.json")
-            for function in Function:  # the gate counts versions by route, the release controller by function
-                loaded, shifted = sorted(gate["versions"].get(function.path, ())), release["candidate"][function]
-                if loaded != [shifted]:
-                    answered = " and ".join(loaded) or "none"
-                    raise EvidenceError(
-                        f"gate.json: version {answered} answered {function.path}, but {shifted} was shifted"
-                    )
+            if fault := loaded_otherwise(gate, release):
+                raise EvidenceError(f"gate.json: {fault}")
         traffic = self._report("traffic.json")
         self._require([*REPORTS, *(RELEASE_REPORTS if release else ())])
         return Conclusions(gate=PASS, shift=outcome["text"], traffic=counts(traffic), release=identity(release))
@@ -82,7 +78,7 @@ class Reports:
         if gate["verdict"] != PASS:
             why = "; ".join(gate.get("reasons", ())) or "it left no report"
             failure = f"the load gate did not pass: {why}"
-            return Conclusions(gate=gate["verdict"], shift="not begun", traffic=None, release=None, failure=failure)
+            return Conclusions(gate=gate["verdict"], shift=NOT_BEGUN, traffic=None, release=None, failure=failure)
         traffic = self._report("traffic.json") if "traffic.json" in self.files else None
         if "outcome.json" not in self.files:
             return Conclusions(
@@ -134,6 +130,15 @@ def _found(folders: Iterable[Path]) -> Iterator[tuple[str, Path]]:
 
 def _names(folders: Iterable[Path]) -> str:
     return " and ".join(str(folder) for folder in folders if folder.is_dir()) or str(next(iter(folders)))
+
+
+def loaded_otherwise(gate: Mapping[str, Any], release: Mapping[str, Any]) -> str | None:
+    """How the versions that the gate loaded differ from those of the release. ``None``: they do not."""
+    for function in Function:  # the gate counts versions by route, the release controller by function
+        loaded, shifted = sorted(gate["versions"].get(function.path, ())), release["candidate"][function]
+        if loaded != [shifted]:
+            return f"version {' and '.join(loaded) or 'none'} answered {function.path}, but {shifted} was shifted"
+    return None
 
 
 def counts(traffic: Mapping[str, Any] | None) -> Mapping[str, int] | None:

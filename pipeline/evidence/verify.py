@@ -5,7 +5,9 @@ A signature proves who wrote a bundle, and no more. So what the bundle says is c
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -13,21 +15,24 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from environments import PROMOTION_ORDER
-from pipeline.evidence import container, provenance, sbom
+from pipeline.evidence import bundle, container, meaning
 from pipeline.evidence.bundle import FORMAT, LOCAL, MANIFEST, SIGNATURE
 from pipeline.evidence.container import UNREADABLE
 from pipeline.evidence.errors import Mismatch
-from pipeline.evidence.reports import DONE, PASS, counts, identity
+from pipeline.inspection import unique
+
+COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?|folder-[0-9a-f]{33}")
+ENVIRONMENT, SHA256 = re.compile(r"[a-z0-9-]+"), re.compile(r"[0-9a-f]{64}")
 
 
-def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
-    """Check every file of ``bundle`` against its manifest, and the manifest against ``public_key`` (DER).
+def verify(file: bytes, public_key: bytes | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Check every file of a bundle against its manifest, and the manifest against ``public_key`` (DER).
 
-    Returns the manifest. Raises ``Mismatch`` when ``bundle`` is no bundle; for the first file that is missing, changed
-    or not in the manifest; for a missing or wrong signature; and for a signature without a ``public_key`` to check it.
+    Returns the manifest and the files by name. Raises ``Mismatch`` when ``file`` is no bundle; for the first file that
+    is missing, changed or not in the manifest; for a missing or wrong signature; for a signature without a
+    ``public_key`` to check it; and for a bundle that contradicts itself.
     """
-    content = container.read(bundle)
+    content = container.read(file)
     manifest = _manifest(content)
     signature: dict[str, str] | None = manifest["signature"]
     if not signature and manifest["promotion"]["engine"] != LOCAL:
@@ -48,112 +53,44 @@ def verify(bundle: bytes, public_key: bytes | None = None) -> dict[str, Any]:
         raise Mismatch(f"{name} was added: the manifest does not list it")
     if list(content) != [MANIFEST, *([SIGNATURE] if signature else []), *sorted(digests)]:
         raise Mismatch("the files are not in the order of `collect`")
-    _check_meaning(manifest, content)
-    return manifest
-
-
-def _check_meaning(manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> None:
-    """The bundle proves a release: its reports say what the manifest concludes, and whoever had to approve did."""
-    name, failure = manifest["environment"], manifest.get("failure")
-    required = {each.name for each in PROMOTION_ORDER if each.requires_approval}
-    if name in required and not manifest["approvals"]:
-        raise Mismatch(f"{name} requires an approval, and the bundle has none")
-    if failure is None and manifest["gate"] != PASS:
-        raise Mismatch(f"the gate's verdict is {manifest['gate']!r}, and the bundle calls it no failure")
-    for report in ("findings.json", "acknowledgements.toml", "reports/gate.json", "reports/outcome.json"):
-        if report not in content and (failure is None or not report.startswith("reports/")):
-            raise Mismatch(f"{report} is missing: without it, the bundle proves nothing")
-    gate, outcome = (_report(content, each, name) for each in ("gate", "outcome"))
-    if gate is not None and gate.get("verdict") != manifest["gate"]:
-        raise Mismatch(f"reports/gate.json says {gate.get('verdict')!r}, and {MANIFEST} {manifest['gate']!r}")
-    if outcome is not None and manifest["gate"] == PASS and outcome.get("text") != manifest["shift"]:
-        raise Mismatch(f"reports/outcome.json says {outcome.get('text')!r}, and {MANIFEST} {manifest['shift']!r}")
-    if outcome is not None and failure is None and outcome.get("exit_code") != DONE:
-        raise Mismatch(f"the shift failed ({outcome.get('text')}), and the bundle calls it no failure")
-    _check_counts(manifest, _report(content, "traffic", name))
-    if outcome is not None and manifest["gate"] == PASS:
-        _check_release(manifest, outcome)
-    if manifest.get("artefact"):  # older bundles have none
-        _check_origin(manifest, content)
-
-
-def _check_counts(manifest: Mapping[str, Any], traffic: Mapping[str, Any] | None) -> None:
-    try:
-        if traffic is not None and manifest.get("traffic") not in (None, counts(traffic)):
-            raise Mismatch(f"reports/traffic.json counts other requests than {MANIFEST}")
-    except KeyError as error:
-        raise Mismatch(f"reports/traffic.json is no report: {error!r}") from error
-
-
-def _check_release(manifest: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
-    """Outcomes of older controllers name no release."""
-    try:
-        if "release" in outcome and manifest["release"] != identity(outcome["release"]):
-            raise Mismatch(f"reports/outcome.json is of another release than {MANIFEST}")
-    except (KeyError, TypeError) as error:
-        raise Mismatch(f"reports/outcome.json is no report: {error!r}") from error
-
-
-def _check_origin(manifest: Mapping[str, Any], content: Mapping[str, bytes]) -> None:
-    said = {name: _json(content, name) for name in (sbom.FILE, provenance.FILE)}
-    sbom.check(said[sbom.FILE], commit=manifest["commit"], sha256=manifest["artefact"])
-    provenance.check(said[provenance.FILE], provenance.Release.of(manifest, content))
-
-
-def _json(content: Mapping[str, bytes], name: str) -> Any:
-    if name not in content:
-        raise Mismatch(f"{name} is missing: without it, nobody knows what was released")
-    try:
-        return json.loads(content[name], object_pairs_hook=_unique)
-    except UNREADABLE as error:
-        raise Mismatch(f"{name} is no JSON: {error}") from error
-
-
-def _report(content: Mapping[str, bytes], name: str, environment: str) -> dict[str, Any] | None:
-    if f"reports/{name}.json" not in content:
-        return None
-    try:
-        found = json.loads(content[f"reports/{name}.json"])
-        about = found["environment"]
-    except (*UNREADABLE, TypeError) as error:
-        raise Mismatch(f"reports/{name}.json is no report: {error!r}") from error
-    if about != environment:
-        raise Mismatch(f"reports/{name}.json is about {about}, not about {environment}")
-    return dict(found)
+    meaning.check(manifest, content)
+    return manifest, content
 
 
 def _manifest(content: Mapping[str, bytes]) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads(content[MANIFEST], object_pairs_hook=_unique)
+        manifest: dict[str, Any] = json.loads(content[MANIFEST], object_pairs_hook=unique)
     except UNREADABLE as error:
         raise Mismatch(f"{MANIFEST} is missing, or is no manifest") from error
     match manifest:
-        case {"format": int(written)} if written != FORMAT:
-            raise Mismatch(f"{MANIFEST} is of format {written}; this command reads format {FORMAT}")
+        case {"format": int(written)} if written not in range(1, FORMAT + 1):
+            raise Mismatch(f"{MANIFEST} is of format {written}; this command reads formats 1 to {FORMAT}")
         case {
-            "format": int(),
-            "environment": str(),
-            "commit": str(),
+            "format": int(written),
+            "environment": str(environment),
+            "commit": str(commit),
             "promotion": {"engine": str(), "id": str()},
-            "created": str(),
+            "created": str(created),
             "approvals": list(approvals),
             "gate": str(),
             "shift": str(),
             "release": None | {"id": str(), "commit": str() | None},
-            "signature": None | {"key": str()},
+            "signature": None | {"key": str(), "algorithm": bundle.ALGORITHM, "file": bundle.SIGNATURE},
             "files": dict(files),
-        } if all(map(_is_approval, approvals)) and all(isinstance(each, str) for each in files.values()):
-            origin = (manifest.get("assembly"), manifest.get("artefact"))
-            if _are_conclusions(manifest.get("failure"), manifest.get("traffic")) and _is_origin(*origin):
-                return manifest
+        } if all(
+            [
+                ENVIRONMENT.fullmatch(environment),
+                COMMIT.fullmatch(commit),
+                _is_time(created),
+                all(_is_approval(each, created) for each in approvals),
+                all(isinstance(each, str) for each in files.values()),
+                _are_conclusions(manifest.get("failure"), manifest.get("traffic")),
+                _is_origin(manifest.get("assembly"), manifest.get("artefact")),
+                written == 1 or _is_complete(manifest),
+            ]
+        ):
+            return manifest
     raise Mismatch(f"{MANIFEST} is missing, or is no manifest")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two values with one name, another reader might show the other one."""
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a name stands twice")
-    return dict(pairs)
 
 
 def _are_conclusions(failure: Any, traffic: Any) -> bool:
@@ -170,17 +107,34 @@ def _are_conclusions(failure: Any, traffic: Any) -> bool:
 
 def _is_origin(assembly: Any, artefact: Any) -> bool:
     """Older bundles have no artefact, and the oldest no assembly."""
-    match assembly, artefact:
-        case (None | str(), None) | (str(), str()):
-            return True
+    given = [each for each in (assembly, artefact) if each is not None]
+    return (artefact is None or assembly is not None) and all(
+        isinstance(each, str) and SHA256.fullmatch(each) for each in given
+    )
+
+
+def _is_complete(manifest: Mapping[str, Any]) -> bool:
+    """Whether a bundle says all that bundles of this format say."""
+    match manifest:
+        case {"artefact": str(), "failure": _, "traffic": _, "acknowledged_findings": int(), "source": dict(source)}:
+            return all(isinstance(each, str | None) for each in source.values())
     return False
 
 
-def _is_approval(entry: Any) -> bool:
+def _is_approval(entry: Any, created: str) -> bool:
+    """An approval has a step, a person and a time before the bundle was made."""
     match entry:
-        case {"step": str(), "by": str(), "at": str()}:
-            return True
+        case {"step": str(step), "by": str(by), "at": str(at)} if step.strip() and by.strip():
+            times = _is_time(at) and _is_time(created)
+            return times and datetime.fromisoformat(at) <= datetime.fromisoformat(created)
     return False
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _check_signature(content: Mapping[str, bytes], public_key: bytes) -> None:

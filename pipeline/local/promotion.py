@@ -27,6 +27,7 @@ from pipeline.local.plan_reader import PlanReader, run_stage, run_step
 from pipeline.local.process import clean_environment, run_commands, signals_ignored
 from pipeline.local.run import Run, Stage, Step, all_runs, create
 from pipeline.local.state import State
+from pipeline.local.users import system_user
 
 OWN_CODE = Path(__file__).resolve().parents[2]
 """The folder of the code that runs now. The code under promotion is another copy, perhaps of another version."""
@@ -129,6 +130,7 @@ class Promotion:
         found = source.export(self.state.root, self.run.source, self.request.revision, self.request.repository)
         source.check_packages(self.state.root, self.run.source)
         self.run.revision, self.run.subject, self.run.note = found.revision, found.subject, found.note
+        self.run.origin = {**found.origin, "started": system_user()}
         if found.note:
             self.console.say(f"Note: {found.note}.")
         return f"{found.short}  {found.subject}"

@@ -58,6 +58,8 @@ class Run:
     revision: str = ""
     subject: str = ""
     note: str | None = None
+    origin: dict[str, str] = field(default_factory=dict)
+    """Who made the commit, says git, and who started the run: ``author``, ``committer``, ``signature``, ``started``."""
     assembly_digest: str | None = None
     """What the inspection named the assembly. ``None``: a run from before assemblies were inspected."""
     status: Status = "running"

@@ -5,7 +5,7 @@ import posixpath
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,9 @@ NOT_SOURCE = (
 SUBMODULE, SYMBOLIC_LINK = "160000", "120000"
 """Modes of entries in a tree of git."""
 
+ABOUT = "%s%x00%an <%ae>%x00%cn <%ce>%x00%G?"
+"""git's format of a commit's subject, author, committer, and state of its signature."""
+
 READY = ".ready"
 """`make setup` writes this file into a folder of installed packages: a copy of the lock file they come from."""
 
@@ -32,6 +35,8 @@ class Source:
     subject: str
     note: str | None = None
     """A note for the person, for example about changes that are not part of the commit."""
+    origin: dict[str, str] = field(default_factory=dict)
+    """``author`` and ``committer`` as the commit names them, and ``signature``, git's letter for its state (`%G?`)."""
 
     @property
     def short(self) -> str:
@@ -58,7 +63,9 @@ def export(root: Path, target: Path, revision: str | None = None, repository: Pa
         raise BadInput(f"Commit {commit[:12]} can't be read: {error}. Is the repository complete?") from error
     dirty = "" if revision else git_in("status", "--porcelain")
     note = f"{len(dirty.splitlines())} changed files are not in this commit and are not promoted" if dirty else None
-    return Source(revision=commit, subject=git_in("log", "-1", "--format=%s", commit), note=note)
+    subject, author, committer, signature = git_in("log", "-1", f"--format={ABOUT}", commit).split("\0")
+    origin = {"author": author, "committer": committer, "signature": signature}
+    return Source(revision=commit, subject=subject, note=note, origin=origin)
 
 
 def _commit(revision: str, root: Path, repository: Path | None) -> str:

@@ -105,12 +105,16 @@ def test_the_synthesis_tests_the_commit_with_pinned_tools_only() -> None:
     [packages] = [index for index, each in enumerate(install) if each.startswith("uv pip install")]
     assert "pyenv rehash" in install[packages + 1]
     # uv would take a Python of its own choice, and the image has several.
-    [checkov_home] = [each for each in install if each.startswith("uv venv")]
-    assert '--python "$(command -v python)"' in checkov_home
+    homes = [each for each in install if each.startswith("uv venv")]
+    assert [each.rpartition("/")[2] for each in homes] == ["checkov", "audit"]
+    assert all('--python "$(command -v python)"' in each for each in homes)
     assert [each for each in install if "npm" in each] == ["npm ci --no-audit --no-fund --omit=optional"]
-    *checks, checkov = build
+    *checks, checkov, audit, record = build
     assert [each.split(" --")[0] for each in checks] == ["python -m pytest tests/unit", "npx cdk synth", "cfn-lint"]
     assert checkov.endswith("python -m pipeline.compliance.checkov")
+    # The audit is evidence only, and everything that came before is recorded after it.
+    assert audit.endswith("python -m pipeline.compliance.advisories --report reports/advisories.json || true")
+    assert record.startswith("python -m pipeline.evidence record --tests reports/unit.junit.xml")
 
 
 def test_approvers_are_notified_of_approvals_and_of_failures() -> None:

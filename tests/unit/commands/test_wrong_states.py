@@ -33,6 +33,7 @@ FILES = [
     ("pipeline.local.deploy", "stack", "--template", "file", "--assets", "file", "--outputs", "reports/outputs"),
     ("pipeline.bootstrap", "--renew-roots", "file"),
     ("pipeline.evidence", "verify", "file"),
+    ("pipeline.evidence", "record", "--tests", "file", "--advisories", "file"),
     ("pipeline.evidence", "verify", "file", "--key", "file"),
     ("pipeline.rules", "check", "file"),
     ("pipeline.compliance.checkov",),

@@ -17,7 +17,7 @@ from tests.recorded import record
 from .conftest import Open
 
 FACTS = {
-    "environment": "prod", "commit": "c0ffee" * 6 + "abcd", "promotion": {"engine": "local", "id": "1"},
+    "format": 1, "environment": "prod", "commit": "c0ffee" * 6 + "abcd", "promotion": {"engine": "local", "id": "1"},
     "created": "2026-11-29T01:00:00+00:00", "gate": "pass", "shift": "promoted <b>2</b>", "release": None,
     "approvals": [{"step": "PromoteToProd", "by": "ann", "at": "2026-11-29T00:00:00+00:00", "comment": "gate is fine"}],
     "acknowledged_findings": [],

@@ -63,6 +63,35 @@ def test_packages_without_advisories_pass(root: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == "advisories: 2 locked packages; each of the 0 advisories is acknowledged\n"
 
 
+def test_the_report_says_what_was_found_and_who_accepted_it(root: Path) -> None:
+    # Given an accepted advisory
+    answer(root, "lambdas/requirements.txt", CLEAN, VULNERABLE)
+    table, report = root / "table.toml", root / "reports" / "audit.json"
+    table.write_text(entry(GHSA))
+    # When
+    assert main(["--report", str(report)], root=root, table=table, today=TODAY) == 0
+    # Then
+    said = json.loads(report.read_text())
+    assert (said["result"], said["at"], said["packages"]) == ("passed", "2027-01-01", 3)
+    assert GHSA in said["advisories"][0]["names"]
+    assert (said["accepted"][0]["owner"], said["accepted"][0]["expires"]) == ("payments", "2027-06-30")
+
+
+def test_a_report_never_calls_what_failed_or_was_not_done_passed(root: Path) -> None:
+    table, report = root / "table.toml", root / "audit.json"
+    table.touch()
+    answer(root, "lambdas/requirements.txt", VULNERABLE)
+    assert main(["--report", str(report)], root=root, table=table, today=TODAY) == 1
+    said = json.loads(report.read_text())
+    assert said["result"] == "failed"
+    assert "pg8000 1.0.0 has PYSEC-2027-1" in said["said"]
+    (root / "requirements/dev.txt.report").unlink()
+    assert main(["--report", str(report)], root=root, table=table, today=TODAY) == 2
+    said = json.loads(report.read_text())
+    assert said["result"] == "not done"
+    assert "no network" in said["said"]
+
+
 def test_an_advisory_fails_and_names_package_and_fix(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer(root, "lambdas/requirements.txt", CLEAN, VULNERABLE)
     assert audited(root) == 1

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 EXECUTION = "8f0e6f5c-1b1f-4f5e-9a4e-0d4d1f7f3c11"
 KEY = "arn:aws:kms:us-east-1:111111111111:key/signing"
-APPROVED_AT = datetime(2027, 1, 15, 8, 0, tzinfo=UTC)
+APPROVED_AT = datetime(2026, 1, 15, 8, 0, tzinfo=UTC)
 
 
 class FakeAws:
@@ -32,11 +32,14 @@ class FakeAws:
             "lastUpdatedBy": "arn:aws:sts::111111111111:assumed-role/Approver/ann",
             "lastStatusChange": APPROVED_AT,
         }
+        self.source: dict[str, str] = {"BranchName": "main", "CommitId": "x"}
+        """What the source action tells."""
         self.refused: set[str] = set()
         self.lost_answers = 0
         self.session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1")
         events = self.session.events
-        for event in ("kms.Sign", "s3.PutObject", "s3.HeadObject", "codepipeline.GetPipelineState"):
+        calls = ("GetPipelineState", "GetPipelineExecution", "ListActionExecutions")
+        for event in ("kms.Sign", "s3.PutObject", "s3.HeadObject", *(f"codepipeline.{each}" for each in calls)):
             events.register(f"provide-client-params.{event}", self._remember)
             events.register(f"before-call.{event}", self._answer)
 
@@ -92,6 +95,25 @@ class FakeAws:
             "actionStates": actions,
         }
         return 200, {"pipelineName": name, "stageStates": [others, here]}
+
+    def _GetPipelineExecution(self, pipelineName: str, pipelineExecutionId: str) -> tuple[int, dict[str, Any]]:
+        trigger = {"triggerType": "StartPipelineExecution", "triggerDetail": "arn:aws:iam::111111111111:user/bob"}
+        return 200, {"pipelineExecution": {"pipelineExecutionId": pipelineExecutionId, "trigger": trigger}}
+
+    def _ListActionExecutions(
+        self, pipelineName: str, filter: dict[str, str], nextToken: str = ""
+    ) -> tuple[int, dict[str, Any]]:
+        """The newest action first, so the source is on the last page."""
+        assert filter == {"pipelineExecutionId": EXECUTION}
+        if not nextToken:
+            kind = {"category": "Build", "owner": "AWS", "provider": "CodeBuild", "version": "1"}
+            return 200, {"actionExecutionDetails": [{"input": {"actionTypeId": kind}}], "nextToken": "more"}
+        kind = {"category": "Source", "owner": "AWS", "provider": "CodeStarSourceConnection", "version": "1"}
+        return 200, {
+            "actionExecutionDetails": [
+                {"input": {"actionTypeId": kind}, "output": {"outputVariables": self.source}},
+            ]
+        }
 
 
 def _checksum(content: bytes) -> str:

@@ -93,6 +93,31 @@ def test_the_manifest_names_the_execution_and_codepipelines_approver(aws: FakeAw
     ]
 
 
+def test_the_manifest_names_what_the_source_action_tells_and_who_started_the_execution(aws: FakeAws) -> None:
+    # Given an action that names the author
+    aws.source |= {"AuthorDisplayName": "Ann", "AuthorEmail": "ann@company.net"}
+    # When
+    assert main(["collect", "--env", "test"]) == 0
+    # Then the author is a text of the commit, and whether it is signed nobody knows here
+    [data] = aws.objects.values()
+    assert json.loads(zipfile.ZipFile(io.BytesIO(data)).read("manifest.json"))["source"] == {
+        "author": "Ann <ann@company.net>",
+        "committer": None,
+        "signature": None,
+        "branch": "main",
+        "started": "StartPipelineExecution arn:aws:iam::111111111111:user/bob",
+    }
+
+
+def test_an_author_that_the_source_action_does_not_tell_is_unknown(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(bundle), "--key", str(tmp_path / "key.der")]) == 0
+    said = capsys.readouterr().out
+    assert "author    unknown\n" in said
+    assert "started   by StartPipelineExecution arn:aws:iam::111111111111:user/bob\n" in said
+
+
 def test_the_signature_is_verified_with_the_public_key_alone(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,7 +198,7 @@ def test_the_time_of_an_approval_is_in_utc(aws: FakeAws) -> None:
     assert main(["collect", "--env", "test"]) == 0
     [data] = aws.objects.values()
     said = json.loads(zipfile.ZipFile(io.BytesIO(data)).read("manifest.json"))
-    assert said["approvals"][0]["at"] == "2027-01-15T08:00:00+00:00"
+    assert said["approvals"][0]["at"] == "2026-01-15T08:00:00+00:00"
 
 
 @pytest.mark.parametrize("lost", [{"status": "InProgress"}, {"lastUpdatedBy": ""}, {"lastStatusChange": None}])
@@ -193,6 +218,7 @@ def test_the_approval_of_another_execution_does_not_count(aws: FakeAws, capsys: 
     ("operation", "said"),
     [
         ("GetPipelineState", "the approver of PromoteToTest can't be read"),
+        ("ListActionExecutions", "the source of the commit can't be read"),
         ("Sign", "the manifest can't be signed"),
         ("PutObject", "s3://artifacts/evidence/test/"),
     ],

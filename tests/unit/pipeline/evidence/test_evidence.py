@@ -49,7 +49,7 @@ def test_a_bundle_holds_the_commit_the_reports_and_the_approval(
     assert (said["environment"], said["commit"]) == ("test", COMMIT)
     assert said["promotion"] == {"engine": "local", "id": released.run.id}
     assert said["approvals"] == [
-        {"step": "PromoteToTest", "by": "ann", "at": "2027-01-15T08:00:00+00:00", "comment": None}
+        {"step": "PromoteToTest", "by": "ann", "at": "2026-01-15T08:00:00+00:00", "comment": None}
     ]
     assert (said["gate"], said["shift"]) == ("pass", "promoted: version 2 is stable")
     # And it is unsigned: on one machine the user holds every key
@@ -198,7 +198,8 @@ def test_a_bundle_from_before_failures_and_losses_were_told_still_verifies(relea
     bundle = released.collect()
     files = content(bundle)
     told = json.loads(files["manifest.json"])
-    files["manifest.json"] = json.dumps({k: v for k, v in told.items() if k not in ("failure", "traffic")}).encode()
+    told = {name: each for name, each in told.items() if name not in ("failure", "traffic", "source")}
+    files["manifest.json"] = json.dumps(told | {"format": 1}).encode()
     bundle.write_bytes(zipped(files))
 
     assert main(["verify", str(bundle)]) == 0

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from names import Function
 from pipeline.evidence.__main__ import main
 from pipeline.evidence.bundle import MANIFEST, zipped
 from pipeline.evidence.container import LIMIT, MOST_FILES, read
 
-from .conftest import Released
+from .conftest import COMMIT, Released
 from .fake_aws import FakeAws
 
 Files = dict[str, bytes]
@@ -79,10 +80,10 @@ def test_a_bundle_with_two_files_of_one_name_is_refused(bundle: Path, capsys: py
 
 def test_a_manifest_of_another_format_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def newer(files: Files) -> None:
-        files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) | {"format": 2}).encode()
+        files["manifest.json"] = json.dumps(json.loads(files["manifest.json"]) | {"format": 3}).encode()
 
     rewrite(bundle, newer)
-    assert "is of format 2" in refusal(bundle, capsys)
+    assert "is of format 3" in refusal(bundle, capsys)
 
 
 def test_damage_is_found(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -299,7 +300,8 @@ def test_a_zip_that_other_programs_would_read_otherwise_is_refused(
 @pytest.mark.parametrize(
     "name",
     ["../outside", "/etc/passwd", "reports/../../x", "reports//x", "reports/", "C:\\x", "reports\\gate.json", ".hidden",
-     "a/.hidden", "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "a b", "x\x1b[2J", ""],
+     "a/.hidden", "reports/gate.json.", "reports./gate.json", "nul", "reports/Con.json",
+     "com1", "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "a b", "x\x1b[2J", ""],
 )  # fmt: skip
 def test_a_name_that_leads_elsewhere_is_refused(bundle: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     def add(files: Files) -> None:
@@ -310,6 +312,11 @@ def test_a_name_that_leads_elsewhere_is_refused(bundle: Path, name: str, capsys:
 
     rewrite(bundle, add)
     assert "is no name of a file in a bundle" in refusal(bundle, capsys)
+
+
+def test_a_file_that_is_a_folder_too_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(bundle, listed("Reports", b"{}"))
+    assert refusal(bundle, capsys) == "reports is a file and a folder\n"
 
 
 def test_names_that_are_one_file_on_other_systems_are_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -354,6 +361,26 @@ def reports(name: str, **said: object) -> Callable[[Files], None]:
     return change
 
 
+def listed(name: str, content: bytes) -> Callable[[Files], None]:
+    """Another file, which the manifest lists with its hash."""
+
+    def change(files: Files) -> None:
+        files[name] = content
+        manifest = json.loads(files[MANIFEST])
+        manifest["files"][name] = hashlib.sha256(content).hexdigest()
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    return change
+
+
+def twice(name: str, once: bytes, both: bytes) -> Callable[[Files], None]:
+    return lambda files: listed(name, files[name].replace(once, both))(files)
+
+
+def about_another_commit(files: Files) -> None:
+    listed("checks.json", files["checks.json"].replace(COMMIT.encode(), b"f" * 40))(files)
+
+
 def without(*names: str) -> Callable[[Files], None]:
     def change(files: Files) -> None:
         manifest = json.loads(files[MANIFEST])
@@ -387,6 +414,29 @@ def without(*names: str) -> Callable[[Files], None]:
         (reports("outcome", release={}), "reports/outcome.json is of another release than manifest.json"),
         (reports("outcome", release=[1]), "reports/outcome.json is no report"),
         (says(shift="promoted: version 9 is stable"), "reports/outcome.json says 'promoted: version 2 is stable'"),
+        # The gate of an older run, with its verdict
+        (reports("gate", versions={each.path: {"1": 100} for each in Function}), "reports/gate.json is of another"),
+        (reports("gate", versions={}), "reports/gate.json is of another release: version none answered /validate"),
+        (reports("gate", versions=[]), "reports/outcome.json is no report"),
+        (reports("outcome", command="rollback"), "reports/outcome.json is of the command 'rollback', not of a shift"),
+        (reports("release", release_id="x"), "reports/release.json is of another release than reports/outcome.json"),
+        (without("reports/release.json"), "reports/release.json is missing"),
+        (without("reports/traffic.json"), "reports/traffic.json is missing"),
+        (without("reports/gate.junit.xml"), "reports/gate.junit.xml is missing"),
+        (says(traffic=None), "reports/traffic.json counts other requests"),
+        (says(gate="fail", failure="x"), "the gate did not pass, and manifest.json tells of a shift"),
+        (
+            twice("reports/gate.json", b'"verdict": "pass"', b'"verdict": "fail", "verdict": "pass"'),
+            "reports/gate.json is no",
+        ),
+        (says(acknowledged_findings=0), "findings.json has 2 findings, and manifest.json tells of another number"),
+        (listed("findings.json", b"[]"), "findings.json has 0 findings"),
+        (listed("findings.json", b'[{"rule": "x", "reason": " "}]'), "findings.json has a finding without a reason"),
+        (listed("findings.json", b"no JSON"), "findings.json is no JSON"),
+        (listed("acknowledgements.toml", b"no table"), "acknowledgements.toml is no table"),
+        (without("checks.json"), "checks.json is missing"),
+        (listed("checks.json", b'{"commit": "x", "checks": {}}'), "checks.json does not say how each check ended"),
+        (about_another_commit, f"checks.json is about commit {'f' * 40}"),
     ],
 )
 def test_a_whole_bundle_that_does_not_prove_a_release_is_refused(
@@ -415,7 +465,24 @@ def origin(name: str, **changed: object) -> Callable[[Files], None]:
     return change
 
 
-BILL, PROVENANCE = "sbom.cdx.json", "provenance.json"
+BILL, PROVENANCE, CHECKS = "sbom.cdx.json", "provenance.json", "checks.json"
+
+
+def changed_builder(old: str, new: str) -> Callable[[Files], None]:
+    def change(files: Files) -> None:
+        builder = json.loads(files[PROVENANCE])["predicate"]["runDetails"]["builder"]["id"]
+        origin(PROVENANCE, **{f"{RUN}__builder__id": builder.replace(old, new)})(files)
+
+    return change
+
+
+def without_templates(files: Files) -> None:
+    """Neither the provenance nor the bundle has templates."""
+    subjects = [each for each in json.loads(files[PROVENANCE])["subject"] if "templates/" not in each["name"]]
+    origin(PROVENANCE, subject=subjects)(files)
+    without(*(name for name in files if name.startswith("templates/")))(files)
+
+
 SOURCE, RUN = "predicate__buildDefinition", "predicate__runDetails"
 
 
@@ -444,11 +511,16 @@ SOURCE, RUN = "predicate__buildDefinition", "predicate__runDetails"
             f"{PROVENANCE} says another environment",
         ),
         (origin(PROVENANCE, **{f"{RUN}__metadata__invocationId": "x"}), f"{PROVENANCE} says another promotion"),
-        (origin(PROVENANCE, **{f"{RUN}__builder__id": "x#codepipeline"}), f"{PROVENANCE} says another engine"),
+        (origin(PROVENANCE, **{f"{RUN}__builder__id": "x#codepipeline"}), f"{PROVENANCE} names two repositories"),
+        (changed_builder("#local", "#codepipeline"), f"{PROVENANCE} was written by the code of another commit"),
+        (changed_builder(COMMIT, "f" * 40), f"{PROVENANCE} was written by the code of another commit"),
         (says(artefact="0" * 64), f"{BILL} is of another artefact"),
         (says(assembly="0" * 64), f"{PROVENANCE} says another subjects"),
         (says(artefact=1), "manifest.json is missing, or is no manifest"),
         (says(assembly=None), "manifest.json is missing, or is no manifest"),
+        (says(artefact=""), "manifest.json is missing, or is no manifest"),
+        (says(artefact=None), "manifest.json is missing, or is no manifest"),
+        (without_templates, "the templates are missing"),
     ],
 )
 def test_a_bundle_whose_origin_is_of_something_else_is_refused(
@@ -462,9 +534,10 @@ def test_a_bundle_from_before_bills_of_materials_is_still_read(
     bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def older(files: Files) -> None:
-        without(BILL, PROVENANCE)(files)
+        without(BILL, PROVENANCE, CHECKS)(files)
         manifest = json.loads(files[MANIFEST])
-        del manifest["artefact"]
+        del manifest["artefact"], manifest["source"]
+        manifest["format"] = 1
         files[MANIFEST] = json.dumps(manifest).encode()
 
     rewrite(bundle, older)
@@ -476,6 +549,15 @@ def test_a_bundle_from_before_bills_of_materials_is_still_read(
     "said",
     [
         {"commit": None},
+        {"commit": "main"},
+        {"created": "yesterday"},
+        {"created": "2020-01-01T00:00:00+00:00"},
+        {"environment": "pr\N{CYRILLIC SMALL LETTER O}d"},
+        {"approvals": [{"step": "", "by": "", "at": ""}]},
+        {"approvals": [{"step": "PromoteToTest", "by": "ann", "at": "9999-01-01T00:00:00+00:00"}]},
+        {"signature": {"key": "x", "algorithm": "none", "file": "manifest.sig"}},
+        {"source": None},
+        {"source": {"author": 1}},
         {"created": 0},
         {"promotion": {"engine": "local"}},
         {"approvals": ["ann"]},

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.local.__main__ import main
 from pipeline.local.errors import ExitCode
+from pipeline.local.users import system_user
 
 from .conftest import Project, last, stage
 
@@ -57,6 +58,21 @@ def test_the_check_of_a_signature_is_no_part_of_the_subject(project: Project, tm
     assert main(["promote"]) == ExitCode.OK
     # Then
     assert last(state).subject == "Signed payment"
+    assert last(state).origin["signature"] == "G"
+
+
+def test_the_record_names_who_made_the_commit_and_who_started_the_run(project: Project) -> None:
+    # Given a commit that somebody else wrote
+    state = project(stage("Dev"))
+    command = ["git", "commit", "--quiet", "--allow-empty", "--author", "Ann <ann@company.net>", "--message", "Hers"]
+    subprocess.run(command, check=True)
+    # When it is promoted
+    assert main(["promote"]) == ExitCode.OK
+    # Then
+    origin = last(state).origin
+    assert (origin["author"], origin["signature"]) == ("Ann <ann@company.net>", "N")
+    assert origin["committer"] not in ("", origin["author"])
+    assert origin["started"] == system_user()
 
 
 def test_all_files_of_a_commit_are_promoted_as_a_source_action_delivers_them(project: Project) -> None:
