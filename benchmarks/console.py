@@ -92,7 +92,7 @@ def _paint(console: Console, path: str) -> None:
     paints, shifts = [], []
     for _ in range(LOADS):
         page = console.open(path)
-        shifts.append(page.evaluate(SHIFTS))
+        shifts.append(sum(far for far, _ in page.evaluate(SHIFTS)))
         paints.append(page.evaluate(PAINT))
         page.close()
     print(f"{path:22}  {statistics.median(paints):6.0f} ms   {max(paints):6.0f} ms   {max(shifts):25.3f}", flush=True)

@@ -26,12 +26,17 @@ FONTS = """<?xml version="1.0"?>
 
 
 SHIFTS = """() => new Promise(resolve => {
-  let sum = 0;
-  new PerformanceObserver(list => { for (const each of list.getEntries()) sum += each.value; })
-    .observe({ type: "layout-shift", buffered: true });
-  setTimeout(() => resolve(sum), 1500);
+  const jumps = [];
+  const at = rect => `${Math.round(rect.x)},${Math.round(rect.y)}`;
+  const name = node => node ? `${node.nodeName.toLowerCase()} “${node.textContent.trim().slice(0, 30)}”` : "something";
+  const moved = ({ node, previousRect, currentRect }) => `${name(node)} from ${at(previousRect)} to ${at(currentRect)}`;
+  new PerformanceObserver(list => {
+    for (const each of list.getEntries()) jumps.push([each.value, each.sources.map(moved)]);
+  }).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => resolve(jumps), 500);
 })"""
-"""How far a page has jumped since its begin and for another while (Layout Instability, W3C). Less than 0.1 is good."""
+"""The jumps of a page since its begin and for another while (Layout Instability, W3C): how far each is, and what moved.
+A sum of less than 0.1 is good."""
 
 
 @dataclass(frozen=True)

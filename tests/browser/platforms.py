@@ -1,18 +1,20 @@
 """A console in this process, and what stands behind it without a cloud: the release controller on the fake AWS,
 payments on record, and a CloudWatch that has a value for each metric."""
 
+import asyncio
 import json
 import math
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.actions import Action, Actions
 from console.app import Console
@@ -175,6 +177,9 @@ class OnBench(Actions):
         super().__init__(state.root, state.folder / "console", who=WHO, allowed=True)
         self._bench = bench
 
+    def output(self, module: str, *arguments: str, environment: object = None) -> list[str]:
+        return [f"line {number} of {module}" for number in range(1, 13)]
+
     def _run(self, action: Action, environment: object) -> None:
         self._here[action.id] = action
         threading.Thread(target=self._carry_out, args=(action,), daemon=True).start()
@@ -187,25 +192,69 @@ class OnBench(Actions):
         self._here.pop(action.id)
 
 
+class Hesitating:
+    """A source that has no value yet when its ``method`` is called for the first time."""
+
+    def __init__(self, source: Any, method: str) -> None:
+        self._source, self._method, self._asked = source, method, False
+
+    def __getattr__(self, name: str) -> Any:
+        if name != self._method or self._asked:
+            return getattr(self._source, name)
+        self._asked = True
+        return lambda *_: Reading(asked=time.time())
+
+
+class Late:
+    """ASGI middleware, as a slow and busy machine is: a page comes piece by piece, and its files and streams later."""
+
+    PIECES = 12
+    PIECE_SECONDS, FILE_SECONDS = 0.03, 0.3
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_page = False
+
+        async def piecewise(message: Message) -> None:
+            nonlocal is_page
+            if message["type"] == "http.response.start":
+                is_page = any(value.startswith(b"text/html") for _, value in message["headers"])
+            body = message.get("body", b"") if is_page else b""
+            size = len(body) // self.PIECES + 1
+            for begin in range(0, len(body), size):
+                await send({"type": "http.response.body", "body": body[begin : begin + size], "more_body": True})
+                await asyncio.sleep(self.PIECE_SECONDS)
+            await send({**message, "body": b""} if body else message)
+
+        if scope["path"].startswith("/static/") or scope["path"].endswith(("/live", "/log", "/change")):
+            await asyncio.sleep(self.FILE_SECONDS)
+        await self._app(scope, receive, piecewise)
+
+
 @contextmanager
-def serving(state: State, platforms: Platforms) -> Iterator[str]:
-    """A console of ``platforms``, and of the promotions in ``state``. Yields its link."""
+def serving(state: State, platforms: Platforms, *, late: bool = False) -> Iterator[str]:
+    """A console of ``platforms``, and of the promotions in ``state``. Yields its link. ``late``: as a slow machine has
+    it, before whose pages no source has answered."""
     keys, actions = Keys(), OnBench(state, platforms.bench)
+    first: Callable[[Any, str], Any] = Hesitating if late else lambda source, _: source
     console = Console(
         frame=Frame(actions=actions, csrf=keys.csrf, source="this machine"),
         keys=keys,
-        promotions=LocalPromotions(state, actions),
+        promotions=first(LocalPromotions(state, actions), "reading"),
         platforms=platforms,
-        releases=platforms,
+        releases=first(platforms, "standing"),
         gates=LocalGates(state),
-        monitoring=CloudWatch(platforms, seconds=3.0),
+        monitoring=first(CloudWatch(platforms, seconds=3.0), "view"),
         payments=RecordedPayments(Ledger(*platforms.payments)),
         evidence=LocalEvidence(state),
     )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
+        app = console.app(port=port, hosts=(keys.host,))
         settings = uvicorn.Config(
-            console.app(port=port, hosts=(keys.host,)),
+            Late(app) if late else app,
             log_level="warning",
             timeout_graceful_shutdown=1,
             lifespan="off",
