@@ -44,6 +44,12 @@ class Action:
     output: str = ""
     """The end of what it printed."""
 
+    @property
+    def words(self) -> str:
+        """Those of the command that neither the target nor the reason says: ``undo --now``."""
+        said = {"--env", *self.target.replace(":", "").split()}
+        return " ".join(word for word in self.command[1:] if "=" not in word and word not in said)
+
 
 class Actions:
     """Starts commands in ``root``, and keeps their record in ``folder``."""

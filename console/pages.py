@@ -51,9 +51,8 @@ class Pages:
         """From the entry in the navigation to the environment that matters most."""
         return RedirectResponse(f"{request.url.path}/{PERMANENT[-1]}")
 
-    async def confirmed(self, request: Request, command: Command, *, environment: str, at: str) -> Response:
-        """The page that asks for the reason of ``command``; with a reason, its start."""
-        back = f"{at}/{environment}"
+    async def confirmed(self, request: Request, command: Command, *, environment: str, at: str, back: str) -> Response:
+        """The page that asks for the reason of ``command``; with a reason, its start, and the way ``back``."""
         fields = await form(request, self.keys) if request.method == "POST" else {}
         reason, refused = fields.get("reason", "")[:LONGEST_REASON].strip(), ""
         if request.method == "POST":

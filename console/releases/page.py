@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from console import text
 from console.actions import Actions
 from console.reading import Reading
 from console.releases.commands import offered
 from console.releases.reading import Standing
 from names import Function
 from pipeline.release import charts
+from pipeline.release.guards import previous_stable
 from pipeline.release.record import Phase
 from pipeline.release.report import rows, worst_first
 from pipeline.release.samples import Samples
 from pipeline.release.state import State
-from pipeline.release.status import figures, marks
+from pipeline.release.status import figures, marks, tree
 from pipeline.release.traffic import Versions
 from pipeline.release.view import name
 
@@ -42,6 +44,15 @@ def view(environment: str, reading: Reading[Standing], actions: Actions) -> Mapp
         "steps": list(marks(release)) if release else [],
         "charts": charts.draw(release) if release else [],
     }
+
+
+def facts(standing: Standing | None) -> list[str]:
+    """What a person who confirms a command has to see, line by line: how the environment stands, and the way back."""
+    if standing is None:
+        return []
+    promoted = previous_stable(standing.state.traffic.stable, standing.history)
+    before = [f"stable before: {name(promoted.stable)}"] if promoted and not standing.state.under_way else []
+    return [text.line(each) for each in (*tree(standing.state), *before)]
 
 
 def _badge(phase: Phase) -> str:

@@ -54,6 +54,7 @@ class ReleaseRoutes:
             target=f"release of {environment}",
             title=f"{wanted.title} the release of {environment}",
             effect=wanted.effect,
+            facts=page.facts(self.releases.standing(environment).value),
             grave=wanted.grave,
         )
-        return await self.pages.confirmed(request, command, environment=environment, at=AT)
+        return await self.pages.confirmed(request, command, environment=environment, at=AT, back=f"{AT}/{environment}")

@@ -2,13 +2,14 @@
 payments on record, and a CloudWatch that has a value for each metric."""
 
 import asyncio
+import io
 import json
 import math
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +32,9 @@ from console.security import Keys
 from console.show import Frame
 from pipeline.local.state import State
 from pipeline.release import cli
+from pipeline.release.program import KEYWORDS
 from pipeline.release.state import read_state
+from pipeline.transactions import __main__ as transactions
 from pipeline.transactions.client import Reply
 from tests.unit.pipeline.release.bench import Bench, FakeClock
 
@@ -72,8 +75,8 @@ def standing(bench: Bench) -> Reading[Standing]:
 class Ledger:
     """Answers as the API's routes under /transactions do, from payments on record, newest first."""
 
-    def __init__(self, *payments: Mapping[str, Any]) -> None:
-        self._payments = payments
+    def __init__(self, *payments: Mapping[str, Any], decides: threading.Event) -> None:
+        self._payments, self._decides = [dict(each) for each in payments], decides
 
     def get(self, id: str) -> Reply:
         found = [each for each in self._payments if each["transaction_id"] == id]
@@ -83,6 +86,18 @@ class Ledger:
         given = {name: value for name, value in asked.items() if name in ("customer_id", "status")}
         found = [each for each in self._payments if given.items() <= each.items()]
         return Reply(200, {"transactions": [{k: v for k, v in each.items() if k != "history"} for each in found]})
+
+    def decide(self, id: str, decision: str, reason: str) -> Reply:
+        self._decides.wait(20)
+        payment = next(each for each in self._payments if each["transaction_id"] == id)
+        if payment["status"] != "review":
+            return Reply(409, {"title": "The transaction does not stand in review"})
+        made = {
+            "number": 1, "kind": decision, "party": "reviewer", "created_at": payment["created_at"], "reason": reason,
+            "amount": payment["amount"], "status": f"{decision.removesuffix('e')}ed",
+        }  # fmt: skip
+        payment.update(status=made["status"], history=[made])
+        return Reply(201, {**{k: v for k, v in payment.items() if k != "history"}, **made})
 
 
 class Metrics:
@@ -142,6 +157,8 @@ class Platforms:
     reading: Reading[Standing] | None = None
     """Of every release; without one, as the bench stands now."""
     payments: Sequence[Mapping[str, Any]] = ()
+    decides: threading.Event = field(default_factory=threading.Event)
+    """Until it is set, a decision about a payment has no answer."""
     dashboard: str = '{"widgets": []}'
 
     def names(self) -> Sequence[str]:
@@ -171,11 +188,12 @@ class RecordedPayments(ApiPayments):
 
 
 class OnBench(Actions):
-    """Gives a command of ``pipeline.release`` to the bench, where the console's own would look for a cloud."""
+    """Gives the commands to the bench and the ledger, where the console's own would look for a cloud."""
 
-    def __init__(self, state: State, bench: Bench) -> None:
+    def __init__(self, state: State, bench: Bench, ledger: Ledger) -> None:
         super().__init__(state.root, state.folder / "console", who=WHO, allowed=True)
-        self._bench = bench
+        self._bench, self._ledger = bench, ledger
+        self._commands = {"pipeline.release": self._release, "pipeline.transactions": self._transactions}
 
     def output(self, module: str, *arguments: str, environment: object = None) -> list[str]:
         return [f"line {number} of {module}" for number in range(1, 13)]
@@ -185,11 +203,24 @@ class OnBench(Actions):
         threading.Thread(target=self._carry_out, args=(action,), daemon=True).start()
 
     def _carry_out(self, action: Action) -> None:
-        words = cli._parser().parse_args(action.command[1:])
-        outcome = cli.COMMANDS[words.command].run(self._bench.controller(self.who, reason=words.reason))
-        self._log(action.id).write_text(outcome.text)
-        self._record(replace(action, exit_code=outcome.code, ended=time.time()))
+        module, *words = action.command
+        code, printed = self._commands[module](words)
+        self._log(action.id).write_text(printed)
+        self._record(replace(action, exit_code=code, ended=time.time()))
         self._here.pop(action.id)
+
+    def _release(self, words: Sequence[str]) -> tuple[int, str]:
+        asked = cli._parser().parse_args(words)
+        command = cli.COMMANDS[asked.command]
+        options = {KEYWORDS.get(each, each): getattr(asked, each) for each in command.options}
+        outcome = command.run(self._bench.controller(self.who, reason=asked.reason), **options)
+        return outcome.code, outcome.text
+
+    def _transactions(self, words: Sequence[str]) -> tuple[int, str]:
+        ledger: Any = self._ledger
+        with redirect_stdout(io.StringIO()) as printed, redirect_stderr(printed):
+            code = transactions.main(words, lambda *_: ledger)
+        return code, printed.getvalue()
 
 
 class Hesitating:
@@ -237,7 +268,8 @@ class Late:
 def serving(state: State, platforms: Platforms, *, late: bool = False) -> Iterator[str]:
     """A console of ``platforms``, and of the promotions in ``state``. Yields its link. ``late``: as a slow machine has
     it, before whose pages no source has answered."""
-    keys, actions = Keys(), OnBench(state, platforms.bench)
+    ledger = Ledger(*platforms.payments, decides=platforms.decides)
+    keys, actions = Keys(), OnBench(state, platforms.bench, ledger)
     first: Callable[[Any, str], Any] = Hesitating if late else lambda source, _: source
     console = Console(
         frame=Frame(actions=actions, csrf=keys.csrf, source="this machine"),
@@ -247,7 +279,7 @@ def serving(state: State, platforms: Platforms, *, late: bool = False) -> Iterat
         releases=first(platforms, "standing"),
         gates=LocalGates(state),
         monitoring=first(CloudWatch(platforms, seconds=3.0), "view"),
-        payments=RecordedPayments(Ledger(*platforms.payments)),
+        payments=RecordedPayments(ledger),
         evidence=LocalEvidence(state),
     )
     with socket.create_server(("127.0.0.1", 0)) as listening:

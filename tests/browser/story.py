@@ -108,8 +108,8 @@ def payments() -> list[Mapping[str, Any]]:
             **more,
         }  # fmt: skip
 
-    decided = {"number": 1, "created_at": f"{day}T06:31:40.002Z", "kind": "review", "party": "bob", "amount": "89.90",
-               "status": "approved", "reason": "The customer was asked"}  # fmt: skip
+    decided = {"number": 1, "created_at": f"{day}T06:31:40.002Z", "kind": "approve", "party": "reviewer",
+               "amount": "89.90", "status": "approved", "reason": "The customer was asked"}  # fmt: skip
     return [
         payment(9, "review", amount="1249.00", left="1249.00", reasons=["amount", "new_device"], score=71),
         payment(8, "review", amount="310.50", left="310.50", reasons=["velocity"], score=64, customer_id="cust-07733"),

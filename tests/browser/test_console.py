@@ -104,6 +104,82 @@ def test_a_shift_is_aborted_in_the_page_and_seen_to_roll_back(state: State, open
     assert bench.all_on("1")
 
 
+def act(page: Page, link: str, reason: str) -> None:
+    """Follow the ``link`` of an action, and confirm it on its page with a ``reason``."""
+    page.get_by_role("link", name=f"{link} …", exact=True).click()
+    page.get_by_label("Reason").fill(reason)
+    page.get_by_role("button", name=link).click()
+
+
+def test_a_release_is_paused_resumed_promoted_and_undone_in_the_page(state: State, opened: Open) -> None:
+    # Given a release whose first step bakes
+    with shifting() as bench, serving(state, Platforms(bench=bench)) as link:
+        page = opened(link)
+        page.get_by_role("link", name="Release", exact=True).click()
+        doing, actions = page.locator(".head [role=status]"), page.locator(".actions")
+        expect(doing).to_contain_text("Step 1 of 4, 10 %: baking")
+        # When a person pauses it, then its weight stays, the page says what becomes of it, and a resume is offered
+        act(page, "Pause", "look at the logs")
+        expect(doing).to_contain_text("paused; if nobody resumes it, it is rolled back in")
+        expect(page.locator(".version.candidate .number").first).to_have_text("10 %")
+        expect(page.get_by_role("link", name="Pause …")).to_have_count(0)
+        expect(actions).to_contain_text("“look at the logs”")
+        # And when it is resumed, then its step bakes again
+        act(page, "Resume", "the logs are fine")
+        expect(doing).to_contain_text("Step 1 of 4, 10 %: baking")
+        # And when nobody wants to wait any longer, then its version is stable
+        act(page, "Promote now", "a hot fix")
+        expect(page.locator(".head .badge")).to_have_text("promoted")
+        expect(page.locator(".version.stable .big")).to_have_text("version 2")
+        # And when that was wrong, then it is undone, by a person who sees where traffic goes
+        page.get_by_role("link", name="Undo now …").click()
+        expect(page.get_by_role("region", name="What it is about")).to_contain_text("stable before: version 1")
+        page.go_back()
+        act(page, "Undo now", "customers complain")
+        expect(page.locator(".version.stable .big")).to_have_text("version 1")
+        expect(actions).to_contain_text("“customers complain”")
+    assert bench.all_on("1")
+
+
+def test_payments_in_review_are_approved_and_declined_in_the_page(state: State, opened: Open) -> None:
+    # Given payments that stand in review
+    platforms = Platforms(payments=payments())
+    with serving(state, platforms) as link:
+        page = opened(link)
+        found = page.locator(".payment")
+        for decision, status in (("Approve", "approved"), ("Decline", "declined")):
+            reason = f"seen, so {status}"
+            page.get_by_role("link", name="Payments", exact=True).click()
+            id = found.first.get_by_role("link").first.inner_text()
+            # When a reviewer decides the first one, who sees what it is about
+            found.first.get_by_role("link", name=f"{decision} …").click()
+            expect(page.get_by_role("region", name="What it is about")).to_contain_text("now in review")
+            page.get_by_label("Reason").fill(reason)
+            platforms.decides.clear()
+            with page.expect_response("**/live?**"):
+                page.get_by_role("button", name=decision).click()
+            # Then the page of this payment says that it is being decided
+            expect(found).to_have_count(1)
+            expect(found).to_contain_text(id)
+            expect(found.locator(".badge")).to_have_text("review")
+            expect(page.locator(".actions")).to_contain_text(f"running decide {decision.lower()}")
+            # And shows the decision without a reload, and nobody is asked again
+            platforms.decides.set()
+            expect(found.locator(".badge")).to_have_text(status)
+            expect(found).to_contain_text(f"“{reason}”")
+            expect(found.get_by_role("link", name="Approve …")).to_have_count(0)
+            expect(page.locator(".actions")).to_contain_text(f"“{reason}”")
+        # And those that are left stand in review
+        page.get_by_role("link", name="Payments", exact=True).click()
+        expect(found).to_have_count(1)
+        # And a decision on a form that somebody has left open is refused
+        page.goto(f"{link.partition('/?')[0]}/payments/prod/{id}/approve")
+        page.get_by_label("Reason").fill("found it again")
+        page.get_by_role("button", name="Approve").click()
+        expect(page.locator(".actions")).to_contain_text("does not stand in review")
+        expect(found.locator(".badge")).to_have_text("declined")
+
+
 def test_a_payment_is_looked_up(state: State, opened: Open) -> None:
     # Given a payment that was decided after a review, and another one of its customer
     known = payments()
@@ -227,12 +303,13 @@ def test_no_page_jumps_however_late_its_parts_come(state: State, opened: Open) -
     # Given a slow machine, and pages with all that they can show
     waiting, platforms = told(state)
     platforms.dashboard = BODY
+    known = f"/promotion?promotion={waiting.id}"
     decide = f"/promotion/decide?promotion={waiting.id}&step=prod-promotetoprod&decision=approve"
     with serving(state, platforms, late=True) as link:
         # When each is opened, and becomes live
         page = opened(link)
         jumps = {"/promotion": jumps_of(page)}
-        for path in ("/release/prod", "/gate", "/platform/prod", "/payments/prod", "/evidence", decide):
+        for path in (known, "/release/prod", "/gate", "/platform/prod", "/payments/prod", "/evidence", decide):
             page.goto(link.partition("/?")[0] + path)
             jumps[path] = jumps_of(page)
     # Then none moves what a person reads

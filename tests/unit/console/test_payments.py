@@ -80,7 +80,7 @@ def test_a_decision_is_the_command_with_its_reason(
     environments.payments[ID] = Found(payments=[PAYMENT])
     client, path = browser(), f"/payments/prod/{ID}/{decision}"
     # Given the page that says what it is about
-    assert "amount: 250.00" in client.get(path).text
+    assert "250.00 EUR by visa 1111" in client.get(path).text
     assert actions.started == []
     # When the reviewer gives a reason
     assert client.post(path, data={"reason": "called them", "csrf": KEYS.csrf}, headers=OWN).status_code == 303
