@@ -34,6 +34,7 @@ from console.payments.reading import ApiPayments
 from console.platforms import AwsPlatforms, Clients, LocalPlatforms
 from console.promotions.codepipeline import CodePipelinePromotions
 from console.promotions.local import LocalPromotions
+from console.promotions.reviews import Reviews
 from console.releases.reading import AwsReleases
 from console.security import Keys
 from console.show import Frame
@@ -130,12 +131,13 @@ def aws_console(root: Path, keys: Keys, allowed: bool) -> Console:
     who = identity(own())
     if who == UNKNOWN:
         raise Unavailable("it does not tell who you are: log in, or look at your variables and profile")
-    actions = Actions(root, root / ".pipeline/console", who=who, allowed=allowed, now=lambda: identity(own()))
+    folder = root / ".pipeline/console"
+    actions = Actions(root, folder, who=who, allowed=allowed, now=lambda: identity(own()))
     platforms = AwsPlatforms()
     return Console(
         frame=Frame(actions=actions, csrf=keys.csrf, source="AWS"),
         keys=keys,
-        promotions=CodePipelinePromotions(Clients(own), actions),
+        promotions=CodePipelinePromotions(Clients(own), actions, Reviews(folder / "comparisons", actions)),
         platforms=platforms,
         releases=AwsReleases(platforms),
         gates=NoGates(),

@@ -1,12 +1,15 @@
 """Promotions by AWS CodePipeline: executions, actions, the logs of builds, and approvals, by the caller's own rights.
 
 ``codepipeline:ListPipelineExecutions``, ``ListActionExecutions``, ``GetPipeline``, ``GetPipelineState``,
-``codebuild:BatchGetBuilds``, ``logs:GetLogEvents``; to decide, ``codepipeline:PutApprovalResult``.
+``codebuild:BatchGetBuilds``, ``logs:GetLogEvents``; to compare, ``s3:GetObject`` of the artifacts and ``kms:Decrypt``;
+to decide, ``codepipeline:PutApprovalResult``.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
 import names
@@ -15,6 +18,7 @@ from console.actions import Actions
 from console.platforms import Clients
 from console.promotions.executions import promotion_of, tokens_of
 from console.promotions.model import CannotDecide, Decision, Log, NotFound, Promotion, history
+from console.promotions.reviews import ASSEMBLY, SOURCE, Reviews, unpack
 from console.reading import Cached, Reading
 from pipeline.release.aws import calling
 from pipeline.release.ports import Unavailable
@@ -31,8 +35,8 @@ AT_ONCE = 4
 class CodePipelinePromotions:
     """A call that is refused keeps no other from being shown. ``client``: those of the pipeline's account."""
 
-    def __init__(self, client: Clients, actions: Actions) -> None:
-        self._client, self._actions = client, actions
+    def __init__(self, client: Clients, actions: Actions, reviews: Reviews) -> None:
+        self._client, self._actions, self._reviews = client, actions, reviews
         self._ended: dict[str, Promotion] = {}
         self._builds: dict[str, tuple[str, str]] = {}
         """Log group and stream of each build."""
@@ -84,7 +88,15 @@ class CodePipelinePromotions:
         return lines
 
     def compare(self, base: str, head: str) -> Path:
-        raise NotFound("On AWS the review of a commit stands at its pull request: `make review` makes it here.")
+        one, other = self._promotion(base), self._promotion(head)
+        file = self._reviews.file(one.id, other.id)
+        if file.exists():
+            return file
+        with TemporaryDirectory(prefix="compare-") as name:
+            folders = Path(name) / "base", Path(name) / "head"
+            for promotion, folder in zip((one, other), folders, strict=True):
+                self._bring(promotion, folder)
+            return self._reviews.write(file, *folders, one.commit.revision[:12])
 
     def decide(self, promotion: str, step: str, decision: Decision, *, name: str, comment: str) -> str:
         stage, asked = self._promotion(promotion).question(step)
@@ -111,6 +123,22 @@ class CodePipelinePromotions:
             done: str = self._actions.carry_out(words, give, target=f"promotion {promotion}", reason=comment)
         self._cached.expire()
         return done
+
+    def _bring(self, promotion: Promotion, folder: Path) -> None:
+        """Write what an execution has checked out and synthesised into ``folder``, from the artifacts of its actions.
+        Raises ``NotFound`` and ``Unavailable``."""
+        with calling("reading what the execution did"):
+            done = sorted(_executed(self._client("codepipeline"), promotion.id), key=lambda each: each["startTime"])
+        made = {_makes(each): each["output"].get("outputArtifacts") for each in done if each["status"] == "Succeeded"}
+        for part in (SOURCE, ASSEMBLY):
+            if not made.get(part):
+                raise NotFound(f"execution {promotion.id} has no {part}: it did not come so far")
+            location = made[part][0]["s3location"]
+            with TemporaryFile() as packed:
+                with calling(f"reading {part} of execution {promotion.id}"):
+                    body = self._client("s3").get_object(Bucket=location["bucket"], Key=location["key"])["Body"]
+                    shutil.copyfileobj(body, packed)
+                unpack(packed, folder / part)
 
     def _promotion(self, id: str) -> Promotion:
         found = next((each for each in self.latest() if each.id == id), None)
@@ -176,3 +204,11 @@ def _executed(client: Any, id: str) -> list[Any]:
     listing = client.get_paginator("list_action_executions")
     pages = listing.paginate(pipelineName=names.PIPELINE, filter={"pipelineExecutionId": id})
     return [each for page in pages for each in page["actionExecutionDetails"]]
+
+
+def _makes(action: Any) -> str:
+    """The part of a promotion that is the output of ``action``; empty for none."""
+    asked = action["input"]
+    if asked["actionTypeId"]["category"] == "Source":
+        return SOURCE
+    return ASSEMBLY if asked.get("configuration", {}).get("ProjectName") == names.SYNTH_PROJECT else ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from console import text
 from console.actions import Actions
 from console.promotions.model import Commit, Decision, Log, NotFound, Promotion, Stage, Step, Verdict
+from console.promotions.reviews import Reviews
 from console.reading import Reading
 from pipeline.local.run import Run
 from pipeline.local.run import Step as RunStep
@@ -23,6 +24,7 @@ class LocalPromotions:
 
     def __init__(self, state: State, actions: Actions) -> None:
         self._state, self._actions = state, actions
+        self._reviews = Reviews(state.folder / "console/comparisons", actions)
         self._read: dict[Path, tuple[tuple[int, int], Promotion]] = {}
         """Each record that was read, with the time and size of its file: an ended run is read once."""
 
@@ -50,13 +52,9 @@ class LocalPromotions:
         return self._actions.output("console.promotions.change", promotion)
 
     def compare(self, base: str, head: str) -> Path:
-        file = self._state.folder / "console/comparisons" / f"{self._run(base).id}--{self._run(head).id}.html"
-        if not file.exists():  # what a promotion was synthesised to does not change
-            file.parent.mkdir(parents=True, exist_ok=True)
-            said = self._actions.output("console.promotions.comparison", base, head, str(file))
-            if not file.exists():
-                raise NotFound("\n".join(said) or "not compared")
-        return file
+        one, other = self._run(base), self._run(head)
+        file = self._reviews.file(one.id, other.id)
+        return file if file.exists() else self._reviews.write(file, one.folder, other.folder, one.revision[:12])
 
     def decide(self, promotion: str, step: str, decision: Decision, *, name: str, comment: str) -> str:
         promotion_of(self._run(promotion)).question(step)

@@ -51,7 +51,8 @@ class PromotionRoutes:
     def live(self, request: Request) -> Response:
         def render() -> dict[str, str]:
             values = self._values(request)
-            return {id: part(f"promotion_{id}.html", frame=self.pages.frame, **values) for id in ("live", "more")}
+            regions = ("live", "more", "comparison")
+            return {id: part(f"promotion_{id}.html", frame=self.pages.frame, **values) for id in regions}
 
         return live(render)
 
@@ -90,7 +91,7 @@ class PromotionRoutes:
         policy = {"Content-Security-Policy": REPORT_POLICY}
         try:
             return FileResponse(self.promotions.compare(base, head), headers=policy)
-        except (NotFound, OSError, subprocess.SubprocessError) as error:
+        except (NotFound, OSError, Unavailable, subprocess.SubprocessError) as error:
             return HTMLResponse(f"<pre>{escape(visible(str(error)))}</pre>", headers=policy)
 
     async def decide(self, request: Request) -> Response:

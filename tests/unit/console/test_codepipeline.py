@@ -1,18 +1,24 @@
 """Promotions by CodePipeline: the same model as those of this machine."""
 
+import io
 import json
 import time
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.responses import Response
 
+import names
 from console import reading
+from console.actions import Actions
 from console.promotions import routes
 from console.promotions.codepipeline import CodePipelinePromotions
 from console.promotions.model import CannotDecide, NotFound, Promotion, history
+from console.promotions.reviews import Reviews
 
 from .aws_api import Answers
 from .conftest import KEYS, OWN, Open, Recorded
@@ -26,6 +32,7 @@ def kind(category: str, provider: str) -> dict[str, str]:
 
 STAGES = [
     {"name": "Source", "actions": [{"name": "main", "actionTypeId": kind("Source", "CodeStarSourceConnection")}]},
+    {"name": "Build", "actions": [{"name": "Synth", "actionTypeId": kind("Build", "CodeBuild")}]},
     {"name": "ApprovePipeline", "actions": [{"name": "ChangePipeline", "actionTypeId": kind("Approval", "Manual")}]},
     {"name": "Dev", "actions": [
         {"name": "LoadGate", "runOrder": 2, "actionTypeId": kind("Build", "CodeBuild")},
@@ -83,6 +90,7 @@ class Aws(Answers):
         self.decisions: list[dict[str, Any]] = []
         self.events = [{"timestamp": 1000, "message": "measured 5 s\n"}, {"timestamp": 2000, "message": "\x1b[32mpass"}]
         self.asked: list[str] = []
+        self.objects: dict[str, bytes] = {}
         self.arrived: list[str] = []
         """Executions that wait before the stage that asks."""
 
@@ -115,6 +123,10 @@ class Aws(Answers):
     def get_log_events(self, startTime: int = 0, **_: Any) -> Any:
         return {"events": [each for each in self.events if each["timestamp"] >= startTime]}
 
+    def get_object(self, Bucket: str, Key: str, ChecksumMode: str) -> Any:
+        assert Bucket == "artifacts"
+        return {"Body": io.BytesIO(self.objects[Key])}
+
     def ask_about_the_pipeline(self) -> None:
         """The promotion that waits does so for the change of the pipeline."""
         self.asks = ("ApprovePipeline", "ChangePipeline")
@@ -136,9 +148,13 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "FIRST_WAIT_SECONDS", 10.0)
 
 
+def promotions(aws: Any, actions: Actions) -> CodePipelinePromotions:
+    return CodePipelinePromotions(aws, actions, Reviews(actions._root / "comparisons", actions))
+
+
 @pytest.fixture
 def source(aws: Aws, actions: Recorded) -> CodePipelinePromotions:
-    return CodePipelinePromotions(aws, actions)
+    return promotions(aws, actions)
 
 
 def statuses(promotion: Promotion) -> dict[str, list[str]]:
@@ -150,11 +166,12 @@ def test_an_execution_is_a_promotion_of_the_same_model(source: CodePipelinePromo
     assert (two.status, two.commit.short, two.commit.subject) == ("waiting", "bbbbbbbbbb", "Change <b>")
     assert statuses(two) == {
         "Source": ["main succeeded"],
+        "Build": ["Synth pending"],
         "ApprovePipeline": ["ChangePipeline pending"],
         "Dev": ["Deploy succeeded", "LoadGate succeeded"],
         "Prod": ["PromoteToProd waiting", "Deploy pending"],
     }
-    assert [stage.name for stage in two.path] == ["Source", "Approval", "Dev", "Approval", "Prod"]
+    assert [stage.name for stage in two.path] == ["Source", "Build", "Approval", "Dev", "Approval", "Prod"]
     # Of several attempts at a step, the last counts
     assert statuses(one)["Dev"] == ["Deploy succeeded", "LoadGate succeeded"]
     [verdict] = one.verdicts
@@ -251,9 +268,69 @@ def test_who_is_asked_about_the_pipeline_reads_that_it_will_change(
     assert [each["actionName"] for each in aws.decisions] == ["ChangePipeline"]
 
 
+def archive(**files: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as zip:
+        for name, content in files.items():
+            zip.writestr(name, content)
+    return packed.getvalue()
+
+
+def artifacts(aws: Aws, id: str) -> None:
+    """The execution ``id`` has synthesised its commit twice: the first time, its tests failed."""
+    source = action("Source", "main", "Succeeded", 0)
+    synth = action("Build", "Synth", "Succeeded", 2)
+    synth["input"]["configuration"] = {"ProjectName": names.SYNTH_PROJECT}
+    for made, folder, part in ((source, "0Source", "source"), (synth, "1Synth", "cdk.out")):
+        key = f"payment-pipeline/{folder}/{id}"
+        aws.objects[key] = archive(file=f"{part} of {id}")
+        made["output"]["outputArtifacts"] = [{"name": folder, "s3location": {"bucket": "artifacts", "key": key}}]
+    failed = {**action("Build", "Synth", "Failed", 1), "input": synth["input"]}
+    aws.actions[id] = [synth, failed, source, *aws.actions[id][1:]]
+
+
+def test_two_executions_are_compared_by_what_they_checked_out_and_synthesised(
+    browser: Open, source: CodePipelinePromotions, aws: Aws, actions: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two executions whose artifacts are in the bucket
+    artifacts(aws, "one")
+    artifacts(aws, "two")
+    seen: list[str] = []
+
+    def output(module: str, base: str, head: str, name: str, file: str) -> list[str]:
+        seen.extend(
+            (Path(folder) / part / "file").read_text() for folder in (base, head) for part in ("source", "cdk.out")
+        )
+        Path(file).write_text(f"the review of {name}")
+        return []
+
+    monkeypatch.setattr(actions, "output", output)
+    # When somebody compares them, twice
+    client, asked = browser(source), {"base": "one", "head": "two", "raw": "yes"}
+    assert '<option value="one"' in client.get("/promotion").text
+    answers = [client.get("/promotion/compare", params=asked).text for _ in range(2)]
+    # Then their sources and assemblies are, once
+    assert answers == [f"the review of {'a' * 12}"] * 2
+    assert seen == ["source of one", "cdk.out of one", "source of two", "cdk.out of two"]
+
+
+def test_executions_that_can_not_be_compared_are_said(browser: Open, source: CodePipelinePromotions, aws: Aws) -> None:
+    client, asked = browser(source), {"base": "one", "head": "two", "raw": "yes"}
+    # An execution whose synthesis failed has no assembly
+    assert "execution one has no source" in client.get("/promotion/compare", params=asked).text
+    # An artifact can be no zip
+    artifacts(aws, "one")
+    artifacts(aws, "two")
+    aws.objects["payment-pipeline/1Synth/two"] = b"<no zip>"
+    assert "cdk.out can&#39;t be unpacked" in client.get("/promotion/compare", params=asked).text
+    # And a person may lack the right to read it
+    aws.refused["get_object"] = "AccessDenied"
+    assert "An error occurred (AccessDenied)" in client.get("/promotion/compare", params=asked).text
+
+
 def test_without_allow_actions_nothing_is_decided(browser: Open, aws: Aws, actions: Recorded) -> None:
     reader = Recorded(actions._root, allowed=False)
-    client = browser(CodePipelinePromotions(aws, reader), reader)
+    client = browser(promotions(aws, reader), reader)
     answer = client.post("/promotion/decide", data=decision("reject"), headers=OWN)
     assert answer.status_code == 409
     assert "--allow-actions" in answer.text
@@ -265,7 +342,7 @@ def test_a_pipeline_that_does_not_answer_is_said(browser: Open, actions: Recorde
         def __call__(self, service: str) -> Any:
             raise OSError("no route to <AWS>")
 
-    assert "no route to &lt;AWS&gt;" in browser(CodePipelinePromotions(Silent(), actions)).get("/promotion").text
+    assert "no route to &lt;AWS&gt;" in browser(promotions(Silent(), actions)).get("/promotion").text
 
 
 @pytest.mark.parametrize(

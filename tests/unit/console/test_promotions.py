@@ -180,14 +180,15 @@ def test_two_commits_are_compared_in_a_frame_that_runs_nothing(
     browser: Open, state: State, actions: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given two promotions, and a review of them
-    old, _, new = (run.id for run in three(state))
+    one, _, other = three(state)
+    old, new = one.id, other.id
     client = browser()
     assert f'<option value="{old}" selected>' in client.get("/promotion").text
     written = []
 
     def output(module: str, *words: str) -> list[str]:
-        written.append((module, *words[:2]))
-        Path(words[2]).write_text("<script>alert(1)</script>the review")
+        written.append((module, *words[:3]))
+        Path(words[3]).write_text("<script>alert(1)</script>the review")
         return []
 
     monkeypatch.setattr(actions, "output", output)
@@ -196,7 +197,7 @@ def test_two_commits_are_compared_in_a_frame_that_runs_nothing(
     assert f'src="/promotion/compare?base={old}&amp;head={new}&amp;raw=yes"' in page_text
     raw = [client.get("/promotion/compare", params={"base": old, "head": new, "raw": "yes"}) for _ in range(2)]
     # Then it was made once, and nothing in it runs
-    assert written == [("console.promotions.comparison", old, new)]
+    assert written == [("console.promotions.comparison", str(one.folder), str(other.folder), "aaaaaaa11100")]
     assert "the review" in raw[1].text
     assert "; sandbox;" in raw[1].headers["content-security-policy"]
 
