@@ -37,12 +37,13 @@ class TwoClouds(LoadScopeScheduling):
     """Two processes, each with a local cloud of its own, share the tests about evenly.
 
     Releases stay apart from the tests that make payments fail: those ring an alarm for five minutes, and a ringing
-    alarm refuses a release. The load generator's tests, most of which need no cloud, fill their process.
+    alarm refuses a release. The load generator's tests, most of which need no cloud, fill their process. The soak has a
+    cloud of its own: it goes to the process that is through first.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.partition("::")[0]).name
-        return "releases" if file in RELEASES else "platform"
+        return "releases" if file in RELEASES else "soak" if file == "test_soak.py" else "platform"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> TwoClouds:
