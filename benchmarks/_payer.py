@@ -80,7 +80,8 @@ class Payer:
             if [each.transaction_id for each in held] != [id]:
                 yield f"{reference} is in the ledger {len(held)} times, not once as {id}"
             elif not held[0].settled or Decimal(str(held[0].values["minor"])) != 100 * Decimal(amount):
-                yield f"{reference}, promised with {amount}, is in the ledger as {held[0].values}"
+                what = f"{held[0].values['status']}, with {held[0].values['minor']} minor units"
+                yield f"{reference}, promised with {amount}, is in the ledger as {what}"
 
     def _ledger(self) -> defaultdict[str, list[Row]]:
         """All payments that name a merchant's reference, by it."""

@@ -42,8 +42,8 @@ FAULT_AFTER_SECONDS = 6.0
 """The latest moment of a fault, after the release has begun, or after the fault before it."""
 MOST_TRIES = 3
 """Of the release without a fault: a busy machine may slow its candidate, and going back is right then."""
-STEADY_SECONDS = 240
-"""The longest time from a fault until all traffic is on one version."""
+STEADY_SECONDS = DEV.release.hold_seconds + 120
+"""The longest time from a fault until all traffic is on one version: a step without a verdict may be held first."""
 ENDS = {0: "promoted", 1: "rolled back", 4: "lost its lease", 5: "refused", 3: "cloud unreachable", -9: "killed"}
 """How a controller may end that met a fault."""
 
