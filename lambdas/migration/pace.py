@@ -9,12 +9,13 @@ _SLOWEST: Final = 10.0
 """Writes a second, however busy the table is."""
 _RECOVERY: Final = 1.05
 """The factor of a second without a refusal."""
-_SLOW: Final = 2.0
-"""A write that usually takes so many times the quickest usual one has met a queue, in which payments wait, too."""
+_SLOW_SECONDS: Final = 0.015
+"""A write that usually takes longer has met a queue, in which payments wait, too. DynamoDB answers in single-digit
+milliseconds ("single-digit millisecond performance", DynamoDB Developer Guide)."""
 _MEMORY: Final = 20
 """The last so many writes count for what is usual."""
 _LEAST_SHARE: Final = 0.1
-"""Of the rate, for writes that are only slow: a table may have been quicker once than it ever is again."""
+"""Of the rate, for writes that are only slow: somewhere they may always be."""
 
 
 class Pace:
@@ -32,7 +33,7 @@ class Pace:
         self._clock = clock
         self._sleep = sleep
         self._next = self._changed = clock()
-        self._usual_seconds = self._quickest_seconds = float("inf")
+        self._usual_seconds = 0.0
         self._lock = threading.Lock()
 
     def turn(self) -> None:
@@ -50,11 +51,8 @@ class Pace:
     def wrote(self, seconds: float) -> None:
         """A write took ``seconds``."""
         with self._lock:
-            if self._usual_seconds == float("inf"):
-                self._usual_seconds = seconds
             self._usual_seconds += (seconds - self._usual_seconds) / _MEMORY
-            self._quickest_seconds = min(self._quickest_seconds, self._usual_seconds)
-            if self._usual_seconds > _SLOW * self._quickest_seconds:
+            if self._usual_seconds > _SLOW_SECONDS:
                 self._halve(self._most * _LEAST_SHARE)
 
     def refuse(self) -> None:

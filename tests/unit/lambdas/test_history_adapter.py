@@ -137,8 +137,8 @@ def test_turns_come_evenly_halve_when_refused_and_recover() -> None:
 def test_slow_writes_halve_the_turns_down_to_a_tenth() -> None:
     now = [0.0]
     pace = Pace(1000, lambda: now[0])
-    # Given writes that usually take 10 ms, when one is slow, then nothing follows
-    for seconds in [0.01] * 20 + [0.2]:
+    # Given writes that usually take 5 ms, when one is slow, then nothing follows
+    for seconds in [0.005] * 20 + [0.2]:
         pace.wrote(seconds)
     assert pace.rate == 1000
     # When they usually are slow, then the rate halves once a second, and at least a tenth is left
