@@ -3,7 +3,6 @@
 import io
 import json
 import time
-import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from console.promotions import routes
 from console.promotions.codepipeline import CodePipelinePromotions
 from console.promotions.model import CannotDecide, NotFound, Promotion, history
 from console.promotions.reviews import Reviews
+from tests.unit.archives import archive
 
 from .aws_api import Answers
 from .conftest import KEYS, OWN, Open, Recorded
@@ -266,14 +266,6 @@ def test_who_is_asked_about_the_pipeline_reads_that_it_will_change(
     assert "Approve ChangePipeline</button>" in html
     client.post("/promotion/decide", data=form, headers=OWN)
     assert [each["actionName"] for each in aws.decisions] == ["ChangePipeline"]
-
-
-def archive(**files: str) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as zip:
-        for name, content in files.items():
-            zip.writestr(name, content)
-    return packed.getvalue()
 
 
 def artifacts(aws: Aws, id: str) -> None:

@@ -174,3 +174,9 @@ def write_findings(assembly: Path, *constructs: str, reason: str | None = "Neede
 def write(file: Path, document: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(document))
+
+
+@pytest.fixture
+def bundle(released: Released) -> Path:
+    released.approve()
+    return released.collect()

@@ -72,6 +72,13 @@ def test_an_audit_that_failed_or_found_no_network_is_never_silent(
     assert said in verified(synthesised, capsys)
 
 
+def test_an_audit_that_left_no_report_ends_nothing_and_is_told(
+    synthesised: Released, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["record", "--tests", "unit.xml", "--advisories", "none.json"]) == 0
+    assert "NOT DONE  cfn-lint, checkov, advisories: it did not run" in capsys.readouterr().out
+
+
 def test_a_promotion_that_tested_nothing_says_so(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
     released.approve()
     said = verified(released, capsys)

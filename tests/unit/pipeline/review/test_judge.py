@@ -13,6 +13,7 @@ from pipeline.compliance import checkov
 from pipeline.compliance.acknowledgements import Acknowledgement, load
 from pipeline.review import NotCompared, reports
 from pipeline.review.judge import judge, main, unpack
+from tests.unit.archives import archive
 
 Resources = dict[str, dict[str, Any]]
 GROUP = "Dev/Platform/Network/Group/Resource"
@@ -206,14 +207,6 @@ def test_a_review_leaves_manifests_and_templates_and_removes_those_of_the_review
     # And the next review takes away what this one left
     reports.remove(folder)
     assert [each.name for each in folder.rglob("*") if each.is_file()] == ["mine.txt"]
-
-
-def archive(**files: str) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as packed:
-        for name, text in files.items():
-            packed.writestr(name, text)
-    return content.getvalue()
 
 
 def test_manifests_and_templates_are_unpacked_and_nothing_else_is_read(tmp_path: Path) -> None:
