@@ -2,9 +2,10 @@
 
 In each round a candidate is deployed and shifted to, and a process of ours is killed or stopped, the disk is full, or
 the controller's clock jumps. Then nobody does anything: the controller, the next one or the watchdog has to bring all
-traffic to one version. At the end a release without a fault is promoted, each payment that a merchant was promised is
-looked up, and the books are verified. Then the cloud itself is killed and started. Ends with 1 if anything of that
-fails, or if a process, a port or a file is left. Writes reports/soak/soak.json. Needs no account. Ctrl-C ends it.
+traffic to one version. At the end a release without a fault is promoted, each payment that a merchant was promised must
+be in the ledger once, and the books are verified. Then the cloud itself is killed and started. Ends with 1 if anything
+of that fails, or if a process, a port or a file is left. Writes reports/soak/soak.json. Needs no account. Ctrl-C ends
+it.
 
 FAULTS names some of the faults, with commas between them: FAULTS="disk full, the cloud stops". Without, there are all.
 """

@@ -30,14 +30,14 @@ def write(
 ) -> dict[str, Any]:
     """Put the results into ``assembly``, and return them.
 
-    ``tests``: pytest's JUnit file. ``advisories``: the report of ``pipeline.compliance.advisories``. ``passed``: checks
-    that would have ended the step. Raises ``EvidenceError`` for a report that can't be read.
+    ``tests``: pytest's JUnit file. ``advisories``: the report of ``pipeline.compliance.advisories``; it may be missing.
+    ``passed``: checks that would have ended the step. Raises ``EvidenceError`` for a report that can't be read.
     """
     try:
         done = {
             TESTS: _tested(tests),
             **{name: {"result": PASSED, "said": "nothing found that is not accepted"} for name in passed},
-            ADVISORIES: json.loads(advisories.read_text()),
+            ADVISORIES: json.loads(advisories.read_text()) if advisories.exists() else None,
         }
         document = {
             "commit": commit,
