@@ -193,9 +193,13 @@ class Releases(RuleBasedStateMachine):
         """A command that drove the release to its end leaves the steady state, on the version that it names.
 
         ``HELD`` is one that was interrupted while it waited for another controller (here: for a dead one's lease).
+        ``UNCONFIRMED`` is one that moved only the parts that it could read, and says so; ``teardown`` ends it.
         """
         if outcome.code in (ExitCode.REFUSED, ExitCode.HELD) or self.meddled or "freeze" in name:
             self.meddled &= not (name.startswith("rollback") and outcome.code is ExitCode.DONE)
+            return
+        if outcome.code is ExitCode.UNCONFIRMED:
+            assert name in ("rollback force", "undo now to 1"), "only these go on when a part can't be read"
             return
         assert self.aws.weights == {"blue": 100, "green": 0}
         record = self.record()
