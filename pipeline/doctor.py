@@ -86,9 +86,12 @@ def user() -> str:
 def home() -> str:
     folder = os.environ.get("HOME", "")
     caches = Path(folder or "/nonexistent") / ".cache"
-    if not os.access(caches if caches.exists() else folder, os.W_OK):
+    try:  # Root may write to /proc, by its rights, and can't.
+        with tempfile.TemporaryDirectory(dir=caches if caches.exists() else caches.parent):
+            pass
+    except OSError:
         state = f"{folder} can't be written" if folder else "there is none"
-        raise Doubtful(f"{state}: `make` keeps the caches in {ROOT / '.cache'}")
+        raise Doubtful(f"{state}: `make` keeps the caches in {ROOT / '.cache'}") from None
     return folder
 
 

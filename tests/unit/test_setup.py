@@ -161,6 +161,14 @@ def test_the_doctor_names_each_thing_that_is_missing(monkeypatch: pytest.MonkeyP
     assert found["home"][1].startswith("◆")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has such a folder")
+def test_the_doctor_tries_to_write_to_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root has the right to write to each folder, also to those that take no files."""
+    monkeypatch.setenv("HOME", "/proc")
+
+    assert any("/proc can't be written" in line for _, line in doctor.lines())
+
+
 def test_the_doctor_needs_no_set_up() -> None:
     done = subprocess.run([sys.executable, "-S", "-m", "pipeline.doctor"], cwd=ROOT, capture_output=True, text=True)
 
