@@ -16,6 +16,8 @@ from localcloud.files import read_object
 
 JUMPS = (-3600, 3600)
 """Seconds by which a clock may jump."""
+KILL_SECONDS = 30
+"""A process that waits for a disk ends later."""
 
 
 class TooLate(Exception):
@@ -85,10 +87,14 @@ def _one(pick: Pick, victims: Victims, chance: random.Random) -> psutil.Process:
 
 
 def kill(pick: Pick) -> Act:
-    """SIGKILL for one of the processes."""
+    """SIGKILL for one of the processes, and the time until it has ended: a busy machine takes a while."""
 
     def fault(victims: Victims, chance: random.Random, seconds: float) -> None:
-        _one(pick, victims, chance).kill()
+        killed = _one(pick, victims, chance)
+        killed.kill()
+        ends = time.monotonic() + KILL_SECONDS
+        while lives(killed) and time.monotonic() < ends:
+            time.sleep(0.01)
 
     return fault
 

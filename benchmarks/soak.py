@@ -192,6 +192,7 @@ def _release(day: Day, faults: Sequence[Fault], chance: random.Random, done: Rou
     said = log.read_text(errors="replace")
     claim(bool(done.end), "the controller ends as documented", f"{controller.returncode}: {said[-300:]}")
     claim("Traceback" not in said, "the controller prints no traceback", said[-300:])
+    claim(done.sent > 0, "customers pay meanwhile", "none sent a request")
     if not faults and controller.returncode == 0:
         day.all_on(candidate, "all customers are on the candidate")
     if not any(fault.noticed for fault in faults) and done.others <= DEV.gate.others_share:

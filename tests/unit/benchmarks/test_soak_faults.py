@@ -51,8 +51,12 @@ def victims(process: "subprocess.Popen[bytes]") -> faults.Victims:
     return cast(faults.Victims, Of(process.pid))
 
 
-def test_a_killed_process_is_killed(victim: "subprocess.Popen[bytes]") -> None:
+def test_a_killed_process_has_ended_when_the_release_goes_on(victim: "subprocess.Popen[bytes]") -> None:
+    """The soak then starts other customers, if these are gone. A release without any is held for minutes."""
     faults.kill(lambda of: of.all_but_database())(victims(victim), CHANCE, 0)
+
+    with pytest.raises(faults.TooLate):
+        faults.kill(lambda of: of.all_but_database())(victims(victim), CHANCE, 0)
     assert victim.wait(5) == -9
 
 
