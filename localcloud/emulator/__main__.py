@@ -57,6 +57,7 @@ def extend() -> None:
         aliases,
         aurora,
         buckets,
+        capacity,
         custom_resources,
         deployments,
         dns,

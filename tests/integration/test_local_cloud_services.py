@@ -1,4 +1,4 @@
-"""The database, the logs and the alarms of the local cloud."""
+"""The databases, the logs and the alarms of the local cloud."""
 
 import os
 import subprocess
@@ -13,6 +13,7 @@ import pytest
 from pg8000 import native as pg8000
 
 from localcloud.postgres import Postgres, PostgresError
+from names import Index
 from tests.integration.conftest import ROOT, Platform
 
 
@@ -104,6 +105,25 @@ def test_an_alarm_follows_its_metric_and_a_composite_alarm_follows_it(platform: 
     assert eventually(lambda: (state("slow"), state("any")) == ("ALARM", "ALARM"))
     cloudwatch.delete_alarms(AlarmNames=["any"])
     cloudwatch.delete_alarms(AlarmNames=["slow"])
+
+
+def test_a_payment_consumes_capacity_of_its_table_and_of_the_table_s_indexes(platform: Platform) -> None:
+    cloudwatch: Any = platform.client("cloudwatch")
+    table = {"TableName": platform.outputs["TransactionTableName"]}
+
+    def consumed(**dimensions: str) -> float:
+        named = [{"Name": key, "Value": value} for key, value in dimensions.items()]
+        metric = {"Namespace": "AWS/DynamoDB", "MetricName": "ConsumedWriteCapacityUnits", "Dimensions": named}
+        query = {"Id": "m", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}}
+        found = cloudwatch.get_metric_data(MetricDataQueries=[query], StartTime=0, EndTime=2**32)["MetricDataResults"]
+        return float(sum(found[0]["Values"]))
+
+    index = {**table, "GlobalSecondaryIndexName": Index.BY_CUSTOMER}
+    # Given what the table and one of its indexes have consumed
+    before = consumed(**table), consumed(**index)
+    # When a customer pays, then both have consumed more some minutes later
+    assert platform.api().pay("/process").status == 201
+    assert eventually(lambda: consumed(**table) > before[0] and consumed(**index) > before[1])
 
 
 def eventually(condition: Any, seconds: float = 30) -> bool:
