@@ -1,26 +1,33 @@
-"""The console in a real browser: ``python -m benchmarks console``. Seven minutes.
+"""The console in a real browser: ``python -m benchmarks console``. Ten minutes.
 
 * First paint of each page (``first-contentful-paint``, W3C Paint Timing), its layout shifts until it is live (Layout
   Instability), and the time from the write of a record or a log until the page shows it.
 * Memory of the console's process after that: its proportional set size.
-* What it costs the gate: pairs of gates on a local cloud, without it and with four windows of it, open and live, in the
-  order ABBA. The ratio of the p99s of each route, and of all by their geometric mean.
+* What it costs the gate: pairs of gates on a local cloud in the order ABCCBA: without it; with a light client, which
+  asks for four windows and reads their streams, but draws nothing; with these windows in a browser, open and live. The
+  ratios of the p99s of each route, and of all by their geometric mean. The light client tells what the console alone
+  costs, because the browser runs on this machine, too.
 """
 
+import html
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx2
 import psutil
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -34,8 +41,10 @@ from tests.recorded import append, record
 LOADS = 7
 UPDATES = 12
 GATE = "--seed 1 --duration 40 --max-duration 40 --no-repeat"
-ORDER = (False, True, True, False)
-"""Of the gates: is the console open?"""
+WITHOUT, LIGHT, BROWSER = "without", "light", "browser"
+ORDER = (WITHOUT, LIGHT, BROWSER, BROWSER, LIGHT, WITHOUT)
+"""Of the gates: who has the console open?"""
+RATIOS = ((LIGHT, WITHOUT), (BROWSER, LIGHT), (BROWSER, WITHOUT))
 PAGES = ("/promotion", "/release/prod", "/gate", "/platform/prod", "/payments/prod", "/evidence")
 WINDOWS = ("/promotion", "/release/dev", "/gate", "/platform/dev")
 PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
@@ -125,29 +134,43 @@ def _gates(browser: Browser) -> None:
             with _console(state, browser) as console:
                 for path in ("/release/dev", "/platform/dev"):
                     _paint(console, path)
-            found = {True: [], False: []}  # type: dict[bool, list[dict[str, float]]]
-            for is_open in ORDER:
-                found[is_open].append(_gate(platform, run, state, browser, is_open=is_open))
-        print("p99 of the gate            without          with   ratio")
-        ratios = []
-        for route in found[False][0]:
-            without, beside = (statistics.geometric_mean(p99s[route] for p99s in found[each]) for each in (False, True))
-            ratios.append(beside / without)
-            print(f"{route:20}  {without:9.1f} ms  {beside:9.1f} ms  {ratios[-1]:6.3f}")
-        same = [
-            statistics.geometric_mean(b / a for a, b in zip(*map(dict.values, each), strict=True))
-            for each in found.values()
-        ]
-        print(f"all, geometric mean   {statistics.geometric_mean(ratios):33.3f}")
-        print(f"two gates of the same kind differ by {', '.join(f'{each:.3f}' for each in same)}")
+            watchers: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+                WITHOUT: nullcontext,
+                LIGHT: lambda: _read(state),
+                BROWSER: lambda: _open(state, browser),
+            }
+            found: dict[str, list[dict[str, float]]] = {name: [] for name in watchers}
+            for name in ORDER:
+                found[name].append(_gate(platform, run, watchers[name]))
+    _print(found)
 
 
-def _gate(platform: Platform, run: Run, state: State, browser: Browser, *, is_open: bool) -> dict[str, float]:
+def _print(found: dict[str, list[dict[str, float]]]) -> None:
+    """The gates' p99s by route, and their ratios."""
+    labels = [f"{one}/{other}" for one, other in RATIOS]
+    print(f"{'p99 of the gate, ms':22}", *(f"{name:>10}" for name in found), *(f"{label:>16}" for label in labels))
+    ratios: dict[str, list[float]] = {label: [] for label in labels}
+    for route in found[WITHOUT][0]:
+        p99 = {name: statistics.geometric_mean(gate[route] for gate in gates) for name, gates in found.items()}
+        for label, (one, other) in zip(labels, RATIOS, strict=True):
+            ratios[label].append(p99[one] / p99[other])
+        print(
+            f"{route:22}",
+            *(f"{each:10.1f}" for each in p99.values()),
+            *(f"{each[-1]:16.3f}" for each in ratios.values()),
+        )
+    means = [statistics.geometric_mean(each) for each in ratios.values()]
+    print(f"{'all, geometric mean':22}", *(f"{'':10}" for _ in found), *(f"{mean:16.3f}" for mean in means))
+    same = [statistics.geometric_mean(last[route] / first[route] for route in first) for first, last in found.values()]
+    print(f"two gates of the same kind differ by {', '.join(f'{each:.3f}' for each in same)}")
+
+
+def _gate(platform: Platform, run: Run, watched: Callable[[], AbstractContextManager[Any]]) -> dict[str, float]:
     """The p99 of each route, ms."""
     reports = run.source / "reports/dev"
     reports.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "loadtest.gate", "--env", "dev", "--reports", str(reports), *GATE.split()]
-    with _open(state, browser) if is_open else tempfile.TemporaryDirectory():
+    with watched():
         done = subprocess.run(command, cwd=ROOT, env=platform.environ, capture_output=True, text=True)
     try:
         routes = json.loads((reports / "gate.json").read_text())["routes"]
@@ -164,23 +187,59 @@ def _open(state: State, browser: Browser) -> Iterator[Sequence[Page]]:
 
 
 @contextmanager
+def _read(state: State) -> Iterator[None]:
+    """The requests of the same windows without a browser: link, pages, their files once, and their streams."""
+    with ThreadPoolExecutor(16) as readers, httpx2.Client(timeout=None, trust_env=False) as client:
+        with _started(state) as (link, _):
+            address = f"http://127.0.0.1:{urlsplit(link).port}"  # httpx2 may not find the name of the link
+            client.get(f"{address}/?{urlsplit(link).query}")
+            files: set[str] = set()
+            streams = []
+            for path in WINDOWS:
+                page = client.get(address + path).raise_for_status().text
+                for file in set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page)) - files:
+                    client.get(address + html.unescape(file)).raise_for_status()
+                    files.add(file)
+                for stream in re.findall(r'hx-sse:connect="([^"]+)"', page):
+                    streams.append(readers.submit(_events, client, address + html.unescape(stream)))
+            yield
+            broken = [stream for stream in streams if stream.done()]
+        if broken or not all(stream.result() for stream in streams):
+            raise SystemExit("a stream of the console ended while the gate ran, or told nothing")
+
+
+def _events(client: httpx2.Client, address: str) -> int:
+    """How many events a stream tells until the console ends it."""
+    with client.stream("GET", address, headers={"Accept": "text/event-stream"}) as answer:
+        return sum(part.count(b"\n\n") for part in answer.raise_for_status().iter_raw())
+
+
+@contextmanager
 def _console(state: State, browser: Browser) -> Iterator[Console]:
+    with _started(state) as (link, process):
+        context = browser.new_context(viewport={"width": 1280, "height": 900})
+        try:
+            page = context.new_page()
+            page.goto(link)
+            page.wait_for_url("**/promotion")
+            page.close()
+            yield Console(link.partition("/?")[0], process, context)
+        finally:
+            context.close()
+
+
+@contextmanager
+def _started(state: State) -> Iterator[tuple[str, psutil.Process]]:
+    """A console: its link, and its process."""
     environ: dict[str, Any] = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-m", "console", "--port", "0"],
         cwd=state.root, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
     try:
         assert process.stdout
-        link = process.stdout.readline().split()[-1]
-        page = context.new_page()
-        page.goto(link)
-        page.wait_for_url("**/promotion")
-        page.close()
-        yield Console(link.partition("/?")[0], psutil.Process(process.pid), context)
+        yield process.stdout.readline().split()[-1], psutil.Process(process.pid)
     finally:
-        context.close()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=10)
 
