@@ -62,7 +62,7 @@ def export(root: Path, target: Path, revision: str | None = None, repository: Pa
     except GitError as error:
         raise BadInput(f"Commit {commit[:12]} can't be read: {error}. Is the repository complete?") from error
     dirty = "" if revision else git_in("status", "--porcelain")
-    note = f"{len(dirty.splitlines())} changed files are not in this commit and are not promoted" if dirty else None
+    note = f"changed files that are not in this commit, and not promoted: {len(dirty.splitlines())}" if dirty else None
     subject, author, committer, signature = git_in("log", "-1", f"--format={ABOUT}", commit).split("\0")
     origin = {"author": author, "committer": committer, "signature": signature}
     return Source(revision=commit, subject=subject, note=note, origin=origin)

@@ -48,7 +48,7 @@ def test_the_commit_is_promoted_and_not_the_work_tree(
     main(["promote"])
     # Then the step saw the committed content, and a note mentions the change
     assert (tmp_path / "seen").read_text() == "committed"
-    assert "1 changed files are not in this commit" in capsys.readouterr().out
+    assert "changed files that are not in this commit, and not promoted: 1" in capsys.readouterr().out
 
 
 def test_without_a_terminal_it_stops_before_prod_and_approve_goes_on(
