@@ -16,7 +16,15 @@ from enum import IntEnum
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from pipeline.compliance.acknowledgements import ENVIRONMENTS, HEADER, LONGEST, TABLE, MalformedAcknowledgements, load
+from pipeline.compliance.acknowledgements import (
+    ENVIRONMENTS,
+    HEADER,
+    LONGEST,
+    TABLE,
+    MalformedAcknowledgements,
+    load,
+    owners,
+)
 from pipeline.output import say
 
 
@@ -34,7 +42,7 @@ def main(arguments: list[str] | None = None, *, table: Path = TABLE, today: date
     options = _parser().parse_args(arguments)
     try:
         line = acknowledge(options, table, today or date.today())
-    except (Refused, OSError) as error:
+    except (Refused, MalformedAcknowledgements, OSError) as error:
         say(f"Not written: {error}", sys.stderr)
         return ExitCode.REFUSED
     say(f"Written: {table.name}:{line}. Commit it; a reviewer judges the reason.")
@@ -44,7 +52,7 @@ def main(arguments: list[str] | None = None, *, table: Path = TABLE, today: date
 def acknowledge(options: argparse.Namespace, table: Path, today: date) -> int:
     """Add the entry of ``options`` to ``table``, and return its line. Raises ``Refused``; then nothing has changed."""
     reason = options.reason or _ask("reason", "Why may this stay as it is?")
-    owner = options.owner or _ask("owner", "Which team answers for it?")
+    owner = options.owner or _ask("owner", f"Who answers for it ({', '.join(owners(table))})?")
     expires = _date(options.expires or _ask("expires", "Looked at again on (YYYY-MM-DD, within a year)?"), today)
     before = table.read_text()
     entry = _entry(options.construct, options.finding, options.env, reason, owner, expires)
@@ -119,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         help="only in this environment; may be repeated",
     )
     command.add_argument("--reason", help="why it may stay as it is, for a reviewer and an assessor")
-    command.add_argument("--owner", help="the team that answers for it")
+    command.add_argument("--owner", help="who answers for it: one of the list at the head of the table")
     command.add_argument("--expires", metavar="DATE", help="when it is looked at again: YYYY-MM-DD, within a year")
     return parser
 

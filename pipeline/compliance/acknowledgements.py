@@ -1,7 +1,7 @@
 """The findings that people have reviewed and accepted, read from the table ``acknowledgements.toml``.
 
 An entry accepts each of its ``findings`` at each of its ``constructs``. It has a reason, an owner, and a date on which
-it must be reviewed again.
+it must be reviewed again. An owner is one of ``owners``, the list at the head of the table.
 
 A platform's construct is named by its path inside the environment's stage (``Platform/...``). Its entry applies to
 every environment, or to those listed under ``environments``. ``{environment}`` stands for the environment's name. An
@@ -26,6 +26,8 @@ from names import REGIONAL_ARTIFACTS
 HEADER = "[[acknowledgement]]"
 """The first line of an entry."""
 TABLE = Path(__file__).with_name("acknowledgements.toml")
+OWNERS = "owners"
+"""The list of those who may answer for an entry."""
 FIELDS = {"findings": list, "constructs": list, "reason": str, "owner": str, "expires": date}
 PLACEHOLDER = "{environment}"
 REGION = "{region}"
@@ -158,18 +160,15 @@ def stale(claims: Iterable[Claim], found: Collection[tuple[str, str]], today: da
 
 def load(table: Path = TABLE) -> list[Acknowledgement]:
     """Read the table. Raises ``MalformedAcknowledgements``."""
-    content = table.read_text(encoding="utf-8")
-    try:
-        document = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise MalformedAcknowledgements(f"{table.name} is not TOML: {error}") from error
-    if unknown := set(document) - {"acknowledgement"}:
+    content, document = _document(table)
+    if unknown := set(document) - {OWNERS, "acknowledgement"}:
         raise MalformedAcknowledgements(f"{table.name}: unknown table {', '.join(sorted(unknown))}")
     raw = document.get("acknowledgement", [])
     lines = [number for number, text in enumerate(content.split("\n"), start=1) if text.strip().startswith(HEADER)]
     if len(lines) != len(raw):
         raise MalformedAcknowledgements(f"{table.name}: write each entry below a line {HEADER}")
-    entries = [_entry(table, line, each) for line, each in zip(lines, raw, strict=True)]
+    known = owners(table)
+    entries = [_entry(table, line, each, known) for line, each in zip(lines, raw, strict=True)]
     times = Counter(
         (pair, environment) for each in entries for pair in each.pairs() for environment in each.environments
     )
@@ -179,7 +178,25 @@ def load(table: Path = TABLE) -> list[Acknowledgement]:
     return entries
 
 
-def _entry(table: Path, line: int, raw: dict[str, Any]) -> Acknowledgement:
+def owners(table: Path = TABLE) -> tuple[str, ...]:
+    """Who may answer for an entry of the table. Raises ``MalformedAcknowledgements``."""
+    _, document = _document(table)
+    found = document.get(OWNERS, [])
+    if not isinstance(found, list) or not all(isinstance(each, str) and each.strip() for each in found):
+        raise MalformedAcknowledgements(f"{table.name}: {OWNERS} must be a list of names")
+    return tuple(found)
+
+
+def _document(table: Path) -> tuple[str, dict[str, Any]]:
+    """The table as text, and what TOML makes of it."""
+    content = table.read_text(encoding="utf-8")
+    try:
+        return content, tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise MalformedAcknowledgements(f"{table.name} is not TOML: {error}") from error
+
+
+def _entry(table: Path, line: int, raw: dict[str, Any], known: Collection[str]) -> Acknowledgement:
     def fault(message: str) -> MalformedAcknowledgements:
         return MalformedAcknowledgements(f"{table.name}:{line}: {message}")
 
@@ -193,6 +210,8 @@ def _entry(table: Path, line: int, raw: dict[str, Any]) -> Acknowledgement:
         raise fault(f"{short[0]!r} is not a long id (Pack::Rule or Pack::Rule[...])")
     if len(raw["reason"].strip()) < SHORTEST_REASON:
         raise fault("the reason is too short for a reviewer")
+    if raw["owner"] not in known:
+        raise fault(f"unknown owner {raw['owner']!r}. Known: {', '.join(known)} ({OWNERS}, at the head of the file)")
     environments = tuple(raw.get("environments", ENVIRONMENTS))
     if undefined := set(environments) - set(ENVIRONMENTS):
         raise fault(f"unknown environment {', '.join(sorted(undefined))}")

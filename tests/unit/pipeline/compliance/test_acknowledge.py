@@ -9,7 +9,7 @@ from pipeline.compliance.__main__ import main
 from pipeline.compliance.acknowledgements import load
 
 TODAY = date(2030, 6, 1)
-TABLE = """# A comment that stays.
+TABLE = """owners = ["the tests", "platform"]  # A comment that stays.
 
 [[acknowledgement]]
 constructs = ["Platform/Topic/Resource"]
@@ -43,7 +43,7 @@ def test_an_entry_is_written_below_the_others(table: Path, capsys: pytest.Captur
 
 
 def test_what_is_not_given_is_asked_for(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = {"Why": REASON, "Which team": "platform", "Looked at": "2031-01-31"}
+    answers = {"Why": REASON, "Who answers for it (the tests, platform)?": "platform", "Looked at": "2031-01-31"}
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("builtins.input", lambda asked: next(answers[of] for of in answers if asked.startswith(of)))
     assert main(WHAT, table=table, today=TODAY) == 0
@@ -58,6 +58,10 @@ def test_what_is_not_given_is_asked_for(table: Path, monkeypatch: pytest.MonkeyP
         ([*WHAT, *TERMS, "--expires", "2032-06-01"], "2032-06-01 is not within the next year"),
         ([*WHAT, *TERMS, "--expires", "2030-06-01"], "2030-06-01 is not within the next year"),
         ([*WHAT, *TERMS, "--reason", "wontfix"], "acknowledgements.toml:10: the reason is too short for a reviewer"),
+        (
+            [*WHAT, *TERMS, "--owner", "plattform"],
+            "acknowledgements.toml:10: unknown owner 'plattform'. Known: the tests, platform (owners, at the head",
+        ),
         ([*WHAT, *TERMS, "--finding", "CKV_AWS_18"], "'CKV_AWS_18' is not a long id"),
         (
             [*WHAT, *TERMS, "--construct", "Platform/Topic/Resource", "--finding", "AwsSolutions::AwsSolutions-SNS3"],

@@ -9,7 +9,8 @@ from names import PIPELINE as STACK_NAME
 from names import REGIONAL_ARTIFACTS
 from pipeline.compliance.acknowledgements import PLATFORM, MalformedAcknowledgements, claims, load
 
-GOOD = """
+OWNERS = 'owners = ["platform"]'
+ENTRY = """
 [[acknowledgement]]
 constructs = ["Platform/Api/{environment}"]
 findings = ["AwsSolutions::AwsSolutions-IAM5[Resource::*]"]
@@ -17,6 +18,7 @@ reason = "There is no resource\\n to name for this action."
 owner = "platform"
 expires = 2030-01-31
 """
+GOOD = OWNERS + ENTRY
 
 
 @pytest.fixture
@@ -54,6 +56,10 @@ def test_each_finding_is_acknowledged_at_each_construct(table: Path) -> None:
         ("expires = 2030-01-31", 'expires = "2030-01-31"', "acknowledgements.toml:2: expires must be a date"),
         ("owner =", "ower =", "acknowledgements.toml:2: missing owner"),
         ("owner =", "ower = 'x'\nowner =", "acknowledgements.toml:2: unknown ower"),
+        ('owner = "platform"', 'owner = "me"', "acknowledgements.toml:2: unknown owner 'me'. Known: platform "),
+        (OWNERS, "", "acknowledgements.toml:2: unknown owner 'platform'"),
+        (OWNERS, "owners = 'platform'", "acknowledgements.toml: owners must be a list of names"),
+        (OWNERS, "owners = ['']", "acknowledgements.toml: owners must be a list of names"),
         ("There is no resource\\n to name for this action.", "wontfix", "is too short"),
         ("AwsSolutions::AwsSolutions-IAM5", "AwsSolutions-IAM5", "is not a long id"),
         ('owner = "platform"', 'owner = "platform"\nenvironments = ["production"]', "unknown environment production"),
@@ -80,7 +86,7 @@ def test_a_malformed_table_is_refused_with_place_and_fault(table: Path, before: 
 
 
 def test_a_second_acknowledgement_of_the_same_finding_is_refused(table: Path) -> None:
-    table.write_text(GOOD + GOOD)
+    table.write_text(GOOD + ENTRY)
     with pytest.raises(MalformedAcknowledgements, match="acknowledged 2 times"):
         load(table)
 

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.compliance.advisories import main
 
+OWNERS = 'owners = ["payments"]\n'
 TODAY = date(2027, 1, 1)
 GHSA, CVE = "GHSA-aaaa-bbbb-cccc", "CVE-2027-0001"
 VULNERABLE = {
@@ -44,7 +45,7 @@ def answer(root: Path, lock: str, *packages: dict[str, Any]) -> None:
 
 def audited(root: Path, *entries: str) -> int:
     table = root / "table.toml"
-    table.write_text("\n".join(entries))
+    table.write_text(OWNERS + "\n".join(entries))
     return main([], root=root, table=table, today=TODAY)
 
 
@@ -67,7 +68,7 @@ def test_the_report_says_what_was_found_and_who_accepted_it(root: Path) -> None:
     # Given an accepted advisory
     answer(root, "lambdas/requirements.txt", CLEAN, VULNERABLE)
     table, report = root / "table.toml", root / "reports" / "audit.json"
-    table.write_text(entry(GHSA))
+    table.write_text(OWNERS + entry(GHSA))
     # When
     assert main(["--report", str(report)], root=root, table=table, today=TODAY) == 0
     # Then

@@ -85,7 +85,8 @@ def test_a_template_cannot_acknowledge_its_own_finding(base: Path) -> None:
 def test_only_the_table_of_main_accepts_a_finding(base: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.toml"
     table.write_text(
-        f"""[[acknowledgement]]
+        f"""owners = ["security"]
+[[acknowledgement]]
 constructs = ["{GROUP.partition("/")[2]}"]
 findings = ["AwsSolutions::AwsSolutions-EC23"]
 reason = "A bastion stands behind it, and it has no other door."

@@ -83,7 +83,7 @@ def test_each_rule_is_told_once_with_property_value_and_line(assembly: Path) -> 
 
 def test_the_command_that_it_prints_writes_the_entry(assembly: Path, tmp_path: Path) -> None:
     table = tmp_path / "acknowledgements.toml"
-    table.write_text("")
+    table.write_text("owners = ['platform']")
     command = tell(ingress(f"Dev/{GROUP}"), assembly).splitlines()[-1].partition("accept it: ")[2]
     assert command.startswith("python -m pipeline.compliance acknowledge ")
     terms = ["--reason", "A bastion that is gone tomorrow.", "--owner", "platform", "--expires", "2030-07-01"]
