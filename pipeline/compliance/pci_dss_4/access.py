@@ -1,20 +1,21 @@
-"""Requirements 6.5.1, 7.2.5 and 7.3.3: who may do what, and who approves a change."""
+"""Requirements 6.5.1, 7.2.5, 7.3.3 and 8.4.2: who may do what, how people come in, and who approves a change."""
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.compliance.pci_dss_4.declaration import DOMAIN, rule
+from pipeline.compliance.pci_dss_4.declaration import rule
 from pipeline.compliance.pci_dss_4.policies import (
     WILDCARDS,
     admits_anybody,
     allowing,
     as_list,
     covers,
+    documents,
     names_owner,
 )
 from pipeline.compliance.resolution import text, unknown
-from pipeline.compliance.template_pack import Resource
+from pipeline.compliance.template_pack import EVERY_KIND, Resource
 
 IDENTITIES = ("AWS::IAM::Role", "AWS::IAM::User", "AWS::IAM::Group")
 POLICIES = (
@@ -23,32 +24,12 @@ POLICIES = (
     "AWS::IAM::RolePolicy",
     "AWS::IAM::UserPolicy",
     "AWS::IAM::GroupPolicy",
+    "AWS::IoT::Policy",
 )
-RESOURCE_POLICIES = {
-    "AWS::ApiGateway::RestApi": "Policy",
-    "AWS::Backup::BackupVault": "AccessPolicy",
-    "AWS::ECR::Repository": "RepositoryPolicyText",
-    "AWS::EFS::FileSystem": "FileSystemPolicy",
-    "AWS::IAM::Role": "AssumeRolePolicyDocument",
-    "AWS::KMS::Key": "KeyPolicy",
-    "AWS::S3::BucketPolicy": "PolicyDocument",
-    "AWS::SecretsManager::ResourcePolicy": "ResourcePolicy",
-    "AWS::SNS::TopicPolicy": "PolicyDocument",
-    "AWS::SNS::TopicInlinePolicy": "PolicyDocument",
-    "AWS::SQS::QueuePolicy": "PolicyDocument",
-    "AWS::SQS::QueueInlinePolicy": "PolicyDocument",
-    DOMAIN: "AccessPolicies",
-}
-OPTIONAL = (
-    "AWS::ApiGateway::RestApi",
-    "AWS::Backup::BackupVault",
-    "AWS::ECR::Repository",
-    "AWS::EFS::FileSystem",
-    DOMAIN,
-)
-PERMISSION = "AWS::Lambda::Permission"
+ADMITTING_NOBODY = (*POLICIES, "AWS::EC2::VPCEndpoint")
+"""The policies of identities, and of doors in a network: what they let pass, the resource behind still refuses."""
+USER, ACCESS_KEY = "AWS::IAM::User", "AWS::IAM::AccessKey"
 PERMISSION_SET = "AWS::SSO::PermissionSet"
-BUS_POLICY, BUILD = "AWS::Events::EventBusPolicy", "AWS::CodeBuild::Project"
 WIDE_POLICY = re.compile(
     r"Administrator|PowerUser|Full_?Access|IAMFull|ReadWrite|ReadOnly|ViewOnly|SecurityAudit", re.IGNORECASE
 )
@@ -82,10 +63,12 @@ def no_administrators(identity: Resource) -> bool:
     return not any(unknown(each) or WIDE_POLICY.search(text(each)) for each in arns)
 
 
-@rule("7.3.3", "NoAnonymousAccess", *RESOURCE_POLICIES, PERMISSION, BUS_POLICY, BUILD, fault="Anybody has access")
+@rule("7.3.3", "NoAnonymousAccess", EVERY_KIND, fault="Anybody has access")
 def no_anonymous_access(holder: Resource) -> bool:
+    if holder.kind in ADMITTING_NOBODY:
+        return True
     match holder.kind:
-        case "AWS::Lambda::Permission":
+        case "AWS::Lambda::Permission" | "AWS::Lambda::LayerVersionPermission":
             return _names_caller(holder)
         case "AWS::Events::EventBusPolicy":
             condition = holder.get("Condition")
@@ -94,10 +77,20 @@ def no_anonymous_access(holder: Resource) -> bool:
             return not admits_anybody(holder.get("Statement") or plain)
         case "AWS::CodeBuild::Project":
             return holder.get("Visibility") in (None, "PRIVATE")
-    document = holder.get(RESOURCE_POLICIES[holder.kind])
-    if document is None and holder.kind in OPTIONAL:
-        return True
-    return not any(admits_anybody(each) for each in allowing(document))
+    return not any(
+        admits_anybody(each)
+        for document in _documents_anywhere(holder)
+        for each in allowing(document)
+        if "Principal" in each or "NotPrincipal" in each  # a policy of an identity names nobody
+    )
+
+
+@rule(
+    "8.4.2", "NoUserLogins", USER, ACCESS_KEY, fault="A user has a password or key here, beside the identity provider"
+)
+def no_user_logins(login: Resource) -> bool:
+    # One factor is enough for both. The identity provider asks people for two, and knows when they leave.
+    return login.kind == USER and login.get("LoginProfile") is None
 
 
 @rule("6.5.1", "ApprovedChanges", "AWS::CodePipeline::Pipeline", fault="No person approves a change before production")
@@ -142,11 +135,22 @@ def _names_caller(permission: Resource) -> bool:
     """Whether a permission names who calls a function. A service calls for everybody, unless its resource is named."""
     principal = text(permission.get("Principal"))
     anybody = bool(WILDCARDS.search(principal))
-    names = ("SourceAccount", "PrincipalOrgID", *(() if anybody else ("SourceArn",)))
+    names = ("SourceAccount", "PrincipalOrgID", "OrganizationId", *(() if anybody else ("SourceArn",)))
     limits = [permission.get(name) for name in names]
     if any(each and not unknown(each) and names_owner(text(each)) for each in limits):
         return bool(principal)
     return bool(principal) and not anybody and ".amazonaws.com" not in principal
+
+
+def _documents_anywhere(holder: Resource) -> Iterator[Any]:
+    """Every policy document among the properties, so that a service with new resource policies is no hole."""
+    properties = holder.body["Properties"]
+    if "Fn::Unknown" in properties:
+        yield properties
+    for name, value in properties.items():
+        for document in documents(value, name):
+            holder.get(name)  # so that the finding names this property
+            yield document
 
 
 def _documents(policy: Resource) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pipeline.compliance.template_pack import Resource, Rule
 
 BUCKET = "AWS::S3::Bucket"
+BUILD = "AWS::CodeBuild::Project"
 CLASSIC_BALANCER = "AWS::ElasticLoadBalancing::LoadBalancer"
 CLUSTER = "AWS::RDS::DBCluster"
 DISTRIBUTION = "AWS::CloudFront::Distribution"

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.compliance.pci_dss_4.declaration import (
     BUCKET,
+    BUILD,
     CLUSTER,
     DISTRIBUTION,
     HTTP_STAGE,
@@ -81,6 +82,14 @@ def firewall_logs(firewall: Resource) -> bool:
 @rule("10.2.1", "FlowLogs", VPC, fault="Connections in the network are not logged")
 def flow_logs(vpc: Resource) -> bool:
     return any(each.get("TrafficType") == "ALL" for each in vpc.referrers("AWS::EC2::FlowLog", by="ResourceId"))
+
+
+@rule("10.2.1", "BuildLogs", BUILD, fault="Nobody can read later what a build did")
+def build_logs(build: Resource) -> bool:
+    # CloudWatch keeps the log of a build, and S3 does not, where the project says nothing.
+    return build.get("LogsConfig.CloudWatchLogs.Status") in (None, "ENABLED") or bool(
+        build.get("LogsConfig.S3Logs.Status") == "ENABLED"
+    )
 
 
 @rule("10.2.1", "TrailActive", "AWS::CloudTrail::Trail", fault="The trail is off, or its files prove nothing")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pipeline.compliance.resolution import flag, text, unknown
+from pipeline.compliance.resolution import UNKNOWN, flag, text, unknown
 from pipeline.compliance.template_pack import Resource
 
 WILDCARDS = re.compile(r"[*?]")
@@ -33,11 +33,54 @@ LIMITING_KEYS = frozenset(
 LIMITING_OPERATORS = frozenset({"stringequals", "stringlike", "arnequals", "arnlike", "bool"})
 """Without ``IfExists``, ``ForAllValues`` and negation: those are true of a caller who does not send the key."""
 
+DOCUMENT = re.compile(
+    r"(\w*Resource|\w*Access|Key|FileSystem|Repository)?Policy|\w*Policy(Document|Text)|AccessPolicies"
+)
+"""Names of properties that hold a policy document, so that an unknown one is found there."""
+
 Statement = dict[str, Any]
 
 
 class NotReadable(ValueError):
     """A document that is not there, or only known at deployment."""
+
+
+def documents(value: Any, name: str = "") -> Iterator[Any]:
+    """Each policy document in ``value``, the property ``name``: at any depth, and also where it is text."""
+    match value:
+        case {"Fn::Unknown": _}:
+            if DOCUMENT.fullmatch(name):
+                yield value
+        case str() | {"Fn::Join": _}:
+            yield from documents(_parsed(value), name)
+        case {"Statement": found} if _are_statements(found, value):
+            yield value
+        case dict():
+            for key, each in value.items():
+                yield from documents(each, key)
+        case list():
+            for each in value:
+                yield from documents(each, name)
+
+
+def _parsed(value: Any) -> Any:
+    """What a text says as JSON, ``None`` if it is none. What is unknown in it may be anybody."""
+    parts = value["Fn::Join"][1] if isinstance(value, dict) else [value]
+    said = "".join("*" if unknown(each) else text(each) for each in parts)
+    if not said.lstrip().startswith(("{", "[")):
+        return UNKNOWN if unknown(value) else None
+    try:
+        return json.loads(said, strict=False)
+    except ValueError:
+        return UNKNOWN if unknown(value) or "Statement" in said else None
+
+
+def _are_statements(found: Any, document: dict[str, Any]) -> bool:
+    """Whether these are a policy's. A firewall's rules have a ``Statement``, too, but no effect in it."""
+    each_of = as_list(found)
+    if any(isinstance(each, dict) and "Effect" in each for each in each_of):
+        return True
+    return UNKNOWN in each_of and set(document) <= {"Version", "Id", "Statement"}
 
 
 def statements(document: Any) -> list[Statement]:

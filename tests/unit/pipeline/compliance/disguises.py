@@ -1,5 +1,6 @@
 """Resources that break the intent of a requirement in a form that is easy to miss, by subject."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +40,8 @@ REPOSITORIES = {"Federated": "arn:aws:iam::111111111111:oidc-provider/token.acti
 SUBJECT = "token.actions.githubusercontent.com:sub"
 HALVES = [{"CidrIp": "0.0.0.0/1"}, {"CidrIp": "128.0.0.0/1"}]
 APPROVAL = {"ActionTypeId": {"Category": "Approval"}}
+OPEN = policy("Allow", Action="*", Resource="*", Principal="*")
+LOGS_POLICY, LOOKED_UP = "AWS::Logs::ResourcePolicy", "{{resolve:secretsmanager:app:SecretString:password}}"
 DEPLOY = {"ActionTypeId": {"Category": "Deploy"}, "Configuration": {"ActionMode": "CHANGE_SET_EXECUTE"}}
 
 
@@ -278,6 +281,7 @@ CASES = [
     # Access
     allow("NoWildcardActions", "a role's policy", "AWS::IAM::RolePolicy", Action="*"),
     allow("NoWildcardActions", "a user's policy", "AWS::IAM::UserPolicy", Action="iam:*"),
+    allow("NoWildcardActions", "a device's policy", "AWS::IoT::Policy", Action="iot:*"),
     one(
         "NoWildcardActions",
         "a policy in a group",
@@ -478,6 +482,51 @@ CASES = [
         Statement={"Effect": "Allow", "Principal": "*", "Action": "events:PutEvents"},
     ),
     one("NoAnonymousAccess", "logs of builds", BUILD, Visibility="PUBLIC_READ"),
+    one("NoAnonymousAccess", "code in a layer", "AWS::Lambda::LayerVersionPermission", Principal="*"),
+    *(
+        one("NoAnonymousAccess", f"a resource policy: {kind}", kind, **{name: OPEN})
+        for kind, name in {
+            "AWS::ApiGateway::RestApi": "Policy",
+            "AWS::Backup::BackupVault": "AccessPolicy",
+            "AWS::CodeArtifact::Domain": "PermissionsPolicyDocument",
+            "AWS::ECR::Repository": "RepositoryPolicyText",
+            "AWS::EFS::FileSystem": "FileSystemPolicy",
+            "AWS::Events::EventBus": "Policy",
+            "AWS::KMS::ReplicaKey": "KeyPolicy",
+            "AWS::Kinesis::ResourcePolicy": "ResourcePolicy",
+            "AWS::Logs::LogGroup": "ResourcePolicyDocument",
+            "AWS::OpenSearchService::Domain": "AccessPolicies",
+            "AWS::S3::AccessPoint": "Policy",
+            "AWS::S3Express::BucketPolicy": "PolicyDocument",
+            "AWS::SecretsManager::ResourcePolicy": "ResourcePolicy",
+            "AWS::SQS::QueueInlinePolicy": "PolicyDocument",
+            "AWS::SSM::ResourcePolicy": "Policy",
+            "AWS::Service::OfTomorrow": "WhoMay",
+        }.items()
+    ),
+    *(
+        one("NoAnonymousAccess", f"a resource policy {how}", LOGS_POLICY, PolicyDocument=document)
+        for how, document in {
+            "as text": json.dumps(OPEN),
+            "as joined text": joined(json.dumps(OPEN)[:40], json.dumps(OPEN)[40:]),
+            "as text with a parameter": joined('{"Statement": {"Effect": "Allow", "Principal": "', ref("Given"), '"}}'),
+            "that is half a parameter": joined('{"Statement": ', ref("Given"), "}"),
+            "that is a parameter": ref("Given"),
+            "whose statements are a parameter": {"Version": "2012-10-17", "Statement": ref("Given")},
+            "that is no JSON": "{'Statement': ...}",
+        }.items()
+    ),
+    one("NoAnonymousAccess", "in a table", TABLE, ResourcePolicy={"PolicyDocument": OPEN}),
+    one("NoAnonymousAccess", "a macro's", KMS_KEY, **{"Fn::Transform": {"Name": "AWS::Include"}}),
+    one("BuildLogs", "a parameter", BUILD, LogsConfig={"CloudWatchLogs": {"Status": ref("Given")}}),
+    one(
+        "BuildLogs",
+        "both off",
+        BUILD,
+        LogsConfig={"CloudWatchLogs": {"Status": "DISABLED"}, "S3Logs": {"Status": "DISABLED"}},
+    ),
+    one("NoUserLogins", "an access key", "AWS::IAM::AccessKey", UserName="app"),
+    one("NoUserLogins", "a password that is looked up", "AWS::IAM::User", LoginProfile={"Password": LOOKED_UP}),
     *(
         allow("NoWildcardActions", f"{action} where no resource is named: {where}", Action=[action], Resource=where)
         for action, where in {

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.compliance.pci_dss_4 import RULES, pack
-from tests.unit.pipeline.compliance.disguises import CASES, CONDITIONS, KEY, LOG_GROUP, PARAMETERS, Case
+from tests.unit.pipeline.compliance.disguises import CASES, CONDITIONS, KEY, LOG_GROUP, OPEN, PARAMETERS, Case
 from tests.unit.pipeline.compliance.test_pci_dss_4 import (
     EXAMPLES,
     GROUP,
@@ -17,15 +17,41 @@ from tests.unit.pipeline.compliance.test_pci_dss_4 import (
     Example,
     Resources,
     broken,
+    joined,
+    policy,
     ref,
     resource,
 )
+
+OF_ACCOUNT = joined('{"Statement": {"Effect": "Allow", "Principal": {"AWS": "', ref("AWS::AccountId"), '"}}}')
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda each: f"{each.rule}: {each.what}")
 def test_a_violation_in_disguise_is_found(case: Case, tmp_path: Path) -> None:
     found = broken(case.resources, tmp_path, Parameters=PARAMETERS, Conditions=CONDITIONS)
     assert (case.rule, "it") in found
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties"),
+    [
+        ("AWS::SNS::TopicPolicy", {"PolicyDocument": policy("Allow", Principal={"Service": "events.amazonaws.com"})}),
+        ("AWS::Logs::ResourcePolicy", {"PolicyDocument": OF_ACCOUNT}),
+        ("AWS::IAM::Role", {"Policies": [{"PolicyDocument": policy("Allow", Action="s3:GetObject", Resource="*")}]}),
+        ("AWS::EC2::VPCEndpoint", {"PolicyDocument": OPEN}),
+        ("AWS::SQS::QueuePolicy", {"PolicyDocument": policy("Deny", Action="*", Principal="*")}),
+        (
+            "AWS::SNS::Topic",
+            {"DataProtectionPolicy": {"Statement": [{"Principal": ["*"], "Operation": {"Audit": {}}}]}},
+        ),
+        ("AWS::WAFv2::WebACL", {"Rules": [{"Statement": {"NotStatement": {"Statement": {"Arn": ref("Given")}}}}]}),
+        ("AWS::Lambda::LayerVersionPermission", {"Principal": "*", "OrganizationId": "o-123"}),
+        ("AWS::Lambda::LayerVersionPermission", {"Principal": "111111111111"}),
+    ],
+)
+def test_a_policy_that_names_whom_it_admits_is_none_for_anybody(kind: str, properties: Any, tmp_path: Path) -> None:
+    found = broken({"it": resource(kind, **properties)}, tmp_path, Parameters=PARAMETERS)
+    assert ("NoAnonymousAccess", "it") not in found
 
 
 def test_a_nested_stack_is_read_with_the_values_it_gets(tmp_path: Path) -> None:

@@ -256,6 +256,7 @@ EXAMPLES = [
         {"KeyPolicy": policy("Allow", Principal={"AWS": "arn"})},
         {"KeyPolicy": policy("Allow", Principal="*")},
     ),
+    alone("NoUserLogins", "AWS::IAM::User", {"Groups": ["readers"]}, {"LoginProfile": {"Password": ref("key")}}),
     alone("AuthenticatedApi", METHOD, {"AuthorizationType": "AWS_IAM"}, {"AuthorizationType": "NONE"}),
     alone(
         "AuthenticatedApi", METHOD, {"HttpMethod": "OPTIONS", "Integration": {"Type": "MOCK"}}, {"HttpMethod": "POST"}
@@ -277,6 +278,12 @@ EXAMPLES = [
         {"GenerateSecretString": {"PasswordLength": 4}},
     ),
     alone("ApiAccessLogs", STAGE, {"AccessLogSetting": {"DestinationArn": "arn", "Format": LINE}}, {}),
+    alone(
+        "BuildLogs",
+        "AWS::CodeBuild::Project",
+        {"LogsConfig": {"CloudWatchLogs": {"Status": "DISABLED"}, "S3Logs": {"Status": "ENABLED"}}},
+        {"LogsConfig": {"CloudWatchLogs": {"Status": "DISABLED"}}},
+    ),
     alone(
         "TrailActive",
         "AWS::CloudTrail::Trail",
