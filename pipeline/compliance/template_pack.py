@@ -22,18 +22,26 @@ from aws_cdk import (
 )
 from aws_cdk import PolicyValidationPluginReport as Report
 
-from pipeline.assembly import references
+from pipeline.assembly import references, top_level_stacks
 from pipeline.compliance.resolution import OUTER, outer, worlds
 
+ANYWHERE = "aws://unknown-account/unknown-region"
+"""The environment of a stack that names none, as a manifest has it."""
 NESTED = "AWS::CloudFormation::Stack"
 EVERY_KIND = "*"
 """In the place of a rule's kinds: the rule is about every resource."""
 
 
 class Template:
-    """The resources of a CloudFormation template. ``parent``: the template of the stack that this one is nested in."""
+    """The resources of a CloudFormation template. ``parent``: the template of the stack that this one is nested in.
 
-    def __init__(self, document: Mapping[str, Any], parent: "Template | None" = None) -> None:
+    ``environment``: the stack's account and region.
+    """
+
+    def __init__(
+        self, document: Mapping[str, Any], parent: "Template | None" = None, *, environment: str = ANYWHERE
+    ) -> None:
+        self.environment = environment
         self.resources = [Resource(id, each, self) for id, each in document.get("Resources", {}).items()]
         self._by_id = {each.id: each for each in self.resources}
         self._parent = parent
@@ -150,17 +158,18 @@ class TemplatePack:
     def validate(self, context: IPolicyValidationContext) -> Report:
         violations = []
         for path in context.template_paths:
-            found = self.broken(json.loads(Path(path).read_text()), Path(path).parent)
+            file = Path(path)
+            found = self.broken(json.loads(file.read_text()), file.parent, environment=_environment(file))
             self.found.update((self.long_id(rule), each.construct_path) for rule, each, _ in found)
             for rule in self._rules:
                 if broken := {each: read for of, each, read in found if of is rule}:
                     violations.append(self._violation(rule, broken, path))
         return Report(success=not violations, violations=violations)
 
-    def broken(self, document: Mapping[str, Any], folder: Path) -> list[Finding]:
+    def broken(self, document: Mapping[str, Any], folder: Path, *, environment: str = ANYWHERE) -> list[Finding]:
         """The findings in a template, each once. ``folder``: where its nested templates are."""
         found: dict[tuple[str, str], Finding] = {}
-        for template in _templates(document, folder):
+        for template in _templates(document, folder, environment):
             for rule in self._rules:
                 for each in template.of(*rule.kinds):
                     if (read := _broken(rule, each)) is not None:
@@ -189,6 +198,12 @@ class TemplatePack:
                 for each, read in broken.items()
             ],
         )
+
+
+def _environment(template: Path) -> str:
+    """The environment of the stack that has this template, as the manifest beside it says."""
+    [found] = [each.environment for each in top_level_stacks(template.parent) if each.template_file == template]
+    return found
 
 
 def _broken(rule: Rule, resource: Resource) -> list[str] | None:
@@ -223,15 +238,16 @@ def _nested_document(stack: Resource, folder: Path) -> dict[str, Any] | None:
 def _templates(
     document: Mapping[str, Any],
     folder: Path,
+    environment: str,
     parameters: Mapping[str, Any] | None = None,
     parent: Template | None = None,
 ) -> Iterator[Template]:
     """Every world of a template, each followed by those of its nested stacks."""
     for resources in worlds(document, parameters):
-        template = Template({"Resources": resources}, parent)
+        template = Template({"Resources": resources}, parent, environment=environment)
         nested = [(stack, _nested_document(stack, folder)) for stack in template.of(NESTED)]
         template.unread.update(stack.id for stack, found in nested if found is None)
         yield template
         for stack, found in nested:
             if found is not None:
-                yield from _templates(found, folder, outer(stack.get("Parameters") or {}), template)
+                yield from _templates(found, folder, environment, outer(stack.get("Parameters") or {}), template)

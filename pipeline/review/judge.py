@@ -130,7 +130,7 @@ def _findings(assembly: Path) -> Keys:
     own = {
         (pack.long_id(rule), resource.construct_path)
         for each in _stacks(assembly)
-        for rule, resource, _ in pack.broken(each.template(), each.template_file.parent)
+        for rule, resource, _ in pack.broken(each.template(), each.template_file.parent, environment=each.environment)
     }
     scanned = {each.key for each in checkov.scan(checkov.constructs_of(assembly))}
     return own | scanned | nag_of_templates.findings(_stacks(assembly))

@@ -211,11 +211,24 @@ def key_rotation(key: Resource) -> bool:
 
 
 def own(store: Resource, key: Any) -> bool:
-    """Whether ``key`` names a key that the platform manages: one of a template, or one by its known id."""
+    """Whether ``key`` names a key that the platform manages: one of a template, or one of the stack's account.
+
+    A bare id or alias is always of the account. An ARN may be of another one, whose owner can take the key away.
+    """
     if not key or unknown(key):
         return False
     referred = store.template.referred(key)
     if referred:
         return all(each.kind in KMS_KINDS for each in referred)
     name = text(key)
+    if ":" in name:
+        _, _, service, region, account, name = name.split(":", 5)
+        if service != "kms" or not _is_here(store, account, region):
+            return False
     return name.strip("\0") != "" and "alias/aws/" not in name
+
+
+def _is_here(store: Resource, account: str, region: str) -> bool:
+    """Whether these are of the store's stack: as pseudo parameters, or as its manifest names them."""
+    own_account, own_region = store.template.environment.removeprefix("aws://").split("/")
+    return account in ("\0", own_account) and region in ("\0", own_region)

@@ -41,6 +41,7 @@ SUBJECT = "token.actions.githubusercontent.com:sub"
 HALVES = [{"CidrIp": "0.0.0.0/1"}, {"CidrIp": "128.0.0.0/1"}]
 APPROVAL = {"ActionTypeId": {"Category": "Approval"}}
 OPEN = policy("Allow", Action="*", Resource="*", Principal="*")
+FOREIGN_KEY = "arn:aws:kms:us-east-1:222222222222:key/k"
 LOGS_POLICY, LOOKED_UP = "AWS::Logs::ResourcePolicy", "{{resolve:secretsmanager:app:SecretString:password}}"
 DEPLOY = {"ActionTypeId": {"Category": "Deploy"}, "Configuration": {"ActionMode": "CHANGE_SET_EXECUTE"}}
 
@@ -232,6 +233,19 @@ CASES = [
     ),
     one("EncryptedAtRest", "AWS's key", TOPIC, KmsMasterKeyId="alias/aws/sns"),
     one("EncryptedAtRest", "AWS's key, joined", TOPIC, KmsMasterKeyId=joined("alias/", "aws/", "sns")),
+    *(
+        one("EncryptedAtRest", f"a key {where}", TOPIC, KmsMasterKeyId=key)
+        for where, key in {
+            "of another account": FOREIGN_KEY,
+            "of another account, joined": joined("arn:aws:kms:", ref("AWS::Region"), ":222222222222:key/k"),
+            "of another region": joined("arn:aws:kms:eu-west-1:", ref("AWS::AccountId"), ":key/k"),
+            "of another account, by its alias": FOREIGN_KEY.replace("key/k", "alias/k"),
+            "of AWS, by its ARN": joined(
+                "arn:aws:kms:", ref("AWS::Region"), ":", ref("AWS::AccountId"), ":alias/aws/sns"
+            ),
+            "that is none": "arn:aws:sns:us-east-1:111111111111:topic",
+        }.items()
+    ),
     one("EncryptedAtRest", "EFS", "AWS::EFS::FileSystem"),
     one("EncryptedAtRest", "EBS", "AWS::EC2::Volume", Encrypted=True),
     one("EncryptedAtRest", "a database instance", INSTANCE, StorageEncrypted=True),

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.assembly import STACK
 from pipeline.compliance.pci_dss_4 import RULES, pack
 from tests.unit.pipeline.compliance.disguises import CASES, CONDITIONS, KEY, LOG_GROUP, OPEN, PARAMETERS, Case
 from tests.unit.pipeline.compliance.test_pci_dss_4 import (
@@ -52,6 +54,32 @@ def test_a_violation_in_disguise_is_found(case: Case, tmp_path: Path) -> None:
 def test_a_policy_that_names_whom_it_admits_is_none_for_anybody(kind: str, properties: Any, tmp_path: Path) -> None:
     found = broken({"it": resource(kind, **properties)}, tmp_path, Parameters=PARAMETERS)
     assert ("NoAnonymousAccess", "it") not in found
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "0f0e0d0c-0000-4000-8000-000000000000",
+        "alias/payments",
+        joined("arn:", ref("AWS::Partition"), ":kms:", ref("AWS::Region"), ":", ref("AWS::AccountId"), ":key/k"),
+        "arn:aws:kms:us-east-1:111111111111:key/k",
+    ],
+)
+def test_a_key_of_the_stacks_own_account_is_own(key: Any, tmp_path: Path) -> None:
+    # Given stacks of two accounts, one of which has the key
+    file = tmp_path / "stack.template.json"
+    file.write_text(json.dumps({"Resources": {"it": resource("AWS::SQS::Queue", KmsMasterKeyId=key)}}))
+
+    def found(account: str) -> set[tuple[str, str]]:
+        stack = {"type": STACK, "environment": f"aws://{account}/us-east-1", "properties": {"templateFile": file.name}}
+        (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": {"it": stack}}))
+        judged = pack()
+        judged.validate(SimpleNamespace(template_paths=[str(file)]))
+        return judged.found
+
+    finding = ("PCI.DSS.401::PCI.DSS.401-3.5.1-EncryptedAtRest", "it")
+    assert finding not in found("111111111111")
+    assert (finding in found("222222222222")) == ("111111111111" in str(key))
 
 
 def test_a_nested_stack_is_read_with_the_values_it_gets(tmp_path: Path) -> None:
