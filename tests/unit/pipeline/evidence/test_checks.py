@@ -15,7 +15,11 @@ JUNIT = """<testsuites><testsuite>
 <testcase classname="tests.unit.lambdas.test_cards" name="b"><skipped/></testcase>
 <testcase classname="tests.unit.pipeline.release.test_shift" name="c">{more}</testcase>
 </testsuite></testsuites>"""
-AUDITED = {"result": "passed", "said": "300 locked packages; each of the 2 advisories is acknowledged"}
+AUDITED = {
+    "result": "passed",
+    "said": "300 packages of 7 lock files; each of the 2 advisories is acknowledged",
+    "lock_files": {"requirements/dev.txt": 277, "package-lock.json": 23},
+}
 
 
 @pytest.fixture
@@ -50,6 +54,8 @@ def test_the_bundle_says_what_was_tested_and_what_was_not(
     assert "checked   unit tests: passed, 3 tests: 0 failed, 1 skipped" in said
     assert "checked   cfn-lint: passed, nothing found that is not accepted" in said
     assert f"checked   advisories: passed, {AUDITED['said']}" in said
+    told = json.loads((synthesised.run.assembly / "checks.json").read_text())
+    assert told["checks"]["advisories"] == AUDITED, "the whole report, with the lock files"
     assert "NOT DONE  checkov: it did not run" in said
 
 
