@@ -134,7 +134,7 @@ def _works(action: dict[str, Any]) -> bool:
 def _names_caller(permission: Resource) -> bool:
     """Whether a permission names who calls a function. A service calls for everybody, unless its resource is named."""
     principal = text(permission.get("Principal"))
-    anybody = bool(WILDCARDS.search(principal))
+    anybody = bool(WILDCARDS.search(principal)) or unknown(permission.get("Principal"))
     names = ("SourceAccount", "PrincipalOrgID", "OrganizationId", *(() if anybody else ("SourceArn",)))
     limits = [permission.get(name) for name in names]
     if any(each and not unknown(each) and names_owner(text(each)) for each in limits):

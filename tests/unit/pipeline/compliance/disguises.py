@@ -497,6 +497,7 @@ CASES = [
     ),
     one("NoAnonymousAccess", "logs of builds", BUILD, Visibility="PUBLIC_READ"),
     one("NoAnonymousAccess", "code in a layer", "AWS::Lambda::LayerVersionPermission", Principal="*"),
+    one("NoAnonymousAccess", "whom a parameter names", "AWS::Lambda::Permission", Principal=ref("Given")),
     *(
         one("NoAnonymousAccess", f"a resource policy: {kind}", kind, **{name: OPEN})
         for kind, name in {
