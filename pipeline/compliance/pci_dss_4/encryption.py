@@ -222,7 +222,7 @@ def own(store: Resource, key: Any) -> bool:
         return all(each.kind in KMS_KINDS for each in referred)
     name = text(key)
     if ":" in name:
-        _, _, service, region, account, name = name.split(":", 5)
+        _, _, service, region, account, name = [*name.split(":", 5), *[""] * 5][:6]
         if service != "kms" or not _is_here(store, account, region):
             return False
     return name.strip("\0") != "" and "alias/aws/" not in name

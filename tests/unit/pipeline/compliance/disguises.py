@@ -237,6 +237,7 @@ CASES = [
         one("EncryptedAtRest", f"a key {where}", TOPIC, KmsMasterKeyId=key)
         for where, key in {
             "of another account": FOREIGN_KEY,
+            "no name of a key": "arn:aws",
             "of another account, joined": joined("arn:aws:kms:", ref("AWS::Region"), ":222222222222:key/k"),
             "of another region": joined("arn:aws:kms:eu-west-1:", ref("AWS::AccountId"), ":key/k"),
             "of another account, by its alias": FOREIGN_KEY.replace("key/k", "alias/k"),
