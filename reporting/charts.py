@@ -16,6 +16,8 @@ DOTTED = 40
 LABEL_DISTANCE = 30
 TIME_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 """Seconds."""
+HOURS_FROM = 7200
+"""Seconds. A longer time axis is labelled in hours and minutes."""
 
 Point = tuple[float, float | None]
 
@@ -25,7 +27,7 @@ class Scale(Enum):
     LOGARITHMIC = "logarithmic"
     """For a range above zero."""
     TIME = "time"
-    """Seconds; labelled as minutes and seconds."""
+    """Seconds; labelled as minutes and seconds, or as hours and minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +57,18 @@ class Axis:
 
     def label(self, value: float) -> str:
         if self.scale is Scale.TIME:
-            minutes, seconds = divmod(round(value), 60)
-            return f"{minutes}:{seconds:02d}"
+            whole, part = divmod(round(value / (60 if self.is_long else 1)), 60)
+            return f"{whole}:{part:02d}"
         return f"{value:g}"
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a time is shown in hours."""
+        return self.high - self.low > HOURS_FROM
+
+    @property
+    def time_unit(self) -> str:
+        return "h:min" if self.is_long else "min:s"
 
     def _round_values(self) -> list[float]:
         if self.scale is Scale.LOGARITHMIC:

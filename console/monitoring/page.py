@@ -58,7 +58,7 @@ def _chart(graph: Graph, view: View, styled: Sequence[tuple[Line, str]]) -> Char
         shapes or [charts.remark("no data in this time")],
         title=graph.widget.title,
         description=described or "No data in this time.",
-        x_unit="min:s",
+        x_unit=time.time_unit,
         y_unit="",
     )
 

@@ -46,7 +46,7 @@ def _weight(release: Release, time: Axis, events: list[Shape]) -> Chart:
         [*events, *charts.staircase(time, percent, steps, "candidate")],
         title="Weight of the candidate over time",
         description=f"It rises to {max(weight for _, weight in weights)} % and ends at {weights[-1][1]} %.",
-        x_unit="min:s",
+        x_unit=time.time_unit,
         y_unit="%",
     )
 
@@ -74,6 +74,6 @@ def _versions(
         [*events, *(shapes or [charts.remark("no data")])],
         title=f"{title} of both versions over time",
         description=f"Highest values: {values}.",
-        x_unit="min:s",
+        x_unit=time.time_unit,
         y_unit=unit,
     )

@@ -22,12 +22,18 @@ def test_an_axis_maps_its_range_to_the_picture_and_clips_values_beyond_it() -> N
         (20, 700, Scale.LOGARITHMIC, ["20", "50", "100", "200", "500"]),
         (0, 240, Scale.TIME, ["0:00", "1:00", "2:00", "3:00", "4:00"]),
         (0, 5400, Scale.TIME, ["0:00", "30:00", "60:00", "90:00"]),
+        (0, 10800, Scale.TIME, ["0:00", "1:00", "2:00", "3:00"]),
         (0, 0, Scale.LINEAR, ["0"]),
     ],
 )
 def test_ticks_are_round_values(low: float, high: float, scale: Scale, labels: list[str]) -> None:
     x = charts.horizontal(low, high, scale)
     assert [x.label(tick) for tick in x.ticks()] == labels
+
+
+def test_the_unit_of_a_time_is_that_of_its_labels() -> None:
+    assert charts.horizontal(0, 5400, Scale.TIME).time_unit == "min:s"
+    assert charts.horizontal(0, 10800, Scale.TIME).time_unit == "h:min"
 
 
 def test_labels_do_not_run_into_each_other() -> None:
