@@ -51,6 +51,14 @@ def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
+def seconds(written: str) -> float | None:
+    """The moment that others wrote as ISO 8601; ``None`` if it is none."""
+    try:
+        return datetime.fromisoformat(written).timestamp()
+    except (OverflowError, TypeError, ValueError):
+        return None
+
+
 def clock(at: float) -> str:
     """Local time; with the date if that is not today's."""
     moment = datetime.fromtimestamp(at).astimezone()
@@ -80,5 +88,6 @@ def static(name: str) -> str:
 
 START = secrets.token_hex(4)
 HELPERS: Mapping[str, Any] = {
-    "iso": iso, "clock": clock, "duration": duration, "took": took, "marks": MARKS, "now": time.time, "static": static,
+    "iso": iso, "seconds": seconds, "clock": clock, "duration": duration,
+    "took": took, "marks": MARKS, "now": time.time, "static": static,
 }  # fmt: skip

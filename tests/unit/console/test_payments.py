@@ -26,6 +26,9 @@ def test_at_first_the_payments_in_review_are_shown(browser: Open, environments: 
     assert "250.00 EUR" in html
     assert "cust-&lt;b&gt;1&lt;/b&gt;" in html
     assert "visa 1111" in html
+    # A time is read in the zone of the reader, and what is none as it was written
+    assert '<time datetime="2026-11-29T01:00:00+00:00"' in html
+    assert "<li>2026 <strong>review" in html
     assert "There are more" in html
     assert f'href="/payments/prod/{ID}/approve"' in html
     # Text of others is text, and a card number in it is masked
