@@ -407,6 +407,12 @@ class PipelineSettings:
         path = f"docs/runbooks/{name}.md"
         return self.pages.format(repository=self.repository, branch=self.branch, path=path)
 
+    @property
+    def comparison(self) -> str:
+        """The address of the commits after ``BEFORE`` up to ``AFTER``. Empty if the pages are not of GitHub's form."""
+        host, form, _ = self.pages.partition("/{repository}/blob/")
+        return f"{host}/{self.repository}/compare/BEFORE...AFTER" if form else ""
+
 
 PIPELINE = PipelineSettings()
 

@@ -19,10 +19,23 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import pipelines
 
 import names
+from environments import Environment
 from pipeline.artifact_folders import Folders
 from pipeline.artifacts import ARTIFACT_FOLDER
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
-from pipeline.steps import CHANGE, INSPECTION, Asking, InspectAssembly, Synth, inspection_of
+from pipeline.steps import (
+    CHANGE,
+    INSPECTION,
+    PAGE,
+    RUNTIMES,
+    SAID,
+    Asking,
+    InspectAssembly,
+    Synth,
+    asks_the_pipeline,
+    inspection_of,
+    summarised,
+)
 
 UPDATE = "UpdatePipeline"
 """CDK's stage in which the pipeline deploys itself."""
@@ -57,9 +70,16 @@ def publish_all_assets(engine: pipelines.CodePipeline, *, cdk_assets: str) -> No
     cast(codebuild.CfnProject, project).add_property_override("Source.BuildSpec", json.dumps(specification))
 
 
-def ask_before_self_mutation(pipeline: codepipeline.Pipeline, inspect: InspectAssembly, asking: Asking) -> None:
-    """Add a stage before ``UpdatePipeline`` in which a person approves a change of the pipeline itself. Executions that
-    change nothing of it skip the stage.
+def ask_before_self_mutation(
+    pipeline: codepipeline.Pipeline,
+    inspect: InspectAssembly,
+    asking: Asking,
+    builds: pipelines.CodeBuildOptions,
+    production: Environment,
+) -> None:
+    """Add a stage before ``UpdatePipeline`` in which a person approves a change of the pipeline itself, with a summary.
+    Executions that change nothing of it skip the stage. ``builds``: options of the summary's build. It compares with
+    what ``production`` runs.
 
     Source: CodePipeline user guide, "VariableCheck" and "Configure conditions for a stage".
     """
@@ -69,6 +89,7 @@ def ask_before_self_mutation(pipeline: codepipeline.Pipeline, inspect: InspectAs
         version="1",
         configuration={"Variable": _change(pipeline, inspect), "Operator": "EQ", "Value": "changed"},
     )
+    summary = _summary(pipeline, asking, builds, production)
     pipeline.add_stage(
         stage_name=names.PIPELINE_APPROVAL,
         placement=codepipeline.StagePlacement(right_before=pipeline.stage(UPDATE)),
@@ -76,15 +97,59 @@ def ask_before_self_mutation(pipeline: codepipeline.Pipeline, inspect: InspectAs
             conditions=[codepipeline.Condition(result=codepipeline.Result.SKIP, rules=[changes])]
         ),
         actions=[
+            summary,
             actions.ManualApprovalAction(
                 action_name="ChangePipeline",
+                run_order=2,
                 notification_topic=asking.notices,
                 additional_information=(
                     "This commit changes the pipeline itself: its steps, its roles, or who must approve. Compare the"
                     f" template with the deployed one, and approve to update the pipeline. {asking.about}"
+                    f" {summary.variable(SAID)} All of it: {summary.variable(PAGE)}"
                 ),
-            )
+            ),
         ],
+    )
+
+
+def _summary(
+    pipeline: codepipeline.Pipeline, asking: Asking, builds: pipelines.CodeBuildOptions, production: Environment
+) -> actions.CodeBuildAction:
+    """What comes with the commit, compared with what ``production`` runs. Compared with the pipeline's former commit, a
+    commit that nobody approved would write about the next one."""
+    source, assembly = (
+        next(each for each in pipeline.stage(stage).actions if each.action_properties.action_name == name)
+        for stage, name in (("Source", "Source"), ("Build", "Inspect"))
+    )
+    outputs = [cast(list[codepipeline.Artifact], each.action_properties.outputs)[0] for each in (source, assembly)]
+    refused = '{ echo "cdk.out: the commit has an assembly of its own, which nobody has inspected" >&2; exit 1; }'
+    link = f'[ ! -e cdk.out ] || {refused}; ln -s -- "$CODEBUILD_SRC_DIR_{outputs[1].artifact_name}" cdk.out'
+    commands = summarised(production, comparison=asking.comparison)
+    specification = {
+        "version": "0.2",
+        "env": {"exported-variables": [SAID, PAGE]},
+        "phases": {"install": {"runtime-versions": RUNTIMES}, "build": {"commands": [link, *commands]}},
+        "artifacts": {"base-directory": "approval", "files": ["**/*"]},
+    }
+    project = codebuild.PipelineProject(
+        pipeline,
+        "SummaryOfPipeline",
+        project_name=names.PIPELINE_SUMMARY_PROJECT,
+        environment=builds.build_environment,
+        logging=builds.logging,
+        build_spec=codebuild.BuildSpec.from_object(specification),
+        timeout=cdk.Duration.minutes(15),
+    )
+    project.add_to_role_policy(asks_the_pipeline(asking.pipeline, "ListActionExecutions", "ListPipelineExecutions"))
+    return actions.CodeBuildAction(
+        action_name="Summary",
+        input=outputs[0],
+        extra_inputs=outputs[1:],
+        outputs=[codepipeline.Artifact("SummaryOfPipeline")],
+        project=project,
+        environment_variables={
+            name: codebuild.BuildEnvironmentVariable(value=value) for name, value in asking.variables.items()
+        },
     )
 
 

@@ -1,11 +1,21 @@
 """The promotion path, declared once. The engines (AWS CodePipeline, the local plan) translate it."""
 
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 
 from aws_cdk import pipelines
 
 from environments import Environment
-from pipeline.steps import Approval, Archive, Asking, BlueGreenShift, CollectEvidence, EvidenceSource, LoadGate
+from pipeline.steps import (
+    Approval,
+    Archive,
+    Asking,
+    BlueGreenShift,
+    CollectEvidence,
+    EvidenceSource,
+    LoadGate,
+    Summary,
+)
 from stages.platform_stage import PlatformStage
 
 
@@ -19,18 +29,26 @@ def declare_promotion(
     """Add every environment to ``pipeline`` in the mapping's order: prepare a change set, ask for approval if required,
     deploy, gate, shift, keep the evidence.
 
-    Engines on AWS pass two options: ``asking``, and the ``archive`` of each environment's evidence.
+    Engines on AWS pass two options: ``asking``, with which the stage before an approval ends with a summary for it, and
+    the ``archive`` of each environment's evidence.
     """
-    for environment, stage in platforms.items():
+    summary: Summary | None = None
+    for environment, following in zip_longest(platforms, list(platforms)[1:]):
+        stage = platforms[environment]
         outputs = stage.platform.outputs
         evidence = EvidenceSource.of(pipeline.synth, archive(environment))
         gate = LoadGate(environment=environment, outputs=outputs, evidence=evidence)
         shift = BlueGreenShift(environment=environment, outputs=outputs, gate=gate, evidence=evidence)
-        collect = CollectEvidence(environment=environment, gate=gate, shift=shift, evidence=evidence)
-        approvals = [Approval(environment=environment, asking=asking)] if environment.requires_approval else []
+        steps = [gate, shift, CollectEvidence(environment=environment, gate=gate, shift=shift, evidence=evidence)]
+        approvals = (
+            [Approval(environment=environment, asking=asking, summary=summary)] if environment.requires_approval else []
+        )
+        summary = None
+        if asking and following and following.requires_approval:
+            summary = Summary(of=following, after=environment, asking=asking, gate=gate, shift=shift, evidence=evidence)
         pipeline.add_stage(
             stage,
             # Between change set and execution, so that what is approved exists, and is what is executed.
             stack_steps=[pipelines.StackSteps(stack=stage.platform, change_set=approvals)] if approvals else None,
-            post=pipelines.Step.sequence([gate, shift, collect]),
+            post=pipelines.Step.sequence([*steps, *([summary] if summary else [])]),
         )

@@ -39,7 +39,17 @@ from pipeline.barrier import (
 from pipeline.definition import declare_promotion
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
-from pipeline.steps import REPORT_NAME, Archive, Asking, CollectEvidence, InspectAssembly, PlatformStep, Synth
+from pipeline.steps import (
+    REPORT_NAME,
+    RUNTIMES,
+    Archive,
+    Asking,
+    CollectEvidence,
+    InspectAssembly,
+    PlatformStep,
+    Summary,
+    Synth,
+)
 from stages.platform_stage import PlatformStage
 
 EVIDENCE_DAYS = 3 * 365
@@ -88,6 +98,7 @@ class PipelineStack(cdk.Stack):
         synth = Synth(source=source)
         commit = source.source_attribute("CommitId")
         inspect = InspectAssembly(synth=synth, commit=commit, pipeline=STACK_NAME, regions=replicas)
+        builds = self._builds(settings, key)
         engine = pipelines.CodePipeline(
             self,
             "Pipeline",
@@ -100,10 +111,16 @@ class PipelineStack(cdk.Stack):
             cli_version=tools["aws-cdk"],
             cdk_assets_cli_version=tools["cdk-assets"],
             publish_assets_in_parallel=False,
-            code_build_defaults=self._builds(settings, key),
+            code_build_defaults=builds,
         )
         assembly = inspect.assembly_digest
-        asking = Asking(notices=notices, about=f"Commit {commit}, assembly {assembly}.")
+        asking = Asking(
+            pipeline=STACK_NAME,
+            notices=notices,
+            commit=commit,
+            assembly_digest=assembly,
+            comparison=settings.comparison,
+        )
 
         def archive(environment: Environment) -> Archive:
             key = self._signing_key(environment)
@@ -116,7 +133,7 @@ class PipelineStack(cdk.Stack):
             if isinstance(step, PlatformStep):
                 step.name_role()
         publish_all_assets(engine, cdk_assets=tools["cdk-assets"])
-        ask_before_self_mutation(engine.pipeline, inspect, asking)
+        ask_before_self_mutation(engine.pipeline, inspect, asking, builds, list(platforms)[-1])
         inspect_before_self_mutation(engine, inspect, name=STACK_NAME, regions=replicas)
         folders = separate(engine.pipeline)
         let_only_actions_write(engine.pipeline, artifacts, folders)
@@ -247,7 +264,7 @@ class PipelineStack(cdk.Stack):
             partial_build_spec=codebuild.BuildSpec.from_object(
                 {
                     "version": "0.2",
-                    "phases": {"install": {"runtime-versions": {"python": "3.13", "nodejs": "22"}}},
+                    "phases": {"install": {"runtime-versions": RUNTIMES}},
                 }
             ),
             logging=codebuild.LoggingOptions(cloud_watch=codebuild.CloudWatchLoggingOptions(log_group=log_group)),
@@ -256,7 +273,8 @@ class PipelineStack(cdk.Stack):
     def _report_groups(self, steps: Iterable[pipelines.Step]) -> None:
         """Create the groups for JUnit reports. CodeBuild finds a group by the names of the project and the report."""
         for step in steps:
-            if isinstance(step, pipelines.CodeBuildStep) and step.partial_build_spec:
+            # That of a summary has variables only.
+            if isinstance(step, pipelines.CodeBuildStep) and step.partial_build_spec and not isinstance(step, Summary):
                 group = codebuild.ReportGroup(
                     self,
                     f"Reports-{step.project_name}",

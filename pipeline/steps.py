@@ -4,6 +4,7 @@ A step knows its environment, and finds the platform by the outputs of the platf
 are for CodeBuild; other engines ignore them.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +21,13 @@ from aws_cdk import aws_sns as sns
 import names
 from environments import Environment
 from names import Build, Role
-from pipeline import inspection
+from pipeline import inspection, predecessor
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.evidence.codepipeline import ASSEMBLY
 from pipeline.evidence.reports import GATE_REPORTS
 
+RUNTIMES = {"python": "3.13", "nodejs": "22"}
+"""Of the builds."""
 REPORT_NAME = "results"
 """CodeBuild puts a project's test results in the report group ``<project>-results``."""
 
@@ -315,12 +318,14 @@ class BlueGreenShift(PlatformStep):
 class CollectEvidence(pipelines.CodeBuildStep):
     """Keep the evidence of a release: findings, gate, shift, approval, templates. Runs after a successful shift."""
 
+    ID = "Evidence"
+
     def __init__(
         self, *, environment: Environment, gate: LoadGate, shift: BlueGreenShift, evidence: EvidenceSource
     ) -> None:
         name, archive = environment.name, evidence.archive
         super().__init__(
-            "Evidence",
+            self.ID,
             # CodePipeline copies each input into a folder that must not exist yet.
             additional_inputs={**evidence.inputs, f"reports/{name}/gate": gate, f"reports/{name}/shift": shift},
             install_commands=install("loadtest"),
@@ -336,8 +341,110 @@ class CollectEvidence(pipelines.CodeBuildStep):
 class Asking:
     """How an engine on AWS asks a person: who gets a message, and what the question says about the change."""
 
+    pipeline: str
+    """The pipeline's name, needed to ask CodePipeline what an environment runs."""
     notices: sns.ITopic
-    about: str
+    commit: str
+    """The variable with its id."""
+    assembly_digest: str
+    """As the inspection found it."""
+    comparison: str
+    """The address of the commits between two, ``BEFORE`` and ``AFTER``, or nothing."""
+
+    @property
+    def about(self) -> str:
+        return f"Commit {self.commit}, assembly {self.assembly_digest}."
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Of a build that sums up."""
+        return {
+            "PIPELINE_NAME": self.pipeline,
+            "PIPELINE_EXECUTION_ID": codepipeline.GlobalVariables.EXECUTION_ID,
+            "ASSEMBLY_DIGEST": self.assembly_digest,
+        }
+
+
+SUMMARY = '"${TMPDIR:-/tmp}/summary"'
+"""Where the build of a summary works: outside of the commit that waits, whose files are data to it."""
+
+
+def summarised(environment: Environment, *, comparison: str, proven_in: str = "") -> list[str]:
+    """Commands that write the summary for an approval into the folder ``approval``, and its few words into variables.
+
+    They stand in the deployed pipeline, and what they run is the code that ``environment`` runs, which a person has let
+    in. ``comparison``: as in ``Asking``. ``proven_in``: the environment whose reports are there, if any.
+    """
+    settings = {
+        "STAGE": environment.name.capitalize(),
+        "LAST": CollectEvidence.ID,
+        "PROVEN_IN": proven_in,
+        "COMPARE": comparison,
+        "INSPECTION_PROJECT": names.INSPECTION_PROJECT,
+    }
+    given = " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
+    code = Path(predecessor.__file__).read_text()
+    write = f"python -m pipeline.change {SUMMARY}/facts.json {SUMMARY}/brief > {SUMMARY}/change.txt"
+    return [
+        f"env {given} python3 -I - {SUMMARY} <<'END_OF_PREDECESSOR'\n{code}END_OF_PREDECESSOR",
+        f"[ ! -f {SUMMARY}/facts.json ] || ( cd {SUMMARY}/source && {' && '.join([*install('dev'), write])} )"
+        " || echo 'The summary has failed.'",
+        f"rm -rf approval && mkdir approval && cat {SUMMARY}/brief && cp {SUMMARY}/brief approval/brief.txt",
+        f"[ ! -f {SUMMARY}/change.txt ] || {{ cat {SUMMARY}/change.txt && cp {SUMMARY}/change.txt approval/; }}",
+        f"export {SAID}=$(head -c 450 {SUMMARY}/brief)",
+        f"export {PAGE}=$CODEBUILD_BUILD_URL",
+    ]
+
+
+SAID, PAGE = "SUMMARY", "SUMMARY_PAGE"
+"""The variables of a summary: its few words, and the page of the build that has printed the whole."""
+
+
+def asks_the_pipeline(pipeline: str, *questions: str) -> iam.PolicyStatement:
+    """The permission to read what executions have done."""
+    return iam.PolicyStatement(
+        actions=[f"codepipeline:{each}" for each in questions],
+        resources=[f"arn:{Aws.PARTITION}:codepipeline:{Aws.REGION}:{Aws.ACCOUNT_ID}:{pipeline}"],
+    )
+
+
+class Summary(pipelines.CodeBuildStep):
+    """Sum up what the approval of the next environment lets in. Only for engines on AWS: the local engine does it by
+    itself.
+
+    It ends the stage before, because no build may stand before the approval in production's own stage. The build can
+    read the commits and assemblies of former executions, because their folders are those of its inputs.
+    """
+
+    def __init__(
+        self,
+        *,
+        of: Environment,
+        after: Environment,
+        asking: Asking,
+        gate: LoadGate,
+        shift: BlueGreenShift,
+        evidence: EvidenceSource,
+    ) -> None:
+        """``after``: the environment of the stage, of ``gate`` and of ``shift``."""
+        self.after = after.name
+        super().__init__(
+            "Summary",
+            additional_inputs={
+                **evidence.inputs,
+                f"reports/{after.name}/gate": gate,
+                f"reports/{after.name}/shift": shift,
+            },
+            commands=summarised(of, comparison=asking.comparison, proven_in=after.name),
+            env=asking.variables,
+            primary_output_directory="approval",
+            project_name=names.resource("summary", of.name),
+            role_policy_statements=[
+                asks_the_pipeline(asking.pipeline, "ListActionExecutions", "ListPipelineExecutions")
+            ],
+            timeout=Duration.minutes(15),
+        )
+        self.said, self.page = self.exported_variable(SAID), self.exported_variable(PAGE)
 
 
 class Approval(pipelines.ManualApprovalStep):
@@ -346,13 +453,19 @@ class Approval(pipelines.ManualApprovalStep):
     It stands between the environment's change set and its execution.
     """
 
-    def __init__(self, *, environment: Environment, asking: Asking | None = None) -> None:
+    def __init__(
+        self, *, environment: Environment, asking: Asking | None = None, summary: Summary | None = None
+    ) -> None:
         name = environment.name
         super().__init__(
             f"PromoteTo{name.capitalize()}",
-            comment=(
-                f"Gate and shift have passed in every environment before {name}, and the change set of"
-                f" {environment.stack_name} is made. Approve to execute it.{f' {asking.about}' if asking else ''}"
+            comment=" ".join(
+                [
+                    f"Gate and shift have passed in every environment before {name}, and the change set of"
+                    f" {environment.stack_name} is made. Approve to execute it.",
+                    *([asking.about] if asking else []),
+                    *([f"When {summary.after} was done: {summary.said} All of it: {summary.page}"] if summary else []),
+                ]
             ),
             notification_topic=asking.notices if asking else None,
         )

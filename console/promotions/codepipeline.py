@@ -6,7 +6,7 @@ to decide, ``codepipeline:PutApprovalResult``.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -28,6 +28,8 @@ LATEST = 12
 SECONDS = 3.0
 """Between two readings, while somebody looks."""
 LOG_EVENTS = 500
+SUMMARY_STEP, SUMMARY_FILES = "Summary", ("change.txt", "brief.txt")
+"""The step that sums up a change before an approval, and what it writes: the second one if it can't compare."""
 AT_ONCE = 4
 """Calls. CodePipeline throttles more of them."""
 
@@ -85,7 +87,7 @@ class CodePipelinePromotions:
             runs = f"{before.commit.revision[:12]} {before.commit.subject}" if before and before.commit else "unknown"
             lines.append(f"  {stage.name} runs {runs}")
         lines += [f"  {stage.name} {s.name}: {s.detail}" for stage in found.stages for s in stage.steps if s.detail]
-        return lines
+        return [*lines, *self._summary(promotion)]
 
     def compare(self, base: str, head: str) -> Path:
         one, other = self._promotion(base), self._promotion(head)
@@ -124,6 +126,22 @@ class CodePipelinePromotions:
         self._cached.expire()
         return done
 
+    def _summary(self, promotion: str) -> Sequence[str]:
+        """What the pipeline has last written for an approval of the execution, if it has."""
+        with calling("reading what the execution did"):
+            done = sorted(_executed(self._client("codepipeline"), promotion), key=lambda each: each["startTime"])
+        made = [each["output"].get("outputArtifacts") for each in done if each["actionName"] == SUMMARY_STEP]
+        if not made or not made[-1]:
+            return []
+        try:
+            with TemporaryDirectory(prefix="summary-") as folder:
+                self._fetch(made[-1][0]["s3location"], Path(folder))
+                written = [file for name in SUMMARY_FILES if (file := Path(folder) / name).exists()]
+                said = written[0].read_text(errors="replace") if written else "it is empty"
+        except (NotFound, Unavailable) as error:
+            said = f"it can't be read: {error}"
+        return ["The pipeline's summary:", *(f"  {text.line(each)}" for each in said.splitlines())]
+
     def _bring(self, promotion: Promotion, folder: Path) -> None:
         """Write what an execution has checked out and synthesised into ``folder``, from the artifacts of its actions.
         Raises ``NotFound`` and ``Unavailable``."""
@@ -133,12 +151,14 @@ class CodePipelinePromotions:
         for part in (SOURCE, ASSEMBLY):
             if not made.get(part):
                 raise NotFound(f"execution {promotion.id} has no {part}: it did not come so far")
-            location = made[part][0]["s3location"]
-            with TemporaryFile() as packed:
-                with calling(f"reading {part} of execution {promotion.id}"):
-                    body = self._client("s3").get_object(Bucket=location["bucket"], Key=location["key"])["Body"]
-                    shutil.copyfileobj(body, packed)
-                unpack(packed, folder / part)
+            self._fetch(made[part][0]["s3location"], folder / part)
+
+    def _fetch(self, location: Mapping[str, str], folder: Path) -> None:
+        with TemporaryFile() as packed:
+            with calling(f"reading {folder.name} of the execution"):
+                body = self._client("s3").get_object(Bucket=location["bucket"], Key=location["key"])["Body"]
+                shutil.copyfileobj(body, packed)
+            unpack(packed, folder)
 
     def _promotion(self, id: str) -> Promotion:
         found = next((each for each in self.latest() if each.id == id), None)

@@ -27,10 +27,20 @@ def plan_stages() -> list[dict[str, Any]]:
 
 
 def aws_stages() -> list[dict[str, Any]]:
-    """The stages of CodePipeline that deploy environments, their actions in the order in which they run."""
+    """The stages of CodePipeline that deploy environments, their actions in the order in which they run. Without the
+    summary for an approval, which the local engine writes by itself."""
     [pipeline] = resources(pipeline_template(), "AWS::CodePipeline::Pipeline").values()
     deploying = [each for each in pipeline["Stages"] if each["Name"].lower() in ENVIRONMENTS]
-    return [each | {"Actions": sorted(each["Actions"], key=lambda action: action["RunOrder"])} for each in deploying]
+    return [
+        each
+        | {
+            "Actions": sorted(
+                (action for action in each["Actions"] if action["Name"] != "Summary"),
+                key=lambda action: action["RunOrder"],
+            )
+        }
+        for each in deploying
+    ]
 
 
 def build_specification(action: dict[str, Any]) -> dict[str, Any]:

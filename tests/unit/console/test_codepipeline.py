@@ -223,6 +223,33 @@ def test_a_decision_is_given_with_name_and_comment_and_recorded(
     assert (action.who, action.exit_code, action.reason) == ("ann", 0, "gate is fine")
 
 
+def test_the_question_shows_the_summary_that_the_pipeline_has_written(
+    browser: Open, source: CodePipelinePromotions, aws: Aws
+) -> None:
+    # Given the artifact of the step before the approval, in which a commit's text is
+    aws.actions["two"].append(summary("x"))
+    aws.objects["x"] = archive(**{"change.txt": "  effect: no new findings\n    bbb <b>\x1b[2J", "brief.txt": "short"})
+    # When
+    facts = browser(source).get("/promotion/change", params={"promotion": "two"}).text
+    # Then
+    assert "The pipeline&#39;s summary:\n    effect: no new findings\n      bbb &lt;b&gt;" in facts
+    assert "\x1b" not in facts
+
+
+def test_a_summary_that_can_not_be_read_is_said(browser: Open, source: CodePipelinePromotions, aws: Aws) -> None:
+    aws.actions["two"].append(summary("x"))
+    aws.refused["get_object"] = "AccessDenied"
+    facts = browser(source).get("/promotion/change", params={"promotion": "two"}).text
+    assert "Prod runs aaaaaaaaaaaa" in facts
+    assert "it can&#39;t be read: " in facts
+
+
+def summary(key: str) -> dict[str, Any]:
+    made = action("Dev", "LoadGate", "Succeeded", 12)
+    made["output"]["outputArtifacts"] = [{"name": "s", "s3location": {"bucket": "artifacts", "key": key}}]
+    return {**made, "actionName": "Summary"}
+
+
 def test_what_somebody_else_has_decided_can_not_be_decided_again(source: CodePipelinePromotions, aws: Aws) -> None:
     source.latest()
     aws.token = None

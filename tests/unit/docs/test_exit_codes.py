@@ -32,7 +32,9 @@ STARTED_BY_OTHERS = {
     "console.promotions.change",
     "console.promotions.comparison",
     "localcloud.database",
+    "pipeline.change",
     "pipeline.inspection",
+    "pipeline.predecessor",
 }
 """Programs that a command starts and talks to: their codes reach nobody."""
 SOME_OF = {"pipeline.local.deploy": "pipeline.local"}
