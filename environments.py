@@ -5,7 +5,7 @@ This is the only place of per-environment values. Templates, gate, release contr
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -401,6 +401,11 @@ class PipelineSettings:
     """Where people read a file of the repository: links of alarms lead there."""
     approver_email: str = "approvers@example.com"
     """Gets a message for each waiting approval and failed execution."""
+    another_approves: bool = False
+    """Somebody else than a commit's author must approve it. An approver is known by the e-mail address that is the name
+    of a session of IAM Identity Center, or by ``addresses``; nobody else may approve then (docs/approvals.md)."""
+    addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The e-mail addresses with which people commit, by their user or session name."""
 
     def runbook(self, name: str) -> str:
         """The address of a page of ``docs/runbooks``."""

@@ -32,6 +32,7 @@ from pipeline.steps import (
     Asking,
     InspectAssembly,
     Synth,
+    another_approved,
     asks_the_pipeline,
     inspection_of,
     summarised,
@@ -154,7 +155,7 @@ def _summary(
 
 
 def inspect_before_self_mutation(
-    engine: pipelines.CodePipeline, inspect: InspectAssembly, *, name: str, regions: Iterable[str]
+    engine: pipelines.CodePipeline, inspect: InspectAssembly, asking: Asking, *, name: str, regions: Iterable[str]
 ) -> None:
     """Let ``UpdatePipeline`` inspect again, and fail if it would change the pipeline without an approval.
 
@@ -175,6 +176,12 @@ def inspect_before_self_mutation(
         inspection_of(name),
         f'[ "$FOUND" = changed ] || grep -qx "pipeline unchanged" {INSPECTION} || {refused}',
     ]
+    if asking.addresses is not None:
+        # The author could otherwise approve a pipeline that lets authors approve.
+        check = another_approved(stage=names.PIPELINE_APPROVAL, pipeline=name, addresses=asking.addresses)
+        specification["phases"]["build"]["commands"].insert(2, f'[ "$FOUND" != changed ] || {check}')
+        rights = asks_the_pipeline(name, "ListActionExecutions")
+        cast(iam.IRole, project.role).add_to_principal_policy(rights)
     resource.add_property_override("Source.BuildSpec", json.dumps(specification))
     cast(iam.IRole, project.role).add_to_principal_policy(inspect.reads(name, regions))
     definition = cast(codepipeline.CfnPipeline, pipeline.node.default_child)
@@ -182,7 +189,10 @@ def inspect_before_self_mutation(
     number = [each["name"] for each in stages].index(UPDATE)
     [mutation] = stages[number]["actions"]
     variables = json.loads(mutation["configuration"]["EnvironmentVariables"])
-    variables.append({"name": "FOUND", "type": "PLAINTEXT", "value": _change(pipeline, inspect)})
+    execution = codepipeline.GlobalVariables.EXECUTION_ID
+    added = {"FOUND": _change(pipeline, inspect)}
+    added |= {"PIPELINE_EXECUTION_ID": execution} if asking.addresses is not None else {}
+    variables += [{"name": each, "type": "PLAINTEXT", "value": value} for each, value in added.items()]
     place = f"Stages.{number}.Actions.0.Configuration.EnvironmentVariables"
     definition.add_property_override(place, json.dumps(variables))
 

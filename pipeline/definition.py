@@ -7,6 +7,7 @@ from aws_cdk import pipelines
 
 from environments import Environment
 from pipeline.steps import (
+    AnotherApproved,
     Approval,
     Archive,
     Asking,
@@ -40,15 +41,18 @@ def declare_promotion(
         gate = LoadGate(environment=environment, outputs=outputs, evidence=evidence)
         shift = BlueGreenShift(environment=environment, outputs=outputs, gate=gate, evidence=evidence)
         steps = [gate, shift, CollectEvidence(environment=environment, gate=gate, shift=shift, evidence=evidence)]
-        approvals = (
-            [Approval(environment=environment, asking=asking, summary=summary)] if environment.requires_approval else []
-        )
+        asked: list[pipelines.Step] = []
+        if environment.requires_approval:
+            approval = Approval(environment=environment, asking=asking, summary=summary)
+            asked = [approval]
+            if asking and asking.addresses is not None:
+                asked.append(AnotherApproved(environment=environment, asking=asking, approval=approval))
         summary = None
         if asking and following and following.requires_approval:
             summary = Summary(of=following, after=environment, asking=asking, gate=gate, shift=shift, evidence=evidence)
         pipeline.add_stage(
             stage,
             # Between change set and execution, so that what is approved exists, and is what is executed.
-            stack_steps=[pipelines.StackSteps(stack=stage.platform, change_set=approvals)] if approvals else None,
+            stack_steps=[pipelines.StackSteps(stack=stage.platform, change_set=asked)] if asked else None,
             post=pipelines.Step.sequence([*steps, *([summary] if summary else [])]),
         )

@@ -120,6 +120,7 @@ class PipelineStack(cdk.Stack):
             commit=commit,
             assembly_digest=assembly,
             comparison=settings.comparison,
+            addresses=settings.addresses if settings.another_approves else None,
         )
 
         def archive(environment: Environment) -> Archive:
@@ -134,7 +135,7 @@ class PipelineStack(cdk.Stack):
                 step.name_role()
         publish_all_assets(engine, cdk_assets=tools["cdk-assets"])
         ask_before_self_mutation(engine.pipeline, inspect, asking, builds, list(platforms)[-1])
-        inspect_before_self_mutation(engine, inspect, name=STACK_NAME, regions=replicas)
+        inspect_before_self_mutation(engine, inspect, asking, name=STACK_NAME, regions=replicas)
         folders = separate(engine.pipeline)
         let_only_actions_write(engine.pipeline, artifacts, folders)
         self._protect_evidence(engine, artifacts)

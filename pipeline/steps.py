@@ -4,6 +4,7 @@ A step knows its environment, and finds the platform by the outputs of the platf
 are for CodeBuild; other engines ignore them.
 """
 
+import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from aws_cdk import aws_sns as sns
 import names
 from environments import Environment
 from names import Build, Role
-from pipeline import inspection, predecessor
+from pipeline import approver, inspection, predecessor
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.evidence.codepipeline import ASSEMBLY
 from pipeline.evidence.reports import GATE_REPORTS
@@ -350,6 +351,8 @@ class Asking:
     """As the inspection found it."""
     comparison: str
     """The address of the commits between two, ``BEFORE`` and ``AFTER``, or nothing."""
+    addresses: Mapping[str, Sequence[str]] | None = None
+    """Of the people who approve, if an author may not."""
 
     @property
     def about(self) -> str:
@@ -469,3 +472,29 @@ class Approval(pipelines.ManualApprovalStep):
             ),
             notification_topic=asking.notices if asking else None,
         )
+
+
+def another_approved(*, stage: str, pipeline: str, addresses: Mapping[str, Sequence[str]]) -> str:
+    """The command that fails if the author has approved in ``stage``. It stands in the deployed pipeline."""
+    given = f"PIPELINE_NAME={shlex.quote(pipeline)} ADDRESSES={shlex.quote(json.dumps(dict(addresses)))}"
+    code = Path(approver.__file__).read_text()
+    return f"env {given} python3 -I - {stage} <<'END_OF_APPROVER'\n{code}END_OF_APPROVER"
+
+
+class AnotherApproved(pipelines.CodeBuildStep):
+    """Fail between approval and deployment if the author of the commit has approved it. Only for engines on AWS: the
+    local engine does not take such an approval."""
+
+    def __init__(self, *, environment: Environment, asking: Asking, approval: Approval) -> None:
+        command = another_approved(
+            stage=environment.name.capitalize(), pipeline=asking.pipeline, addresses=asking.addresses or {}
+        )
+        super().__init__(
+            "AnotherApproved",
+            commands=[command],
+            env={"PIPELINE_EXECUTION_ID": codepipeline.GlobalVariables.EXECUTION_ID},
+            project_name=names.resource("another-approved", environment.name),
+            role_policy_statements=[asks_the_pipeline(asking.pipeline, "ListActionExecutions")],
+            timeout=Duration.minutes(15),
+        )
+        self.add_step_dependency(approval)

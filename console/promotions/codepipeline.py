@@ -2,7 +2,7 @@
 
 ``codepipeline:ListPipelineExecutions``, ``ListActionExecutions``, ``GetPipeline``, ``GetPipelineState``,
 ``codebuild:BatchGetBuilds``, ``logs:GetLogEvents``; to compare, ``s3:GetObject`` of the artifacts and ``kms:Decrypt``;
-to decide, ``codepipeline:PutApprovalResult``.
+to decide, ``codepipeline:PutApprovalResult``, and with the setting ``another_approves`` ``sts:GetCallerIdentity``.
 """
 
 import shutil
@@ -20,6 +20,8 @@ from console.promotions.executions import promotion_of, tokens_of
 from console.promotions.model import CannotDecide, Decision, Log, NotFound, Promotion, history
 from console.promotions.reviews import ASSEMBLY, SOURCE, Reviews, unpack
 from console.reading import Cached, Reading
+from environments import PIPELINE
+from pipeline import approver
 from pipeline.release.aws import calling
 from pipeline.release.ports import Unavailable
 
@@ -108,6 +110,8 @@ class CodePipelinePromotions:
         token = tokens_of(state, promotion).get((stage.name, asked.name))
         if token is None:
             raise CannotDecide(f"somebody else has decided {asked.name} of execution {promotion} already")
+        if decision == "approve" and PIPELINE.another_approves:
+            self._require_another(promotion)
         status = "Approved" if decision == "approve" else "Rejected"
 
         def give() -> str:
@@ -141,6 +145,16 @@ class CodePipelinePromotions:
         except (NotFound, Unavailable) as error:
             said = f"it can't be read: {error}"
         return ["The pipeline's summary:", *(f"  {text.line(each)}" for each in said.splitlines())]
+
+    def _require_another(self, promotion: str) -> None:
+        """Raises ``CannotDecide`` if the settings ask for somebody else. The pipeline would refuse it later."""
+        with calling("asking who you are, and who made the commit"):
+            caller = self._client("sts").get_caller_identity()["Arn"]
+            author = approver.author_of(_executed(self._client("codepipeline"), promotion))
+        try:
+            approver.require_another(caller, [author], PIPELINE.addresses)
+        except approver.Refused as reason:
+            raise CannotDecide(str(reason)) from reason
 
     def _bring(self, promotion: Promotion, folder: Path) -> None:
         """Write what an execution has checked out and synthesised into ``folder``, from the artifacts of its actions.

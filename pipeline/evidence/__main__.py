@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from environments import PIPELINE, Environment
+from pipeline.approver import is_author
 from pipeline.arguments import environment_name
 from pipeline.aws import session
 from pipeline.evidence import checks, provenance, release, sbom
@@ -33,6 +34,12 @@ from pipeline.evidence.reports import GATE_REPORTS
 from pipeline.inspection import Refused, digest
 from pipeline.output import say
 from reporting.text import one_line
+
+AUTHOR = {
+    True: "WHO MADE THE COMMIT",
+    False: "by e-mail not who made the commit",
+    None: "unknown whether they made the commit",
+}
 
 
 class ExitCode(IntEnum):
@@ -60,7 +67,7 @@ def collect(settings: Environment, promotion: PromotionContext, *, now: datetime
         raise EvidenceError(f"{name} requires an approval, and the plan has none")
     assembly = _inspected(promotion)
     artefact = sbom.artefact(promotion.assembly, found.templates)
-    digest_of_artefact = sbom.digest(artefact)
+    digest_of_artefact, source = sbom.digest(artefact), promotion.source()
     facts = {
         "environment": name,
         "commit": promotion.commit,
@@ -68,10 +75,13 @@ def collect(settings: Environment, promotion: PromotionContext, *, now: datetime
         "artefact": digest_of_artefact,
         "promotion": {"engine": promotion.engine, "id": promotion.id},
         "created": now.isoformat(timespec="seconds"),
-        "approvals": [asdict(promotion.approval(found.stage, step)) for step in found.approvals],
+        "approvals": [
+            {**asdict(each), "is_author": is_author(each.by, [source.author, source.committer], PIPELINE.addresses)}
+            for each in (promotion.approval(found.stage, step) for step in found.approvals)
+        ],
         **asdict(found.conclusions),
         "acknowledged_findings": found.findings,
-        "source": asdict(promotion.source()),
+        "source": asdict(source),
     }
     bill = sbom.write(artefact, commit=promotion.commit, sha256=digest_of_artefact, now=now)
     done = checks.read(promotion.assembly, commit=promotion.commit)
@@ -166,7 +176,10 @@ def _summary(manifest: Mapping[str, Any]) -> list[str]:
         f"release   {manifest['environment']}, commit {manifest['commit']}, {manifest['created']}",
         f"promotion {manifest['promotion']['engine']} {manifest['promotion']['id']}",
         *(f"{name:9} {manifest[name]}" for name in ("assembly", "artefact") if manifest.get(name)),
-        *(f"approved  {each['step']} by {each['by']}, {each['at']}" for each in manifest["approvals"]),
+        *(
+            f"approved  {each['step']} by {each['by']}, {each['at']}, {AUTHOR[each.get('is_author')]}"
+            for each in manifest["approvals"]
+        ),
         *([f"FAILED    {manifest['failure']}"] if manifest.get("failure") else []),
         f"gate      {manifest['gate']}",
         f"shift     {manifest['shift']}",

@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from pipeline.approver import author_of
 from pipeline.evidence.bundle import ALGORITHM, FOLDER
 from pipeline.evidence.errors import EvidenceError
 from pipeline.evidence.promotion import ApprovalRecord, Source
@@ -74,10 +75,7 @@ class PipelineExecution:
         return ApprovalRecord(step=step, by=by, at=when, comment=decision.get("summary") or None)
 
     def source(self) -> Source:
-        """What the source action tells, and what started the execution.
-
-        The action documents branch and dates. Pipelines are seen to read the author from it, too.
-        """
+        """What the source action tells, and what started the execution."""
         client, which = self._aws.client("codepipeline"), {"pipelineExecutionId": self.id}
         try:
             pages = client.get_paginator("list_action_executions").paginate(pipelineName=self._pipeline, filter=which)
@@ -93,10 +91,9 @@ class PipelineExecution:
             ),
             {},
         )
-        named = [told.get("AuthorDisplayName"), f"<{told['AuthorEmail']}>" if told.get("AuthorEmail") else None]
         trigger = execution.get("trigger", {})
         return Source(
-            author=" ".join(filter(None, named)) or None,
+            author=author_of(actions),
             branch=told.get("BranchName"),
             started=" ".join(filter(None, [trigger.get("triggerType"), trigger.get("triggerDetail")])) or None,
         )

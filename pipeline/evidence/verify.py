@@ -126,7 +126,8 @@ def _is_approval(entry: Any, created: str) -> bool:
     match entry:
         case {"step": str(step), "by": str(by), "at": str(at)} if step.strip() and by.strip():
             times = _is_time(at) and _is_time(created)
-            return times and datetime.fromisoformat(at) <= datetime.fromisoformat(created)
+            known = isinstance(entry.get("is_author"), bool | None)
+            return known and times and datetime.fromisoformat(at) <= datetime.fromisoformat(created)
     return False
 
 

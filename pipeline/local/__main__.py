@@ -20,7 +20,7 @@ from pathlib import Path
 from localcloud import LocalCloudError
 from pipeline.git import GitError
 from pipeline.local import remote, report
-from pipeline.local.approval import record_decision, waiting_run
+from pipeline.local.approval import record_decision, require_another, waiting_run
 from pipeline.local.console import Console, LineConsole, console_for_output
 from pipeline.local.errors import ExitCode, PromotionError
 from pipeline.local.promotion import Promotion, PromotionRequest
@@ -44,6 +44,7 @@ def approve(state: State, options: argparse.Namespace) -> None:
     with state.lock("a promotion"), console_for_output() as console:
         end_orphans(state, console)
         run, step = waiting_run(state.runs, options.promotion, options.step)
+        require_another(run)
         check_packages(state.root, run.source)
         record_decision(run, step, "approved", name=options.name, comment=options.comment)
         step.status, step.ended = "succeeded", time.time()

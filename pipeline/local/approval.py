@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from environments import PIPELINE
+from pipeline import approver
 from pipeline.local.change import change_of
 from pipeline.local.console import Console
 from pipeline.local.errors import BadInput, PromotionError
@@ -15,19 +17,36 @@ class Rejected(PromotionError):
     """A person rejected the promotion."""
 
 
+def require_another(run: Run) -> None:
+    """Raise ``BadInput`` if the settings let somebody else than this user approve the commit."""
+    if PIPELINE.another_approves:
+        try:
+            approver.require_another(
+                system_user(), [run.origin.get("author"), run.origin.get("committer")], PIPELINE.addresses
+            )
+        except approver.Refused as reason:
+            raise BadInput(f"{reason} The promotion waits.") from reason
+
+
 def decide(run: Run, stage: Stage, step: Step, console: Console, *, approve: bool, repository: Path) -> None:
     """Show what is to be approved, and record the decision of the person at the terminal. Without a clear one the step
-    waits for ``make approve`` or ``make reject``.
+    waits for ``make approve`` or ``make reject``. So it does if the author may not approve.
 
     ``approve``: the person approved beforehand. ``repository``: it knows the commits. Raises ``Rejected``.
     """
     for line in change_of(run, stage, repository):
         console.say(line)
-    if approve:
-        return record_decision(run, step, "approved", beforehand=True)
-    answer = console.ask(f"\nPromote {run.revision[:12]} to {stage.environment}? [y]es, [n]o, [l]ater: ")
-    if answer in ("y", "yes"):
-        record_decision(run, step, "approved")
+    answer = (
+        "" if approve else console.ask(f"\nPromote {run.revision[:12]} to {stage.environment}? [y]es, [n]o, [l]ater: ")
+    )
+    if approve or answer in ("y", "yes"):
+        try:
+            require_another(run)
+        except BadInput as refused:
+            console.say(str(refused))
+            step.status, step.detail = "waiting", "for `make approve` by another one, or `make reject`"
+        else:
+            record_decision(run, step, "approved", beforehand=approve)
     elif answer in ("n", "no"):
         record_decision(run, step, "rejected")
         raise Rejected(f"{system_user()} rejected the promotion to {stage.environment}")

@@ -17,7 +17,7 @@ OUTPUT, RESULT = "JUDGEMENT", "JUDGE_RESULT"
 """Variables: the reasons of the job that judges (judge.py), and how that job ended."""
 JUDGES = (
     ".ci/", ".github/", "Makefile", "pyproject.toml", "package.json", "package-lock.json", "requirements/",
-    "pipeline/assembly.py", "pipeline/barrier.py", "pipeline/change.py", "pipeline/compliance/",
+    "pipeline/approver.py", "pipeline/assembly.py", "pipeline/barrier.py", "pipeline/change.py", "pipeline/compliance/",
     "pipeline/evidence/", "pipeline/inspection.py", "pipeline/predecessor.py", "pipeline/review/", "reporting/",
 )  # fmt: skip
 """What judges the next change, or says what is installed and run then. A change of it needs a code owner."""

@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from starlette.responses import Response
 import names
 from console import reading
 from console.actions import Actions
-from console.promotions import routes
+from console.promotions import codepipeline, routes
 from console.promotions.codepipeline import CodePipelinePromotions
 from console.promotions.model import CannotDecide, NotFound, Promotion, history
 from console.promotions.reviews import Reviews
+from environments import PIPELINE
 from tests.unit.archives import archive
 
 from .aws_api import Answers
@@ -88,6 +90,7 @@ class Aws(Answers):
         self.token: str | None = "token-2"
         self.asks = ("Prod", "PromoteToProd")
         self.decisions: list[dict[str, Any]] = []
+        self.caller = ""
         self.events = [{"timestamp": 1000, "message": "measured 5 s\n"}, {"timestamp": 2000, "message": "\x1b[32mpass"}]
         self.asked: list[str] = []
         self.objects: dict[str, bytes] = {}
@@ -131,6 +134,9 @@ class Aws(Answers):
         """The promotion that waits does so for the change of the pipeline."""
         self.asks = ("ApprovePipeline", "ChangePipeline")
         self.actions["two"] = [*self.actions["two"][:1], action(*self.asks, "InProgress", 11)]
+
+    def get_caller_identity(self) -> Any:
+        return {"Arn": self.caller}
 
     def put_approval_result(self, **given: Any) -> Any:
         self.decisions.append(given)
@@ -248,6 +254,27 @@ def summary(key: str) -> dict[str, Any]:
     made = action("Dev", "LoadGate", "Succeeded", 12)
     made["output"]["outputArtifacts"] = [{"name": "s", "s3location": {"bucket": "artifacts", "key": key}}]
     return {**made, "actionName": "Summary"}
+
+
+@pytest.mark.parametrize(("caller", "refused"), [("ann@company.net", True), ("bob@company.net", False)])
+def test_the_author_of_a_commit_can_not_approve_it_if_another_one_must(
+    source: CodePipelinePromotions, aws: Aws, monkeypatch: pytest.MonkeyPatch, caller: str, refused: bool
+) -> None:
+    # Given the setting, and an author that the source action tells
+    monkeypatch.setattr(codepipeline, "PIPELINE", replace(PIPELINE, another_approves=True))
+    aws.actions["two"][0]["output"]["outputVariables"] = {"AuthorEmail": "ann@company.net"}
+    aws.caller = f"arn:aws:sts::111111111111:assumed-role/Approver/{caller}"
+    source.latest()
+    # When the author or another one approves
+    if refused:
+        with pytest.raises(CannotDecide, match="Somebody else must approve it"):
+            source.decide("two", "Prod-PromoteToProd", "approve", name="Ann", comment="mine")
+    else:
+        source.decide("two", "Prod-PromoteToProd", "approve", name="Bob", comment="seen")
+    # Then the pipeline hears of the other one only, and of a rejection by anybody
+    assert len(aws.decisions) == (0 if refused else 1)
+    source.decide("two", "Prod-PromoteToProd", "reject", name="Ann", comment="no")
+    assert aws.decisions[-1]["result"]["status"] == "Rejected"
 
 
 def test_what_somebody_else_has_decided_can_not_be_decided_again(source: CodePipelinePromotions, aws: Aws) -> None:

@@ -32,6 +32,7 @@ STARTED_BY_OTHERS = {
     "console.promotions.change",
     "console.promotions.comparison",
     "localcloud.database",
+    "pipeline.approver",
     "pipeline.change",
     "pipeline.inspection",
     "pipeline.predecessor",

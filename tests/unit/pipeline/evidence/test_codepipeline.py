@@ -89,6 +89,7 @@ def test_the_manifest_names_the_execution_and_codepipelines_approver(aws: FakeAw
             "by": "arn:aws:sts::111111111111:assumed-role/Approver/ann",
             "at": APPROVED_AT.isoformat(),
             "comment": "Seen the gate's report.",
+            "is_author": None,
         }
     ]
 
@@ -250,3 +251,27 @@ def test_a_missing_variable_is_named(
 ) -> None:
     monkeypatch.delenv(variable)
     assert f"the environment variable {variable} is not set" in refusal(aws, capsys)
+
+
+@pytest.mark.parametrize(
+    ("author", "said"),
+    [
+        ("ann@company.net", "WHO MADE THE COMMIT"),
+        ("bob@company.net", "by e-mail not who made the commit"),
+        (None, "unknown whether they made the commit"),
+    ],
+)
+def test_the_bundle_says_whether_the_approver_made_the_commit(
+    aws: FakeAws, tmp_path: Path, author: str | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a session of IAM Identity Center, and what the source action tells
+    aws.decision["lastUpdatedBy"] = "arn:aws:sts::111111111111:assumed-role/Approver/ann@company.net"
+    aws.source |= {"AuthorEmail": author} if author else {}
+    # When
+    assert main(["collect", "--env", "test"]) == 0
+    (tmp_path / "key.der").write_bytes(aws.public_key)
+    [data] = aws.objects.values()
+    (tmp_path / "bundle.zip").write_bytes(data)
+    # Then
+    assert main(["verify", str(tmp_path / "bundle.zip"), "--key", str(tmp_path / "key.der")]) == 0
+    assert f"2026-01-15T08:00:00+00:00, {said}\n" in capsys.readouterr().out

@@ -49,7 +49,13 @@ def test_a_bundle_holds_the_commit_the_reports_and_the_approval(
     assert (said["environment"], said["commit"]) == ("test", COMMIT)
     assert said["promotion"] == {"engine": "local", "id": released.run.id}
     assert said["approvals"] == [
-        {"step": "PromoteToTest", "by": "ann", "at": "2026-01-15T08:00:00+00:00", "comment": None}
+        {
+            "step": "PromoteToTest",
+            "by": "ann",
+            "at": "2026-01-15T08:00:00+00:00",
+            "comment": None,
+            "is_author": None,
+        }
     ]
     assert (said["gate"], said["shift"]) == ("pass", "promoted: version 2 is stable")
     # And it is unsigned: on one machine the user holds every key

@@ -8,12 +8,16 @@ import shlex
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from environments import PIPELINE
+from pipeline.local import approval
 from pipeline.local.__main__ import main
 from pipeline.local.errors import ExitCode
 from pipeline.local.run import Run, all_runs
@@ -530,3 +534,43 @@ def test_a_repository_that_git_cannot_read_is_not_promoted_as_a_folder(
     # When it is promoted, then it is refused
     assert main(["promote"]) == ExitCode.BAD_INPUT
     assert "This repository can't be read" in capsys.readouterr().out
+
+
+@pytest.fixture
+def by_another(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Switches the setting on, and says with which address this user commits. The author's is given@example.com."""
+
+    def switch_on(address: str) -> None:
+        addresses = {pwd.getpwuid(os.getuid()).pw_name: [address]}
+        monkeypatch.setattr(approval, "PIPELINE", replace(PIPELINE, another_approves=True, addresses=addresses))
+
+    return switch_on
+
+
+@pytest.mark.parametrize("beforehand", [[], ["--approve", "yes"]])
+def test_the_author_of_a_commit_can_not_approve_it_if_another_one_must(
+    project: Project,
+    by_another: Callable[[str], None],
+    beforehand: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Given a promotion of the author, who may have said beforehand that they approve
+    state = project(stage("Prod", approval=True))
+    by_another("given@example.com")
+    assert main(["promote", *beforehand]) == ExitCode.OK
+    # When the author approves, then nothing is decided and the promotion waits for another one
+    assert main(["approve"]) == ExitCode.BAD_INPUT
+    assert "made this commit. Somebody else must approve it. The promotion waits." in capsys.readouterr().err
+    assert (last(state).status, last(state).approvals) == ("waiting", [])
+    # And another one approves it
+    by_another("another@example.com")
+    assert main(["approve"]) == ExitCode.OK
+    assert [each["decision"] for each in last(state).approvals] == ["approved"]
+
+
+def test_the_author_of_a_commit_may_reject_it(project: Project, by_another: Callable[[str], None]) -> None:
+    state = project(stage("Prod", approval=True))
+    by_another("given@example.com")
+    assert main(["promote"]) == ExitCode.OK
+    assert main(["reject"]) == ExitCode.OK
+    assert last(state).status == "rejected"
