@@ -10,7 +10,7 @@ commit writes about itself.
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,8 +26,9 @@ from reporting.text import one_line
 
 COMMITS = 10
 """The number of commits that are listed. The line after them says how many more there are."""
-BRIEF = 440
-"""Characters. The text of an approval may have 1,000 in all."""
+BRIEF, PROOFS, EFFECT_ENDS = 440, 200, 120
+"""Characters of the few words, of the proofs in them, and of the end of a long effect. The text of an approval may have
+1,000 in all."""
 UNREADABLE = (OSError, KeyError, TypeError, ValueError, AttributeError)
 """What reports raise that are missing, or of another version."""
 
@@ -115,30 +116,35 @@ def proven(stage: str, gate: Path, shift: Path) -> Iterator[str]:
 def main(facts: Path, brief: Path) -> int:
     found: dict[str, Any] = json.loads(facts.read_text())
     before, after = Side.of(found["before"]), Side.of(found["after"])
-    proofs = [
-        one_line(line)
-        for each in found["reports"]
-        for gate in [Path(each["gate"])]
-        for line in (*proven(each["stage"], gate, Path(each["shift"])), *beside(each["stage"], gate / "gate.json"))
-    ]
     pushes, link = found["pushes"], found["link"]
     for line in told(found["stage"], before, after, facts=found["facts"], commits=[*pushes, *([link] * bool(link))]):
         say(one_line(line))
-    for line in proofs:
-        say(f"  {line}")
+    proofs: list[str] = []
+    for each in found["reports"]:
+        gate, shift = Path(each["gate"]), Path(each["shift"])
+        proofs += proven(each["stage"], gate, shift)
+        for line in (*proven(each["stage"], gate, shift), *beside(each["stage"], gate / "gate.json")):
+            say(f"  {one_line(line)}")
     new = (
         f"{len(pushes)} push{'' if len(pushes) == 1 else 'es'}" if before.revision != after.revision else "nothing new"
     )
     brief.write_text(
-        short([f"{found['stage']} runs {before.revision[:12]}, {new} since", effect(before, after), *proofs])
+        few_words(f"{found['stage']} runs {before.revision[:12]}, {new} since", effect(before, after), proofs)
     )
     return 0
 
 
-def short(parts: Iterable[str]) -> str:
-    """``parts`` as a value of a CodePipeline variable: printable ASCII in one line, with no variable in it."""
-    text = re.sub("[^ -~]|[#{}]", "?", ". ".join(parts))
-    return text if len(text) <= BRIEF else f"{text[: BRIEF - 4]} ..."
+def few_words(begin: str, effect: str, proofs: Sequence[str]) -> str:
+    """A value of a CodePipeline variable: printable ASCII in one line, with no variable in it. Of a long effect, the
+    middle is left out: it begins with findings, and ends with IAM and costs."""
+    end = _cut("".join(f" {each}." for each in proofs), PROOFS, last=0)
+    text = f"{begin}. {_cut(effect, BRIEF - len(begin) - len(end) - 3, last=EFFECT_ENDS)}.{end}"
+    return re.sub("[^ -~]|[#{}]", "?", text)
+
+
+def _cut(text: str, most: int, *, last: int) -> str:
+    """At most ``most`` characters of ``text``, with its ``last`` ones."""
+    return text if len(text) <= most else f"{text[: most - last - 5]} ... {text[len(text) - last :]}"
 
 
 if __name__ == "__main__":

@@ -161,7 +161,10 @@ def test_the_approval_shows_what_is_approved_by_the_code_that_prod_runs(account:
     assert "new finding" in said
     assert "IAM or security change" in said
     assert "standing costs" in said
-    assert "staging gate pass: p99 /validate 39, /process 94 of 200 ms" in said
+    assert (
+        "staging gate pass: p99 /validate 39, /process 94 of 200 ms. staging shift promoted: version 3 is stable."
+        in said
+    )
     assert said.endswith(" https://console.example/build")
     assert "ALL IS WELL" not in printed + said
     # And the whole is printed and kept: commits as text that does nothing, and the comparison with the last release
@@ -224,9 +227,10 @@ def test_a_long_effect_is_cut_so_that_codepipeline_takes_the_text(account: Accou
     # Given routes without end in a report that the commit's own code has written, with a variable in one
     routes = [{"route": f"/#{{secret}}{number}", "p99_ms": 1.0} for number in range(500)]
     account.report("gate/gate.json", verdict="pass", limit_ms=200, routes=routes)
-    # When, then
+    # When, then it has no variable, and still the costs at the end of the effect
     _, said = account.summarise()
     assert "#{" not in said
+    assert "standing costs unchanged." in said
     text = action("Prod", APPROVAL)["Configuration"]["CustomData"]
     variables = {"#{Source@example_payment-pipeline.CommitId}": "c" * 40, "#{Build@Inspect.ASSEMBLY}": "d" * 64,
                  "#{Staging@Summary.SUMMARY}": said.rpartition(" ")[0],
