@@ -159,7 +159,8 @@ def spawn(start: Function, worker: Any) -> None:
     with _starting:
         start(worker)
     if worker.config.get("Version", LATEST) == LATEST:
-        psutil.Process(worker._proc.pid).nice(BEHIND)
+        process = psutil.Process(worker._proc.pid)
+        process.nice(max(process.nice(), BEHIND))  # only root may raise the priority of a cloud that `nice` has started
     if own_api.settings().limit_processor:
         processor_share.limit(worker._proc.pid, int(worker.config["MemorySize"]))
 
