@@ -5,7 +5,6 @@ installed MiniStack as the reviewed one. The process ends on SIGTERM, SIGINT and
 """
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -92,7 +91,7 @@ def serve(settings: Settings, listening: int) -> None:
     from ministack.app import app
     from ministack.core import lambda_runtime
 
-    from localcloud.emulator import alarms, aurora, control, reachability, tasks
+    from localcloud.emulator import alarms, aurora, control, memory, reachability, tasks
 
     config = Config()
     config.bind = [f"fd://{listening}"]
@@ -106,7 +105,7 @@ def serve(settings: Settings, listening: int) -> None:
         for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(sign, stop.set)
         alarms.start_clock()
-        avoid_long_garbage_collections()
+        memory.watch()
         application = control.with_commands(reachability.enforced(app))
         serving = asyncio.create_task(serve_asgi(application, config, shutdown_trigger=stop.wait))
         await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
@@ -121,14 +120,6 @@ def serve(settings: Settings, listening: int) -> None:
         tasks.running.stop_all()
         lambda_runtime.reset()
         aurora.server.stop()
-
-
-def avoid_long_garbage_collections() -> None:
-    """Make collections of the oldest generation rare: one stops every request for 200 to 300 ms."""
-    gc.collect()
-    gc.freeze()
-    young, middle, _ = gc.get_threshold()
-    gc.set_threshold(young * 10, middle, 1_000_000)
 
 
 def main() -> None:

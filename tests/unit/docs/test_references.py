@@ -173,7 +173,7 @@ def test_each_picture_is_shown_and_small() -> None:
 
 def test_the_table_of_the_local_cloud_names_each_extension() -> None:
     """An extension without a row would be a behaviour that nobody is told of."""
-    machinery = {"__init__", "__main__", "control", "own_api", "upstream"}
+    machinery = {"__init__", "__main__", "control", "memory", "own_api", "upstream"}
     extensions = {Path(name).stem for name in FILES if re.fullmatch(r"localcloud/emulator/\w+\.py", name)} - machinery
     rows = re.findall(r"^\|.*\| ((?:`\w+`(?:, )?)+) \|$", text_of("docs/local-cloud.md"), re.M)
     assert {name for row in rows for name in re.findall(r"\w+", row)} == extensions
