@@ -30,10 +30,10 @@ def declare_promotion(
     """Add every environment to ``pipeline`` in the mapping's order: prepare a change set, ask for approval if required,
     deploy, gate, shift, keep the evidence.
 
-    Engines on AWS pass two options: ``asking``, with which the stage before an approval ends with a summary for it, and
-    the ``archive`` of each environment's evidence.
+    Engines on AWS pass two options: ``asking``, with which the stage before the last ends with a summary for its
+    approval, and the ``archive`` of each environment's evidence.
     """
-    summary: Summary | None = None
+    production, summary = list(platforms)[-1], None
     for environment, following in zip_longest(platforms, list(platforms)[1:]):
         stage = platforms[environment]
         outputs = stage.platform.outputs
@@ -48,7 +48,8 @@ def declare_promotion(
             if asking and asking.addresses is not None:
                 asked.append(AnotherApproved(environment=environment, asking=asking, approval=approval))
         summary = None
-        if asking and following and following.requires_approval:
+        # A build more needs its findings accepted, so the approval of an earlier environment is a setting without one.
+        if asking and following is production and following.requires_approval:
             summary = Summary(of=following, after=environment, asking=asking, gate=gate, shift=shift, evidence=evidence)
         pipeline.add_stage(
             stage,
