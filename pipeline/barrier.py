@@ -20,23 +20,11 @@ from aws_cdk import pipelines
 
 import names
 from environments import Environment
+from pipeline.approvals import PAGE, SAID, Asking, another_approved, asks_the_pipeline, summarised
 from pipeline.artifact_folders import Folders
 from pipeline.artifacts import ARTIFACT_FOLDER
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
-from pipeline.steps import (
-    CHANGE,
-    INSPECTION,
-    PAGE,
-    RUNTIMES,
-    SAID,
-    Asking,
-    InspectAssembly,
-    Synth,
-    another_approved,
-    asks_the_pipeline,
-    inspection_of,
-    summarised,
-)
+from pipeline.steps import CHANGE, INSPECTION, RUNTIMES, InspectAssembly, Synth, inspection_of
 
 UPDATE = "UpdatePipeline"
 """CDK's stage in which the pipeline deploys itself."""

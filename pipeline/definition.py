@@ -6,17 +6,8 @@ from itertools import zip_longest
 from aws_cdk import pipelines
 
 from environments import Environment
-from pipeline.steps import (
-    AnotherApproved,
-    Approval,
-    Archive,
-    Asking,
-    BlueGreenShift,
-    CollectEvidence,
-    EvidenceSource,
-    LoadGate,
-    Summary,
-)
+from pipeline.approvals import AnotherApproved, Approval, Asking, Summary
+from pipeline.steps import Archive, BlueGreenShift, CollectEvidence, EvidenceSource, LoadGate
 from stages.platform_stage import PlatformStage
 
 

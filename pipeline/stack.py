@@ -27,6 +27,7 @@ from constructs import Construct
 from environments import Environment, PipelineSettings
 from names import CONNECTION_PARAMETER
 from names import PIPELINE as STACK_NAME
+from pipeline.approvals import Asking, Summary
 from pipeline.artifact_folders import separate
 from pipeline.artifacts import ARTIFACT_DAYS, ARTIFACT_FOLDER, KEY_ALIAS, RegionalArtifacts, artifact_bucket
 from pipeline.barrier import (
@@ -39,17 +40,7 @@ from pipeline.barrier import (
 from pipeline.definition import declare_promotion
 from pipeline.evidence.bundle import FOLDER as EVIDENCE
 from pipeline.least_privilege import narrow
-from pipeline.steps import (
-    REPORT_NAME,
-    RUNTIMES,
-    Archive,
-    Asking,
-    CollectEvidence,
-    InspectAssembly,
-    PlatformStep,
-    Summary,
-    Synth,
-)
+from pipeline.steps import REPORT_NAME, RUNTIMES, Archive, CollectEvidence, InspectAssembly, PlatformStep, Synth
 from stages.platform_stage import PlatformStage
 
 EVIDENCE_DAYS = 3 * 365

@@ -134,7 +134,7 @@ class CodePipelinePromotions:
         """What the pipeline has last written for an approval of the execution, if it has."""
         with calling("reading what the execution did"):
             done = sorted(_executed(self._client("codepipeline"), promotion), key=lambda each: each["startTime"])
-        made = [each["output"].get("outputArtifacts") for each in done if each["actionName"] == SUMMARY_STEP]
+        made = [each.get("output", {}).get("outputArtifacts") for each in done if each["actionName"] == SUMMARY_STEP]
         if not made or not made[-1]:
             return []
         try:

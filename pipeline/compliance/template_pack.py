@@ -202,8 +202,8 @@ class TemplatePack:
 
 def _environment(template: Path) -> str:
     """The environment of the stack that has this template, as the manifest beside it says."""
-    [found] = [each.environment for each in top_level_stacks(template.parent) if each.template_file == template]
-    return found
+    stacks = top_level_stacks(template.parent)
+    return next((each.environment for each in stacks if each.template_file == template), ANYWHERE)
 
 
 def _broken(rule: Rule, resource: Resource) -> list[str] | None:

@@ -250,6 +250,14 @@ def test_a_summary_that_can_not_be_read_is_said(browser: Open, source: CodePipel
     assert "it can&#39;t be read: " in facts
 
 
+def test_a_summary_that_is_being_written_is_none_yet(browser: Open, source: CodePipelinePromotions, aws: Aws) -> None:
+    running = {name: value for name, value in summary("x").items() if name != "output"}
+    aws.actions["two"].append({**running, "status": "InProgress"})
+    answer = browser(source).get("/promotion/change", params={"promotion": "two"})
+    assert answer.status_code == 200
+    assert "summary" not in answer.text
+
+
 def summary(key: str) -> dict[str, Any]:
     made = action("Dev", "LoadGate", "Succeeded", 12)
     made["output"]["outputArtifacts"] = [{"name": "s", "s3location": {"bucket": "artifacts", "key": key}}]

@@ -43,6 +43,7 @@ def test_the_owners_are_of_the_organisation_whose_repository_is_promoted(team: s
         "pipeline/evidence/verify.py",
         "pipeline/artifact_folders.py",
         "pipeline/barrier.py",
+        "pipeline/approvals.py",
         "pipeline/approver.py",
         "pipeline/change.py",
         "pipeline/inspection.py",
