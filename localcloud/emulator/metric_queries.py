@@ -8,7 +8,7 @@ finds is a result of its own, and all have the search's id. An expression that i
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ministack.services import cloudwatch
@@ -31,7 +31,6 @@ Result = Mapping[str, Any]
 
 original(cloudwatch, "_json_ok")
 original(cloudwatch, "_parse_ts")
-original(cloudwatch, "_ts_iso")
 
 
 def has_expressions(request: Mapping[str, Any]) -> bool:
@@ -41,7 +40,8 @@ def has_expressions(request: Mapping[str, Any]) -> bool:
 def answer(request: Mapping[str, Any], ask: Callable[[dict[str, Any]], bytes]) -> Any:
     """The answer to ``request``. ``ask``: asks for metrics without expressions."""
     queries: Sequence[Query] = request["MetricDataQueries"]
-    wanted = [(query["Id"], each) for query in queries for each in _metrics(query)]
+    stored = list(cloudwatch._metrics.items())
+    wanted = [(query["Id"], each) for query in queries for each in _metrics(query, stored)]
     asked = [{**each, "Id": f"q{place}", "ReturnData": True} for place, (_, each) in enumerate(wanted)]
     found = json.loads(ask({**request, "MetricDataQueries": asked}))["MetricDataResults"]
     known: dict[str, list[Result]] = {query["Id"]: [] for query in queries if _is_known(query)}
@@ -59,8 +59,8 @@ def _is_known(query: Query) -> bool:
     return "MetricStat" in query or SEARCH.fullmatch(query["Expression"].strip()) is not None
 
 
-def _metrics(query: Query) -> Iterator[Query]:
-    """The metrics for which ``query`` asks: one, or those that its search finds."""
+def _metrics(query: Query, stored: Iterable[tuple[Any, Sequence[Any]]]) -> Iterator[Query]:
+    """The metrics for which ``query`` asks: one, or those that its search finds among ``stored``."""
     search = SEARCH.fullmatch(query.get("Expression", "").strip())
     if search is None:
         yield from [query] if "MetricStat" in query else []
@@ -70,7 +70,7 @@ def _metrics(query: Query) -> Iterator[Query]:
     name = terms.pop("MetricName", None)
     found = sorted(
         (metric, sorted(points[0]["Dimensions"].items()))
-        for (space, metric, _), points in cloudwatch._metrics.items()
+        for (space, metric, _), points in stored
         if points and space == namespace and name in (None, metric)
     )
     exact = [each for each in found if {n for n, _ in each[1]} == set(names) and terms.items() <= dict(each[1]).items()]
@@ -124,7 +124,7 @@ class _Calculation:
         points = {at: value for at, value in values.items() if value is not None}
         return {
             "Label": label,
-            "Timestamps": [cloudwatch._ts_iso(at) for at in points],
+            "Timestamps": [int(at) for at in points],
             "Values": list(points.values()),
         }
 

@@ -1,6 +1,8 @@
 """The answers of the local CloudWatch: when points appear, under which dimensions, and how many it reads for them."""
 
+import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -46,6 +48,47 @@ def get_metric_data(*statistics: str, since: float) -> list[list[float]]:
     request = {"MetricDataQueries": queries, "StartTime": since, "EndTime": time.time() + 1}
     _, _, body = cloudwatch._get_metric_data({}, request, False, True)
     return [result["Values"] for result in json.loads(body)["MetricDataResults"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-30T00:00:01Z", 1795996801.0),
+        ("2026-11-30T00:00:01.5Z", 1795996801.5),
+        ("2026-11-30T01:00:01+01:00", 1795996801.0),
+        ("2026-11-30T01:00:01+0100", 1795996801.0),
+        ("2026-11-30T00:00:01", 1795996801.0),
+        (" 1795996801 ", 1795996801.0),
+        ("20261130", 20261130.0),
+        ("yesTerday", None),
+        ("", None),
+    ],
+)
+def test_a_time_is_read_in_each_form_that_a_client_may_write(text: str, expected: float | None) -> None:
+    assert cloudwatch._parse_ts(text) == expected
+
+
+def test_metrics_are_read_in_a_thread_of_their_own_and_other_requests_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a reading that lasts until another request was answered
+    answered = threading.Event()
+    monkeypatch.setattr(cloudwatch, "_get_metric_data", lambda *_: answered.wait(10))
+
+    async def call(action: str) -> Any:
+        headers = {
+            "x-amz-target": f"GraniteServiceVersion20100801.{action}",
+            "content-type": "application/x-amz-json-1.0",
+        }
+        return await cloudwatch.handle_request("POST", "/", headers, b"{}", {})
+
+    async def both() -> Any:
+        reading = asyncio.create_task(call("GetMetricData"))
+        await asyncio.sleep(0.05)
+        await call("PutMetricData")
+        answered.set()
+        return await reading
+
+    # When both are asked for, then neither waits for the other
+    assert asyncio.run(both()) is True
 
 
 def test_the_points_are_read_once_for_any_number_of_statistics() -> None:
