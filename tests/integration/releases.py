@@ -64,8 +64,8 @@ class Releases:
             "loadtest.traffic", "--env", "dev", "--rate", rate, "--reports", reports, "--", sys.executable, *command
         )
 
-    def shift(self, command: str = "shift", rate: str = RATE) -> "subprocess.Popen[str]":
-        return self.under_load("-m", "pipeline.release", command, "--env", "dev", rate=rate)
+    def shift(self, *command: str, rate: str = RATE) -> "subprocess.Popen[str]":
+        return self.under_load("-m", "pipeline.release", *(command or ("shift",)), "--env", "dev", rate=rate)
 
     def traffic(self, reports: str = "load") -> dict[str, Any]:
         report: dict[str, Any] = json.loads((self.folder / reports / "traffic.json").read_text())

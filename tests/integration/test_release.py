@@ -80,11 +80,13 @@ def test_a_killed_shift_is_continued_and_undone_and_clients_see_the_weights(rele
     finish(killed)
     assert releases.traffic()["reasons"] == {}
 
-    # When clients count who answers while nobody drives it, and then the next one takes over
+    # When the next one waits for the lease, clients count who answers meanwhile, and then it takes over
     share = release["plan"]["weights"][release["step"]] / 100
+    next_one = releases.shift()
     counting = releases.under_load("-c", "import time; time.sleep(12)", reports="count")
     assert finish(counting)[0] == 0
-    output = finish_shift(releases, releases.shift())
+    assert (releases.record() or {})["step"] == 1
+    output = finish_shift(releases, next_one)
 
     # Then the candidate is stable, no request was lost, and the share of requests was that of the weights
     assert "taken over" in output
@@ -98,8 +100,8 @@ def test_a_killed_shift_is_continued_and_undone_and_clients_see_the_weights(rele
         expected = [(here + there) * share, (here + there) * (1 - share)]
         assert stats.chisquare([here, there], expected).pvalue > 0.00001, (route, versions)
 
-    # When it is undone, then the former version is back, again without a lost request
-    finish_shift(releases, releases.shift("undo"))
+    # When it is undone at once, then the former version is back, again without a lost request
+    finish_shift(releases, releases.shift("undo", "--now"))
     assert releases.stable() == old
     assert releases.traffic()["reasons"] == {}
 
