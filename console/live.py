@@ -7,7 +7,7 @@ when the console no longer answers.
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from weakref import WeakSet
 
 import uvicorn
@@ -35,13 +35,14 @@ def _goes_on() -> bool:
     return asyncio.get_running_loop() not in _ending
 
 
-Regions = Mapping[str, str]
+Regions = dict[str, str]
 """HTML by the id of the element that it fills."""
 
 
-def live(render: Callable[[], Regions]) -> StreamingResponse:
-    """The regions of a page that ``render`` makes, now and whenever one changes."""
-    return _stream(_changes(render))
+def live(render: Callable[[], Regions], *, of: Callable[[], object] = object) -> StreamingResponse:
+    """The regions of a page that ``render`` makes, now and whenever one changes. ``of``: what they are made of; while
+    it stays equal, nothing is rendered."""
+    return _stream(_changes(render, of))
 
 
 def growing(more: Callable[[str | None], tuple[str, str]], since: str | None) -> StreamingResponse:
@@ -54,11 +55,13 @@ def _stream(events: AsyncIterator[str]) -> StreamingResponse:
     return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-async def _changes(render: Callable[[], Regions]) -> AsyncIterator[str]:
-    shown: Regions = {}
+async def _changes(render: Callable[[], Regions], of: Callable[[], object]) -> AsyncIterator[str]:
+    shown, made_of = Regions(), object()
     beaten = 0.0
     while _goes_on():
-        found = await run_in_threadpool(render)
+        found, before, made_of = shown, made_of, await run_in_threadpool(of)
+        if made_of != before:
+            found = await run_in_threadpool(render)
         changed = [_partial(id, html) for id, html in found.items() if shown.get(id) != html]
         if changed:
             shown = found

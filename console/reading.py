@@ -1,5 +1,6 @@
 """A value that is read again and again, with its age: a page never waits for a source, and never hides its silence."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -26,23 +27,32 @@ class Reading(Generic[T]):
     asked: float | None = None
     """Since when an attempt is under way."""
 
+    @property
+    def version(self) -> object:
+        """Differs from that of a reading with another value or failure."""
+        return self.value, self.failure
+
 
 class Cached(Generic[T]):
-    """Reads a source in the background, at most every ``seconds``, and only while somebody looks."""
+    """Reads a source in the background, ``seconds`` after the last time, and only while somebody looks."""
 
     def __init__(
-        self, read: Callable[[], T], *, seconds: float = 2.0, errors: tuple[type[Exception], ...] = (Exception,)
+        self,
+        read: Callable[[], T],
+        *,
+        seconds: Callable[[], float] = lambda: 2.0,
+        errors: tuple[type[Exception], ...] = (Exception,),
     ) -> None:
         self._read, self._seconds, self._errors = read, seconds, errors
         self._lock = threading.Lock()
         self._reading: Reading[T] = Reading()
-        self._due = 0.0
+        self._last = -math.inf
         self._answered = threading.Event()
 
     def get(self) -> Reading[T]:
         """The last value. Starts the next attempt if it is due, and waits only when there has been none yet."""
         with self._lock:
-            if self._reading.asked is None and time.monotonic() >= self._due:
+            if self._reading.asked is None and time.monotonic() >= self._last + self._seconds():
                 self._reading = replace(self._reading, asked=time.time())
                 threading.Thread(target=self._attempt, daemon=True).start()
         if self._reading.value is None:
@@ -51,7 +61,7 @@ class Cached(Generic[T]):
 
     def expire(self) -> None:
         """Have the next ``get`` read again, because something was changed."""
-        self._due = 0.0
+        self._last = -math.inf
 
     def _attempt(self) -> None:
         try:
@@ -61,5 +71,5 @@ class Cached(Generic[T]):
             found = replace(self._reading, failure=text, asked=None)
         with self._lock:
             self._reading = found
-            self._due = time.monotonic() + self._seconds
+            self._last = time.monotonic()
         self._answered.set()

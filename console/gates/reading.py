@@ -131,6 +131,18 @@ class LocalGates:
                     yield gate
 
 
+def is_under_way(state: State, environment: str) -> bool:
+    """Whether the last promotion's gate of the environment runs now."""
+    last = max(state.runs.glob("*/run.json"), default=None)
+    if last is None:
+        return False
+    try:
+        written = (last.parent / "source/reports" / environment / PROGRESS).stat().st_mtime
+    except OSError:
+        return False
+    return abs(time.time() - written) < SILENT_SECONDS
+
+
 def _readable(read: Callable[[Path, Path], Gate | None], folder: Path, file: Path) -> Gate | None:
     """The gate of ``file``, as ``read`` finds it; an unreadable one if it is spoilt."""
     try:

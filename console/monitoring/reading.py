@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import names
 from console import text
 from console.monitoring.dashboard import Series, Widget, widgets
-from console.platforms import Platforms
+from console.platforms import Platforms, spared
 from console.reading import Cached, Reading
 from pipeline.release.aws import PROMPT_CONFIG, calling
 from pipeline.release.plan import bake_scale
@@ -93,7 +93,9 @@ class CloudWatch:
 
     def view(self, environment: str) -> Reading[View]:
         if environment not in self._views:
-            self._views[environment] = Cached(lambda: self._read(environment), seconds=self._seconds)
+            self._views[environment] = Cached(
+                lambda: self._read(environment), seconds=spared(self._platforms, environment, self._seconds)
+            )
         return self._views[environment].get()
 
     def _read(self, environment: str) -> View:

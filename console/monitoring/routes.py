@@ -35,7 +35,11 @@ class PlatformRoutes:
 
     def live(self, request: Request) -> Response:
         environment = self.pages.environment(request)
-        return live(lambda: {"live": part("platform_live.html", **self._values(environment))})
+        return live(
+            lambda: {"live": part("platform_live.html", **self._values(environment))},
+            of=lambda: (self.monitoring.view(environment).version, self.pages.platforms.is_measured(environment)),
+        )
 
     def _values(self, environment: str) -> Mapping[str, Any]:
-        return page.view(environment, self.monitoring.view(environment))
+        measured = self.pages.platforms.is_measured(environment)
+        return {**page.view(environment, self.monitoring.view(environment)), "measured": measured}

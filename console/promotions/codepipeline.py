@@ -44,7 +44,7 @@ class CodePipelinePromotions:
         self._ended: dict[str, Promotion] = {}
         self._builds: dict[str, tuple[str, str]] = {}
         """Log group and stream of each build."""
-        self._cached = Cached(self._read, seconds=SECONDS)
+        self._cached = Cached(self._read, seconds=lambda: SECONDS)
 
     def reading(self) -> Reading[Sequence[Promotion]]:
         found = self._cached.get()

@@ -1,6 +1,8 @@
 """The routes of the releases."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -32,17 +34,25 @@ class ReleaseRoutes:
 
     def show(self, request: Request) -> Response:
         environment = self.pages.environment(request)
-        values = page.view(environment, self.releases.standing(environment), self.pages.frame.actions)
+        values = self._values(environment)
         return self.pages.html("release.html", at=AT, environments=self.pages.platforms.names(), **values)
 
     def live(self, request: Request) -> Response:
         environment, frame = self.pages.environment(request), self.pages.frame
 
-        def render() -> dict[str, str]:
-            values = page.view(environment, self.releases.standing(environment), frame.actions)
-            return {"live": part("release_live.html", frame=frame, **values)}
+        def made_of() -> object:
+            measured = self.pages.platforms.is_measured(environment)
+            return self.releases.standing(environment).version, frame.actions.latest(), measured
 
-        return live(render)
+        return live(
+            lambda: {"live": part("release_live.html", frame=frame, **self._values(environment))},
+            of=made_of,
+        )
+
+    def _values(self, environment: str) -> Mapping[str, Any]:
+        measured = self.pages.platforms.is_measured(environment)
+        standing = self.releases.standing(environment)
+        return {**page.view(environment, standing, self.pages.frame.actions), "measured": measured}
 
     async def command(self, request: Request) -> Response:
         environment, wanted = self.pages.environment(request), COMMANDS.get(request.path_params["command"])

@@ -167,6 +167,9 @@ class Platforms:
     def variables(self, environment: str) -> Mapping[str, str]:
         return {}
 
+    def is_measured(self, environment: str) -> bool:
+        return False
+
     def session(self, environment: str) -> Any:
         return self
 

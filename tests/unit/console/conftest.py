@@ -36,6 +36,7 @@ class Environments:
         self.views: dict[str, Reading[View]] = {}
         self.payments: dict[str, Found] = {}
         self.queries: list[Query] = []
+        self.measured: set[str] = set()
 
     def names(self) -> Sequence[str]:
         return ("dev", "staging", "prod")
@@ -55,6 +56,9 @@ class Environments:
 
     def variables(self, environment: str) -> dict[str, str]:
         return {"ENVIRONMENT": environment}
+
+    def is_measured(self, environment: str) -> bool:
+        return environment in self.measured
 
 
 class Recorded(Actions):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from console.gates.reading import PROGRESS, VERDICTS, LocalGates
+from console.platforms import MEASURED_SECONDS, LocalPlatforms, spared
 from loadtest.p99 import GateVerdict, RouteJudgement
 from loadtest.reports import progress
 from pipeline.local.run import Run
@@ -70,6 +71,21 @@ def test_a_gate_that_was_killed_is_not_said_to_run(state: State) -> None:
 def test_file_and_verdicts_are_those_of_the_gate() -> None:
     assert progress.FILE == PROGRESS
     assert set(GateVerdict) < set(VERDICTS)
+
+
+def test_an_environment_is_spared_while_its_gate_runs(state: State) -> None:
+    # Given a promotion whose gate has not begun
+    run = record(state, subject="A promotion", ends_at="Staging/LoadGate", status="running")
+    platforms = LocalPlatforms(state)
+    pause = spared(platforms, "staging", 1.0)
+    assert pause() == 1.0
+    # When it runs, then its environment is read seldom, and no other
+    progressing(run)
+    assert pause() == MEASURED_SECONDS
+    assert not platforms.is_measured("prod")
+    # And when it was silent for long, it was killed
+    os.utime(run.source / "reports/staging" / PROGRESS, times=(0, time.time() - 60))
+    assert pause() == 1.0
 
 
 def test_a_progress_that_can_not_be_written_ends_no_gate(state: State) -> None:

@@ -24,15 +24,27 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_the_region_that_changed_is_sent_again() -> None:
     pages: Iterator[dict[str, str]] = iter([{"live": "a", "more": "x"}, {"live": "a", "more": "x"}])
     last = {"live": "b\nc", "more": "x"}
-    stream = live._changes(lambda: next(pages, last))
+    stream = live._changes(lambda: next(pages, last), object)
     found = [each for each in events(stream, 5) if not each.startswith("event: beat")]
     assert found[0].count("<hx-partial") == 2
     assert found[1] == 'data: <hx-partial hx-target="#live" hx-swap="innerMorph">b\ndata: c</hx-partial>\n\n'
     assert len(found) == 2
 
 
+def test_nothing_is_rendered_while_what_it_is_made_of_stays_the_same() -> None:
+    values, rendered = iter([1, 1, 2, 2]), []
+
+    def render() -> dict[str, str]:
+        rendered.append(1)
+        return {"live": str(len(rendered))}
+
+    stream = live._changes(render, lambda: next(values, 2))
+    found = [each for each in events(stream, 5) if not each.startswith("event: beat")]
+    assert len(found) == len(rendered) == 2
+
+
 def test_it_beats_while_nothing_changes() -> None:
-    found = events(live._changes(lambda: {"live": "a"}), 4)
+    found = events(live._changes(lambda: {"live": "a"}, object), 4)
     assert found[1:] == ["event: beat\ndata: \n\n"] * 3
 
 

@@ -17,10 +17,20 @@ def until(reading: Cached[int], wanted: int | None, failure: str | None = None) 
 
 def test_the_first_value_is_waited_for_and_kept() -> None:
     asked = []
-    cached = Cached(lambda: asked.append(1) or len(asked), seconds=60)
+    cached = Cached(lambda: asked.append(1) or len(asked), seconds=lambda: 60)
     assert cached.get().value == 1
     assert cached.get().value == 1
     assert asked == [1]
+
+
+def test_how_often_it_is_read_may_change_at_any_time() -> None:
+    # Given a source that is spared
+    asked, pause = [], [60.0]
+    cached = Cached(lambda: asked.append(1) or len(asked), seconds=lambda: pause[0])
+    assert [cached.get().value for _ in range(3)] == [1, 1, 1]
+    # When it need not be any more, then it is read at the next look
+    pause[0] = 0.0
+    until(cached, 2)
 
 
 def test_a_failure_keeps_the_last_value_and_its_age() -> None:
@@ -32,7 +42,7 @@ def test_a_failure_keeps_the_last_value_and_its_age() -> None:
             raise answer[0]
         return answer[0]
 
-    cached = Cached(read, seconds=0)
+    cached = Cached(read, seconds=lambda: 0)
     first = cached.get()
     assert (first.value, first.failure) == (7, None)
     # When it fails, then its last value stays, with its age
@@ -53,7 +63,7 @@ def test_a_source_that_hangs_keeps_no_page_waiting_and_is_asked_once() -> None:
         hangs.wait(10)
         return 1
 
-    cached = Cached(read, seconds=0)
+    cached = Cached(read, seconds=lambda: 0)
     # When a page asks for it again and again
     begun = time.monotonic()
     found = [cached.get() for _ in range(3)]

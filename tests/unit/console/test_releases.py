@@ -2,11 +2,15 @@
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from console.platforms import LocalPlatforms
 from console.reading import Reading
-from console.releases.reading import Standing
+from console.releases.reading import QUIET_SECONDS, AwsReleases, Standing
+from pipeline.local.state import State as LocalState
+from pipeline.release.controller import World
 from pipeline.release.ports import RequestCommand
 from pipeline.release.state import State, read_state
 from tests.unit.pipeline.release.bench import Bench
@@ -85,6 +89,15 @@ def test_a_source_that_does_not_answer_is_said_with_the_age_of_what_is_shown(
     assert "version 1" in html
 
 
+def test_while_a_gate_measures_the_page_says_why_what_it_shows_is_old(
+    browser: Open, environments: Environments, bench: Bench
+) -> None:
+    environments.readings["prod"] = reading(bench)
+    assert "seldom" not in browser().get("/release/prod").text
+    environments.measured = {"prod"}
+    assert "and seldom while its load gate measures" in browser().get("/release/prod").text
+
+
 def test_before_the_first_answer_the_page_is_there(browser: Open) -> None:
     assert "Reading The release of dev" in browser().get("/release/dev").text
 
@@ -135,3 +148,50 @@ def test_every_command_of_the_page_is_one_of_the_command_line() -> None:
     for command in COMMANDS.values():
         parsed = _parser().parse_args([*command.words, "--env", "prod", "--reason=why"])
         assert parsed.command in {each.value for each in RequestCommand} | {"undo", "rollback"}
+
+
+class Fixed(AwsReleases):
+    """The releases of one world, without the connection to it."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(LocalPlatforms(LocalState(Path("nowhere"))))
+        self._world = world
+
+    def _open(self, environment: str) -> tuple[World, str]:
+        return self._world, "arn:ann"
+
+
+def test_while_nothing_happens_only_the_record_is_looked_at(bench: Bench) -> None:
+    # Given an environment whose release has ended
+    bench.controller().shift()
+    releases = Fixed(bench.controller().world)
+
+    def reads_all() -> bool:
+        before = len(bench.aws.calls)
+        releases.read("test")
+        calls = bench.aws.calls[before:]
+        assert calls == ["Query", "GetItem"] or "DescribeAlarms" in calls
+        return "DescribeAlarms" in calls
+
+    assert reads_all()
+    # Then a second later only the record and the freeze are read
+    bench.clock.sleep(1.0)
+    assert not reads_all()
+    # And after a freeze, after a new release, and after a while, all is read again
+    bench.controller(reason="a holiday").freeze()
+    assert reads_all()
+    bench.controller(reason="it is over").unfreeze()
+    assert reads_all()
+    assert not reads_all()
+    bench.aws.deploy("3")
+    bench.controller().shift()
+    assert reads_all()
+    bench.clock.sleep(QUIET_SECONDS)
+    assert reads_all()
+    # And while a release is under way, each look reads all
+    looks: list[bool] = []
+    for second in (30, 31):
+        bench.clock.after(second, lambda: looks.append(reads_all()))
+    bench.aws.deploy("4")
+    bench.controller().shift()
+    assert looks == [True, True]
