@@ -1,12 +1,14 @@
 """What a subject did lately: no window counts too little, none much too much, and an item stays small."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lambdas.payments.velocity import DAY, MONTH, MOST_DISTINCT, State, Sums
 
 EVENTS = st.lists(st.tuples(st.integers(0, 40 * DAY), st.integers(1, 10_000_00)), max_size=60)
-WINDOWS = st.sampled_from([1, 7, 60, 300, 3600, DAY, MONTH])
+SLOTS = {1: 5, 7: 5, 60: 5, 300: 60, 3600: 300, DAY: 3600, MONTH: DAY}
+"""How long a slot is at the age of each window."""
+WINDOWS = st.sampled_from(list(SLOTS))
 
 
 def total(events: list[tuple[int, int]]) -> Sums:
@@ -17,12 +19,12 @@ def total(events: list[tuple[int, int]]) -> Sums:
 
 
 @given(EVENTS, WINDOWS)
+@example([(0, 1), (359, 1)], 300)
 def test_a_window_counts_all_that_is_in_it_and_at_most_a_slot_more(events: list[tuple[int, int]], window: int) -> None:
     now = max((moment for moment, _ in events), default=0)
     found = total(events)
     within = [minor for moment, minor in events if moment > now - window]
-    slot = max(5, window // 12 + 1) if window <= DAY else DAY
-    around = [minor for moment, minor in events if moment > now - window - slot]
+    around = [minor for moment, minor in events if moment > now - window - SLOTS[window]]
     assert len(within) <= found.count(window, now) <= len(around)
     assert sum(within) <= found.minor(window, now) <= sum(around)
 
