@@ -13,12 +13,13 @@ STYLES = ("first", "second", "third", "p90", "p99", "p50")
 ALARM_BADGES = {"OK": "pass", "ALARM": "fail", "INSUFFICIENT_DATA": "neutral"}
 
 
-def view(environment: str, reading: Reading[View]) -> Mapping[str, Any]:
-    """The values of ``platform_live.html``."""
+def view(environment: str, reading: Reading[View], *, measured: bool = False) -> Mapping[str, Any]:
+    """The values of ``platform_live.html``. ``measured``: whether a load gate measures the environment now."""
     found = reading.value
     return {
         "environment": environment,
         "reading": reading,
+        "measured": measured,
         "platform": found,
         "graphs": [_drawn(graph, found) for graph in found.graphs] if found else [],
         "alarm_badges": ALARM_BADGES,

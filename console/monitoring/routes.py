@@ -42,4 +42,4 @@ class PlatformRoutes:
 
     def _values(self, environment: str) -> Mapping[str, Any]:
         measured = self.pages.platforms.is_measured(environment)
-        return {**page.view(environment, self.monitoring.view(environment)), "measured": measured}
+        return page.view(environment, self.monitoring.view(environment), measured=measured)

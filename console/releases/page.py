@@ -20,11 +20,14 @@ from pipeline.release.traffic import Versions
 from pipeline.release.view import name
 
 
-def view(environment: str, reading: Reading[Standing], actions: Actions) -> Mapping[str, Any]:
-    """The values of ``release_live.html``."""
+def view(
+    environment: str, reading: Reading[Standing], actions: Actions, *, measured: bool = False
+) -> Mapping[str, Any]:
+    """The values of ``release_live.html``. ``measured``: whether a load gate measures the environment now."""
     shown: dict[str, Any] = {
         "environment": environment,
         "reading": reading,
+        "measured": measured,
         "standing": reading.value,
         "recorded_actions": [each for each in actions.latest() if each.target == f"release of {environment}"],
         "phase_badge": _badge,

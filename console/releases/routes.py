@@ -52,7 +52,7 @@ class ReleaseRoutes:
     def _values(self, environment: str) -> Mapping[str, Any]:
         measured = self.pages.platforms.is_measured(environment)
         standing = self.releases.standing(environment)
-        return {**page.view(environment, standing, self.pages.frame.actions), "measured": measured}
+        return page.view(environment, standing, self.pages.frame.actions, measured=measured)
 
     async def command(self, request: Request) -> Response:
         environment, wanted = self.pages.environment(request), COMMANDS.get(request.path_params["command"])
