@@ -33,7 +33,7 @@ LEAST_FREE_BYTES = 512 * 2**20
 IDLE_SECONDS = 45
 """An idle execution environment ends after this. Each holds 40 to 75 MB, which the next stage's load test needs."""
 
-DORMANT_SECONDS = 180
+DORMANT_SECONDS = 90
 """After this even the last environment of a version ends, as on AWS some time after the last request. A promotion loads
 one cloud after the other; the environments of the others would only hold memory."""
 
