@@ -1,12 +1,13 @@
 """The time of a promotion beside the floor that its settings ask for, and the memory of the local clouds.
 
 Clones the commit that is checked out, sets it up and promotes it ten times, each time but the first with a change of
-the functions: ``python -m benchmarks.promotion``. Takes an hour. A promotion that fails, as one does when a gate meets
-a slow moment of the machine, is told and repeated. The floor of a step is the time that the environment's own settings
-ask for: the gate's warm-up and the measured time after which it may pass, and for each weight of a shift its bake at
-the local scale, or longer, until the candidate can have had the requests that a verdict needs and their metrics are
-there. The ratio of a promotion is its time to the sum of these floors, over the steps that did their work: a first
-shift has nothing to do.
+the functions: ``python -m benchmarks.promotion``. Each takes six to ten minutes. One that fails, as it does when a gate
+meets a slow moment of the machine, is told and repeated.
+
+The floor of a step is the time that the environment's own settings ask for: the gate's warm-up and the measured time
+after which it may pass, and for each weight of a shift its bake at the local scale, or longer, until the candidate can
+have had the requests that a verdict needs and their metrics are there. The ratio of a promotion is its time to the sum
+of these floors. The first has none: its shifts open closed environments and have no other weights.
 """
 
 import json
@@ -44,13 +45,13 @@ def main() -> None:
                     if number > 1:
                         _change_the_functions(clone, number)
                     memory.peak = 0
-                    _promote_at_last(clone, f"promotion {number}")
+                    _promote_at_last(clone, number)
                     print(f"local clouds: {memory.peak / 2**20:.0f} MiB resident at most, all together", flush=True)
         finally:
             _timed(clone, "down")
 
 
-class Failed(Exception):
+class Failed(SystemExit):
     """The end of a target's output."""
 
 
@@ -64,28 +65,29 @@ def _timed(clone: Path, *target: str) -> float:
     return time.monotonic() - begun
 
 
-def _promote_at_last(clone: Path, title: str) -> None:
+def _promote_at_last(clone: Path, number: int) -> None:
     for attempt in range(1, MOST_ATTEMPTS + 1):
         try:
-            return _promote(clone, title)
+            return _promote(clone, number)
         except Failed as failed:
             if attempt == MOST_ATTEMPTS:
                 raise
-            print(f"\n{title}, attempt {attempt}: {failed}", flush=True)
+            print(f"\npromotion {number}, attempt {attempt}: {failed}", flush=True)
 
 
-def _promote(clone: Path, title: str) -> None:
+def _promote(clone: Path, number: int) -> None:
     total = _timed(clone, "promote", "APPROVE=yes")
     record = json.loads(sorted((clone / ".pipeline" / "runs").glob("*/run.json"))[-1].read_text())
-    print(f"\n{title}: {total:.0f} s\n\n| stage | step | seconds | floor |\n|---|---|---:|---:|")
+    print(f"\npromotion {number}: {total:.0f} s\n\n| stage | step | seconds | floor |\n|---|---|---:|---:|")
     floors = 0.0
     for stage in record["stages"]:
         for step in stage["steps"]:
-            floor = 0.0 if "nothing to do" in step["detail"] else _floor(stage["environment"], step["name"])
+            floor = _floor(stage["environment"], step["name"]) if number > 1 else 0.0
             floors += floor
             shown = f"{floor:.1f}" if floor else ""
             print(f"| {stage['name']} | {step['name']} | {step['ended'] - step['started']:.1f} | {shown} |")
-    print(f"\n{total:.0f} s are {total / floors:.2f} times the floor of {floors:.0f} s")
+    if floors:
+        print(f"\n{total:.0f} s are {total / floors:.2f} times the floor of {floors:.0f} s")
 
 
 def _floor(name: str, step: str) -> float:

@@ -7,7 +7,7 @@ when the console no longer answers.
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from weakref import WeakSet
 
 import uvicorn
@@ -35,7 +35,7 @@ def _goes_on() -> bool:
     return asyncio.get_running_loop() not in _ending
 
 
-Regions = dict[str, str]
+Regions = Mapping[str, str]
 """HTML by the id of the element that it fills."""
 
 
@@ -56,16 +56,17 @@ def _stream(events: AsyncIterator[str]) -> StreamingResponse:
 
 
 async def _changes(render: Callable[[], Regions], of: Callable[[], object]) -> AsyncIterator[str]:
-    shown, made_of = Regions(), object()
+    shown: Regions = {}
+    made_of = object()
     beaten = 0.0
     while _goes_on():
-        found, before, made_of = shown, made_of, await run_in_threadpool(of)
+        before, made_of = made_of, await run_in_threadpool(of)
         if made_of != before:
             found = await run_in_threadpool(render)
-        changed = [_partial(id, html) for id, html in found.items() if shown.get(id) != html]
-        if changed:
-            shown = found
-            yield _event("".join(changed))
+            changed = [_partial(id, html) for id, html in found.items() if shown.get(id) != html]
+            if changed:
+                shown = found
+                yield _event("".join(changed))
         if time.monotonic() - beaten >= BEAT_SECONDS:
             beaten = time.monotonic()
             yield _event("", name="beat")

@@ -57,9 +57,7 @@ class AwsReleases:
 
     def standing(self, environment: str) -> Reading[Standing]:
         if environment not in self._environments:
-            self._environments[environment] = Cached(
-                lambda: self.read(environment), seconds=spared(self._platforms, environment, SECONDS)
-            )
+            self._environments[environment] = Cached(lambda: self.read(environment), seconds=lambda: SECONDS)
         return self._environments[environment].get()
 
     def read(self, environment: str) -> Standing:
@@ -67,7 +65,8 @@ class AwsReleases:
         opened = self._worlds.pop(environment) if environment in self._worlds else self._open(environment)
         world, whose = opened
         last = self._last.pop(environment, None)
-        standing = last if last and _is_quiet(last, world) else self._whole(environment, world, whose)
+        most_seconds = spared(self._platforms, environment, QUIET_SECONDS)()
+        standing = last if last and _is_quiet(last, world, most_seconds) else self._whole(environment, world, whose)
         self._worlds[environment], self._last[environment] = opened, standing
         return standing
 
@@ -94,10 +93,10 @@ class AwsReleases:
         return world, identity(aws)
 
 
-def _is_quiet(last: Standing, world: World) -> bool:
-    """Whether no release is under way, nothing new is on record, and ``last`` is young enough to be shown again."""
+def _is_quiet(last: Standing, world: World, most_seconds: float) -> bool:
+    """Whether no release is under way, nothing new is on record, and ``last`` is not as old as ``most_seconds``."""
     state, attempts = last.state, Attempts()
-    if state.under_way or state.failures or world.clock.now() - state.at >= QUIET_SECONDS:
+    if state.under_way or state.failures or world.clock.now() - state.at >= most_seconds:
         return False
     found = attempts(world.records.last), attempts(world.records.freeze)
     return not attempts.failures and found == (state.last, state.freeze)

@@ -2,17 +2,18 @@
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from console.platforms import LocalPlatforms
+from console.gates.reading import PROGRESS
+from console.platforms import MEASURED_SECONDS, LocalPlatforms
 from console.reading import Reading
 from console.releases.reading import QUIET_SECONDS, AwsReleases, Standing
 from pipeline.local.state import State as LocalState
 from pipeline.release.controller import World
 from pipeline.release.ports import RequestCommand
 from pipeline.release.state import State, read_state
+from tests.recorded import record
 from tests.unit.pipeline.release.bench import Bench
 
 from .conftest import KEYS, OWN, Environments, Open, Recorded
@@ -153,18 +154,18 @@ def test_every_command_of_the_page_is_one_of_the_command_line() -> None:
 class Fixed(AwsReleases):
     """The releases of one world, without the connection to it."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__(LocalPlatforms(LocalState(Path("nowhere"))))
+    def __init__(self, world: World, state: LocalState) -> None:
+        super().__init__(LocalPlatforms(state))
         self._world = world
 
     def _open(self, environment: str) -> tuple[World, str]:
         return self._world, "arn:ann"
 
 
-def test_while_nothing_happens_only_the_record_is_looked_at(bench: Bench) -> None:
+def test_while_nothing_happens_only_the_record_is_looked_at(bench: Bench, state: LocalState) -> None:
     # Given an environment whose release has ended
     bench.controller().shift()
-    releases = Fixed(bench.controller().world)
+    releases = Fixed(bench.controller().world, state)
 
     def reads_all() -> bool:
         before = len(bench.aws.calls)
@@ -187,6 +188,21 @@ def test_while_nothing_happens_only_the_record_is_looked_at(bench: Bench) -> Non
     bench.controller().shift()
     assert reads_all()
     bench.clock.sleep(QUIET_SECONDS)
+    assert reads_all()
+    # And while a gate measures, only what is not on record may be older
+    run = record(state, subject="A promotion", ends_at="Dev/LoadGate", status="running")
+    bench.clock.sleep(QUIET_SECONDS)
+    assert reads_all()
+    progress = run.source / "reports/test" / PROGRESS
+    progress.parent.mkdir(parents=True)
+    progress.touch()
+    bench.clock.sleep(QUIET_SECONDS)
+    assert not reads_all()
+    bench.controller(reason="a holiday").freeze()
+    assert reads_all()
+    bench.controller(reason="it is over").unfreeze()
+    assert reads_all()
+    bench.clock.sleep(MEASURED_SECONDS)
     assert reads_all()
     # And while a release is under way, each look reads all
     looks: list[bool] = []
