@@ -49,7 +49,7 @@ def _show(moment: str, cloud: LocalCloud) -> float:
     for process in [leader, *leader.children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
             command = " ".join(process.cmdline())
-            kind = "emulator" if process == leader else "functions" if "_worker" in command else "PostgreSQL"
+            kind = "emulator" if process == leader else "functions" if "runtime_process" in command else "PostgreSQL"
             sizes[kind] += process.memory_full_info().pss / 2**20
     shown = "".join(f"{size:10.0f}" for size in sizes.values())
     print(f"{moment:<25}{shown}{sum(sizes.values()):8.0f}", flush=True)

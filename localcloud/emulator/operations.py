@@ -1,10 +1,11 @@
 """Delay CloudFormation's answer to a call that changes a stack until the operation ends, up to ``MOMENT_SECONDS``.
 
 The CDK CLI polls a stack every five seconds, while bootstrapping an account takes half a second here. A longer
-operation continues after the answer, as on AWS.
+operation continues after the answer, as on AWS. What an operation leaves in memory is dropped when it ends.
 """
 
 import asyncio
+import threading
 from collections.abc import Coroutine
 from contextvars import ContextVar
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, handlers, stacks
 
+from localcloud.emulator import memory
 from localcloud.emulator.upstream import Function, replaces
 
 MOMENT_SECONDS = 2.0
@@ -24,6 +26,7 @@ _begun: ContextVar[list[asyncio.Task[Any]] | None] = ContextVar("begun", default
 def begin(_: Function, operation: Coroutine[Any, Any, Any], stack: Any, stack_id: str | None = None) -> None:
     with stacks._stack_region_context(stack, stack_id):
         task = asyncio.get_running_loop().create_task(operation)
+    task.add_done_callback(lambda _: threading.Thread(target=memory.clean, name="memory").start())
     mine = _begun.get()
     if mine is not None:
         mine.append(task)

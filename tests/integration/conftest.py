@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -148,12 +147,9 @@ class Platform:
         assert emulator is not None
         for process in emulator.children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                name = process.environ().get("AWS_LAMBDA_FUNCTION_NAME")
-                if name and function in (None, name):
+                if f"ministack-lambda-{function + '-' if function else ''}" in process.cwd():
                     process.kill()
-                    # It is a zombie while threads of it still end; the emulator would take it for a living one.
-                    while process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1:
-                        time.sleep(0.01)
+                    process.wait()
 
 
 @contextmanager

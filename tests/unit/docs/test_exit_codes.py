@@ -32,6 +32,7 @@ STARTED_BY_OTHERS = {
     "console.promotions.change",
     "console.promotions.comparison",
     "localcloud.database",
+    "localcloud.emulator.runtime_process",
     "pipeline.approver",
     "pipeline.change",
     "pipeline.inspection",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ministack.core import responses
 
 from localcloud.emulator import memory, own_api
 from localcloud.settings import Settings
@@ -54,3 +55,13 @@ def test_it_waits_until_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
         memory._clean_for_ever()
     # Then it has cleaned up once, at the seventh look
     assert cleaned == [7]
+
+
+def test_the_emulator_keeps_no_model_of_a_service_to_know_its_protocol() -> None:
+    # Given MiniStack, which asks how a service says an error
+    assert responses.expected_error_content_type("ec2", "application/xml") == "text/xml;charset=UTF-8"
+    assert responses.expected_error_content_type("none", "application/xml") is None
+    # When one looks at what it has kept of the service
+    kept = vars(responses._service_model("ec2"))
+    # Then there is nothing of its operations
+    assert set(kept) == {"metadata"}

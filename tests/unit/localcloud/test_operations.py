@@ -1,6 +1,7 @@
 """A short operation of CloudFormation has ended when the call is answered."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -34,3 +35,12 @@ def test_a_short_operation_has_ended_when_the_call_is_answered() -> None:
 def test_a_long_operation_goes_on_after_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operations, "MOMENT_SECONDS", 0.01)
     assert asyncio.run(answered(60)) == ["begun"]
+
+
+def test_what_an_operation_leaves_in_memory_is_dropped_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a call that begins an operation
+    cleaned = threading.Event()
+    monkeypatch.setattr(operations.memory, "clean", cleaned.set)
+    # When the operation ends, then the emulator cleans up
+    asyncio.run(answered(0.01))
+    assert cleaned.wait(10)

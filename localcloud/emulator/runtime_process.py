@@ -1,0 +1,60 @@
+"""``python -P runtime_process.py SOCKET``: the process whose forks are execution environments (see ``runtime``).
+
+Each request on SOCKET is a line of JSON, with the three standard streams of the fork. The answer is the fork's pid. The
+process ends when the other end of SOCKET is closed. It imports nothing but Python and the SDK, because its forks have
+all that it has.
+"""
+
+import gc
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+from typing import Any
+
+import boto3  # noqa: F401 - the forks need it
+
+MOST_BYTES = 65536
+"""Of a request that are read at once."""
+
+
+def main() -> None:
+    requests = socket.socket(fileno=int(sys.argv[1]))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so nobody has to wait for a fork that has ended
+    gc.collect()
+    gc.freeze()  # a collection in a fork would write to all that is shared
+    while True:
+        line, streams, *_ = socket.recv_fds(requests, MOST_BYTES, 3)
+        while line[-1:] != b"\n":
+            more = requests.recv(MOST_BYTES)
+            if not more:
+                return
+            line += more
+        pid = os.fork()
+        if not pid:
+            requests.close()
+            return become(json.loads(line), streams)
+        for stream in streams:
+            os.close(stream)
+        requests.send(str(pid).encode())
+
+
+def become(begin: dict[str, Any], streams: list[int]) -> None:
+    """Run a program as if it had been started alone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for standard, stream in enumerate(streams):
+        os.dup2(stream, standard)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(begin["environ"])
+    os.chdir(begin["folder"])
+    program = begin["program"]
+    sys.argv[:] = [program]
+    sys.path.insert(0, os.path.dirname(program))
+    runpy.run_path(program, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
