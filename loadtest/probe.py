@@ -13,7 +13,6 @@ from enum import Enum, auto
 from itertools import count
 
 import gevent
-from scipy.stats import fisher_exact
 
 from loadtest.client import PaymentClient
 from loadtest.engine import LoadPlan
@@ -42,6 +41,8 @@ class Fault(Enum):
 
 def at_fault(probe: Callable[[], Counts], production: Callable[[], Counts]) -> Fault:
     """Compare the candidate's stage with the production stage while ``probe`` runs."""
+    from scipy.stats import fisher_exact  # it takes a second to load, and most traffic loses nothing
+
     before = production()
     bad, right = probe()
     lost, answered = (after - earlier for after, earlier in zip(production(), before, strict=True))

@@ -64,7 +64,7 @@ class Fork:
 
     def __init__(self, program: str, folder: str, environ: dict[str, str]) -> None:
         (stdin, ours_in), (ours_out, stdout), (ours_err, stderr) = os.pipe(), os.pipe(), os.pipe()
-        self.stdin, self.stdout, self.stderr = open(ours_in, "w", buffering=1), open(ours_out), open(ours_err)  # noqa: SIM115
+        self.stdin, self.stdout, self.stderr = os.fdopen(ours_in, "w", 1), os.fdopen(ours_out), os.fdopen(ours_err)
         try:
             self.pid = runtime.fork(program, folder, environ, [stdin, stdout, stderr])
         finally:

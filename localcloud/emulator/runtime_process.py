@@ -47,6 +47,9 @@ def become(begin: dict[str, Any], streams: list[int]) -> None:
     for standard, stream in enumerate(streams):
         os.dup2(stream, standard)
         os.close(stream)
+    # Python's own are those of a file, or of nothing, and would seek in a pipe.
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.environ.clear()
     os.environ.update(begin["environ"])
     os.chdir(begin["folder"])

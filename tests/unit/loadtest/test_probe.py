@@ -1,5 +1,8 @@
 """Whose fault lost requests are."""
 
+import subprocess
+import sys
+
 import pytest
 
 from environments import GateSettings
@@ -40,3 +43,11 @@ def test_a_probe_asks_every_route_and_nothing_that_a_sound_version_refuses(seed:
     assert len(sent) == REQUESTS
     assert all(request.kind is Kind.ORDINARY and not request.is_about_one for request in sent)
     assert len({request.route for request in sent}) == len(plan.mix)
+
+
+def test_traffic_starts_without_the_package_that_only_a_probe_needs() -> None:
+    # Given a shift, which waits until its traffic has started
+    script = "import sys; import loadtest.traffic; print('scipy.stats' in sys.modules)"
+    # Then it does not wait for statistics, which take a second to load
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[3]
 STREAMS = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "bufsize": 1}
 TELL = """
 import json, os, sys
+sys.stdout.reconfigure(errors="backslashreplace")
+sys.stderr.reconfigure(errors="backslashreplace")
+print("a word of the log", file=sys.stderr)
 loaded = "boto3" in sys.modules
 import boto3
 for line in sys.stdin:
@@ -30,6 +33,8 @@ for line in sys.stdin:
 def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(runtime, "runtime", runtime.Runtime())
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # The emulator writes to a file. Python would seek in it before it changes how it writes.
+    os.write(1, b"a line\n")
     yield
     if runtime.runtime._process:
         runtime.runtime._process.kill()
@@ -66,6 +71,7 @@ def test_environments_share_the_sdk_and_nothing_else(tmp_path: Path) -> None:
     assert [answer["asked"] for answer in answers] == ["1", "2"]
     assert [answer["environ"] for answer in answers] == [{"NAME": "first"}, {"NAME": "second"}]
     assert [answer["folder"] for answer in answers] == [str(tmp_path / name / "code") for name in ("first", "second")]
+    assert [environment.process.stderr.readline() for environment in (first, second)] == ["a word of the log\n"] * 2
     # And finds its package first, and nothing of this repository
     assert answers[0]["path"][:2] == [str(tmp_path / "first" / "code"), str(tmp_path / "first")]
     inside = [Path(entry) for entry in answers[0]["path"] if Path(entry).is_relative_to(ROOT)]
