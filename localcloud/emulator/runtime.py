@@ -98,8 +98,10 @@ class Fork:
 
 
 def start(command: list[str], *, cwd: str, env: dict[str, str], **streams: Any) -> Any:
-    """A fork, or an interpreter of its own for another language and for a package with an SDK of its own."""
-    if command[0] == sys.executable and not any(Path(cwd, module).exists() for module in SDK):
+    """A fork, or an interpreter of its own: for another language, for a package with an SDK of its own, and on macOS,
+    whose libraries may fail in a fork."""
+    brings_sdk = any(Path(cwd, module).exists() for module in SDK)
+    if sys.platform == "linux" and command[0] == sys.executable and not brings_sdk:
         return Fork(command[1], cwd, env)
     return subprocess.Popen(command, cwd=cwd, env=env, **streams)
 
