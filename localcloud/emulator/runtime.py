@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +41,7 @@ class Runtime:
             socket.send_fds(asking, [begin.encode()], streams)
             answer = asking.recv(16)
         if not answer:
-            raise OSError(f"{PROGRAM.name} has ended")
+            raise OSError(f"{PROGRAM.name} has ended, which starts the environments: the next request starts it again")
         return int(answer)
 
     def _running(self) -> socket.socket:
@@ -49,8 +50,7 @@ class Runtime:
             with theirs:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", str(PROGRAM), str(theirs.fileno())],
-                    # Lambda has nothing of this repository, which the emulator finds by this variable.
-                    env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+                    env=_without_repository(os.environ),
                     stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
                 )  # fmt: skip
         return self._ours
@@ -100,10 +100,16 @@ class Fork:
 def start(command: list[str], *, cwd: str, env: dict[str, str], **streams: Any) -> Any:
     """A fork, or an interpreter of its own: for another language, for a package with an SDK of its own, and on macOS,
     whose libraries may fail in a fork."""
+    env = _without_repository(env)
     brings_sdk = any(Path(cwd, module).exists() for module in SDK)
     if sys.platform == "linux" and command[0] == sys.executable and not brings_sdk:
         return Fork(command[1], cwd, env)
     return subprocess.Popen(command, cwd=cwd, env=env, **streams)
+
+
+def _without_repository(environ: Mapping[str, str]) -> dict[str, str]:
+    """Lambda has nothing of this repository, which the emulator finds by this variable."""
+    return {name: value for name, value in environ.items() if name != "PYTHONPATH"}
 
 
 # ``Worker._spawn``, whose source is pinned (``workers``), starts environments with this module.

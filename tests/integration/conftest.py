@@ -149,7 +149,7 @@ class Platform:
             with suppress(psutil.NoSuchProcess):
                 if f"ministack-lambda-{function + '-' if function else ''}" in process.cwd():
                     process.kill()
-                    process.wait()
+                    process.wait(timeout=10)
 
 
 @contextmanager

@@ -59,6 +59,11 @@ class Environment:
         return answer
 
 
+def of_repository(path: list[str]) -> list[str]:
+    """Folders in which Python would find its modules. The installed packages may be in a folder of it, too."""
+    return [each for each in path if Path(each).is_relative_to(ROOT) and not Path(each).is_relative_to(sys.prefix)]
+
+
 def test_environments_share_the_sdk_and_nothing_else(tmp_path: Path) -> None:
     # Given two environments
     first, second = Environment(tmp_path / "first", NAME="first"), Environment(tmp_path / "second", NAME="second")
@@ -74,8 +79,7 @@ def test_environments_share_the_sdk_and_nothing_else(tmp_path: Path) -> None:
     assert [environment.process.stderr.readline() for environment in (first, second)] == ["a word of the log\n"] * 2
     # And finds its package first, and nothing of this repository
     assert answers[0]["path"][:2] == [str(tmp_path / "first" / "code"), str(tmp_path / "first")]
-    inside = [Path(entry) for entry in answers[0]["path"] if Path(entry).is_relative_to(ROOT)]
-    assert [entry for entry in inside if not entry.is_relative_to(sys.prefix)] == []
+    assert of_repository(answers[0]["path"]) == []
 
 
 @pytest.mark.parametrize("end", ["terminate", "kill"])
@@ -111,11 +115,13 @@ def test_a_killed_runtime_is_started_again(tmp_path: Path) -> None:
 def test_environments_end_with_their_cloud(tmp_path: Path) -> None:
     # Given an environment that waits for a request
     environment = Environment(tmp_path)
-    process = psutil.Process(environment.process.pid)
-    # When the emulator has gone, and its ends of all pipes with it
+    processes = [psutil.Process(environment.process.pid), psutil.Process(environment.ask("1")["parent"])]
+    # When the emulator has gone, and its ends of pipes and socket with it
+    assert runtime.runtime._ours
     environment.process.stdin.close()
-    # Then the environment ends
-    assert psutil.wait_procs([process], timeout=10)[0]
+    runtime.runtime._ours.close()
+    # Then the environment ends, and what it was forked from
+    assert psutil.wait_procs(processes, timeout=10)[1] == []
 
 
 def test_a_package_with_an_sdk_of_its_own_uses_that(tmp_path: Path) -> None:
@@ -123,6 +129,8 @@ def test_a_package_with_an_sdk_of_its_own_uses_that(tmp_path: Path) -> None:
     (tmp_path / "code" / "boto3").mkdir(parents=True)
     (tmp_path / "code" / "boto3" / "__init__.py").touch()
     # When its environment starts
-    environment = Environment(tmp_path, PATH=os.environ["PATH"])
-    # Then it has the package's, as on Lambda
-    assert environment.ask("1")["sdk"] == str(tmp_path / "code" / "boto3" / "__init__.py")
+    environment = Environment(tmp_path, **os.environ)
+    answer = environment.ask("1")
+    # Then it has the package's, as on Lambda, and nothing of this repository either
+    assert answer["sdk"] == str(tmp_path / "code" / "boto3" / "__init__.py")
+    assert of_repository(answer["path"]) == []
