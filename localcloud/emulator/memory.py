@@ -4,6 +4,7 @@ A collection of Python's oldest generation stops every request for 200 to 300 ms
 and when a stack's operation ends: a load is judged after it.
 """
 
+import ctypes
 import functools
 import gc
 import linecache
@@ -25,6 +26,8 @@ BUFFER_BYTES = 32 * 1024
 LOOK_SECONDS = 10.0
 IDLE_SHARE = 0.05
 """Of a processor. A cloud that nobody asks needs less, also while its schedules run."""
+
+c_library = ctypes.CDLL(None)
 
 
 @replaces(responses, "_service_model")
@@ -61,7 +64,9 @@ def _clean_for_ever() -> None:
 
 def clean() -> None:
     """Drop closed connections, which refer to themselves, the SDK's models that a deployment has read, and the source
-    that tracebacks have quoted."""
+    that tracebacks have quoted. Give back to the system what was freed."""
     own_api.forget()
     linecache.clearcache()
     gc.collect()
+    if hasattr(c_library, "malloc_trim"):  # of glibc
+        c_library.malloc_trim(0)

@@ -1,8 +1,8 @@
 """Lambda's Python runtime, loaded once for all execution environments of a cloud.
 
-Loading the SDK takes a third of a second of processor time and 25 MB, and a promotion starts dozens of environments.
-Here they are forks of one process that has loaded it, and share its memory until they write to it. What a function's
-package holds is loaded by each environment, as on Lambda.
+Loading the SDK and its models of services takes 0.4 seconds of processor time and 45 MB, and a promotion starts dozens
+of environments. Here they are forks of one process that has loaded both, and share its memory until they write to it.
+What a function's package holds is loaded by each environment, as on Lambda.
 """
 
 import contextlib

@@ -7,7 +7,7 @@ all of them wait a little, and none of them for too long.
 
 The first request to a published version starts all of its environments. Requests use them in turn. Each environment
 therefore gets its slow first request (SDK, connections) early, and not in the middle of a load test. Idle environments
-end soon, the last one of a version that an alias names after ``DORMANT_SECONDS``.
+end soon.
 """
 
 import contextvars
@@ -31,11 +31,8 @@ LEAST_FREE_BYTES = 512 * 2**20
 """With less free memory on the machine, a version gets no second environment."""
 
 IDLE_SECONDS = 45
-"""An idle execution environment ends after this. Each holds 40 to 75 MB, which the next stage's load test needs."""
-
-DORMANT_SECONDS = 90
-"""After this even the last environment of a version ends, as on AWS some time after the last request. A promotion loads
-one cloud after the other; the environments of the others would only hold memory."""
+"""An idle execution environment ends after this, as on AWS some time after its last request. A promotion loads one
+cloud after the other, and the next stage's load test needs the 30 MB that each holds."""
 
 RETIRED_IDLE_SECONDS = 15
 """The same for a version that no alias names: an old version after a release, and $LATEST.
@@ -171,16 +168,10 @@ def end_idle_workers(_: Function, ttl: float | None = None) -> int:
     ended = []
     with lambda_runtime._lock:
         for pool, workers in list(lambda_runtime._workers.items()):
-            serves = _named_by_an_alias(pool)
-            most = IDLE_SECONDS if serves else RETIRED_IDLE_SECONDS
+            most = IDLE_SECONDS if _named_by_an_alias(pool) else RETIRED_IDLE_SECONDS
             oldest = time.time() - (most if ttl is None else ttl)
             kept = [worker for worker in workers if worker.in_use or worker.last_used >= oldest]
-            idle = [worker for worker in workers if worker not in kept]
-            last = max(idle, key=lambda worker: worker.last_used, default=None)
-            if last and not kept and serves and last.last_used >= time.time() - DORMANT_SECONDS:
-                idle.remove(last)
-                kept.append(last)
-            ended += idle
+            ended += [worker for worker in workers if worker not in kept]
             if kept:
                 lambda_runtime._workers[pool] = kept
             else:

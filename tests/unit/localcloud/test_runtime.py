@@ -1,7 +1,9 @@
 """Execution environments are forks of one process that has loaded the SDK."""
 
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +30,23 @@ for line in sys.stdin:
                       "folder": os.getcwd(), "path": sys.path, "parent": os.getppid()}), flush=True)
 """
 
+MAKE_CLIENTS = """
+import json, sys
+import boto3
+from botocore.loaders import JSONFileLoader
+load, read = JSONFileLoader._load_file, []
+def record(loader, path, how):
+    model = load(loader, path, how)
+    read.extend([path] if model else [])
+    return model
+JSONFileLoader._load_file = record
+for line in sys.stdin:
+    read.clear()
+    for service in line.split():
+        boto3.client(service)
+    print(json.dumps({"read": read}), flush=True)
+"""
+
 
 @pytest.fixture(autouse=True)
 def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -44,11 +63,11 @@ def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 class Environment:
     """Started as MiniStack does it."""
 
-    def __init__(self, folder: Path, **environ: str) -> None:
+    def __init__(self, folder: Path, does: str = TELL, **environ: str) -> None:
         code = folder / "code"
         code.mkdir(parents=True, exist_ok=True)
         program = folder / "_worker.py"
-        program.write_text(f"import sys; sys.path.insert(0, {str(code)!r}); {TELL}")
+        program.write_text(f"import sys; sys.path.insert(0, {str(code)!r}); {does}")
         self.process = lambda_runtime.subprocess.Popen(
             [sys.executable, str(program)], cwd=str(code), env=environ, **STREAMS
         )
@@ -80,6 +99,23 @@ def test_environments_share_the_sdk_and_nothing_else(tmp_path: Path) -> None:
     # And finds its package first, and nothing of this repository
     assert answers[0]["path"][:2] == [str(tmp_path / "first" / "code"), str(tmp_path / "first")]
     assert of_repository(answers[0]["path"]) == []
+
+
+def test_environments_share_the_models_of_the_services_that_functions_call(tmp_path: Path) -> None:
+    # Given the services whose clients the platform's functions make when they start, and an environment
+    calls = (
+        re.findall(r"^initialise\(.*\)$", path.read_text(), re.MULTILINE) for path in ROOT.glob("lambdas/*/handler.py")
+    )
+    services = set(re.findall(r'"([a-z0-9]+)"', "".join(itertools.chain.from_iterable(calls))))
+    environment = Environment(tmp_path, MAKE_CLIENTS, AWS_DEFAULT_REGION="us-east-1")
+    # When it makes the same clients, and another
+    read = environment.ask(" ".join(services))["read"]
+    read_for_another = environment.ask("sqs")["read"]
+    # Then it has read no model but the other's
+    assert "dynamodb" in services
+    assert read == []
+    assert read_for_another
+    assert all("/sqs/" in path for path in read_for_another)
 
 
 @pytest.mark.parametrize("end", ["terminate", "kill"])
