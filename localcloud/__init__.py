@@ -6,6 +6,6 @@ replaces Aurora. IAM is enforced, every connection uses TLS, and every socket li
 """
 
 import pipeline  # noqa: F401 - it explains a missing package, also one that the next line needs
-from localcloud.cloud import LocalCloud, LocalCloudError, unproxied
+from localcloud.cloud import NO_AWS_FILES, LocalCloud, LocalCloudError, unproxied
 
-__all__ = ["LocalCloud", "LocalCloudError", "unproxied"]
+__all__ = ["NO_AWS_FILES", "LocalCloud", "LocalCloudError", "unproxied"]

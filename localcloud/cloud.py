@@ -29,6 +29,8 @@ STOP_SECONDS = 20
 ANSWER_SECONDS = 60
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
 """The variables that the emulator and its functions inherit from this process. No AWS setting of the person is one."""
+NO_AWS_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+"""Variables that keep the SDK from the person's files in ``~/.aws``: a spoilt one would fail every function."""
 
 
 def unproxied() -> dict[str, str]:
@@ -188,7 +190,7 @@ class LocalCloud:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "localcloud.emulator", str(self.folder), str(listening.fileno())],
                     env={name: os.environ[name] for name in INHERITED if name in os.environ}
-                    | {"PYTHONPATH": str(Path(__file__).parents[1])},
+                    | {**NO_AWS_FILES, "PYTHONPATH": str(Path(__file__).parents[1])},
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     pass_fds=[listening.fileno()], start_new_session=True,
                 )  # fmt: skip

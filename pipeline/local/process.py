@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import psutil
 
-from localcloud import unproxied
+from localcloud import NO_AWS_FILES, unproxied
 from localcloud.processes import find_process, process_record
 from pipeline.local.errors import StepFailed
 
@@ -45,8 +45,7 @@ def clean_environment() -> dict[str, str]:
         "PATH": os.pathsep.join(tools),
         **unproxied(),
         "PYTHONUNBUFFERED": "1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        **NO_AWS_FILES,
         "AWS_EC2_METADATA_DISABLED": "true",
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "CDK_NOTICES": "false",

@@ -1,11 +1,16 @@
 """Start and stop a local cloud, also after a crash."""
 
+import functools
+import io
+import json
 import os
 import signal
 import socket
 import stat
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import psutil
@@ -61,6 +66,37 @@ def test_it_has_the_account_and_region_of_the_settings(small: LocalCloud) -> Non
     with pytest.raises(LocalCloudError, match=r"runs as account 123456789012 in eu-west-1.* `make down`"):
         small.start(account="210987654321", region="eu-west-1")
     assert small.is_running()
+
+
+def test_functions_need_nothing_of_the_person_s_aws_settings(
+    small: LocalCloud, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a person whose AWS settings can't be read, and a cloud
+    home = tmp_path_factory.mktemp("home")
+    (home / ".aws").mkdir()
+    (home / ".aws" / "config").write_text("[default\nnonsense")
+    with monkeypatch.context() as person:
+        person.setenv("HOME", str(home))
+        small.start()
+    account = {name: value for name, value in small.environ().items() if value}
+    session = boto3.Session(account["AWS_ACCESS_KEY_ID"], account["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")
+    client: Any = functools.partial(
+        session.client, endpoint_url=account["AWS_ENDPOINT_URL"], verify=account["AWS_CA_BUNDLE"]
+    )
+    functions, statement = client("lambda"), {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}
+    trust = {"Version": "2012-10-17", "Statement": [statement | {"Action": "sts:AssumeRole"}]}
+    role = client("iam").create_role(RoleName="f", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    # When a function makes a client of a service
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as written:
+        written.writestr("index.py", "import boto3\ndef handler(*_):\n    return boto3.client('sqs').meta.region_name")
+    functions.create_function(
+        FunctionName="f", Runtime="python3.13", Handler="index.handler", Code={"ZipFile": package.getvalue()},
+        Role=role,
+    )  # fmt: skip
+    answer = functions.invoke(FunctionName="f")["Payload"].read()
+    # Then it has one
+    assert answer == b'"us-east-1"'
 
 
 def test_it_listens_on_loopback_only_and_keeps_its_secrets_private(small: LocalCloud) -> None:
